@@ -1,0 +1,105 @@
+"""A venue: its clock, calendar, boards, channels, precision and HD gates. Data, no behaviour.
+
+The sessions themselves are dated tables in calendar.py. `VENUES` holds what this program knows;
+configuration picks from it. A provider's oddity belongs into its codec (wire/) and feed (feeds/).
+"""
+
+from dataclasses import dataclass
+
+from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, Calendar
+
+
+@dataclass(frozen=True)
+class Gates:
+    """HD's gates in seconds of the venue's day; metrics/hd.py says what each does."""
+
+    open_s: int
+    close_s: int
+    freeze_s: int
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One ordered stream of a venue's feed. `ticks`: it carries trades, so that its watermark is
+    one of those that close bars."""
+
+    name: str
+    ticks: bool
+
+
+@dataclass(frozen=True)
+class Venue:
+    """What is true of a market whoever asks.
+
+    bar_board         the one board whose trades form bars
+    price_scale       wire integers are price * 10**price_scale
+    volume_scale      wire integers are volume * 10**volume_scale
+    price_decimals    decimals a price is shown with, unless its instrument says otherwise
+    volume_decimals   decimals of one unit of volume, unless its instrument says otherwise
+    volume_unit       units in which pages show volume (100 on idx: lots), and its word
+    grace_s           a bar closes when the watermark is this far past its end
+    stale_after_s     silence on a channel past this is stale
+    gates             None: HD is null on this venue
+    """
+
+    name: str
+    title: str
+    exchange: str
+    calendar: Calendar
+    boards: tuple[str, ...]
+    bar_board: str
+    channels: tuple[Channel, ...]
+    currency: str
+    ticker_pattern: str
+    price_scale: int
+    volume_scale: int
+    price_decimals: int
+    volume_decimals: int
+    volume_unit: int = 1
+    volume_word: str = ""
+    grace_s: int = 2
+    stale_after_s: int = 10
+    gates: Gates | None = None
+
+    @property
+    def value_decimals(self) -> int:
+        """Decimals of the value of one trade, to which it is rounded once."""
+        return min(self.price_decimals + self.volume_decimals, 4)
+
+
+IDX = Venue(
+    name="idx",
+    title="Indonesia Stock Exchange",
+    exchange="IDX",
+    calendar=Calendar("Asia/Jakarta", "WIB", IDX_HOURS),
+    boards=("RG", "NG", "TN"),
+    bar_board="RG",
+    channels=(Channel("idxdata", ticks=True), Channel("itchdata", ticks=False)),
+    currency="IDR",
+    ticker_pattern=r"^[A-Z0-9][A-Z0-9.\-]{0,11}$",
+    price_scale=4,
+    volume_scale=0,
+    price_decimals=0,
+    volume_decimals=0,
+    volume_unit=100,
+    volume_word="lots",
+    gates=Gates(9 * 3600 + 300, 14 * 3600 + 3000, 15 * 3600),
+)
+
+BINANCE = Venue(
+    name="binance",
+    title="Binance spot",
+    exchange="BINANCE",
+    calendar=Calendar("UTC", "UTC", ALWAYS_OPEN),
+    boards=("SPOT",),
+    bar_board="SPOT",
+    channels=(Channel("stream", ticks=True),),
+    currency="",
+    ticker_pattern=r"^[A-Z0-9][A-Z0-9.\-]{0,19}$",
+    price_scale=8,
+    volume_scale=8,
+    price_decimals=2,
+    volume_decimals=8,
+)
+
+VENUES = {venue.name: venue for venue in (IDX, BINANCE)}

@@ -1,0 +1,134 @@
+"""The seams: what the core needs of the outside, in domain words.
+
+Each port's text says when a method is called, whether it may block, what it answers when idle and
+what it owes after a failure. Every adapter, and every fake that a test uses, passes the port's
+contract suite. Only app.py names concrete adapters.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bursa.model.batch import Batch
+
+
+class Clock(Protocol):
+    """Our own clock. The core never holds one: time is an argument there."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970 UTC; never decreases within one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What one read of a source brought: complete packets only, as they came.
+
+    channel     index into the venue's channels
+    form        how the bytes are framed (model/batch.py: BLOCKS, SOUPBIN, LINES)
+    session     the source's session of it, at most 16 ASCII characters; "" where it has none
+    first_seq   sequence number of the first message; 0 where the form has none
+    count       messages in it
+    ts_recv     when it came, ns UTC; 0: the intake stamps it
+    """
+
+    channel: int
+    form: int
+    session: str
+    first_seq: int
+    count: int
+    ts_recv: int
+    payload: bytes | bytearray | memoryview
+
+
+class Intake(Protocol):
+    """Where a feed puts what it received. Its methods are called on the feed's event loop."""
+
+    def frames(self, frames: Frames) -> None:
+        """Take packets. Cheap: they are journalled and decoded together, once a loop iteration.
+        Blocks only while the journal or a full disk pushes back."""
+
+    def up(self, channel: int) -> None:
+        """The channel delivers now."""
+
+    def down(self, channel: int, why: str) -> None:
+        """The channel is away; `why` is logged and counted."""
+
+    def end_of_session(self, channel: int) -> None:
+        """The source said that this channel's session is over."""
+
+    def end_of_file(self, channel: int) -> None:
+        """A file is read to its end: open bars are stored as not final."""
+
+    def resume_point(self, channel: int) -> tuple[str, int]:
+        """(session, next sequence number) to ask for; ("", 1) where nothing was received yet."""
+
+    async def synced(self) -> None:
+        """Return when all that was taken so far is on disk (what a broker's acknowledgement waits
+        for). Raises OSError when the journal cannot be written."""
+
+
+class Feed(Protocol):
+    """Where bytes come from. One feed may serve several channels of one venue."""
+
+    name: str
+
+    async def run(self, intake: Intake) -> None:
+        """Deliver until cancelled, or until the source ends (files). Reconnects by itself, with
+        back-off; raises only what no waiting can mend (`Refuse`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a store holds of one topic: all rows derived up to `position` in `epoch`."""
+
+    position: int
+    epoch: int
+
+
+class Store(Protocol):
+    """Hot storage of one data folder. Methods block; call them off the event loop.
+    All raise Retry when the engine is away."""
+
+    def positions(self) -> dict[str, Committed]:
+        """Topic -> what is committed. Empty for a new store."""
+
+    def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
+        """All rows and all positions in one transaction, or none. `batches` are in stream order,
+        several of a kind allowed. A batch at or before its topic's position is the caller's bug."""
+
+    def bars(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """1-minute bars with start <= ts < end, ascending and unique by ts: each its newest
+        revision (with known_at <= as_of_ns where that is given). `newest=N` keeps the last N of
+        the range, `oldest=N` the first. Empty if none; an unknown ticker is none."""
+
+    def metrics(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """Metric rows of the 1m timeframe, as `bars`."""
+
+    def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
+        """Status rows with start <= ts < end, ascending by (ts, position)."""
+
+    def latest(self, venue: str, kind: str) -> Batch:
+        """The newest row of each key less ts: `contracts`, `snapshot` or `index`."""
+
+    def span(self, venue: str) -> dict[str, tuple[int, int]]:
+        """Ticker -> ts of its first and of its last stored bar."""
