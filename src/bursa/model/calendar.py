@@ -230,7 +230,9 @@ class Calendar:
         row = self.hours_of(day)
         if row is None:
             return ()
-        return tuple(self._wall_ns_cached(day, phase.start_min) for phase in row.phases if phase.grid)
+        return tuple(
+            self._wall_ns_cached(day, phase.start_min) for phase in row.phases if phase.grid
+        )
 
     def day_open_ns(self, day: date) -> int:
         """Opening of the day's first trading session. ValueError where the venue does not trade."""
@@ -346,7 +348,5 @@ def _spans(row: Hours) -> list[tuple[int, int]]:
 
 
 def _udf(row: Hours) -> str:
-    hours = ",".join(
-        f"{a // 60:02d}{a % 60:02d}-{b // 60:02d}{b % 60:02d}" for a, b in _spans(row)
-    )
+    hours = ",".join(f"{a // 60:02d}{a % 60:02d}-{b // 60:02d}{b % 60:02d}" for a, b in _spans(row))
     return hours + ":" + "".join(str((day + 1) % 7 + 1) for day in row.weekdays)

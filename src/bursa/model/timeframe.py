@@ -11,11 +11,12 @@ Does not build bars (bars/rollup.py).
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.model.calendar import DAY_NS, MINUTE_NS, Calendar
+from bursa.model.calendar import DAY_NS, MINUTE_NS, Calendar, Hours
 from bursa.model.errors import Refuse
 
 # Nanoseconds; nominal from 1d on, where the calendar decides.
@@ -157,6 +158,24 @@ def _stretches_back(day: date, tf: str, calendar: Calendar) -> Iterator[date]:
 
 def _held(day: date, tf: str, calendar: Calendar, before_ns: int) -> int:
     """How many intraday bars the expected minutes of a day before an instant make."""
+    row = calendar.hours_of(day)
+    if row is None:
+        return 0
+    if before_ns > calendar.day_end_ns(day):
+        return _bars_a_day(row, TIMEFRAMES[tf] // MINUTE_NS)
     minutes = calendar.expected_minutes(day)
     minutes = minutes[: np.searchsorted(minutes, before_ns)]
     return len(np.unique(buckets(minutes, tf, calendar)))
+
+
+@lru_cache
+def _bars_a_day(row: Hours, step_min: int) -> int:
+    """How many intraday bars the expected minutes of a whole day make."""
+    keys = set()
+    grid_min = 0
+    for phase in row.phases:
+        grid_min = phase.start_min if phase.grid else grid_min
+        if phase.trading:
+            minutes = range(phase.start_min, min(phase.end_min, row.expected_until_min))
+            keys |= {(grid_min, (minute - grid_min) // step_min) for minute in minutes}
+    return len(keys)

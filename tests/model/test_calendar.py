@@ -1,0 +1,167 @@
+"""The dated hours, and the days, sessions and minutes that follow from them."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from bursa.model.calendar import DAY_NS, SECOND_NS, Calendar, Hours, Phase
+from bursa.model.venue import BINANCE, IDX
+
+IDX_DAYS = IDX.calendar
+ALWAYS = BINANCE.calendar
+THURSDAY, FRIDAY, SATURDAY = date(2026, 11, 19), date(2026, 11, 20), date(2026, 11, 21)
+NEW_YORK = Calendar(
+    "America/New_York",
+    "ET",
+    (Hours(date.min, (0, 1, 2, 3, 4, 5, 6), (Phase("day", "1", 570, 960, True, True),), 960, "-"),),
+)
+
+
+def jakarta_ns(day: date, clock: str) -> int:
+    hour, minute = map(int, clock.split(":"))
+    at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo("Asia/Jakarta"))
+    return int(at.timestamp()) * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("day", "session_1", "session_2", "pre_close", "post_close", "minutes"),
+    [
+        (THURSDAY, "09:00-12:00", "13:30-15:50", "15:50-16:01", "16:01-16:16", 330),
+        (FRIDAY, "09:00-11:30", "14:00-15:50", "15:50-16:01", "16:01-16:16", 270),
+        (date(2023, 4, 3), "09:00-12:00", "13:30-15:50", "15:50-16:01", "16:01-16:16", 330),
+        (date(2023, 3, 31), "09:00-11:30", "13:30-14:50", "14:50-15:01", "15:01-15:16", 240),
+        (date(2020, 3, 30), "09:00-11:30", "13:30-14:50", "14:50-15:01", "15:01-15:16", 240),
+        (date(2020, 3, 26), "09:00-12:00", "13:30-15:50", "15:50-16:05", "16:05-16:16", 330),
+        (date(2020, 3, 27), "09:00-11:30", "14:00-15:50", "15:50-16:05", "16:05-16:16", 270),
+    ],
+)
+def test_idx_hours_by_date(
+    day: date, session_1: str, session_2: str, pre_close: str, post_close: str, minutes: int
+) -> None:
+    found = {s.name: (s.open_ns, s.close_ns) for s in IDX_DAYS.sessions(day)}
+
+    def span(text: str) -> tuple[int, int]:
+        start, end = text.split("-")
+        return jakarta_ns(day, start), jakarta_ns(day, end)
+
+    assert found == {
+        "pre-open": span("08:45-09:00"),
+        "session 1": span(session_1),
+        "break": span(f"{session_1[6:]}-{session_2[:5]}"),
+        "session 2": span(session_2),
+        "pre-close": span(pre_close),
+        "post-close": span(post_close),
+    }
+    assert "".join(s.state for s in IDX_DAYS.sessions(day)) == "P1B2CX"
+    assert [s.name for s in IDX_DAYS.sessions(day) if s.trading] == [
+        "session 1",
+        "session 2",
+        "pre-close",
+    ]
+    assert IDX_DAYS.day_open_ns(day) == span(session_1)[0]
+    assert IDX_DAYS.day_close_ns(day) == span(pre_close)[1]
+    assert IDX_DAYS.day_end_ns(day) == span(post_close)[1]
+    assert len(IDX_DAYS.expected_minutes(day)) == minutes
+
+
+def test_expected_minutes_end_before_the_random_close() -> None:
+    found = IDX_DAYS.expected_minutes(THURSDAY)
+    assert found[0] == jakarta_ns(THURSDAY, "09:00")
+    assert found[179] == jakarta_ns(THURSDAY, "11:59")
+    assert found[180] == jakarta_ns(THURSDAY, "13:30")
+    assert found[-1] == jakarta_ns(THURSDAY, "15:59")
+    assert found.dtype == np.int64
+
+
+def test_state_at_walks_the_day() -> None:
+    clocks = ["08:44", "08:45", "09:00", "11:59", "12:00", "13:30", "15:50", "16:00", "16:01"]
+    found = [IDX_DAYS.state_at(jakarta_ns(THURSDAY, clock)) for clock in clocks]
+    assert found == [
+        "closed",
+        "pre-open",
+        "session 1",
+        "session 1",
+        "break",
+        "session 2",
+        "pre-close",
+        "pre-close",
+        "post-close",
+    ]
+    assert IDX_DAYS.state_at(jakarta_ns(THURSDAY, "16:16")) == "closed"
+    assert IDX_DAYS.state_at(jakarta_ns(SATURDAY, "10:00")) == "closed"
+
+
+def test_days() -> None:
+    assert IDX_DAYS.is_trading_day(FRIDAY)
+    assert not IDX_DAYS.is_trading_day(SATURDAY)
+    assert IDX_DAYS.next_day(FRIDAY) == date(2026, 11, 23)
+    assert IDX_DAYS.previous_day(date(2026, 11, 23)) == FRIDAY
+    assert IDX_DAYS.days(THURSDAY, date(2026, 11, 24)) == [THURSDAY, FRIDAY, date(2026, 11, 23)]
+    assert IDX_DAYS.days(SATURDAY, SATURDAY) == []
+    assert IDX_DAYS.sessions(SATURDAY) == ()
+    assert len(IDX_DAYS.expected_minutes(SATURDAY)) == 0
+    with pytest.raises(ValueError, match="2026-11-21"):
+        IDX_DAYS.day_open_ns(SATURDAY)
+
+
+def test_holidays_are_closed() -> None:
+    calendar = Calendar("Asia/Jakarta", "WIB", IDX_DAYS.hours, frozenset({FRIDAY}))
+    assert calendar.next_day(THURSDAY) == date(2026, 11, 23)
+    assert calendar.sessions(FRIDAY) == ()
+    assert calendar.udf_sessions() == IDX_DAYS.udf_sessions()
+
+
+def test_a_calendar_without_days_says_so() -> None:
+    calendar = Calendar("UTC", "UTC", ())
+    with pytest.raises(ValueError, match="no trading day"):
+        calendar.next_day(THURSDAY)
+
+
+def test_the_local_date_and_clock() -> None:
+    ts = jakarta_ns(FRIDAY, "00:00")
+    assert IDX_DAYS.day_of(ts) == FRIDAY
+    assert IDX_DAYS.day_of(ts - 1) == THURSDAY
+    assert IDX_DAYS.midnight_ns(FRIDAY) == ts
+    assert IDX_DAYS.offset_ns(ts) == 7 * 3600 * SECOND_NS
+    assert IDX_DAYS.local_s(ts) == 0
+    assert IDX_DAYS.local_s(ts - 1) == 86_399
+    found = IDX_DAYS.local_s(np.array([ts, ts + 1, ts + 3_661 * SECOND_NS], np.int64))
+    assert found.tolist() == [0, 0, 3_661]
+    assert IDX_DAYS.local_s(np.empty(0, np.int64)).tolist() == []
+
+
+def test_offsets_follow_daylight_saving() -> None:
+    start = int(datetime(2026, 3, 7, tzinfo=UTC).timestamp()) * SECOND_NS
+    ts = np.arange(start, start + 3 * DAY_NS, 600 * SECOND_NS, dtype=np.int64)
+    assert NEW_YORK.offsets_ns(ts).tolist() == [NEW_YORK.offset_ns(at) for at in ts.tolist()]
+    assert sorted({at // 3600 // SECOND_NS for at in NEW_YORK.offsets_ns(ts).tolist()}) == [-5, -4]
+    before, after = date(2026, 3, 7), date(2026, 3, 9)
+    hours = NEW_YORK.day_open_ns(after) - NEW_YORK.day_open_ns(before)
+    assert hours == (48 - 1) * 3600 * SECOND_NS
+    assert NEW_YORK.local_s(NEW_YORK.day_open_ns(after)) == 9 * 3600 + 1800
+
+
+def test_always_open() -> None:
+    midnight = int(datetime(2026, 11, 21, tzinfo=UTC).timestamp()) * SECOND_NS
+    assert ALWAYS.day_open_ns(SATURDAY) == midnight
+    assert ALWAYS.day_close_ns(SATURDAY) == midnight + DAY_NS
+    assert ALWAYS.next_day(FRIDAY) == SATURDAY
+    assert len(ALWAYS.expected_minutes(SATURDAY)) == 1440
+    assert ALWAYS.state_at(midnight) == "open"
+    assert ALWAYS.is_trading_day(date(1970, 1, 1))
+
+
+def test_sessions_in_tradingviews_grammar() -> None:
+    assert IDX_DAYS.udf_sessions() == "0900-1200,1330-1616:2345|0900-1130,1400-1616:6"
+    assert ALWAYS.udf_sessions() == "24x7"
+
+
+def test_every_row_of_the_table_is_whole() -> None:
+    for row in IDX_DAYS.hours:
+        assert row.source
+        for earlier, later in zip(row.phases, row.phases[1:], strict=False):
+            assert earlier.start_min < earlier.end_min == later.start_min
+    every = {day.weekday() for day in IDX_DAYS.days(THURSDAY, THURSDAY + timedelta(days=7))}
+    assert every == {0, 1, 2, 3, 4}
