@@ -1,6 +1,7 @@
 """What a decoder hands on: the tape, the batches, the refused records, the counts.
 
-Every codec of wire/ returns this, so that bars, stores and quarantine know one form. Does not decode.
+Every codec of wire/ returns this, so that bars, stores and quarantine know one form. It decodes
+nothing.
 """
 
 from collections.abc import Mapping, Sequence
