@@ -7,7 +7,7 @@ contract suite. Only app.py names concrete adapters.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bursa.model.batch import Batch
 
@@ -132,3 +132,17 @@ class Store(Protocol):
 
     def span(self, venue: str) -> dict[str, tuple[int, int]]:
         """Ticker -> ts of its first and of its last stored bar."""
+
+
+class Reader(Protocol):
+    """One consumer of a group on one source's topics. Called from any one thread at a time."""
+
+    def poll(self, timeout_s: float) -> Any:
+        """The next entry (span, batches) in stream order, None after `timeout_s` without one.
+        Rows that the group took already are never in it, save redelivered ones."""
+
+    def commit(self, position: int) -> None:
+        """All up to `position` is done for good."""
+
+    def close(self) -> None:
+        """Leave; what was taken and not committed goes to the others of the group."""

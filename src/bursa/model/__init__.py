@@ -1,1 +1,1 @@
-"""The vocabulary: schemas, batches, venues, calendars, timeframes, errors. Imports nothing of ours."""
+"""The vocabulary: schemas, batches, venues, calendars, timeframes, errors."""

@@ -133,7 +133,9 @@ class Batch:
             return pa.array(row != 0)
         if column.dtype == "text":
             ids = pa.array(row.astype(np.int32), mask=row < 0)
-            return pa.DictionaryArray.from_arrays(ids, pa.array(list(self.words.of(column)), pa.string()))
+            return pa.DictionaryArray.from_arrays(
+                ids, pa.array(list(self.words.of(column)), pa.string())
+            )
         return pa.array(row, mask=row == INT_NULL) if column.nullable else pa.array(row)
 
     def _arrow_lists(self) -> list[pa.Array]:
@@ -163,7 +165,39 @@ def concat(batches: Sequence[Batch]) -> Batch:
     levels = None
     if head.levels is not None:
         levels = np.concatenate([b.levels for b in batches if b.levels is not None], axis=1)
-    return Batch(head.kind, np.concatenate([b.block for b in batches], axis=1), tail.words, span, levels)
+    block = np.concatenate([b.block for b in batches], axis=1)
+    words = tail.words
+    if any(b.words is not words for b in batches):
+        words = _own_words(batches, block)
+    return Batch(head.kind, block, words, span, levels)
+
+
+def _own_words(batches: Sequence[Batch], block: Block) -> Words:
+    """A dictionary for batches that have one each; the texts of `block` are re-indexed in place."""
+    words = Words(batches[-1].words.boards, batches[-1].words.channels)
+    for column in batches[0].kind.scalars:
+        if column.words in ("symbols", "texts"):
+            find = words.symbol_id if column.words == "symbols" else words.text_id
+            texts = [text for b in batches for text in b.text(column.name)]
+            ids = [-1 if text is None else find(text) for text in texts]
+            block[batches[0].kind.index[column.name]] = ids
+    return words
+
+
+def after(batch: Batch, position: int) -> Batch:
+    """The rows that were caused after `position`; the batch itself where that is all of them."""
+    if batch.span.first >= position:
+        return batch
+    rows = batch.block[batch.kind.index["position"]] > position
+    span = Span(batch.span.source, batch.span.epoch, position, max(position, batch.span.last))
+    return Batch(batch.kind, batch.block[:, rows], batch.words, span, keep_levels(batch, rows))
+
+
+def keep_levels(batch: Batch, rows: NDArray[np.bool_]) -> Block | None:
+    """The levels of the rows that stay."""
+    if batch.levels is None:
+        return None
+    return batch.levels[:, np.repeat(rows, batch.block[batch.kind.index["depth"]])]
 
 
 # Rows of Chunk.spans.

@@ -235,14 +235,30 @@ STATUS = Kind(
     ("channel", "ts", "state", "seq_from"),
 )
 
+QUARANTINE = Kind(
+    "quarantine",
+    (
+        _text("channel", "channels", "channel that brought it"),
+        _text("reason", "texts", "stable word for what was wrong"),
+        Column("length", "int", "bytes of the refused record"),
+        _text("payload", "texts", "its bytes in hexadecimal, the first 4,096 of them"),
+        Column("nth", "int", "its place among the refused of one journal record, from 0"),
+        _RECV,
+        _POSITION,
+    ),
+    ("channel", "position", "nth"),
+)
+
 
 def metrics_kind(outputs: tuple[Column, ...]) -> Kind:
     """The metrics kind for a catalogue: `outputs` are its float columns, all nullable."""
     head = (_TICKER, _FREQ, Column("ts", "time", "bar's opening, ns UTC"), _REV)
-    return Kind("metrics", (*head, *outputs, _KNOWN, _RECV, _POSITION), ("ticker", "freq", "ts", "rev"))
+    return Kind(
+        "metrics", (*head, *outputs, _KNOWN, _RECV, _POSITION), ("ticker", "freq", "ts", "rev")
+    )
 
 
-MARKET_KINDS = (TICKS, QUOTES, OHLCV, SNAPSHOT, ORDERBOOK, INDEX, CONTRACTS, STATUS)
+MARKET_KINDS = (TICKS, QUOTES, OHLCV, SNAPSHOT, ORDERBOOK, INDEX, CONTRACTS, STATUS, QUARANTINE)
 
 
 def table(venue: str, kind: Kind) -> str:

@@ -1,0 +1,1 @@
+"""Topics between the stages and their readers: one contract, one adapter a broker."""

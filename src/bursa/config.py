@@ -1,0 +1,371 @@
+"""Every knob: its default, unit, limits and meaning. One frozen tree, read once at the start.
+
+Strength: flags beat `BURSA_*` environment variables beat the TOML file beat the defaults. The name
+of a variable is the dotted path in capitals: `http.port` is `BURSA_HTTP_PORT`. A wrong value, an
+unknown key and an unknown `BURSA_*` variable stop the start with the dotted path and what is
+allowed. Only cli.py and app.py read this module; parts receive the few values they use.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bursa.model.errors import Refuse
+
+# These belong to the test suite; the program ignores them.
+FOREIGN = frozenset({"BURSA_SHARED_DATA", "BURSA_REQUIRE_SERVERS"})
+SECRETS = ("password", "secret", "token")
+PREFIX = "BURSA_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Endpoint = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]+:[0-9]{1,5}$")]
+# How much of a kind the store takes: every row, none, or the last of each key in every N seconds.
+Keep = Annotated[str, Meta(pattern=r"^(all|off|[1-9][0-9]{0,3}s)$")]
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file; unknown keys are refused."""
+
+
+def _doc(text: str, **limits: Any) -> Any:
+    return Meta(description=text, **limits)
+
+
+class Http(_Table, frozen=True):
+    """The HTTP and WebSocket door."""
+
+    host: Annotated[
+        Literal["127.0.0.1", "::1", "localhost"],
+        _doc("address to listen on; loopback only, because there are no accounts yet"),
+    ] = "127.0.0.1"
+    port: Annotated[Port, _doc("port; 0 takes a free one")] = 18090
+
+
+class Telemetry(_Table, frozen=True):
+    """The process's counters for Prometheus, on loopback only."""
+
+    port: Annotated[Port, _doc("port of 127.0.0.1/metrics; 0 takes a free one")] = 2112
+
+
+class Log(_Table, frozen=True):
+    """Logs on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _doc("least severe level that is written")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "pretty"], _doc("auto: pretty on a terminal, else JSON lines")
+    ] = "auto"
+
+
+class Journal(_Table, frozen=True):
+    """The journal: the truth from which all else can be rebuilt."""
+
+    sync_gap_ms: Annotated[
+        float, _doc("least time between two syncs; what a power loss may cost", ge=0, le=1000)
+    ] = 5.0
+    sync_kb: Annotated[int, _doc("unsynced kilobytes that call for a sync at once", ge=4)] = 1024
+    segment_mb: Annotated[int, _doc("size at which a segment is closed", ge=1, le=4096)] = 256
+    compress: Annotated[bool, _doc("compress closed segments with zstd")] = True
+
+
+class Checkpoint(_Table, frozen=True):
+    """Saved stage state, from which a start resumes."""
+
+    every_s: Annotated[float, _doc("seconds between checkpoints", ge=0.05)] = 30.0
+    every_mb: Annotated[int, _doc("megabytes of journal between checkpoints", ge=1)] = 256
+
+
+class Store(_Table, frozen=True):
+    """The writer of the hot store."""
+
+    flush_rows: Annotated[int, _doc("rows that call for a flush", ge=1)] = 10_000
+    flush_ms: Annotated[int, _doc("longest wait before a flush", ge=1, le=60_000)] = 500
+    threads: Annotated[int, _doc("threads of the database engine", ge=1, le=64)] = 2
+    memory_mb: Annotated[int, _doc("memory of the database engine", ge=64)] = 2048
+
+
+class Topics(_Table, frozen=True):
+    """Limits of the in-memory topics; a durable reader past them goes on from the journal."""
+
+    rows_max: Annotated[int, _doc("rows all topics of a venue keep for their readers", ge=1000)] = (
+        2_000_000
+    )
+    mb_max: Annotated[int, _doc("megabytes they keep", ge=1)] = 512
+
+
+class Rings(_Table, frozen=True):
+    """The newest bars and metrics of each ticker, in memory."""
+
+    depth: Annotated[int, _doc("1-minute bars a ticker", ge=60, le=100_000)] = 1500
+    mb: Annotated[int, _doc("megabytes for all rings of a venue", ge=1)] = 384
+
+
+class Stream(_Table, frozen=True):
+    """The WebSocket stream."""
+
+    throttle_ms: Annotated[int, _doc("least time between two partial bars", ge=0, le=60_000)] = 250
+    outbox_messages: Annotated[int, _doc("frames that may wait for one client", ge=1)] = 500
+    outbox_mb: Annotated[int, _doc("megabytes that may wait for one client", ge=1)] = 15
+    stall_s: Annotated[float, _doc("seconds a full outbox is borne", gt=0)] = 20.0
+    retain: Annotated[int, _doc("frames kept for clients that resume", ge=0)] = 100_000
+
+
+class Retention(_Table, frozen=True):
+    """How long the hot store keeps rows (days of the venue's calendar); 0 keeps them for ever."""
+
+    ticks_days: Annotated[int, _doc("days of ticks", ge=0)] = 3
+    quotes_days: Annotated[int, _doc("days of quotes", ge=0)] = 3
+    snapshot_days: Annotated[int, _doc("days of snapshots", ge=0)] = 3
+    orderbook_days: Annotated[int, _doc("days of order books", ge=0)] = 3
+    disk_gb: Annotated[
+        float, _doc("cap of the data folder: oldest partitions, segments go first; 0: none", ge=0)
+    ] = 0.0
+
+
+class Sql(_Table, frozen=True):
+    """Limits of `bursa sql`."""
+
+    rows_max: Annotated[int, _doc("rows of one answer", ge=1)] = 1_000_000
+    time_s: Annotated[float, _doc("seconds one query may take", gt=0)] = 60.0
+
+
+class Exchange(_Table, frozen=True):
+    """The demo exchange (`--demo`)."""
+
+    seed: Annotated[int, _doc("seed of its market", ge=0)] = 7
+    speed: Annotated[float, _doc("market seconds a second", gt=0, le=10_000)] = 1.0
+    rate: Annotated[
+        str, _doc("messages a second, `max`, or empty: by the clock", pattern=r"^(|max|[0-9]+)$")
+    ] = ""
+    tickers: Annotated[int, _doc("instruments", ge=1, le=5000)] = 700
+    history_days: Annotated[int, _doc("trading days sent before the live one", ge=0, le=260)] = 30
+
+
+class KindStore(_Table, frozen=True):
+    """What the store takes of one kind."""
+
+    store: Annotated[Keep, _doc("all, off, or Ns: the last row of each key in N seconds")] = "all"
+
+
+class IdxKinds(_Table, frozen=True):
+    """Kinds of the Indonesia Stock Exchange."""
+
+    quotes: KindStore = KindStore()
+    snapshot: KindStore = KindStore()
+    orderbook: KindStore = KindStore(store="1s")
+
+
+class BinanceKinds(_Table, frozen=True):
+    """Kinds of Binance."""
+
+    quotes: KindStore = KindStore()
+    snapshot: KindStore = KindStore()
+    orderbook: KindStore = KindStore()
+
+
+class SoupBin(_Table, frozen=True):
+    """A SoupBinTCP line: one endpoint a channel."""
+
+    venue: Annotated[Literal["idx"], _doc("venue whose wire it speaks")]
+    idxdata: Annotated[Endpoint, _doc("host:port of the trades channel")]
+    itchdata: Annotated[Endpoint, _doc("host:port of the market-data channel")]
+    user: Annotated[str, _doc("login, at most 6 characters", max_length=6)] = ""
+    password: Annotated[str, _doc("password, at most 10 characters", max_length=10)] = ""
+
+
+FeedName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$")]
+
+
+class Config(_Table, frozen=True):
+    """The whole configuration."""
+
+    data: Annotated[str, _doc("the data folder", min_length=1)] = "data"
+    http: Http = Http()
+    telemetry: Telemetry = Telemetry()
+    log: Log = Log()
+    journal: Journal = Journal()
+    checkpoint: Checkpoint = Checkpoint()
+    store: Store = Store()
+    topics: Topics = Topics()
+    rings: Rings = Rings()
+    stream: Stream = Stream()
+    retention: Retention = Retention()
+    sql: Sql = Sql()
+    exchange: Exchange = Exchange()
+    idx: IdxKinds = IdxKinds()
+    binance: BinanceKinds = BinanceKinds()
+    feeds: Annotated[
+        dict[FeedName, SoupBin], _doc("sources by name, e.g. [feeds.main]: letters and digits")
+    ] = {}
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration and where each value that is not a default came from (path -> origin)."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(
+    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None, file: str | None = None
+) -> Loaded:
+    """Read the tree. `flags` maps dotted paths to values (None: not given); `environment` is the
+    process's by default; `file` is a TOML path, else the variable `BURSA_CONFIG` names one.
+
+    Raises Refuse with code `bad_config`, its `parameter` the dotted path.
+    """
+    environment = dict(os.environ if environment is None else environment)
+    file = file or environment.get("BURSA_CONFIG")
+    layers = [
+        (_from_file(file), f"file {file}"),
+        (_from_environment(environment), "environment {variable}"),
+        ({path: value for path, value in flags.items() if value is not None}, "flag"),
+    ]
+    origins: dict[str, str] = {}
+    tree: dict[str, Any] = {}
+    for values, origin in layers:
+        for path, value in values.items():
+            _put(tree, path, value)
+            origins[path] = origin.format(variable=variable(path))
+    _check_names(tree, Config, "")
+    try:
+        return Loaded(msgspec.convert(tree, Config, strict=False), origins)
+    except msgspec.ValidationError as error:
+        raise _refusal(error, origins) from None
+
+
+def variable(path: str) -> str:
+    """The environment variable of a dotted path."""
+    return PREFIX + path.upper().replace(".", "_")
+
+
+def leaves(table: type[Struct] = Config, above: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted path, default, meaning) of every value; sources stand once, as `feeds.NAME.*`."""
+    for field in msgspec.structs.fields(table):
+        path = f"{above}{field.name}"
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            yield from leaves(field.type, f"{path}.")
+        elif path == "feeds":
+            yield from leaves(SoupBin, "feeds.NAME.")
+        else:
+            default = None if field.default is msgspec.NODEFAULT else field.default
+            yield path, default, _meaning(field.type)
+
+
+def rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
+    """(dotted path, value, origin) of every value in force, secrets masked, for `config show`."""
+    out: list[tuple[str, Any, str]] = []
+    for path, value in _flatten(msgspec.to_builtins(loaded.config)):
+        if any(word in path for word in SECRETS) and value:
+            value = "********"
+        out.append((path, value, loaded.origins.get(path, "default")))
+    return out
+
+
+def _flatten(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise Refuse(f"{path}: {parent} is a value, not a table", "bad_config", parameter=path)
+    tree[name] = value
+
+
+def _from_file(file: str | None) -> dict[str, Any]:
+    if not file:
+        return {}
+    try:
+        text = Path(file).read_text("utf-8")
+    except OSError as error:
+        raise Refuse(f"config: {file} cannot be read: {error.strerror}", "bad_config") from None
+    try:
+        return dict(_flatten(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as error:
+        raise Refuse(f"config: {file} is not TOML: {error}", "bad_config") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(path): path for path, _, _ in leaves() if "NAME" not in path}
+    feed_keys = [path.rsplit(".", 1)[1] for path, _, _ in leaves() if "NAME" in path]
+    out: dict[str, str] = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or name in FOREIGN or name == "BURSA_CONFIG":
+            continue
+        path = known.get(name)
+        parts = name.removeprefix(PREFIX).lower().split("_")
+        if path is None and len(parts) == 3 and parts[0] == "feeds" and parts[2] in feed_keys:
+            path = ".".join(parts)
+        if path is None:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise Refuse(
+                f"{name}: no such variable{hint} (`bursa config show` lists all values)",
+                "bad_config",
+                parameter=name,
+            )
+        out[path] = text
+    return out
+
+
+def _check_names(tree: Mapping[str, Any], table: type[Struct], above: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(table)}
+    for name, value in tree.items():
+        path = f"{above}{name}"
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean {above}{near[0]}?" if near else f"allowed: {', '.join(fields)}"
+            raise Refuse(f"{path}: no such setting; {hint}", "bad_config", parameter=path)
+        kind = fields[name]
+        if path == "feeds" and isinstance(value, dict):
+            for feed, source in value.items():
+                if isinstance(source, dict):
+                    _check_names(source, SoupBin, f"feeds.{feed}.")
+        elif isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
+            _check_names(value, kind, f"{path}.")
+
+
+def _refusal(error: msgspec.ValidationError, origins: Mapping[str, str]) -> Refuse:
+    what, _, where = str(error).partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".").replace("[...]", ".NAME")
+    given = next((o for p, o in origins.items() if p == path), "")
+    meaning = next((m for p, _, m in leaves() if p == path), "")
+    allowed = _choices(path)
+    message = f"{path or 'config'}: {what}"
+    message += f", allowed: {', '.join(allowed)}" if allowed else ""
+    message += f" ({meaning})" if meaning else ""
+    message += f"; given by {given}" if given else ""
+    return Refuse(message, "bad_config", parameter=path)
+
+
+def _choices(path: str) -> tuple[str, ...]:
+    """The words a value may be, where it is one of a few."""
+    table: Any = Config
+    *parents, name = path.replace("feeds.NAME", "feeds").split(".")
+    for parent in parents:
+        fields = {f.name: f.type for f in msgspec.structs.fields(table)}
+        table = SoupBin if parent == "feeds" else fields.get(parent)
+        if not (isinstance(table, type) and issubclass(table, Struct)):
+            return ()
+    kind = {f.name: f.type for f in msgspec.structs.fields(table)}.get(name)
+    inner = get_args(kind)[0] if get_args(kind) else kind
+    return tuple(str(word) for word in get_args(inner)) if get_origin(inner) is Literal else ()
+
+
+def _meaning(kind: Any) -> str:
+    notes = [n for n in getattr(kind, "__metadata__", ()) if isinstance(n, Meta) and n.description]
+    return notes[-1].description or "" if notes else ""

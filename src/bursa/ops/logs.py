@@ -1,0 +1,37 @@
+"""Logs: JSON lines on standard error, pretty on a terminal. Each bears the position or the request
+id it is about, given by who logs. Does not decide what is worth a line."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def setup(level: str, form: str) -> None:
+    """Configure logging of the whole process. form: auto, json or pretty."""
+    pretty = form == "pretty" or (form == "auto" and sys.stderr.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if pretty
+        else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(room: str) -> Any:
+    """A logger that says which room speaks."""
+    return structlog.get_logger(room=room)
