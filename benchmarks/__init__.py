@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks.NAME --json [--quick]`, or all of them by `make bench`."""
