@@ -21,42 +21,60 @@ LEVELS_MAX = 10
 WORDS_MAX = 4
 # Rows of the state: the interval that waits, how many rows wait.
 _INTERVAL, _WAITING = 0, 1
+# Where the kernel finds its columns.
+_TS, _DEPTH, _POSITION = 0, 1, 2
+# state, slots, out, out_levels, done, at
+Outlet = tuple[Block, Block, Block, Block, Block, Block]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
-def thin(block, levels, keys, at, every_ns, state, slots, held, held_levels, out, out_levels, done):
-    """Take rows from `at[0]` on until the input ends or `out` is full.
+@njit(nogil=True, cache=True)
+def _release(now: Block, row: int, held: Block, held_levels: Block, to: Outlet) -> None:
+    """Move the rows that wait to the outlet; they bear the position of row `row` of `now`."""
+    columns = now.shape[0]
+    state, slots, out, out_levels, done, at = to
+    for i in range(state[_WAITING]):
+        target = done[0]
+        for column in range(columns):
+            out[column, target] = held[column, i]
+        out[at[_POSITION], target] = now[at[_POSITION], row]
+        if at[_DEPTH] >= 0:
+            for k in range(held[at[_DEPTH], i]):
+                for part in range(3):
+                    out_levels[part, done[1]] = held_levels[part, i * LEVELS_MAX + k]
+                done[1] += 1
+        slots[held[columns, i]] = -1
+        done[0] += 1
+    state[_WAITING] = 0
 
-    block, levels   the batch; levels (3, m) may be (3, 0)
-    keys            dense key of each row, int64 (n,)
-    at              int64 (5,): next row, next level (in and out); rows of ts, depth, position
-    state, slots    int64 (2,), and key -> place among the held rows or -1
-    held            rows that wait: (columns, keys), with their levels (3, keys * LEVELS_MAX)
-    done            int64 (2,): rows and levels written to `out`
+
+@njit(nogil=True, cache=True)
+def thin(
+    block: Block,
+    levels: Block,
+    keys: Block,
+    every_ns: int,
+    held: Block,
+    held_levels: Block,
+    to: Outlet,
+) -> None:
+    """Take all rows of a batch; what is due goes to the outlet, which has room for it.
+
+    block, levels      the batch; levels (3, m) may be (3, 0)
+    keys               dense key of each row, int64 (n,)
+    held, held_levels  rows that wait: (columns + 1, keys), the last row being the key; their
+                       levels (3, keys * LEVELS_MAX)
+    to                 state int64 (2,); slots: key -> place among the held rows or -1; out,
+                       out_levels; done int64 (2,): rows and levels written; at int64 (3,): rows of
+                       ts, depth (-1: no lists) and position in the block
     """
+    state, slots, _, _, _, at = to
     columns, n = block.shape
-    row, level = at[0], at[1]
-    ts_row, depth_row, position_row = at[2], at[3], at[4]
-    rows_out, levels_out = 0, 0
-    while row < n:
-        interval = block[ts_row, row] // every_ns
-        if interval > state[_INTERVAL] and state[_WAITING] > 0:
-            waiting = state[_WAITING]
-            if rows_out + waiting > out.shape[1]:
-                break
-            for i in range(waiting):
-                for column in range(columns):
-                    out[column, rows_out] = held[column, i]
-                out[position_row, rows_out] = block[position_row, row]
-                if depth_row >= 0:
-                    for k in range(held[depth_row, i]):
-                        for part in range(3):
-                            out_levels[part, levels_out] = held_levels[part, i * LEVELS_MAX + k]
-                        levels_out += 1
-                slots[held[columns, i]] = -1
-                rows_out += 1
-            state[_WAITING] = 0
-        state[_INTERVAL] = max(state[_INTERVAL], interval)
+    level = 0
+    for row in range(n):
+        interval = block[at[_TS], row] // every_ns
+        if interval > state[_INTERVAL]:
+            _release(block, row, held, held_levels, to)
+            state[_INTERVAL] = interval
         place = slots[keys[row]]
         if place < 0:
             place = state[_WAITING]
@@ -65,15 +83,11 @@ def thin(block, levels, keys, at, every_ns, state, slots, held, held_levels, out
             state[_WAITING] += 1
         for column in range(columns):
             held[column, place] = block[column, row]
-        if depth_row >= 0:
-            depth = block[depth_row, row]
-            for k in range(depth):
+        if at[_DEPTH] >= 0:
+            for k in range(block[at[_DEPTH], row]):
                 for part in range(3):
-                    held_levels[part, place * LEVELS_MAX + k] = levels[part, level + k]
-            level += depth
-        row += 1
-    at[0], at[1] = row, level
-    done[0], done[1] = rows_out, levels_out
+                    held_levels[part, place * LEVELS_MAX + k] = levels[part, level]
+                level += 1
 
 
 class Sampler:
@@ -83,20 +97,21 @@ class Sampler:
         self._kind = kind
         self._every_ns = every_s * 1_000_000_000
         self._key_columns = [kind.index[k] for k in kind.key if k not in ("ts", "seq")]
+        index = kind.index
+        self._at = np.array([index["ts"], index.get("depth", -1), index["position"]], np.int64)
         self._state = np.zeros(2, np.int64)
+        self._slots = np.empty(0, np.int64)
+        self._held = np.empty((len(kind.scalars) + 1, 0), np.int64)
+        self._held_levels = np.empty((3, 0), np.int64)
         self._grow(64)
         self.thinned = 0
 
     def _grow(self, keys: int) -> None:
-        columns = len(self._kind.scalars)
-        slots = np.full(keys, -1, np.int64)
-        held = np.zeros((columns + 1, keys), np.int64)
-        held_levels = np.zeros((3, keys * LEVELS_MAX), np.int64)
-        if hasattr(self, "_slots"):
-            slots[: len(self._slots)] = self._slots
-            held[:, : self._held.shape[1]] = self._held
-            held_levels[:, : self._held_levels.shape[1]] = self._held_levels
-        self._slots, self._held, self._held_levels = slots, held, held_levels
+        more = keys - len(self._slots)
+        self._slots = np.concatenate((self._slots, np.full(more, -1, np.int64)))
+        self._held = np.concatenate((self._held, np.zeros((len(self._held), more), np.int64)), 1)
+        lists = np.zeros((3, more * LEVELS_MAX), np.int64)
+        self._held_levels = np.concatenate((self._held_levels, lists), 1)
 
     def push(self, batch: Batch) -> Batch:
         """Rows in, rows that are due out, with the same span."""
@@ -105,22 +120,25 @@ class Sampler:
         keys = self._dense(batch.block)
         if int(keys.max()) >= len(self._slots):
             self._grow(2 * int(keys.max()) + 2)
-        index = self._kind.index
-        at = np.array([0, 0, index["ts"], index.get("depth", -1), index["position"]], np.int64)
         levels = batch.levels if batch.levels is not None else np.zeros((3, 0), np.int64)
-        room = max(len(self._slots), len(batch)) + len(self._slots)
+        waiting = int(self._state[_WAITING])
+        room = len(batch) + waiting
         out = np.empty((len(self._kind.scalars), room), np.int64)
-        out_levels = np.empty((3, room * LEVELS_MAX if batch.levels is not None else 0), np.int64)
+        lists = 0 if batch.levels is None else levels.shape[1] + waiting * LEVELS_MAX
+        out_levels = np.empty((3, lists), np.int64)
         done = np.zeros(2, np.int64)
-        waiting = int(self._state[1])
+        outlet = (self._state, self._slots, out, out_levels, done, self._at)
         thin(
-            np.ascontiguousarray(batch.block), np.ascontiguousarray(levels), keys, at,
-            self._every_ns, self._state, self._slots, self._held, self._held_levels,
-            out, out_levels, done,
-        )  # fmt: skip
-        assert at[0] == len(batch), "the room is for every row that may be released"
+            np.ascontiguousarray(batch.block),
+            np.ascontiguousarray(levels),
+            keys,
+            self._every_ns,
+            self._held,
+            self._held_levels,
+            outlet,
+        )
         rows, used = int(done[0]), int(done[1])
-        self.thinned += len(batch) + waiting - rows - int(self._state[1])
+        self.thinned += len(batch) + waiting - rows - int(self._state[_WAITING])
         kept = out_levels[:, :used].copy() if batch.levels is not None else None
         return Batch(self._kind, out[:, :rows].copy(), batch.words, batch.span, kept)
 
