@@ -1,0 +1,1 @@
+"""Metrics (indicators): one file a family, a catalogue of them, one engine that runs them all."""
