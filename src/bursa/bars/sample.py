@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bursa.model.batch import Batch, Block, empty
+from bursa.model.batch import Batch, Block, Span, Words, empty
 from bursa.model.schema import Kind
 
 LEVELS_MAX = 10
@@ -149,6 +149,13 @@ class Sampler:
         for column in self._key_columns[1:]:
             keys = keys * WORDS_MAX + block[column]
         return keys
+
+    def warm(self) -> None:
+        """Compile the kernel for this kind's blocks."""
+        other = Sampler(self._kind, 1)
+        block = np.zeros((len(self._kind.scalars), 1), np.int64)
+        levels = np.empty((3, 0), np.int64) if self._kind.lists else None
+        other.push(Batch(self._kind, block, Words((), ()), Span("", 0, 0, 0), levels))
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint."""

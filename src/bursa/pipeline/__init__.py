@@ -1,0 +1,1 @@
+"""From frames to committed rows: the stages of a venue in one line, and the loops that drive it."""

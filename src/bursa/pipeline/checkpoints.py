@@ -1,0 +1,96 @@
+"""Save the line's state now and then, so that a start need not replay the whole journal.
+
+The state is copied between two pushes on the ingest thread; a thread of its own waits for the
+journal's sync, writes the file and prunes older ones. A checkpoint is a cache of a pure function of
+the journal: losing one costs time only.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bursa.journal import checkpoint
+from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.line import Line
+from bursa.ports import Clock
+
+
+class Checkpoints:
+    """Decides when to save, and saves. `due` and `take` are called on the ingest thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        line: Line,
+        every_s: float,
+        every_bytes: int,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self.folder, self._line = folder, line
+        self._every_ns, self._every_bytes = int(every_s * 1e9), every_bytes
+        self._clock, self._telemetry = clock, telemetry
+        self._log = logger("checkpoints").bind(venue=line.venue.name)
+        self._last_ns, self._last_position = clock.now_ns(), 0
+        self._waiting: tuple[int, int, dict[str, Any]] | None = None
+        self._change = threading.Condition()
+        self._ended = False
+        self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
+        self.committed: Callable[[], int] = lambda: 0
+        self.epoch = 0
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+
+    def start(self, position: int, epoch: int) -> None:
+        """Begin; the line stands at `position`."""
+        self._last_position, self.epoch = position, epoch
+        self._thread.start()
+
+    def after_push(self, position: int) -> None:
+        """Save if it is time and the last one is done."""
+        now = self._clock.now_ns()
+        due = now - self._last_ns >= self._every_ns and position > self._last_position
+        if (due or position - self._last_position >= self._every_bytes) and self._waiting is None:
+            self.take(position)
+
+    def take(self, position: int) -> None:
+        """Copy the state and hand it to the thread."""
+        state = self._line.snapshot()
+        self._last_ns, self._last_position = self._clock.now_ns(), position
+        with self._change:
+            self._waiting = (position, self.epoch, state)
+            self._change.notify_all()
+
+    def stop(self, timeout_s: float) -> None:
+        """Save what waits, then end."""
+        with self._change:
+            self._ended = True
+            self._change.notify_all()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while self._waiting is None and not self._ended:
+                    self._change.wait()
+                if self._waiting is None:
+                    return
+                position, epoch, state = self._waiting
+            self._save(position, epoch, state)
+            with self._change:
+                self._waiting = None
+
+    def _save(self, position: int, epoch: int, state: dict[str, Any]) -> None:
+        while not self.synced_past(position, 1.0):
+            if self._ended:
+                return
+        began = self._clock.now_ns()
+        try:
+            checkpoint.save(self.folder, position, epoch, state, self._line.signature)
+            checkpoint.prune(self.folder, self.committed())
+        except OSError as error:
+            self._log.error("checkpoint was not saved", position=position, why=str(error))
+            return
+        seconds = (self._clock.now_ns() - began) / 1e9
+        self._telemetry.checkpoint_s.labels(self._line.venue.name).observe(seconds)

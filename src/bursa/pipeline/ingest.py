@@ -1,0 +1,247 @@
+"""The one run loop of a venue: frames in, journal first, then the stages, then whoever listens.
+
+A thread with an event loop of its own, on which the feeds run. Frames that arrive within one turn of
+the loop are journalled and decoded together (calls cost more than rows). Nothing here waits for a
+reader; only the journal itself, or a full disk, pushes back on the sockets.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import uvloop
+
+from bursa.journal.record import Control
+from bursa.journal.write import GroupSync, JournalWriter
+from bursa.model.batch import DOWN, END_OF_FILE, END_OF_SESSION, UP, Chunk
+from bursa.model.venue import Venue
+from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.line import Derived, Line
+from bursa.ports import Clock, Feed, Frames
+
+# Frames that wait for the turn's end are copied; more than this is pushed at once, uncopied.
+PENDING_BYTES_MAX = 256 * 1024
+# How long a refused append (a full disk) waits before it is tried again.
+FULL_DISK_WAIT_S = 0.5
+
+
+class Listener(Protocol):
+    """Who is told what each push derived, on the ingest thread; must be quick and never wait."""
+
+    def __call__(self, derived: Derived) -> None:
+        """Take it."""
+
+
+@dataclass
+class ChannelState:
+    """What is known of one channel of the feed."""
+
+    name: str
+    up: bool = False
+    why: str = "not connected yet"
+    session: str = ""
+    next_seq: int = 1
+    last_recv_ns: int = 0
+    messages: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Journalled:
+    """The journal of a venue and what keeps it synced."""
+
+    writer: JournalWriter
+    sync: GroupSync
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Ingest:
+    """Runs a venue's feeds. Implements ports.Intake. `lock` is held while the line is pushed."""
+
+    def __init__(
+        self,
+        line: Line,
+        journal: Journalled,
+        feeds: Sequence[Feed],
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self.venue: Venue = line.venue
+        self._line, self._journal, self._feeds = line, journal, feeds
+        self._clock, self._telemetry = clock, telemetry
+        self._log = logger("ingest").bind(venue=self.venue.name)
+        self.lock = journal.lock
+        self.channels = [ChannelState(c.name) for c in self.venue.channels]
+        self.listeners: list[Listener] = []
+        self.after_push: Callable[[int], None] = lambda position: None
+        self.failure: BaseException | None = None
+        self.finished = threading.Event()
+        self._pending: list[Frames | Control] = []
+        self._pending_bytes = 0
+        self._scheduled = False
+        self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"ingest-{self.venue.name}", daemon=True
+        )
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run the feeds until they end or `stop` is called."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Cancel the feeds, push what is pending, end the thread."""
+        self._stopping.set()
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.join(timeout_s)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _run(self) -> None:
+        try:
+            uvloop.run(self._main())
+        except BaseException as failure:
+            self.failure = failure
+            self._log.error(
+                "ingest stopped", position=self._journal.writer.position, exc_info=failure
+            )
+        finally:
+            self.finished.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [asyncio.create_task(feed.run(self), name=feed.name) for feed in self._feeds]
+        if self._stopping.is_set():
+            self._cancel()
+        done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for state in self.channels:
+            if state.up:
+                self.down(self.channels.index(state), "stopped")
+        self.flush()
+        for outcome in done:
+            if isinstance(outcome, BaseException) and not isinstance(
+                outcome, asyncio.CancelledError
+            ):
+                raise outcome
+
+    # -- ports.Intake ----------------------------------------------------------------------------
+
+    def frames(self, frames: Frames) -> None:
+        """Take packets (ports.Intake)."""
+        state = self.channels[frames.channel]
+        size = len(frames.payload)
+        state.bytes += size
+        state.messages += frames.count
+        state.session = frames.session
+        if frames.first_seq:
+            state.next_seq = frames.first_seq + frames.count
+        if size + self._pending_bytes >= PENDING_BYTES_MAX:
+            self._pending.append(frames)
+            self.flush()
+            return
+        self._wait(
+            Frames(
+                frames.channel,
+                frames.form,
+                frames.session,
+                frames.first_seq,
+                frames.count,
+                frames.ts_recv,
+                bytes(frames.payload),
+            )
+        )
+        self._pending_bytes += size
+
+    def up(self, channel: int) -> None:
+        """The channel delivers now (ports.Intake)."""
+        state = self.channels[channel]
+        state.up, state.why = True, ""
+        self._telemetry.feed_up.labels(self.venue.name, state.name).set(1)
+        self._log.info("channel is up", channel=state.name, next_seq=state.next_seq)
+        self._wait(Control(UP, channel))
+
+    def down(self, channel: int, why: str) -> None:
+        """The channel is away (ports.Intake)."""
+        state = self.channels[channel]
+        state.why = why
+        if not state.up:
+            return
+        state.up = False
+        self._telemetry.feed_up.labels(self.venue.name, state.name).set(0)
+        self._telemetry.feed_downs.labels(self.venue.name, state.name).inc()
+        self._log.warning("channel is down", channel=state.name, why=why, next_seq=state.next_seq)
+        self._wait(Control(DOWN, channel))
+
+    def end_of_session(self, channel: int) -> None:
+        """The channel's session is over (ports.Intake)."""
+        self._wait(Control(END_OF_SESSION, channel))
+
+    def end_of_file(self, channel: int) -> None:
+        """A file is read to its end (ports.Intake)."""
+        self._wait(Control(END_OF_FILE, channel))
+
+    def resume_point(self, channel: int) -> tuple[str, int]:
+        """Session and sequence number to ask for (ports.Intake)."""
+        state = self.channels[channel]
+        return state.session, state.next_seq
+
+    async def synced(self) -> None:
+        """Return when all that was taken is on disk (ports.Intake)."""
+        self.flush()
+        position = self._journal.writer.position
+        await asyncio.to_thread(self._journal.sync.wait, position, 3600.0)
+
+    # -- the way of a frame ----------------------------------------------------------------------
+
+    def _wait(self, item: Frames | Control) -> None:
+        self._pending.append(item)
+        if not self._scheduled and self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Journal and push all that is pending."""
+        self._scheduled = False
+        if not self._pending:
+            return
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        now = self._clock.now_ns()
+        for item in pending:
+            if isinstance(item, Frames):
+                state = self.channels[item.channel]
+                state.last_recv_ns = now
+        chunk = self._append(pending)
+        if chunk is not None:
+            self.push(chunk)
+
+    def _append(self, items: Sequence[Frames | Control]) -> Chunk | None:
+        """Append; a full disk pushes back on the sockets until there is room, or until the stop."""
+        while True:
+            try:
+                chunk = self._journal.writer.append(items)
+            except OSError as full:
+                self._telemetry.journal_errors.labels(self.venue.name).inc()
+                self._log.error("journal refuses, feeds wait", why=str(full))
+                if self._stopping.is_set():
+                    return None
+                time.sleep(FULL_DISK_WAIT_S)
+            else:
+                self._journal.sync.kick()
+                return chunk
+
+    def push(self, chunk: Chunk) -> None:
+        """One chunk through the stages, then to the listeners."""
+        with self.lock:
+            derived = self._line.push(chunk)
+        for listen in self.listeners:
+            listen(derived)
+        self.after_push(derived.span.last)

@@ -1,0 +1,96 @@
+"""Bring a line to the journal's end: the newest usable checkpoint, then the records after it.
+
+Up to what the store committed the replay is silent; past it what it derives is handed on, each part
+exactly once. The same two functions serve a start and a reader that lagged past the topics' memory.
+spec: the order of steps is in docs/life-of-a-tick.md, under "After a kill".
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bursa.bus.memory import Entry
+from bursa.journal import checkpoint
+from bursa.journal.read import JournalReader
+from bursa.ops.logs import logger
+from bursa.pipeline.line import Derived, Line
+
+_log = logger("recover")
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Where a recovery began and how much it derived."""
+
+    checkpoint: int
+    end: int
+    silent_bytes: int
+    loud_bytes: int
+
+
+def restore_before(line: Line, checkpoints: Path, position: int, first: int) -> int:
+    """Restore the newest usable checkpoint at or before `position`; returns where the line stands.
+    Without one the line stays as it was made and stands at `first`, the journal's beginning."""
+    found = checkpoint.load_newest(checkpoints, position, line.signature)
+    if found is None:
+        return first
+    line.restore(found[1])
+    return max(found[0], first)
+
+
+def replay(
+    line: Line, reader: JournalReader, start: int, committed: int
+) -> Iterator[tuple[Derived, bool]]:
+    """Push the journal from `start` to its end. Yields what each chunk gave and whether it is loud
+    (past `committed`); chunks are cut at `committed`."""
+    if start < committed:
+        for chunk in reader.chunks(start, committed):
+            yield line.push(chunk), False
+    for chunk in reader.chunks(max(start, committed)):
+        yield line.push(chunk), True
+
+
+def recover(
+    line: Line,
+    reader: JournalReader,
+    checkpoints: Path,
+    committed: int,
+    loud: Callable[[Derived], Any],
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+) -> Recovered:
+    """The whole of a start's replay. `loud` takes what was derived past `committed`;
+    `progress(done, total)` is told in bytes of journal."""
+    start = restore_before(line, checkpoints, committed, reader.first)
+    if start > committed and committed < reader.first:
+        _log.warning(
+            "the journal before this is gone, rows between are lost",
+            committed=committed,
+            start=start,
+        )
+    total = max(0, reader.end - start)
+    silent = noisy = 0
+    for derived, is_loud in replay(line, reader, start, committed):
+        size = derived.span.last - derived.span.first
+        if is_loud:
+            loud(derived)
+            noisy += size
+        else:
+            silent += size
+        progress(silent + noisy, total)
+    return Recovered(start, reader.end, silent, noisy)
+
+
+def backlog(
+    make_line: Callable[[], Line], reader: Callable[[], JournalReader], checkpoints: Path
+) -> Callable[[int], Iterator[Entry]]:
+    """What a lagging reader goes on from: a line of its own over the journal's segments."""
+
+    def derive(position: int) -> Iterator[Entry]:
+        line, journal = make_line(), reader()
+        start = restore_before(line, checkpoints, position, journal.first)
+        for derived, is_loud in replay(line, journal, start, position):
+            if is_loud:
+                yield Entry(derived.span, derived.batches)
+
+    return derive

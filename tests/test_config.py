@@ -1,0 +1,74 @@
+"""Configuration: strength of the sources, and refusals that name path and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from bursa import config
+from bursa.model.errors import Refuse
+
+
+def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    file = tmp_path / "bursa.toml"
+    file.write_text("[http]\nport = 1\n[rings]\ndepth = 100\n[log]\nlevel = 'error'\n")
+    environment = {"BURSA_HTTP_PORT": "2", "BURSA_LOG_LEVEL": "debug", "BURSA_CONFIG": str(file)}
+    loaded = config.load({"http.port": 3, "data": None}, environment)
+    assert loaded.config.http.port == 3
+    assert loaded.config.log.level == "debug"
+    assert loaded.config.rings.depth == 100
+    assert loaded.config.data == "data"
+    origins = {path: origin for path, _, origin in config.rows(loaded)}
+    assert origins["http.port"] == "flag"
+    assert origins["log.level"] == "environment BURSA_LOG_LEVEL"
+    assert origins["rings.depth"] == f"file {file}"
+    assert origins["data"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "path", "words"),
+    [
+        ({"http.port": 65536}, {}, "http.port", "<= 65535"),
+        ({}, {"BURSA_HTTP_PORT": "eighty"}, "http.port", "Expected `int`"),
+        ({}, {"BURSA_HTTP_HOST": "0.0.0.0"}, "http.host", "127.0.0.1, ::1, localhost"),
+        ({}, {"BURSA_HTTP_PROT": "80"}, "BURSA_HTTP_PROT", "did you mean BURSA_HTTP_PORT"),
+        ({}, {"BURSA_IDX_ORDERBOOK_STORE": "0s"}, "idx.orderbook.store", "all, off, or Ns"),
+        ({}, {"BURSA_LOG_LEVEL": "loud"}, "log.level", "debug, info, warning, error"),
+        ({"http.prot": 1}, {}, "http.prot", "did you mean http.port"),
+        ({}, {"BURSA_FEEDS_MAIN_VENUE": "idx"}, "feeds.NAME", "idxdata"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_path_and_what_is_allowed(
+    flags: dict[str, object], environment: dict[str, str], path: str, words: str
+) -> None:
+    with pytest.raises(Refuse) as refused:
+        config.load(flags, environment)
+    assert refused.value.parameter == path
+    assert words in str(refused.value)
+
+
+def test_the_file_is_refused_when_it_is_not_there_or_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(Refuse, match="cannot be read"):
+        config.load({}, {}, str(tmp_path / "none.toml"))
+    (tmp_path / "bad.toml").write_text("[http\n")
+    with pytest.raises(Refuse, match="not TOML"):
+        config.load({}, {}, str(tmp_path / "bad.toml"))
+    (tmp_path / "typo.toml").write_text("[htp]\nport = 1\n")
+    with pytest.raises(Refuse, match="htp: no such setting; did you mean http"):
+        config.load({}, {}, str(tmp_path / "typo.toml"))
+
+
+def test_variables_of_the_tests_are_ignored() -> None:
+    config.load({}, {"BURSA_SHARED_DATA": "x", "BURSA_REQUIRE_SERVERS": "1", "PATH": "y"})
+
+
+def test_secrets_are_masked_and_every_value_has_a_meaning() -> None:
+    source = {"VENUE": "idx", "IDXDATA": "h:1", "ITCHDATA": "h:2", "PASSWORD": "hunter2"}
+    loaded = config.load({}, {f"BURSA_FEEDS_MAIN_{k}": v for k, v in source.items()})
+    assert loaded.config.feeds["main"].password == "hunter2"
+    assert "hunter2" not in str(config.rows(loaded))
+    assert all(meaning for _, _, meaning in config.leaves())
+
+
+def test_every_variable_names_one_value() -> None:
+    names = [config.variable(path) for path, _, _ in config.leaves()]
+    assert len(names) == len(set(names))
