@@ -1,0 +1,152 @@
+"""Segments after they were closed: compressed in the background, and in the end retired.
+
+Compressing makes the new file whole and durable before the plain one goes, so a reader finds the
+segment under one of its names at any time. Retiring says what went. Never touches the segment that
+is being written.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import zstandard
+
+from bursa.journal.segment import (
+    FRAME,
+    PACKED,
+    PLAIN,
+    TEMPORARY,
+    Segment,
+    bases,
+    listing,
+    seek_table,
+    sync_folder,
+)
+
+LEVEL = 3
+_NICE = 19
+# Between the end of a compression and a retirement of the same segment.
+_moving = threading.Lock()
+
+
+def compress(path: Path, level: int = LEVEL, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    """Put `.log.zst` in the place of a closed `.log`. False if `cancelled` said so, asked once a
+    frame, or the segment was retired meanwhile; nothing has changed then. Raises OSError."""
+    packed = path.with_name(path.name.removesuffix(PLAIN) + PACKED)
+    temporary = packed.with_name(packed.name + TEMPORARY)
+    try:
+        if not _compress(path, temporary, level, cancelled):
+            return False
+        with _moving:
+            if not path.exists():
+                return False
+            temporary.replace(packed)
+            sync_folder(path.parent)
+            path.unlink()
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _compress(path: Path, to: Path, level: int, cancelled: Callable[[], bool]) -> bool:
+    packer = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+    sizes: list[tuple[int, int]] = []
+    with path.open("rb", buffering=0) as source, to.open("wb") as target:
+        while piece := source.read(FRAME):
+            if cancelled():
+                return False
+            frame = packer.compress(piece)
+            target.write(frame)
+            sizes.append((len(frame), len(piece)))
+            os.posix_fadvise(source.fileno(), 0, source.tell(), os.POSIX_FADV_DONTNEED)
+        target.write(seek_table(sizes))
+        target.flush()
+        os.fsync(target.fileno())
+        os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return True
+
+
+class Compressor:
+    """Compresses closed segments one by one, oldest first, in a thread of the lowest priority.
+
+    active   address of the segment that is being written (JournalWriter.base); it and later ones
+             are left alone
+    keep     closed segments that stay plain, the newest, for readers that lag a little
+    errors   how many attempts failed with an OSError (a full disk, say); they are tried again
+    """
+
+    def __init__(
+        self, folder: Path, active: Callable[[], int], *, keep: int = 1, level: int = LEVEL
+    ) -> None:
+        self.errors = 0
+        self._folder = folder
+        self._active = active
+        self._keep = keep
+        self._level = level
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def pump(self) -> int | None:
+        """Compress one segment now, in the calling thread; its address, or None where there is
+        nothing to do. Raises OSError."""
+        active = self._active()
+        closed = [(base, path) for base, path in bases(self._folder).items() if base < active]
+        for base, path in closed[: len(closed) - self._keep]:
+            if path.name.endswith(PLAIN):
+                with suppress(FileNotFoundError):
+                    if compress(path, self._level, self._stopping.is_set):
+                        return base
+        return None
+
+    def start(self, pause_s: float = 1.0) -> None:
+        """Look for work every `pause_s`."""
+        self._stopping.clear()
+        self._thread = threading.Thread(
+            target=self._run, args=(pause_s,), name="compress", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; an unfinished segment stays plain."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self, pause_s: float) -> None:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while not self._stopping.is_set():
+            try:
+                worked = self.pump() is not None
+            except OSError:
+                self.errors += 1
+                worked = False
+            if not worked:
+                self._stopping.wait(pause_s)
+
+
+def retire(folder: Path, bytes_max: int, keep_from: int) -> list[Segment]:
+    """Delete the oldest segments until the journal takes at most `bytes_max` on disk.
+
+    keep_from  nothing after this position goes (the oldest checkpoint that is needed); the last
+               segment never goes
+    returns    what went, oldest first; empty where the journal fits, or must stay
+    """
+    segments = listing(folder)
+    taken = sum(segment.disk_bytes for segment in segments)
+    gone = []
+    for segment in segments[:-1]:
+        if taken <= bytes_max or segment.end > keep_from:
+            break
+        with _moving:
+            for suffix in (PLAIN, PACKED):
+                name = segment.path.name.partition(".")[0] + suffix
+                segment.path.with_name(name).unlink(missing_ok=True)
+        taken -= segment.disk_bytes
+        gone.append(segment)
+    if gone:
+        sync_folder(folder)
+    return gone
