@@ -7,6 +7,7 @@ contract suite. Only app.py names concrete adapters.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 from bursa.model.batch import Batch
@@ -132,6 +133,12 @@ class Store(Protocol):
 
     def span(self, venue: str) -> dict[str, tuple[int, int]]:
         """Ticker -> ts of its first and of its last stored bar."""
+
+    def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
+        """Delete a kind's rows with an older ts; returns how many. Between two writes only."""
+
+    def days(self, venue: str) -> Sequence[date]:
+        """The venue's days that have rows, ascending."""
 
 
 class Reader(Protocol):

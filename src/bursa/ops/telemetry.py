@@ -85,6 +85,14 @@ class Telemetry:
         self.kernels_warm = gauge("kernels_warm_seconds", "Time to compile or load the kernels")
         self.disk_bytes = gauge("data_bytes", "Bytes of the data folder")
 
+        # The words that stages count by (`Decoded.counts`, `Built.counts`), labelled by venue.
+        self.by_word = {
+            "duplicates": self.duplicates,
+            "gaps": self.gaps,
+            "missing": self.missing,
+            "late": self.late,
+        }
+
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
         """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop.
         Raises OSError where the port is taken."""

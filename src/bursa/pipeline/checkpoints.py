@@ -7,6 +7,8 @@ the journal: losing one costs time only.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,16 @@ from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Line
 from bursa.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A state that waits to be written; `day` is the venue's."""
+
+    position: int
+    epoch: int
+    day: date
+    state: dict[str, Any]
 
 
 class Checkpoints:
@@ -34,11 +46,13 @@ class Checkpoints:
         self._clock, self._telemetry = clock, telemetry
         self._log = logger("checkpoints").bind(venue=line.venue.name)
         self._last_ns, self._last_position = clock.now_ns(), 0
-        self._waiting: tuple[int, int, dict[str, Any]] | None = None
+        self._waiting: _Copy | None = None
         self._change = threading.Condition()
         self._ended = False
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
         self.committed: Callable[[], int] = lambda: 0
+        self.journal_first: Callable[[], int] = lambda: 0
+        self.resume: Callable[[], dict[str, Any]] = dict
         self.epoch = 0
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
@@ -56,10 +70,11 @@ class Checkpoints:
 
     def take(self, position: int) -> None:
         """Copy the state and hand it to the thread."""
-        state = self._line.snapshot()
+        state = {"line": self._line.snapshot(), "resume": self.resume()}
         self._last_ns, self._last_position = self._clock.now_ns(), position
         with self._change:
-            self._waiting = (position, self.epoch, state)
+            day = self._line.venue.calendar.day_of(max(0, self._line.watermark_ns))
+            self._waiting = _Copy(position, self.epoch, day, state)
             self._change.notify_all()
 
     def stop(self, timeout_s: float) -> None:
@@ -76,19 +91,26 @@ class Checkpoints:
                     self._change.wait()
                 if self._waiting is None:
                     return
-                position, epoch, state = self._waiting
-            self._save(position, epoch, state)
+                copy = self._waiting
+            self._save(copy.position, copy.epoch, copy.day, copy.state)
             with self._change:
                 self._waiting = None
 
-    def _save(self, position: int, epoch: int, state: dict[str, Any]) -> None:
+    def _save(self, position: int, epoch: int, day: date, state: dict[str, Any]) -> None:
         while not self.synced_past(position, 1.0):
             if self._ended:
                 return
         began = self._clock.now_ns()
         try:
-            checkpoint.save(self.folder, position, epoch, state, self._line.signature)
-            checkpoint.prune(self.folder, self.committed())
+            checkpoint.save(
+                self.folder,
+                position=position,
+                epoch=epoch,
+                day=day,
+                signature=self._line.signature,
+                state=state,
+            )
+            checkpoint.prune(self.folder, self.committed(), journal_first=self.journal_first())
         except OSError as error:
             self._log.error("checkpoint was not saved", position=position, why=str(error))
             return

@@ -14,9 +14,10 @@ from typing import Protocol
 
 import uvloop
 
-from bursa.journal.record import Control
-from bursa.journal.write import GroupSync, JournalWriter
-from bursa.model.batch import DOWN, END_OF_FILE, END_OF_SESSION, UP, Chunk
+from bursa.journal.record import Control, down
+from bursa.journal.sync import GroupSync
+from bursa.journal.write import JournalWriter
+from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
@@ -76,6 +77,9 @@ class Ingest:
         self._log = logger("ingest").bind(venue=self.venue.name)
         self.lock = journal.lock
         self.channels = [ChannelState(c.name) for c in self.venue.channels]
+        self._messages = [telemetry.messages.labels(self.venue.name, c.name) for c in self.channels]
+        self._bytes = [telemetry.bytes_in.labels(self.venue.name, c.name) for c in self.channels]
+        self._journal_bytes = telemetry.journal_bytes.labels(self.venue.name)
         self.listeners: list[Listener] = []
         self.after_push: Callable[[int], None] = lambda position: None
         self.failure: BaseException | None = None
@@ -141,6 +145,8 @@ class Ingest:
         size = len(frames.payload)
         state.bytes += size
         state.messages += frames.count
+        self._messages[frames.channel].inc(frames.count)
+        self._bytes[frames.channel].inc(size)
         state.session = frames.session
         if frames.first_seq:
             state.next_seq = frames.first_seq + frames.count
@@ -179,7 +185,7 @@ class Ingest:
         self._telemetry.feed_up.labels(self.venue.name, state.name).set(0)
         self._telemetry.feed_downs.labels(self.venue.name, state.name).inc()
         self._log.warning("channel is down", channel=state.name, why=why, next_seq=state.next_seq)
-        self._wait(Control(DOWN, channel))
+        self._wait(down(channel, why))
 
     def end_of_session(self, channel: int) -> None:
         """The channel's session is over (ports.Intake)."""
@@ -197,8 +203,7 @@ class Ingest:
     async def synced(self) -> None:
         """Return when all that was taken is on disk (ports.Intake)."""
         self.flush()
-        position = self._journal.writer.position
-        await asyncio.to_thread(self._journal.sync.wait, position, 3600.0)
+        await self._journal.sync.reached(self._journal.writer.position)
 
     # -- the way of a frame ----------------------------------------------------------------------
 
@@ -235,7 +240,7 @@ class Ingest:
                     return None
                 time.sleep(FULL_DISK_WAIT_S)
             else:
-                self._journal.sync.kick()
+                self._journal_bytes.inc(chunk.span.last - chunk.span.first)
                 return chunk
 
     def push(self, chunk: Chunk) -> None:

@@ -15,6 +15,7 @@ from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.ops.logs import logger
 from bursa.pipeline.line import Derived, Line
+from bursa.pipeline.resume import Resume
 
 _log = logger("recover")
 
@@ -29,48 +30,59 @@ class Recovered:
     loud_bytes: int
 
 
-def restore_before(line: Line, checkpoints: Path, position: int, first: int) -> int:
+def restore_before(line: Line, resume: Resume, checkpoints: Path, position: int, first: int) -> int:
     """Restore the newest usable checkpoint at or before `position`; returns where the line stands.
     Without one the line stays as it was made and stands at `first`, the journal's beginning."""
     found = checkpoint.load_newest(checkpoints, position, line.signature)
-    if found is None:
+    if found is None or found[0] < first:
         return first
-    line.restore(found[1])
-    return max(found[0], first)
+    line.restore(found[1]["line"])
+    resume.restore(found[1]["resume"])
+    return found[0]
 
 
 def replay(
-    line: Line, reader: JournalReader, start: int, committed: int
+    line: Line, resume: Resume, reader: JournalReader, start: int, committed: int
 ) -> Iterator[tuple[Derived, bool]]:
     """Push the journal from `start` to its end. Yields what each chunk gave and whether it is loud
     (past `committed`); chunks are cut at `committed`."""
-    if start < committed:
-        for chunk in reader.chunks(start, committed):
-            yield line.push(chunk), False
-    for chunk in reader.chunks(max(start, committed)):
-        yield line.push(chunk), True
+    for low, high in ((start, committed), (max(start, committed), None)):
+        if high is not None and low >= high:
+            continue
+        for chunk in reader.chunks(low, high):
+            resume.see(chunk)
+            yield line.push(chunk), high is None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a recovery reads: the journal, and the folder of its checkpoints."""
+
+    reader: JournalReader
+    checkpoints: Path
 
 
 def recover(
     line: Line,
-    reader: JournalReader,
-    checkpoints: Path,
+    resume: Resume,
+    sources: Sources,
     committed: int,
     loud: Callable[[Derived], Any],
     progress: Callable[[int, int], Any] = lambda done, total: None,
 ) -> Recovered:
     """The whole of a start's replay. `loud` takes what was derived past `committed`;
     `progress(done, total)` is told in bytes of journal."""
-    start = restore_before(line, checkpoints, committed, reader.first)
-    if start > committed and committed < reader.first:
+    reader = sources.reader
+    start = restore_before(line, resume, sources.checkpoints, committed, reader.first)
+    if start > committed > 0:
         _log.warning(
-            "the journal before this is gone, rows between are lost",
+            "the journal between these is gone, its rows cannot be had",
             committed=committed,
             start=start,
         )
     total = max(0, reader.end - start)
     silent = noisy = 0
-    for derived, is_loud in replay(line, reader, start, committed):
+    for derived, is_loud in replay(line, resume, reader, start, committed):
         size = derived.span.last - derived.span.first
         if is_loud:
             loud(derived)
@@ -82,14 +94,15 @@ def recover(
 
 
 def backlog(
-    make_line: Callable[[], Line], reader: Callable[[], JournalReader], checkpoints: Path
+    make_line: Callable[[], Line], make_reader: Callable[[], JournalReader], checkpoints: Path
 ) -> Callable[[int], Iterator[Entry]]:
     """What a lagging reader goes on from: a line of its own over the journal's segments."""
 
     def derive(position: int) -> Iterator[Entry]:
-        line, journal = make_line(), reader()
-        start = restore_before(line, checkpoints, position, journal.first)
-        for derived, is_loud in replay(line, journal, start, position):
+        line, reader = make_line(), make_reader()
+        resume = Resume(len(line.venue.channels))
+        start = restore_before(line, resume, checkpoints, position, reader.first)
+        for derived, is_loud in replay(line, resume, reader, start, position):
             if is_loud:
                 yield Entry(derived.span, derived.batches)
 

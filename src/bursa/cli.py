@@ -1,0 +1,143 @@
+"""The command line. Each verb reads the configuration, calls app.py, and says what came of it.
+
+Exit codes: 0 done, 1 it did not work out, 2 the command or the configuration is wrong, 130 stopped
+by Ctrl-C before it was done.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bursa import __version__, config
+from bursa.model.errors import BursaError, Refuse
+
+app = typer.Typer(
+    name="bursa",
+    help="A real-time market-data platform: from the exchange's wire to the screen.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_verbs = typer.Typer(help="The configuration.", no_args_is_help=True)
+app.add_typer(config_verbs, name="config")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder.", show_default="./data", metavar="DIR")
+]
+File = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
+]
+
+
+def main() -> None:
+    """Entry point: errors that name who must act become one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except Refuse as refused:
+        err.print(f"[red]bursa:[/] {refused}", markup=True)
+        sys.exit(2 if refused.code in ("bad_config", "bad_request") else 1)
+    except BursaError as error:
+        err.print(f"[red]bursa:[/] {error}")
+        sys.exit(1)
+
+
+def _load(file: Path | None, data: Path | None, **flags: Any) -> config.Loaded:
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    given["data"] = None if data is None else str(data)
+    return config.load(given, file=None if file is None else str(file))
+
+
+@app.command()
+def up(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Start the demo exchange and take its feed.")
+    ] = False,
+    data: Data = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="HTTP port; 0 takes a free one.", show_default="18090"),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option("--speed", help="Demo: market seconds a second.", show_default="1"),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate", help="Demo: messages a second, or max.", show_default="by the clock"
+        ),
+    ] = None,
+    file: File = None,
+) -> None:
+    """Run bursa: feeds, journal, bars, metrics, store, API and pages in one process."""
+    loaded = _load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
+    from bursa import app as bursa_app  # the heavy imports, only where they are needed
+
+    sys.exit(bursa_app.run_up(loaded.config, demo=demo, say=out, warn=err))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording, plain or .gz.", metavar="FILE")],
+    venue: Annotated[str, typer.Option("--venue", help="Whose recording it is, e.g. binance.")],
+    data: Data = None,
+    settings: File = None,
+) -> None:
+    """Journal a recording and store what it holds. Done again, it adds nothing."""
+    loaded = _load(settings, data)
+    from bursa import app as bursa_app
+
+    sys.exit(bursa_app.run_replay(loaded.config, file, venue, say=out, warn=err))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT.", metavar="QUERY")],
+    data: Data = None,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")
+    ] = "table",
+    settings: File = None,
+) -> None:
+    """Ask the stored tables with one read-only SELECT, whether or not bursa is running."""
+    loaded = _load(settings, data)
+    from bursa.app import run_sql
+
+    run_sql(loaded.config, query, form)
+
+
+@config_verbs.command("show")
+def config_show(
+    data: Data = None,
+    file: File = None,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+) -> None:
+    """Print every setting, and where its value came from; secrets are masked."""
+    loaded = _load(file, data)
+    found = config.rows(loaded)
+    if form == "json":
+        rows = [{"path": p, "value": v, "origin": o} for p, v, o in found]
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
+    if form != "table":
+        raise Refuse(f"--format: {form}; allowed: table, json", parameter="format")
+    meanings = {path: meaning for path, _, meaning in config.leaves()}
+    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    for path, value, origin in found:
+        shown = f"[bold]{value}[/]" if origin != "default" else str(value)
+        table.add_row(path, shown, origin, f"[dim]{meanings.get(path, '')}[/]")
+    out.print(table)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"bursa {__version__}\n")

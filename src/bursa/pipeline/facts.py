@@ -1,0 +1,204 @@
+"""What is known of a venue right now, kept in memory as batches pass: the last row of each
+instrument, names, session state, holes, the day's pulse.
+
+A listener of the ingest thread; pages and API read it from the event loop. It remembers, and decides
+nothing: what it holds can be had anew from the store and the stream.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from bursa.model.batch import Batch, Block, Span, Words
+from bursa.model.schema import CONTRACTS, INDEX, INT_NULL, QUOTES, SNAPSHOT, TICKS, Kind
+from bursa.model.venue import Venue
+from bursa.pipeline.line import Derived
+
+MINUTE_NS = 60_000_000_000
+HOLES_MAX = 1000
+# Seconds over which the present message rate is taken.
+RATE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """An instrument as its venue describes it."""
+
+    ticker: str
+    board: str
+    name: str
+    lot: int
+    currency: str
+    prev_close: float
+    price_decimals: int
+    volume_decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Messages of a channel that never came, in event time [start, end]."""
+
+    channel: str
+    start_ns: int
+    end_ns: int
+    seq_from: int
+    seq_to: int
+
+
+class _Last:
+    """The newest row of each symbol of one kind."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._block: Block = np.zeros((len(kind.scalars), 64), np.int64)
+        self._known = np.zeros(64, np.bool_)
+
+    def take(self, batch: Batch, rows: np.ndarray | None = None) -> None:
+        block = batch.block if rows is None else batch.block[:, rows]
+        if not block.shape[1]:
+            return
+        ids = block[0]
+        more = int(ids.max()) + 1 - len(self._known)
+        if more > 0:
+            more = max(more, len(self._known))
+            self._block = np.pad(self._block, ((0, 0), (0, more)))
+            self._known = np.pad(self._known, (0, more))
+        self._block[:, ids] = block  # of one symbol's rows the last one stays
+        self._known[ids] = True
+
+    def rows(self, words: Words, ids: Iterable[int] | None = None) -> Batch:
+        known = np.flatnonzero(self._known)
+        if ids is not None:
+            known = known[np.isin(known, np.fromiter(ids, np.int64))]
+        return Batch(self.kind, self._block[:, known].copy(), words, Span("", 0, 0, 0))
+
+
+class Facts:
+    """The present state of one venue."""
+
+    def __init__(self, venue: Venue, words: Words) -> None:
+        self.venue, self._words = venue, words
+        self._board = venue.boards.index(venue.bar_board)
+        self._last = {kind.name: _Last(kind) for kind in (TICKS, QUOTES, SNAPSHOT, INDEX)}
+        self.contracts: dict[str, Contract] = {}
+        self.holes: deque[Hole] = deque(maxlen=HOLES_MAX)
+        self.state: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._pulse: Block = np.zeros(24 * 60, np.int64)
+        self._pulse_day: date | None = None
+        self.newest_ns = 0
+        self.messages = 0
+        self._newest_at_ns = 0
+        self._rates: deque[tuple[int, int]] = deque(maxlen=64)
+
+    def take(self, derived: Derived, now_ns: int) -> None:
+        """Remember what one push derived; `now_ns` is our clock."""
+        with self._lock:
+            for batch in derived.batches:
+                self._batch(batch)
+            if len(derived.touched) or derived.batches:
+                self._clock(derived, now_ns)
+
+    def restore(self, batches: Iterable[Batch]) -> None:
+        """Rows that a store kept, at a start."""
+        with self._lock:
+            for batch in batches:
+                self._batch(batch)
+                if "ts" in batch.kind.index and len(batch) and batch.kind is not CONTRACTS:
+                    self.newest_ns = max(self.newest_ns, int(batch.column("ts").max()))
+
+    def advance(self, watermark_ns: int, now_ns: int) -> None:
+        """The venue's clock went on without rows."""
+        if watermark_ns > self.newest_ns:
+            self.newest_ns, self._newest_at_ns = watermark_ns, now_ns
+
+    def _batch(self, batch: Batch) -> None:
+        name = batch.kind.name
+        if name in ("ticks", "snapshot"):
+            main = batch.block[batch.kind.index["board"]] == self._board
+            self._last[name].take(batch, main)
+        elif name in ("quotes", "index"):
+            self._last[name].take(batch)
+        elif name == "contracts":
+            self._contracts(batch)
+        elif name == "status":
+            self._status(batch)
+
+    def _contracts(self, batch: Batch) -> None:
+        columns = {c.name: batch.text(c.name) for c in CONTRACTS.scalars if c.dtype == "text"}
+        for at in range(len(batch)):
+            ticker, board = columns["ticker"][at] or "", columns["board"][at] or ""
+            if board != self.venue.bar_board and ticker in self.contracts:
+                continue
+            self.contracts[ticker] = Contract(
+                ticker,
+                board,
+                columns["name"][at] or "",
+                int(batch.column("lot")[at]),
+                columns["currency"][at] or self.venue.currency,
+                float(batch.column("prev_close")[at]),
+                int(batch.column("price_decimals")[at]),
+                int(batch.column("volume_decimals")[at]),
+            )
+
+    def _status(self, batch: Batch) -> None:
+        states, channels = batch.text("state"), batch.text("channel")
+        for at, (state, channel) in enumerate(zip(states, channels, strict=True)):
+            if state == "gap":
+                start = int(batch.column("ts_from")[at])
+                end = int(batch.column("ts")[at])
+                first, last = int(batch.column("seq_from")[at]), int(batch.column("seq_to")[at])
+                self.holes.append(
+                    Hole(channel or "", end if start == INT_NULL else start, end, first, last)
+                )
+            elif state is not None and channel is not None and state not in ("up", "down"):
+                self.state[channel] = state
+
+    def _clock(self, derived: Derived, now_ns: int) -> None:
+        newest = [
+            int(b.column("ts").max())
+            for b in derived.batches
+            if b.kind.name in ("ticks", "quotes", "index", "status")
+        ]
+        if newest and max(newest) > self.newest_ns:
+            self.newest_ns, self._newest_at_ns = max(newest), now_ns
+        count = derived.counts.get("messages", 0)
+        self.messages += count
+        if not self._rates or now_ns - self._rates[-1][0] > 200_000_000:
+            self._rates.append((now_ns, self.messages))
+        day = self.venue.calendar.day_of(self.newest_ns)
+        if day != self._pulse_day:
+            self._pulse_day = day
+            self._pulse = np.zeros(24 * 60, np.int64)
+        minute = (self.newest_ns - self.venue.calendar.midnight_ns(day)) // MINUTE_NS
+        if 0 <= minute < len(self._pulse):
+            self._pulse[minute] += count
+
+    def venue_now_ns(self, now_ns: int, live: bool) -> int:
+        """The venue's clock: its newest event time, run on by ours while a feed is live."""
+        if not live or not self._newest_at_ns:
+            return self.newest_ns
+        return self.newest_ns + max(0, now_ns - self._newest_at_ns)
+
+    def rate(self, now_ns: int) -> float:
+        """Messages a second, lately."""
+        recent = [r for r in self._rates if now_ns - r[0] <= RATE_S * 1_000_000_000]
+        if len(recent) < 2:
+            return 0.0
+        return (self.messages - recent[0][1]) / max(1e-9, (now_ns - recent[0][0]) / 1e9)
+
+    def pulse(self) -> tuple[int, list[int]]:
+        """(first minute's opening in event time, messages of each minute of the venue's day)."""
+        if self._pulse_day is None:
+            return 0, []
+        return self.venue.calendar.midnight_ns(self._pulse_day), self._pulse.tolist()
+
+    def last(self, kind: str, ticker: str | None = None) -> Batch:
+        """The newest row of each symbol, or of one: `ticks`, `quotes`, `snapshot`, `index`."""
+        ids = None if ticker is None else [self._words.find_symbol(ticker)]
+        with self._lock:
+            return self._last[kind].rows(self._words, ids)

@@ -1,0 +1,310 @@
+"""One venue, running: its journal, line, topics, rings, writer, checkpoints and feeds, in order.
+
+`start` recovers and then delivers; `stop` goes upstream first: feeds end, the line's rows are
+committed, the state is saved, the journal is closed. Which adapters these are is app.py's choice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bursa.bus.memory import Entry, Limits, Log, MemoryBus
+from bursa.journal import checkpoint
+from bursa.journal.closed import Compressor
+from bursa.journal.read import JournalReader
+from bursa.journal.sync import GroupSync
+from bursa.journal.write import JournalWriter
+from bursa.model.batch import Batch, Block, Words
+from bursa.model.schema import topic
+from bursa.model.venue import Venue
+from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.checkpoints import Checkpoints
+from bursa.pipeline.facts import Facts
+from bursa.pipeline.ingest import Ingest, Journalled
+from bursa.pipeline.line import Decoder, Derived, Line, kinds
+from bursa.pipeline.recover import Recovered, Sources, backlog, recover
+from bursa.pipeline.resume import Resume
+from bursa.pipeline.retention import Retention
+from bursa.pipeline.writer import Flush, Writer
+from bursa.ports import Clock, Committed, Feed, Store
+from bursa.store.rings import Rings
+
+Progress = Callable[[int, int], Any]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The values a runtime takes from the configuration."""
+
+    sync_gap_s: float
+    sync_bytes: int
+    segment_bytes: int
+    compress: bool
+    checkpoint_s: float
+    checkpoint_bytes: int
+    flush: Flush
+    topics: Limits
+    keep: Mapping[str, str]
+    retain_days: Mapping[str, int]
+    cap_bytes: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a runtime is made of; app.py picks them."""
+
+    store: Store
+    rings: Rings
+    bus: MemoryBus
+    clock: Clock
+    telemetry: Telemetry
+    decoder: Callable[[Venue, Words], Decoder]
+    feeds: Sequence[Feed]
+
+
+class VenueRuntime:
+    """A venue from its feed to its committed rows."""
+
+    def __init__(self, venue: Venue, words: Words, data: Path, parts: Parts, knobs: Knobs) -> None:
+        self.venue, self.words, self.parts, self._knobs = venue, words, parts, knobs
+        self.folder = data / "journal" / venue.name
+        self.checkpoints_folder = data / "checkpoints" / venue.name
+        self.data = data
+        self.facts = Facts(venue, words)
+        self.line = self._make_line(words)
+        self.recovered: Recovered | None = None
+        self.live_from_ns: int | None = None
+        self._log = logger("runtime").bind(venue=venue.name)
+        self._resume = Resume(len(venue.channels))
+        self.ingest: Ingest | None = None
+        self.writer: Writer | None = None
+
+    def _make_line(self, words: Words) -> Line:
+        decoder = self.parts.decoder(self.venue, words)
+        return Line(self.venue, words, decoder, self._knobs.keep)
+
+    def _own_line(self) -> Line:
+        return self._make_line(
+            Words(self.venue.boards, tuple(channel.name for channel in self.venue.channels))
+        )
+
+    # -- start -----------------------------------------------------------------------------------
+
+    def start(self, progress: Progress = lambda done, total: None) -> None:
+        """Recover, then run the feeds. `progress` is told in bytes of journal to replay."""
+        committed = self._committed()
+        self._open_journal(committed)
+        self._open_topics(committed)
+        self._rehydrate()
+        self._recover(committed, progress)
+        self._deliver()
+
+    def _committed(self) -> int:
+        held = self.parts.store.positions()
+        found = [held.get(topic(self.venue.name, kind), Committed(0, 0)) for kind in kinds()]
+        return min(c.position for c in found)
+
+    def _open_journal(self, committed: int) -> None:
+        knobs, clock = self._knobs, self.parts.clock
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoints_folder.mkdir(parents=True, exist_ok=True)
+        self.journal = JournalWriter(
+            self.folder,
+            self.venue.name,
+            floor=committed,
+            now_ns=clock.now_ns,
+            segment_bytes=knobs.segment_bytes,
+        )
+        self.sync = GroupSync(
+            self.journal,
+            gap_s=knobs.sync_gap_s,
+            bytes_max=knobs.sync_bytes,
+            on_synced=self._synced,
+        )
+        self.sync.start()
+        self._compressor = Compressor(self.folder, lambda: self.journal.base)
+        if knobs.compress:
+            self._compressor.start()
+
+    def _synced(self, position: int, took_s: float) -> None:
+        telemetry, name = self.parts.telemetry, self.venue.name
+        telemetry.journal_sync.labels(name).observe(took_s)
+        telemetry.journal_unsynced.labels(name).set(self.journal.position - position)
+
+    def _open_topics(self, committed: int) -> None:
+        def reader() -> JournalReader:
+            return JournalReader(self.folder)
+
+        derive = backlog(self._own_line, reader, self.checkpoints_folder)
+        self.log: Log = self.parts.bus.open(self.venue.name, self._knobs.topics, derive)
+        self.log.start(committed)
+        self.writer = Writer(
+            self.venue.name,
+            kinds(),
+            self.parts.store,
+            self.log.join("store", committed),
+            self._knobs.flush,
+            self.parts.clock,
+            self.parts.telemetry,
+        )
+        self.writer.synced_past = self.sync.wait
+        self.writer.oldest_kept = self.oldest_kept
+        self.writer.idle = Retention(self, self._knobs.retain_days, self._knobs.cap_bytes).pump
+        self.writer.start(committed)
+
+    def _rehydrate(self) -> None:
+        store, name = self.parts.store, self.venue.name
+        self.facts.restore(store.latest(name, kind) for kind in ("contracts", "snapshot", "index"))
+        self.parts.rings.rehydrate(store)
+
+    def _recover(self, committed: int, progress: Progress) -> None:
+        checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
+        sources = Sources(JournalReader(self.folder), self.checkpoints_folder)
+        self.recovered = recover(
+            self.line, self._resume, sources, committed, self._publish_slowly, progress
+        )
+        found = self.recovered
+        for damage in sources.reader.damaged:
+            self.parts.telemetry.journal_damaged.labels(self.venue.name).inc()
+            self._log.error("journal is damaged", **damage._asdict())
+        self._log.info(
+            "recovered",
+            committed=committed,
+            checkpoint=found.checkpoint,
+            end=found.end,
+            silent_bytes=found.silent_bytes,
+            loud_bytes=found.loud_bytes,
+        )
+
+    def _publish_slowly(self, derived: Derived) -> None:
+        """During a recovery no socket waits, so the writer may be waited for."""
+        self._publish(derived)
+        while self.log.rows * 2 > self._knobs.topics.rows_max and self.writer is not None:
+            if self.writer.failure is not None:
+                raise self.writer.failure
+            self.sync.wait(self.journal.position + 1, 0.01)  # a pause, no position is this high
+
+    def _deliver(self) -> None:
+        knobs, parts = self._knobs, self.parts
+        self.ingest = Ingest(
+            self.line,
+            Journalled(self.journal, self.sync),
+            parts.feeds,
+            parts.clock,
+            parts.telemetry,
+        )
+        for state, (session, next_seq) in zip(
+            self.ingest.channels, self._resume.places, strict=True
+        ):
+            state.session, state.next_seq = session, next_seq
+        self.saver = Checkpoints(
+            self.checkpoints_folder,
+            self.line,
+            knobs.checkpoint_s,
+            knobs.checkpoint_bytes,
+            parts.clock,
+            parts.telemetry,
+        )
+        self.saver.synced_past = self.sync.wait
+        assert self.writer is not None, "topics are opened before feeds run"
+        writer = self.writer
+        self.saver.committed = lambda: writer.committed
+        self.saver.resume = self._resume_state
+        self.saver.journal_first = lambda: JournalReader(self.folder).first
+        self.saver.start(self.journal.position, self.journal.epoch)
+        self.ingest.after_push = self.saver.after_push
+        self.ingest.listeners.append(self._publish)
+        self.ingest.start()
+
+    def _resume_state(self) -> dict[str, Any]:
+        assert self.ingest is not None, "checkpoints are taken while feeds run"
+        self._resume.places = [(c.session, c.next_seq) for c in self.ingest.channels]
+        return self._resume.snapshot()
+
+    # -- the way of what was derived ---------------------------------------------------------------
+
+    def _publish(self, derived: Derived) -> None:
+        if len(derived.closed):
+            self.parts.rings.feed_bars(derived.closed)
+        if len(derived.metrics):
+            self.parts.rings.feed_metrics(derived.metrics)
+        self.facts.take(derived, self.parts.clock.now_ns())
+        self._count(derived)
+        self.log.publish(Entry(derived.span, derived.batches))
+
+    def _count(self, derived: Derived) -> None:
+        telemetry, name = self.parts.telemetry, self.venue.name
+        for batch in derived.batches:
+            telemetry.rows.labels(name, batch.kind.name).inc(len(batch))
+        for word, count in derived.counts.items():
+            if word.startswith("rejected_"):
+                telemetry.rejected.labels(name, word.removeprefix("rejected_")).inc(count)
+            elif (counter := telemetry.by_word.get(word)) is not None:
+                counter.labels(name).inc(count)
+
+    def open_bars(self, ids: Block | None = None) -> Batch:
+        """The bars not closed yet; safe from any thread."""
+        if self.ingest is None:
+            return self.line.open_bars(np.empty(0, np.int64))
+        with self.ingest.lock:
+            return self.line.open_bars(ids)
+
+    @property
+    def hot(self) -> Store:
+        """The store (retention.py)."""
+        return self.parts.store
+
+    @property
+    def clock(self) -> Clock:
+        """Our clock (retention.py)."""
+        return self.parts.clock
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """The counters (retention.py)."""
+        return self.parts.telemetry
+
+    @property
+    def committed(self) -> int:
+        """Journal position up to which the store holds all rows."""
+        return 0 if self.writer is None else self.writer.committed
+
+    def oldest_kept(self, kind: str) -> int | None:
+        """Event time before which retention keeps nothing of a kind; None: it keeps all."""
+        days = self._knobs.retain_days.get(kind, 0)
+        newest = max(self.facts.newest_ns, self.live_from_ns or 0)
+        if not days or not newest:
+            return None
+        calendar = self.venue.calendar
+        day = calendar.day_of(newest)
+        for _ in range(days - 1):
+            day = calendar.previous_day(day)
+        return calendar.midnight_ns(day)
+
+    # -- stop ------------------------------------------------------------------------------------
+
+    def stop(self, timeout_s: float = 25.0) -> bool:
+        """Feeds, writer, checkpoint, journal, in this order. True if all rows were committed."""
+        if self.ingest is not None:
+            self.ingest.stop(timeout_s)
+        self.sync.wait(self.journal.position, timeout_s)
+        self.log.close()
+        done = self.writer is not None and self.writer.stop(timeout_s)
+        if self.ingest is not None and self.ingest.failure is None:
+            self.saver.take(self.journal.position)
+            self.saver.stop(timeout_s)
+        self._compressor.stop()
+        self.sync.stop()
+        self.journal.close()
+        committed = self.writer.committed if self.writer is not None else 0
+        self._log.info(
+            "stopped",
+            position=self.journal.position,
+            committed=committed,
+            rows=0 if self.writer is None else self.writer.rows,
+        )
+        return done and committed >= self.journal.position
