@@ -1,0 +1,64 @@
+"""The files a page loads: read once, compressed once, named by a hash of them all.
+
+One hash for the whole folder keeps the relative imports of ES modules working and lets every file
+be cached for ever: a changed file changes the folder's address. Knows no page.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+_PLAIN = "text/plain; charset=utf-8"  # LICENSE, VENDORED
+_HASH_CHARS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file: its bytes, the same compressed (None where that saves nothing), its type."""
+
+    body: bytes
+    packed: bytes | None
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """All files of a folder by path, and the hash that names this state of it."""
+
+    version: str
+    files: Mapping[str, Asset]
+
+    def url(self, path: str) -> str:
+        """Where a file is served. KeyError for one that is not there."""
+        if path not in self.files:
+            raise KeyError(path)
+        return f"/static/{self.version}/{path}"
+
+    def modules(self, entry: str) -> list[str]:
+        """Addresses of all scripts beside `entry`, itself first: what a page fetches early."""
+        folder = entry.rpartition("/")[0] + "/"
+        rest = (p for p in self.files if p.startswith(folder) and p.endswith(".js") and p != entry)
+        return [self.url(path) for path in (entry, *sorted(rest))]
+
+
+def load(folder: Path) -> Assets:
+    """Read a folder. The hash covers names and contents, in name order."""
+    digest = hashlib.sha256()
+    files: dict[str, Asset] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name, body = path.relative_to(folder).as_posix(), path.read_bytes()
+        digest.update(f"{name}\0{len(body)}\0".encode() + body)
+        packed = gzip.compress(body, 9, mtime=0)
+        media_type = _TYPES.get(path.suffix, _PLAIN)
+        files[name] = Asset(body, packed if len(packed) < len(body) else None, media_type)
+    return Assets(digest.hexdigest()[:_HASH_CHARS], files)

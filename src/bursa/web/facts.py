@@ -1,0 +1,127 @@
+"""What a page must know beyond the data API, and the seam it comes through.
+
+`PageSource` is implemented by the core; this package neither reads stores nor knows feeds. Times
+are int64 ns UTC on the venue's clock unless a field says otherwise, ranges are half-open.
+Does not draw (static/js) and does not answer requests (pages.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from bursa.model.calendar import Session
+from bursa.model.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What the head of a chart says of an instrument, and how its numbers are printed.
+
+    lot   units a lot; 1 where the venue has none
+    """
+
+    ticker: str
+    name: str
+    price_decimals: int
+    volume_decimals: int
+    lot: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A range of event time in which messages are missing on a channel, [start, end)."""
+
+    channel: str
+    start_ns: int
+    end_ns: int
+    seq_from: int | None = None
+    seq_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far past days have come in: `day` of `days`, and which date that is."""
+
+    day: int
+    days: int
+    date: date
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """One venue's day at a glance.
+
+    day          the venue's day that is shown; on a day without trading, the next one
+    now_ns       the venue's clock
+    sessions     that day's phases in time order
+    minutes_ns   opening of the first minute counted below
+    counts       messages a minute from there on, all channels; shorter than the day is fine
+    rate         messages a second lately, all channels
+    feed         a feed is configured; without one nothing can become stale
+    connected    every channel delivers
+    age_ms       since the newest message came, our clock; None before the first one
+    backfilled   ranges that were filled in later
+    progress     None unless past days are streaming in
+    """
+
+    day: date
+    now_ns: int
+    sessions: Sequence[Session]
+    minutes_ns: int
+    counts: Sequence[int]
+    rate: float
+    feed: bool
+    connected: bool
+    age_ms: int | None
+    holes: Sequence[Hole] = ()
+    backfilled: Sequence[tuple[int, int]] = ()
+    progress: Progress | None = None
+
+
+class PageSource(Protocol):
+    """Live facts for the pages. Every method is called on the event loop and answers from memory,
+    without waiting."""
+
+    def venues(self) -> Sequence[Venue]:
+        """The configured venues, the default one first; at least one."""
+
+    def instruments(self, venue: str) -> int:
+        """How many instruments the venue is known to have so far."""
+
+    def instrument(self, venue: str, ticker: str) -> Instrument | None:
+        """An instrument by its exact code; None where the venue has none of that code."""
+
+    def first_ticker(self, venue: str) -> str | None:
+        """The instrument that a chart opens with when none is named: the best known one; None
+        while the venue has none."""
+
+    def tape(self, venue: str) -> Tape:
+        """The venue's day now."""
+
+
+# Freshness: what the badge shows. The words of each state are the page's (static/js/fresh.js).
+LIVE, STALE, CUT, CLOSED, WAIT, NONE = "live", "stale", "cut", "closed", "wait", "none"
+
+
+def session_at(tape: Tape) -> Session | None:
+    """The phase that the venue is in now; None outside its hours."""
+    return next((s for s in tape.sessions if s.open_ns <= tape.now_ns < s.close_ns), None)
+
+
+def freshness(tape: Tape, stale_after_s: int) -> str:
+    """One word for how far the venue's data can be trusted to be current.
+
+    none    no feed is configured         wait    past days stream in, or nothing came yet
+    cut     a channel is away             stale   connected, but silent for too long
+    closed  connected, outside hours      live    connected and speaking
+    """
+    if not tape.feed:
+        return NONE
+    if not tape.connected:
+        return CUT
+    if tape.progress is not None or tape.age_ms is None:
+        return WAIT
+    if session_at(tape) is None:
+        return CLOSED
+    return STALE if tape.age_ms > stale_after_s * 1000 else LIVE

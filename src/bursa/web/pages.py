@@ -1,0 +1,264 @@
+"""The routes of the pages: the chart, the files it loads, what its day tape polls, the error page.
+
+Every answer carries the strict Content-Security-Policy; nothing is inline and nothing comes from
+another origin. What pages show of the market comes from the data API; this room adds only the
+day tape (facts.py). Does not shape the API's errors (api/): `Pages.error` is for people.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from bursa.model.calendar import MINUTE_NS, Calendar
+from bursa.model.errors import Refuse
+from bursa.model.venue import Venue
+from bursa.web import assets, display
+from bursa.web.facts import Instrument, PageSource, Tape, freshness, session_at
+
+_ROOM = Path(__file__).parent
+_MS = 1_000_000
+_FOREVER = "public, max-age=31536000, immutable"
+_HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
+_CHART_ENTRY = "js/chart.js"
+
+# Interval in the address (TradingView's resolutions) -> timeframe of the API. Pages show them in
+# this order.
+INTERVALS = {
+    "1": "1m",
+    "5": "5m",
+    "15": "15m",
+    "30": "30m",
+    "60": "1h",
+    "240": "4h",
+    "D": "1d",
+    "W": "1w",
+    "M": "1M",
+}
+_BY_NAME = {tf: interval for interval, tf in INTERVALS.items()}
+
+PageRequest = Request[Any, Any, Any]
+
+
+class Pages:
+    """The pages over one source of live facts. `routes()` goes into the application as it is."""
+
+    def __init__(self, source: PageSource) -> None:
+        self._source = source
+        self._assets = assets.load(_ROOM / "static")
+        self._templates = Environment(
+            loader=FileSystemLoader(_ROOM / "templates"),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["asset"] = self._assets.url
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """`/`, `/chart`, `/static/...` and `/web/tape`."""
+
+        @get("/", include_in_schema=False, sync_to_thread=False)
+        def home() -> Response[None]:
+            """The chart is the only page yet."""
+            return Response(None, status_code=307, headers={"Location": "/chart"})
+
+        @get("/chart", include_in_schema=False, sync_to_thread=False)
+        def chart(request: PageRequest) -> Response[bytes]:
+            """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M)."""
+            try:
+                return self._chart(request)
+            except Refuse as refusal:
+                return self.error(request, refusal.status, refusal.code, str(refusal))
+
+        @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
+        def static(request: PageRequest, version: str, name: str) -> Response[bytes]:
+            """A file; cached for ever under the present hash, not at all under another."""
+            return self._static(request, version, name.lstrip("/"))
+
+        @get("/web/tape", include_in_schema=False, sync_to_thread=False)
+        def tape(venue: str = "") -> Response[bytes]:
+            """The venue's day for the tape, the clock and the freshness badge."""
+            chosen = self._venue(venue)
+            facts = self._source.tape(chosen.name)
+            body = msgspec.json.encode(tape_fields(chosen, facts))
+            return Response(
+                body, media_type="application/json", headers={"Cache-Control": "no-store"}
+            )
+
+        return [home, chart, static, tape]
+
+    def error(self, request: PageRequest, status: int, code: str, message: str) -> Response[bytes]:
+        """The error page: what happened, in the look of the others. `message` is shown as it is."""
+        facts = {"status": status, "code": code, "message": message, "path": request.url.path}
+        venue = self._source.venues()[0]
+        return self._page(
+            "error.html", request, status, {"page": "error", "venue": venue, "error": facts}
+        )
+
+    def _chart(self, request: PageRequest) -> Response[bytes]:
+        query = request.query_params
+        venue, ticker = self._symbol(query.get("symbol", ""), query.get("venue", ""))
+        interval = query.get("interval", "1")
+        interval = _BY_NAME.get(interval, interval)
+        if interval not in INTERVALS:
+            known = " ".join(INTERVALS)
+            text = f"There is no interval {interval!r}. A chart knows {known}."
+            raise Refuse(text, "unknown_interval", parameter="interval")
+        instrument = self._source.instrument(venue.name, ticker) if ticker else None
+        known_any = self._source.instruments(venue.name) > 0
+        state = "ready" if instrument else "unknown" if ticker and known_any else "empty"
+        context = {
+            "page": "chart",
+            "venue": venue,
+            "ticker": ticker,
+            "instrument": instrument,
+            "state": state,
+            "interval": interval,
+            "intervals": INTERVALS,
+            "facts": chart_facts(venue, instrument),
+            "modules": self._assets.modules(_CHART_ENTRY),
+        }
+        return self._page("chart.html", request, 404 if state == "unknown" else 200, context)
+
+    def _symbol(self, symbol: str, venue: str) -> tuple[Venue, str]:
+        """The venue and the code that `symbol` names; the code is "" while there is nothing."""
+        prefix, _, code = symbol.strip().upper().rpartition(":")
+        by_exchange = {v.exchange: v for v in self._source.venues()}
+        chosen = by_exchange.get(prefix) or self._venue(venue)
+        return chosen, code or self._source.first_ticker(chosen.name) or ""
+
+    def _venue(self, name: str) -> Venue:
+        venues = self._source.venues()
+        if not name:
+            return venues[0]
+        found = next((v for v in venues if v.name == name), None)
+        if found is None:
+            known = ", ".join(v.name for v in venues)
+            raise Refuse(f"venue={name!r} is none of {known}", "unknown_venue", 404, "venue")
+        return found
+
+    def _static(self, request: PageRequest, version: str, name: str) -> Response[bytes]:
+        asset = self._assets.files.get(name)
+        if asset is None:
+            return self.error(request, 404, "not_found", "There is no such file.")
+        headers = {
+            "Cache-Control": _FOREVER if version == self._assets.version else "no-store",
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+        }
+        body = asset.body
+        if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["Content-Encoding"] = asset.packed, "gzip"
+        return Response(body, media_type=asset.media_type, headers=headers)
+
+    def _page(
+        self, template: str, request: PageRequest, status: int, context: Mapping[str, Any]
+    ) -> Response[bytes]:
+        settings = display.read(
+            request.cookies.get(display.COOKIE),
+            request.query_params,
+            request.headers.get(display.PREFERS),
+        )
+        text = self._templates.get_template(template).render(
+            context, display=settings.attributes(), choices=display.CHOICES
+        )
+        return Response(
+            text.encode(), status_code=status, media_type="text/html", headers=page_headers(request)
+        )
+
+
+def page_headers(request: PageRequest) -> dict[str, str]:
+    """What every page says about itself: the policy, and that it depends on the reader."""
+    host = request.headers.get("host", "")
+    sockets = f" ws://{host} wss://{host}" if _HOST.match(host) else ""
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"font-src 'self'; connect-src 'self'{sockets}; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'self'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "private, no-cache",
+        "Accept-CH": display.PREFERS,
+        "Critical-CH": display.PREFERS,
+        "Vary": f"Cookie, {display.PREFERS}",
+    }
+
+
+def chart_facts(venue: Venue, instrument: Instrument | None) -> dict[str, str]:
+    """Attributes that the scripts read: how this venue's times and numbers are printed."""
+    calendar = venue.calendar
+    decimals = venue.price_decimals if instrument is None else instrument.price_decimals
+    volume = venue.volume_decimals if instrument is None else instrument.volume_decimals
+    return {
+        "venue": venue.name,
+        "exchange": venue.exchange,
+        "board": venue.bar_board,
+        "timezone": calendar.timezone,
+        "zone": calendar.zone_word,
+        "currency": venue.currency,
+        "price-decimals": str(decimals),
+        "volume-decimals": str(0 if venue.volume_unit > 1 else volume),
+        "volume-unit": str(venue.volume_unit),
+        "volume-word": venue.volume_word,
+        "hd": "yes" if venue.gates else "no",
+    }
+
+
+def tape_fields(venue: Venue, tape: Tape) -> dict[str, Any]:
+    """The JSON of `/web/tape`: times in ms since 1970 UTC, ranges half-open."""
+    now = session_at(tape)
+    following = next((s for s in tape.sessions if s.trading and s.open_ns > tape.now_ns), None)
+    progress = tape.progress
+    return {
+        "venue": venue.name,
+        "exchange": venue.exchange,
+        "zone": venue.calendar.zone_word,
+        "date": tape.day.isoformat(),
+        "now": tape.now_ns // _MS,
+        "offset_s": _offset_s(venue.calendar, tape.now_ns),
+        "session": now.name if now else "closed",
+        "opens": following.open_ns // _MS if following and not (now and now.trading) else None,
+        "sessions": [
+            {
+                "name": s.name,
+                "from": s.open_ns // _MS,
+                "to": s.close_ns // _MS,
+                "trading": s.trading,
+            }
+            for s in tape.sessions
+        ],
+        "minutes": {
+            "from": tape.minutes_ns // _MS,
+            "step": MINUTE_NS // _MS,
+            "counts": tape.counts,
+        },
+        "rate": round(tape.rate, 1),
+        "fresh": freshness(tape, venue.stale_after_s),
+        "age_ms": tape.age_ms,
+        "holes": [
+            {
+                "channel": h.channel,
+                "from": h.start_ns // _MS,
+                "to": -(-h.end_ns // _MS),
+                "seq": [h.seq_from, h.seq_to],
+            }
+            for h in tape.holes
+        ],
+        "backfilled": [{"from": a // _MS, "to": b // _MS} for a, b in tape.backfilled],
+        "progress": progress
+        and {"day": progress.day, "days": progress.days, "date": progress.date.isoformat()},
+    }
+
+
+def _offset_s(calendar: Calendar, ts_ns: int) -> int:
+    return calendar.offset_ns(ts_ns) // 1_000_000_000

@@ -1,0 +1,184 @@
+/* The bars of one chart: merged from history, details and live frames; laid out in slots together with
+   what is missing between them. Pure: no network, no elements. Times are seconds; `t` is a bar's key as
+   /udf/history names it, `x` its place on the scale (the venue's wall clock). */
+
+import { dayOf } from "./clock.js";
+
+export const BARS_MAX = 40_000;
+const DAY = 86400;
+
+/** Interval of the address -> how the chart treats it. `step`: seconds, 0 where days and more count. */
+export const INTERVALS = {
+  1: { tf: "1m", step: 60 }, 5: { tf: "5m", step: 300 }, 15: { tf: "15m", step: 900 }, 30: { tf: "30m", step: 1800 },
+  60: { tf: "1h", step: 3600 }, 240: { tf: "4h", step: 14400 },
+  D: { tf: "1d", step: 0 }, W: { tf: "1w", step: 0 }, M: { tf: "1M", step: 0 },
+};
+
+export class Bars {
+  /** time: VenueTime, sessions: Sessions, interval: a key of INTERVALS. */
+  constructor(time, sessions, interval) {
+    Object.assign(this, { time, sessions, interval, ...INTERVALS[interval] });
+    this.list = [];
+    this.byKey = new Map();
+    this.holes = [];
+    this.complete = false;
+  }
+
+  get first() { return this.list[0]; }
+  get last() { return this.list.at(-1); }
+
+  /** A bar's key for the UTC second it opens at: long bars are keyed by 00:00 UTC of their first day. */
+  key(utcS) { return this.step ? utcS : dayOf(this.time.local(utcS)) * DAY; }
+
+  place(key) { return this.step ? this.time.local(key) : key; }
+
+  /** Take bars {t, o, h, l, c, v, ...}; fields that a newcomer lacks stay. Answers what changed:
+      "none", "tail" (only the last one or a new last one), "all". */
+  merge(bars) {
+    let change = "none", sorted = true;
+    for (const bar of bars) {
+      const known = this.byKey.get(bar.t);
+      if (known) {
+        if (!differs(known, bar)) continue;
+        Object.assign(known, bar);
+        change = worse(change, known === this.last ? "tail" : "all");
+        continue;
+      }
+      const fresh = { ...bar, x: this.place(bar.t) };
+      const isNext = this.list.length > 0 && bar.t > this.last.t;
+      change = worse(change, isNext ? "tail" : "all");
+      sorted &&= isNext;
+      this.byKey.set(bar.t, fresh);
+      this.list.push(fresh);
+    }
+    if (!sorted) this.list.sort((a, b) => a.t - b.t);
+    if (this.list.length > BARS_MAX) change = this.trim();
+    return change;
+  }
+
+  clear() { this.list = []; this.byKey.clear(); this.complete = false; }
+
+  trim() {
+    for (const bar of this.list.splice(0, this.list.length - BARS_MAX + 1000)) this.byKey.delete(bar.t);
+    this.complete = true;
+    return "all";
+  }
+
+  /** /udf/history counts what trades before the first session opens to the session's first bar; a live
+      minute from then cannot simply be put beside it. */
+  isAuction(utcS) {
+    if (this.sessions.always) return false;
+    const local = this.time.local(utcS), second = local - dayOf(local) * DAY, [opening] = this.sessions.of(local)[0] ?? [0];
+    return second < opening + 60;
+  }
+
+  within(utcS, key) {
+    if (this.step) return utcS >= key && utcS < key + this.step;
+    const today = dayOf(this.time.local(utcS)), its = dayOf(key);
+    if (this.tf === "1d") return today === its;
+    if (this.tf === "1w") return Math.floor((today + 3) / 7) === Math.floor((its + 3) / 7); /* 1970 began on a Thursday */
+    return new Date(today * DAY * 1000).getUTCMonth() === new Date(its * DAY * 1000).getUTCMonth() && today >= its;
+  }
+
+  /** A live minute inside the last bar moves its close, high and low; volume follows with the tail. */
+  touch({ t, h, l, c }) {
+    const { last } = this;
+    if (!last || !this.within(t, last.t)) return "none";
+    return this.merge([{ t: last.t, h: Math.max(last.h, h), l: Math.min(last.l, l), c }]);
+  }
+
+  /** Add fields to bars that are there; others are passed over. Answers as `merge` does. */
+  enrich(rows) { return this.merge(rows.filter((row) => this.byKey.has(row.t))); }
+
+  /** Missing ranges [{from, to, kind, ...}] in UTC seconds, ascending. */
+  setHoles(holes) { this.holes = holes; }
+
+  /** Bars and empty slots in time order: [{x, bar|null, hole|null, first, noon}]; `hole` of a bar says
+      that a part of it is missing. A confirmed-empty minute has no slot. */
+  slots() {
+    const out = this.list.map((bar) => ({ x: bar.x, bar, hole: null, first: false, noon: false }));
+    if (this.step && this.holes.length && out.length) this.addMissing(out);
+    this.markParts(out);
+    for (let i = 0; i < out.length; i++) this.markBreaks(out, i);
+    return out;
+  }
+
+  addMissing(out) {
+    const taken = new Set(out.map((slot) => slot.x)), start = out[0].x;
+    let added = false;
+    for (const hole of this.holes) {
+      const from = this.time.local(hole.from), to = this.time.local(hole.to);
+      for (const x of this.sessions.slots(Math.max(from, start), to, this.step)) {
+        if (taken.has(x)) continue;
+        taken.add(x);
+        out.push({ x, bar: null, hole, first: false, noon: false });
+        added = true;
+      }
+    }
+    if (added) out.sort((a, b) => a.x - b.x);
+  }
+
+  markParts(out) {
+    const span = this.step || DAY;
+    for (const hole of this.holes) {
+      const from = this.time.local(hole.from), to = this.time.local(hole.to);
+      for (let i = lower(out, from - span + 1); i < out.length && out[i].x < to; i++) out[i].hole ??= hole;
+    }
+  }
+
+  markBreaks(out, i) {
+    if (!this.step || i === 0) return;
+    const slot = out[i], before = out[i - 1];
+    slot.first = dayOf(slot.x) !== dayOf(before.x);
+    slot.noon = !slot.first && this.sessions.index(slot.x) !== this.sessions.index(before.x);
+  }
+}
+
+const worse = (a, b) => (a === "all" || b === "all" ? "all" : a === "tail" || b === "tail" ? "tail" : "none");
+const differs = (known, bar) => Object.keys(bar).some((name) => known[name] !== bar[name] && bar[name] !== undefined);
+
+function lower(slots, x) {
+  let from = 0, to = slots.length;
+  while (from < to) { const mid = (from + to) >> 1; if (slots[mid].x < x) from = mid + 1; else to = mid; }
+  return from;
+}
+
+/** The day's VWAP after each bar, from value and volume; a day whose beginning is not there, or that has
+    a bar without value, has none from there on. Sets `vwap` and answers whether any changed. */
+export function setVwap(bars, sessionsKnown) {
+  let day = null, value = 0, volume = 0, changed = false;
+  for (let i = 0; i < bars.length; i++) {
+    const bar = bars[i];
+    if (dayOf(bar.x) !== day) {
+      day = dayOf(bar.x);
+      const whole = i > 0 || sessionsKnown;
+      value = whole ? 0 : NaN;
+      volume = 0;
+    }
+    value += bar.value ?? NaN;
+    volume += bar.v;
+    const vwap = volume > 0 && !Number.isNaN(value) ? value / volume : null;
+    if (vwap !== (bar.vwap ?? null)) { bar.vwap = vwap; changed = true; }
+  }
+  return changed;
+}
+
+/** What the primitives of marks.js draw, from slots: {days, noons, holes, strip}. `name(hole)` gives
+    {label, short} of a hole. */
+export function marksOf(slots, name) {
+  const days = [], noons = [], holes = [], strip = [];
+  slots.forEach((slot, i) => {
+    if (slot.first) days.push(i);
+    if (slot.noon) noons.push(i);
+    if (!slot.bar) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
+    const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.bar.backfilled ? "backfilled" : "received";
+    extend(strip, i, kind, () => ({ kind, hole: kind, from: i, to: i }));
+  });
+  return { days, noons, holes, strip };
+}
+
+function extend(list, i, what, make) {
+  const last = list.at(-1);
+  if (last && last.to === i - 1 && last.hole === what) last.to = i;
+  else list.push(make());
+}

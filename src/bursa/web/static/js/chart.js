@@ -1,0 +1,351 @@
+/* The chart page: ties the parts together. Opens an instrument at an interval, keeps it live, follows
+   the address, the keyboard and the display settings. */
+
+import * as api from "./api.js";
+import { Bars, INTERVALS, marksOf } from "./bars.js";
+import { Sessions, VenueTime } from "./clock.js";
+import { keysCount } from "./display.js";
+import { ChartFeed } from "./feed.js";
+import { clockMinutes, day, direction, fixed, percent } from "./format.js";
+import { Legend } from "./legend.js";
+import { Plot } from "./plot.js";
+import { Quote } from "./quote.js";
+import { say, toast } from "./say.js";
+import { remember } from "./search.js";
+import { shell } from "./shell.js";
+import { barTable, holeWords, lastBar, listHoles, statusLine } from "./status.js";
+import { Stream } from "./stream.js";
+
+const STUDIES_KEY = "bursa.studies", STUDIES = ["vwap", "ema", "hd", "rsi"];
+const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000;
+const $ = (id) => document.getElementById(id);
+const page = $("page").dataset;
+
+const facts = {
+  venue: page.venue, exchange: page.exchange, currency: page.currency, hd: page.hd === "yes",
+  unit: Number(page.volumeUnit), word: page.volumeWord, priceDecimals: Number(page.priceDecimals), volumeDecimals: Number(page.volumeDecimals),
+};
+const time = new VenueTime(page.timezone);
+const quote = new Quote(facts, time);
+const empties = [...$("empty").children];
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], ledger: { total: null, holes: [] }, hover: null, ready: false };
+
+function chosenStudies() {
+  let kept = null;
+  try { kept = JSON.parse(localStorage.getItem(STUDIES_KEY)); } catch { /* the defaults will do */ }
+  const on = STUDIES.filter((name) => (Array.isArray(kept) ? kept.includes(name) : name !== "ema"));
+  return new Set(facts.hd ? on : on.filter((name) => name !== "hd"));
+}
+
+const plot = new Plot($("plot"), facts, chosenStudies());
+const legend = new Legend({ price: $("lg-price"), volume: $("lg-volume"), hd: $("lg-hd"), rsi: $("lg-rsi") }, plot, facts);
+
+/* ---- Drawing what is known ---- */
+
+function long() { return !INTERVALS[now.interval].step; }
+
+function draw(change) {
+  const { bars } = now;
+  const before = now.slots.length;
+  now.slots = bars.slots();
+  const marks = marksOf(now.slots, (hole) => holeWords(hole, time));
+  const grown = now.slots.length - before;
+  plot.slots = now.slots;
+  if (change === "tail" && before > 0 && (grown === 0 || grown === 1)) plot.touchLast(marks);
+  else plot.setSlots(now.slots, marks, long());
+  showEmpty(bars.list.length === 0 ? "none" : "");
+  barTable(now.slots, { facts, long: long() }, change === "tail");
+  showBar();
+  showStatus();
+}
+
+/* One redraw a frame, however many bars came. */
+let pending = "none";
+function changed(change) {
+  if (pending === "none") requestAnimationFrame(() => {
+    const todo = pending;
+    pending = "none";
+    if (!now.bars) return;
+    const first = !now.ready && now.bars.list.length > 0;
+    draw(todo);
+    if (first) { now.ready = true; plot.showNewest(); legend.place(); }
+  });
+  if (pending !== "all") pending = change;
+}
+
+function showBar() {
+  const slot = now.hover === null ? now.slots.at(-1) : now.slots[now.hover];
+  legend.show(slot, long());
+}
+
+/* A bar is open until the venue's clock has passed its end; a day and more, until its last session. */
+function isOpen(bar) {
+  const tape = shell.tape.latest;
+  if (bar.final !== undefined || !tape) return bar.final === false;
+  const at = tape.now / 1000, trading = tape.sessions.filter((session) => session.trading).at(-1);
+  if (!now.bars.within(at, bar.t)) return false;
+  return INTERVALS[now.interval].step > 0 || now.bars.tf !== "1d" || tape.now < trading.to;
+}
+
+function showStatus() {
+  const bar = now.bars.last;
+  statusLine(now.ledger.total, now.ledger.holes);
+  lastBar(bar && { ...bar, final: !isOpen(bar) }, long());
+}
+
+function describe() {
+  const { bars, ticker, interval } = now, { last, first } = bars;
+  if (!last) return `${ticker}: no bars yet`;
+  const { figures } = quote, change = figures.prev ? (last.c / figures.prev - 1) * 100 : null;
+  const words = { "b-up": "up", "b-down": "down", "b-flat": "unchanged" }[direction(change, 2)];
+  const parts = [`${ticker} ${INTERVALS[interval].tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, facts.priceDecimals)}`];
+  if (change !== null) parts.push(`${words} ${percent(change)}`);
+  const holes = now.ledger.holes.map((hole) => `${clockMinutes(time.local(hole.from))} to ${clockMinutes(time.local(hole.to))}`);
+  return `${parts.join(", ")}.${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}`;
+}
+
+function titles() {
+  const { figures } = quote, change = figures.last && figures.prev ? percent((figures.last / figures.prev - 1) * 100) : "";
+  document.title = [now.ticker, figures.last ? fixed(figures.last, facts.priceDecimals) : "", change, INTERVALS[now.interval].tf, "\u00b7 bursa"].filter(Boolean).join(" ");
+}
+
+/* "": there are bars. "none": none yet. Anything else stays as the server wrote it. */
+function showEmpty(kind) {
+  const box = $("empty");
+  box.hidden = kind === "";
+  if (kind !== "none") return;
+  const fact = document.createElement("b"), rest = document.createElement("span"), tape = shell.tape.latest;
+  fact.textContent = now.ticker ? `No bars of ${now.ticker} yet` : "Nothing has come in yet";
+  rest.textContent = tape?.fresh === "none"
+    ? "No feed is configured. \u201cbursa up --demo\u201d starts one; \u201cbursa replay\u201d reads a recording."
+    : tape?.opens ? `The first bar closes a minute after trading begins at ${clockMinutes(tape.opens / 1000 + tape.offset_s)}.` : "The chart starts by itself with the first bar.";
+  box.replaceChildren(fact, rest);
+}
+
+function showUnknown(ticker) {
+  const box = $("empty"), [fact, rest, action] = empties;
+  fact.textContent = `${facts.exchange} has no instrument ${ticker}`;
+  rest.textContent = "Search by code or by company name.";
+  const button = action ?? Object.assign(document.createElement("button"), { className: "b-btn b-btn--go", type: "button", textContent: "Search" });
+  button.dataset.open = "palette";
+  box.replaceChildren(fact, rest, button);
+  box.hidden = false;
+}
+
+/* ---- Opening ---- */
+
+function press(group, value) { for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === value)); }
+
+function address() {
+  const url = new URL(location.href);
+  url.pathname = "/chart";
+  url.searchParams.set("symbol", now.ticker);
+  url.searchParams.set("interval", now.interval);
+  if (facts.venue && url.searchParams.has("venue")) url.searchParams.set("venue", facts.venue);
+  return url;
+}
+
+function head(info) {
+  now.name = info.description ?? "";
+  $("ticker").textContent = now.ticker;
+  $("name").textContent = now.name;
+  document.querySelector(".c-sym").setAttribute("aria-label", `Change instrument, now ${now.ticker}`);
+  $("title").textContent = `${now.ticker}, ${now.name || facts.exchange}, ${INTERVALS[now.interval].tf} chart`;
+  facts.priceDecimals = Math.round(Math.log10(info.pricescale));
+  remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals: facts.priceDecimals });
+}
+
+async function open(ticker, interval, push = true) {
+  now.feed?.stop();
+  const changedTicker = ticker !== now.ticker || !now.bars;
+  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [] }, hover: null, ready: false });
+  press($("intervals"), interval);
+  paintStudies();
+  if (push) history.pushState(null, "", address());
+  if (!ticker) { showEmpty("none"); stream.stop(); return; }
+  if (changedTicker) quote.clear();
+  const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), asked = { ticker, interval };
+  const current = () => now.ticker === asked.ticker && now.interval === asked.interval;
+  try {
+    const info = await api.symbol(facts.exchange, ticker);
+    if (!current()) return;
+    head(info);
+    now.bars = new Bars(time, new Sessions(info.session), interval);
+    now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed });
+    stream.follow({ venue: facts.venue, ticker, freq: "1m", channels: ["bars", "metrics"] });
+    const mine = now.feed;
+    await mine.load();
+    if (now.feed === mine && !now.bars.list.length) { plot.clear(); draw("all"); }
+    refreshQuote();
+  } catch (error) { if (current()) await refused(error, ticker); } finally { clearTimeout(skeleton); $("loading").hidden = true; }
+}
+
+/* An instrument that is not known may be on its way while the venue is still empty. */
+async function refused(error, ticker) {
+  if (error.name === "AbortError") return;
+  now.bars = null;
+  plot.clear();
+  if (error.code === "unreachable") { failed(error); setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS); return; }
+  stream.stop();
+  const any = await api.search("", 1).catch(() => []);
+  if (any.length) { showUnknown(ticker); say(`${facts.exchange} has no instrument ${ticker}.`); return; }
+  showEmpty("none");
+  setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS);
+}
+
+let told = 0;
+function failed(error) {
+  if (performance.now() - told < 10_000) return;
+  told = performance.now();
+  if (error.code === "unreachable") say("The server does not answer. What is shown stays, and is tried again.", true);
+  else toast(`${error.message} (${error.code})`, true);
+}
+
+/* ---- Live ---- */
+
+function takeFrame(frame) {
+  const { bars } = now;
+  if (!bars || (frame.ticker && frame.ticker !== now.ticker)) return;
+  if (frame.type === "metrics") takeMetrics(frame);
+  if (frame.type !== "bar" || frame.freq !== "1m") return;
+  const t = Date.parse(frame.bar_time) / 1000;
+  const bar = { t, o: frame.open, h: frame.high, l: frame.low, c: frame.close, v: frame.volume, rev: frame.rev, final: frame.final };
+  if (!bars.last || t >= bars.last.t) quote.bar(bar);
+  if (bars.tf === "1m" && !bars.isAuction(t)) changed(bars.merge([bar]));
+  else changed(bars.touch(bar));
+  if (frame.final || bars.isAuction(t) || !bars.last) now.feed.tail();
+  titles();
+}
+
+function takeMetrics({ freq, bar_time: at, values }) {
+  if (freq !== now.bars.tf) return;
+  const row = { t: Date.parse(at) / 1000, rsi: values.rsi_14, ema: values.ema_20 };
+  if (facts.hd) Object.assign(row, { hd: values.hd, mapo: values.hd_mapo, dmapo: values.hd_dmapo, direction: values.hd_direction });
+  changed(now.bars.enrich([row]));
+  if (now.bars.last && row.t >= now.bars.last.t - 120 && facts.hd) quote.take({ hd: values.hd });
+}
+
+function takeLedger(ledger) {
+  now.ledger = ledger;
+  now.bars.setHoles(ledger.holes);
+  listHoles(ledger.holes, time);
+  changed("all");
+  $("plot").setAttribute("aria-label", describe());
+}
+
+async function refreshQuote() {
+  if (!now.bars || document.hidden) return;
+  const { ticker } = now;
+  try {
+    const s = await api.snapshot(facts.venue, ticker);
+    if (ticker !== now.ticker) return;
+    quote.take(s);
+    titles();
+  } catch (error) { if (error.status !== 404) failed(error); }
+}
+
+const stream = new Stream({
+  frame: takeFrame,
+  state: (state) => shell.tape.stream(state === "cut" || (state === "connecting" && shell.tape.streamCut)),
+  lost: () => now.feed?.tail(),
+});
+
+/* ---- The venue's day ---- */
+
+let progressClosed = false, wasStreaming = false, dayShown = "", holesSeen = 0;
+document.addEventListener("bursa:tape", ({ detail: tape }) => {
+  const { progress } = tape;
+  $("progress").hidden = !progress || progressClosed;
+  if (progress) {
+    const text = `Past days are streaming in: day ${progress.day} of ${progress.days}, to ${day(Date.parse(progress.date) / 1000).slice(4)}`;
+    if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
+    $("progress-bar").setAttribute("width", `${((progress.day / progress.days) * 100).toFixed(1)}%`);
+  }
+  if (wasStreaming && !progress) { say("All past days are in."); if (now.ticker) open(now.ticker, now.interval, false); }
+  wasStreaming = Boolean(progress);
+  if (now.bars && (tape.holes.length !== holesSeen || tape.date !== dayShown)) now.feed.ledger();
+  [holesSeen, dayShown] = [tape.holes.length, tape.date];
+  if (now.bars) { refreshQuote(); showStatus(); if (!now.bars.list.length) showEmpty("none"); }
+});
+$("progress-close").addEventListener("click", () => { progressClosed = true; $("progress").hidden = true; });
+
+/* ---- Hands: pointer, keyboard, buttons, address ---- */
+
+plot.onRange(({ from }) => { if (from < NEAR_EDGE) now.feed?.older(); });
+plot.onHover((slot) => { now.hover = slot; showBar(); });
+
+$("intervals").addEventListener("click", (event) => { const value = event.target.closest("button")?.value; if (value && value !== now.interval) open(now.ticker, value); });
+
+function paintStudies() {
+  for (const button of $("studies").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(plot.studies.has(button.value)));
+    button.hidden = button.value === "hd" && !facts.hd;
+    button.disabled = button.value === "vwap" && long();
+  }
+}
+$("studies").addEventListener("click", (event) => {
+  const name = event.target.closest("button")?.value;
+  if (!name) return;
+  const next = new Set(plot.studies);
+  if (!next.delete(name)) next.add(name);
+  try { localStorage.setItem(STUDIES_KEY, JSON.stringify([...next])); } catch { /* kept for this page only */ }
+  plot.setStudies(next);
+  paintStudies();
+  legend.place();
+  showBar();
+});
+
+function step(by) {
+  const last = now.slots.length - 1;
+  if (last < 0) return;
+  now.hover = Math.max(0, Math.min(last, (now.hover ?? last + (by < 0 ? 1 : 0)) + by));
+  plot.point(now.hover);
+  showBar();
+}
+
+$("plot").addEventListener("keydown", (event) => {
+  const act = {
+    ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
+    "+": () => plot.zoom(0.8), "=": () => plot.zoom(0.8), "-": () => plot.zoom(1.25),
+    Home: () => plot.scroll(-1e6), End: () => { plot.showNewest(); now.hover = null; },
+  }[event.key];
+  if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  act();
+});
+
+function walkBars(by) {
+  const rows = [...$("bars").rows], at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+  const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
+  if (!row) return;
+  rows[at]?.removeAttribute("aria-selected");
+  row.setAttribute("aria-selected", "true");
+  row.scrollIntoView({ block: "nearest" });
+  const slot = now.slots.findIndex(({ x }) => x === Number(row.dataset.x));
+  if (slot >= 0) { now.hover = slot; plot.point(slot); showBar(); }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!keysCount(event) || event.shiftKey) return;
+  const button = /^[1-9]$/.test(event.key) ? $("intervals").querySelectorAll("button")[Number(event.key) - 1] : null;
+  if (button) button.click();
+  else if (event.key === "j") walkBars(1);
+  else if (event.key === "k") walkBars(-1);
+});
+
+document.addEventListener("bursa:display", ({ detail }) => {
+  plot.recolor();
+  if (detail.name === "numbers" && now.bars) { quote.draw(); draw("all"); legend.held = {}; showBar(); listHoles(now.ledger.holes, time); titles(); }
+});
+addEventListener("popstate", () => {
+  const query = new URLSearchParams(location.search);
+  open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), query.get("interval") in INTERVALS ? query.get("interval") : "1", false);
+});
+new ResizeObserver(() => { legend.place(); showBar(); }).observe($("plot"));
+
+shell.open = (item) => {
+  if (item.exchange !== facts.exchange) location.assign(`/chart?${new URLSearchParams({ symbol: `${item.exchange}:${item.symbol}`, interval: now.interval })}`);
+  else open(item.symbol, now.interval);
+};
+
+if (page.state !== "unknown") open(now.ticker, now.interval, false);

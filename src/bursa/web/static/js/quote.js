@@ -1,0 +1,58 @@
+/* The quote at the right: last, change, the day's figures, from /v1/snapshot and the live bars. */
+
+import { clockSeconds, compact, direction, fixed, money, percent, signed } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Quote {
+  /** facts: how numbers print; time: VenueTime. */
+  constructor(facts, time) { Object.assign(this, { facts, time, figures: {} }); }
+
+  /** Another instrument: nothing is known yet. */
+  clear() { this.figures = {}; this.draw(); }
+
+  /** Figures of the day {last, prev, open, high, low, volume, value, trades, bid, ask, ts}; those given
+      replace those held. */
+  take(figures) {
+    const before = this.figures.last;
+    Object.assign(this.figures, figures);
+    this.draw();
+    if (before !== undefined && this.figures.last !== before) this.flash(this.figures.last > before ? "up" : "down");
+  }
+
+  /** A live bar moves last, high and low before the next snapshot does. */
+  bar({ c, h, l }) {
+    const { figures } = this;
+    if (figures.high === undefined) return;
+    this.take({ last: c, high: Math.max(figures.high ?? h, h), low: Math.min(figures.low ?? l, l) });
+  }
+
+  flash(side) {
+    const cell = $("q-last");
+    cell.classList.remove("b-tick-up", "b-tick-down");
+    void cell.offsetWidth; /* starts the animation anew */
+    cell.classList.add(`b-tick-${side}`);
+  }
+
+  draw() {
+    const { figures: f, facts } = this, price = (v) => fixed(v, facts.priceDecimals);
+    const change = f.last && f.prev ? f.last - f.prev : null, part = change === null ? null : (change / f.prev) * 100;
+    const put = (id, text) => { const node = $(id); if (node && node.textContent !== text) node.textContent = text; };
+    for (const id of ["q-last", "mini-last"]) put(id, price(f.last));
+    put("q-change", change === null ? "" : signed(change, facts.priceDecimals));
+    for (const id of ["q-percent", "mini-change"]) put(id, part === null ? "" : percent(part));
+    const side = direction(part, 2);
+    for (const id of ["q-change", "mini-change", "q-percent"]) {
+      $(id).classList.remove("b-up", "b-down", "b-flat");
+      if (change !== null) $(id).classList.add(id === "q-change" ? direction(change, facts.priceDecimals) : side);
+    }
+    for (const name of ["open", "prev", "high", "low", "bid", "ask"]) put(`q-${name}`, price(f[name]));
+    put("q-vwap", price(f.volume > 0 ? f.value / f.volume : null));
+    put("q-trades", fixed(f.trades, 0));
+    put("q-volume", f.volume === undefined ? "\u2013" : compact(f.volume / facts.unit, facts.volumeDecimals > 2 ? 2 : facts.volumeDecimals) + (facts.word ? ` ${facts.word}` : ""));
+    $("q-volume").title = f.volume === undefined ? "" : `${fixed(f.volume, facts.volumeDecimals)}${facts.unit > 1 ? " shares" : ""}`;
+    put("q-value", money(f.value, facts.currency));
+    put("q-hd", f.hd === undefined || f.hd === null ? "\u2013" : compact(f.hd / facts.unit));
+    put("q-time", f.at === undefined ? "\u2013" : clockSeconds(this.time.local(f.at)));
+  }
+}

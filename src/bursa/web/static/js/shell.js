@@ -1,0 +1,46 @@
+/* What every page does: display settings, search, the list of keys, tape, clock and badge. A page's own
+   script imports `shell` and adds to it. */
+
+import { keysCount, startDisplay } from "./display.js";
+import { Palette } from "./search.js";
+import { TapeWatch } from "./tape.js";
+
+const $ = (id) => document.getElementById(id);
+const CHORD_MS = 1200;
+
+function openKeys() {
+  const dialog = $("keys");
+  $("settings").open = false;
+  if (!dialog.open) dialog.showModal();
+}
+
+function go(href) { location.assign(href); }
+
+/* What `/chart` opens for a search result; a page may set `shell.open` to do it without leaving. */
+export const shell = {
+  tape: new TapeWatch($("tape").dataset.venue),
+  open: ({ symbol, exchange }) => go(`/chart?${new URLSearchParams({ symbol: `${exchange}:${symbol}` })}`),
+};
+
+const palette = new Palette($("palette"), (item) => shell.open(item));
+shell.palette = palette;
+
+let chord = 0;
+document.addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey) { event.preventDefault(); palette.open(); return; }
+  if (event.key === "Escape" && $("settings").open) { $("settings").open = false; $("settings").querySelector("summary").focus(); return; }
+  if (!keysCount(event)) return;
+  if (event.key === "/") { event.preventDefault(); palette.open(); }
+  else if (event.key === "?") openKeys();
+  else if (event.key === "g") chord = performance.now();
+  else if (event.key === "c" && performance.now() - chord < CHORD_MS) go("/chart");
+});
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-open]")?.dataset.open;
+  if (opener === "palette") palette.open();
+  if (opener === "keys") openKeys();
+  for (const menu of document.querySelectorAll("details.b-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  if (event.target === $("keys")) $("keys").close();
+});
+startDisplay();
+shell.tape.start();

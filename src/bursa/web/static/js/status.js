@@ -1,0 +1,104 @@
+/* What is whole and what is not, in words: the line under the chart, the list of what is missing, and
+   the newest bars as a table (the chart's figures for who cannot see it). */
+
+import { clockMinutes, compact, day, dayShort, dayYear, direction, fixed, percent, share, span } from "./format.js";
+
+const ROWS = 60;
+const $ = (id) => document.getElementById(id);
+
+function words(id, text, shown = true) {
+  const box = $(id);
+  box.hidden = !shown;
+  const line = box.querySelector("span") ?? box;
+  if (line.textContent !== text) line.textContent = text;
+}
+
+/** The line. total: {received, backfilled, empty, missing} in minutes of the range; holes: its missing ranges. */
+export function statusLine(total, holes) {
+  const all = total ? total.received + total.backfilled + total.empty + total.missing : 0;
+  const part = (n) => (all ? share(n / all) : "\u2013");
+  words("st-received", `received ${part(total?.received)}`);
+  words("st-back", `backfilled ${part(total?.backfilled)}`, Boolean(total?.backfilled));
+  words("st-empty", `no trades ${part(total?.empty)}`);
+  words("st-missing", !total ? "missing \u2013" : total.missing ? `missing ${span(total.missing * 60)}` : "nothing missing");
+  $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing));
+  const ranged = holes.filter((hole) => hole.seqFrom), [first, last] = [ranged[0], ranged.at(-1)];
+  words("st-seq", first ? `seq ${fixed(first.seqFrom, 0)} to ${fixed(last.seqTo, 0)}${ranged.length > 1 ? `, ${ranged.length} holes` : ""} on ${first.channel}` : "");
+}
+
+/** "last bar 14:30, open · rev 1". */
+export function lastBar(bar, long) {
+  if (!bar) { words("st-last", ""); return; }
+  const when = long ? day(bar.x) : clockMinutes(bar.x);
+  words("st-last", `last bar ${when}, ${bar.final === false ? "open" : "closed"}${bar.rev === undefined ? "" : ` \u00b7 rev ${bar.rev}`}`);
+}
+
+/** Words of a hole for the chart: {label, short}. `time`: VenueTime. */
+export function holeWords(hole, time) {
+  const from = time.local(hole.from), to = time.local(hole.to);
+  const short = `no data ${clockMinutes(from)}\u2013${clockMinutes(to)}`;
+  return { short, label: `${short} \u00b7 ${span(hole.to - hole.from)}` };
+}
+
+/** The list of holes beside the chart; hidden when there are none. */
+export function listHoles(holes, time) {
+  $("holes").hidden = holes.length === 0;
+  $("holes-list").replaceChildren(...holes.slice(-5).reverse().map((hole) => {
+    const item = document.createElement("li"), fact = document.createElement("b");
+    item.className = "b-note b-note--gap";
+    const from = time.local(hole.from), to = time.local(hole.to);
+    fact.textContent = `${dayShort(from)}, ${clockMinutes(from)} to ${clockMinutes(to)} is missing on ${hole.channel || "the feed"}.`;
+    const rest = hole.seqFrom ? ` ${span(hole.to - hole.from)}, seq ${fixed(hole.seqFrom, 0)} to ${fixed(hole.seqTo, 0)}.` : ` ${span(hole.to - hole.from)}.`;
+    const text = document.createElement("span");
+    text.append(fact, rest);
+    item.append(text);
+    return item;
+  }));
+}
+
+function cell(text, className) {
+  const out = document.createElement("td");
+  out.textContent = text;
+  if (className) out.className = className;
+  return out;
+}
+
+function barRow(slot, before, { facts, long }) {
+  const row = document.createElement("tr"), { bar } = slot;
+  row.dataset.x = slot.x;
+  if (!bar) {
+    const gap = cell("no data", "b-gapc");
+    gap.colSpan = 3;
+    row.append(cell(clockMinutes(slot.x), "b-faint"), gap);
+    return row;
+  }
+  const change = before ? (bar.c / before.c - 1) * 100 : null;
+  const time = cell(long ? dayYear(bar.x).slice(4) : clockMinutes(bar.x), "b-faint");
+  if (slot.first) time.textContent = `${dayShort(bar.x)} ${clockMinutes(bar.x)}`;
+  const moved = cell(percent(change), `num b-chg ${change === null ? "" : direction(change, 2)}`);
+  row.append(time, cell(fixed(bar.c, facts.priceDecimals), "num"), moved, cell(compact(bar.v / facts.unit, facts.volumeDecimals > 2 ? 2 : facts.volumeDecimals), "num"));
+  if (bar.final === false) row.title = "open";
+  else if (bar.rev > 0) row.title = `revision ${bar.rev}`;
+  return row;
+}
+
+/** The newest bars, newest first; `only`: just the first row changed. */
+export function barTable(slots, context, only = false) {
+  const body = $("bars");
+  const make = (i) => {
+    let before = i - 1;
+    while (before >= 0 && !slots[before].bar) before -= 1;
+    return barRow(slots[i], slots[before]?.bar, context);
+  };
+  const last = slots.length - 1;
+  if (only && body.firstChild && Number(body.firstChild.dataset.x) === slots[last].x) { body.firstChild.replaceWith(make(last)); return; }
+  if (only && body.firstChild && Number(body.firstChild.dataset.x) === slots[last - 1]?.x) {
+    body.firstChild.replaceWith(make(last - 1));
+    body.prepend(make(last));
+    if (body.childElementCount > ROWS) body.lastChild.remove();
+    return;
+  }
+  const rows = [];
+  for (let i = last; i >= 0 && rows.length < ROWS; i--) rows.push(make(i));
+  body.replaceChildren(...rows);
+}
