@@ -1,4 +1,4 @@
-"""What every benchmark shares: arguments, interleaved medians, C peers, and the one form of a report.
+"""What benchmarks share: arguments, interleaved medians, C peers, and the one form of a report.
 
 A benchmark is a module with `main()`:
 
@@ -7,8 +7,8 @@ A benchmark is a module with `main()`:
     report.emit("decode", report.against("idx1_64", times, "ours", "ns a message"), options)
 
 The JSON object on standard output is `{"bench", "machine", "quick", "results"}`; a result is
-`{"name", "value", "unit", "peer", "ratio"}` and stands once for each peer, ratio = value / the peer's
-value; peer and ratio are null where there is none. Tables for humans go to standard error.
+`{"name", "value", "unit", "peer", "ratio"}` and stands once for each peer, ratio = value / the
+peer's value; peer and ratio are null where there is none. Tables for humans go to standard error.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def arguments(description: str | None) -> argparse.Namespace:
 
 
 def interleave(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median of each run's figures. The runs take turns, so that a slow spell of the machine falls on
-    all; one turn of each before them does not count; the collector rests meanwhile."""
+    """Median of each run's figures. The runs take turns, so that a slow spell of the machine falls
+    on all; one turn of each before them does not count; the collector rests meanwhile."""
     figures: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()

@@ -7,9 +7,9 @@ A packet is a big-endian u16 length (of what follows it), one type character and
     client  L login (user 6, password 10, session 10, seq 20)   U   R heartbeat   O logout
 
 Text is ASCII; user and password are padded with blanks on the right, session and number on the
-left. A sequenced packet bears no number: the n-th after `A` is seq + n. A blank session asks for the
-one that runs now. Either side sends a heartbeat after a second without another packet; one that hears
-nothing for 15 seconds may give the other up.
+left. A sequenced packet bears no number: the n-th after `A` is seq + n. A blank session asks for
+the one that runs now. Either side sends a heartbeat after a second without another packet; one
+that hears nothing for 15 seconds may give the other up.
 
 Does no I/O and holds no clock: feeds/tcp.py and the demo exchange bring both. Does not look into
 the messages (wire/idx.py does).
@@ -24,6 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.model.errors import Reject
+from bursa.wire.loads import be16, byte
 
 USER_BYTES = 6
 PASSWORD_BYTES = 10
@@ -183,13 +184,13 @@ def scan(buffer: NDArray[np.uint8], start: int, end: int, bytes_max: int) -> tup
     """
     at, count = start, 0
     while at + 2 <= end:
-        size = (int(buffer[at]) << 8) | int(buffer[at + 1])
+        size = be16(buffer, at)
         if size == 0 or size > bytes_max:
             return at, count, _LOST
         if at + 2 + size > end:
             break
         if buffer[at + 2] != _DATA:
-            return at, count, int(buffer[at + 2])
+            return at, count, byte(buffer, at + 2)
         at += 2 + size
         count += 1
     return at, count, _MORE
@@ -251,7 +252,7 @@ class Client:
             return Step(Heard.MORE, start, start)
         if kind == _LOST:
             return Step(Heard.LOST, start, end)
-        after = at + 2 + (int(buffer[at]) << 8 | int(buffer[at + 1]))
+        after = at + 2 + be16(buffer, at)
         return self._control(kind, bytes(buffer[at + 3 : after]), at, after)
 
     def _control(self, kind: int, payload: bytes, start: int, end: int) -> Step:
