@@ -1,0 +1,425 @@
+# ruff: noqa: S608 -- names come from the schema and the venues' tables, values are parameters
+"""The embedded store: a table a kind in one DuckDB file, and the positions committed with the rows.
+
+One thread writes at a time, any may read: each read sees whole commits only. Rows lie in order of
+arrival until a closed range is settled; a read always bears a ts bound, and revisions are resolved
+outside the engine (rows.py), which is faster. Does not know rings.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from bursa.model.batch import Batch, Span, Words, concat, empty, keep_levels
+from bursa.model.errors import Refuse
+from bursa.model.schema import FREQS, INT_NULL, SCHEMA_VERSION, Kind, table, topic
+from bursa.model.venue import Venue
+from bursa.ports import Committed
+from bursa.store import rows, sql, tables
+from bursa.store.engine import Bytes, Engine, Options
+
+HOUR_NS = 3_600_000_000_000
+# Extra rows asked for with the newest or oldest N, so that revisions rarely call for a second try.
+SPARE_ROWS = 16
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is asked of one ticker's rows."""
+
+    start_ns: int
+    end_ns: int
+    as_of_ns: int | None
+    newest: int | None
+    oldest: int | None
+
+
+class DuckStore:
+    """ports.Store in one file. `set_aside` names the files that refused to open at the start: their
+    rows and positions are gone from here, and the journal brings them again."""
+
+    def __init__(
+        self,
+        path: Path,
+        venues: Sequence[Venue],
+        kinds: Sequence[Kind],
+        options: Options | None = None,
+    ) -> None:
+        self._venues = {venue.name: venue for venue in venues}
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._dictionaries = {
+            v.name: rows.Dictionary(Words(v.boards, [c.name for c in v.channels])) for v in venues
+        }
+        self._committed: dict[str, Committed] = {}
+        self._spans: dict[str, dict[str, tuple[int, int]]] = {}
+        self._lock = Lock()
+        self._engine = Engine(path, options or Options(), self._prepare)
+
+    @property
+    def set_aside(self) -> tuple[Path, ...]:
+        """Files that refused to open, under their new names."""
+        return tuple(self._engine.set_aside)
+
+    def _prepare(self, connection: Any) -> None:
+        """Bring the tables forward, then read what is committed; called at each opening."""
+        self._bring_forward(connection)
+        found = connection.execute(
+            f"select topic, position, epoch from {tables.POSITIONS_TABLE}"
+        ).fetchall()
+        self._committed = {name: Committed(position, epoch) for name, position, epoch in found}
+        self._spans = {venue: self._read_span(connection, venue) for venue in self._venues}
+
+    def _bring_forward(self, connection: Any) -> None:
+        """Create what is missing, add new columns in place; refuse a file of a newer program."""
+        for statement in tables.OWN_TABLES:
+            connection.execute(statement)
+        version = connection.execute(f"select max(version) from {tables.SCHEMA_TABLE}").fetchone()[
+            0
+        ]
+        if version is not None and version > SCHEMA_VERSION:
+            raise Refuse(
+                f"the store's schema is version {version}, this program knows"
+                f" {SCHEMA_VERSION}: it was written by a newer bursa",
+                "store_schema",
+            )
+        statements = self._missing(connection)
+        if version != SCHEMA_VERSION:
+            statements.append(f"delete from {tables.SCHEMA_TABLE}")
+            statements.append(f"insert into {tables.SCHEMA_TABLE} values ({SCHEMA_VERSION})")
+        if statements:
+            connection.execute("begin; " + "; ".join(statements) + "; commit")
+
+    def _missing(self, connection: Any) -> list[str]:
+        """The statements that create absent tables, add absent columns and then the views."""
+        found: dict[str, dict[str, str]] = {}
+        for name, column, stored_as in connection.execute(
+            "select table_name, column_name, data_type from duckdb_columns() where not internal"
+        ).fetchall():
+            found.setdefault(name, {})[column] = stored_as
+        statements = []
+        for venue in self._venues:
+            for kind in self._kinds.values():
+                stored = found.get(table(venue, kind))
+                if stored is None:
+                    statements.append(tables.create(venue, kind))
+                else:
+                    statements += tables.upgrade(venue, kind, stored)
+        if statements and "metrics" in self._kinds:
+            for venue in self._venues:
+                statements += tables.views(venue, self._kinds["metrics"])
+        return statements
+
+    # Writing
+
+    def positions(self) -> dict[str, Committed]:
+        """Topic -> what is committed."""
+        return dict(self._committed)
+
+    def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
+        """All rows and positions in one transaction, or none. Rows at or before their topic's
+        committed position are left out, so that writing again changes nothing."""
+        with self._lock:
+            self._engine.revive()
+            marks = {
+                name: at
+                for name, at in positions.items()
+                if name not in self._committed or at.position >= self._committed[name].position
+            }
+            marks = {name: at for name, at in marks.items() if self._committed.get(name) != at}
+            fresh = self._uncommitted(batches, positions)
+            if not marks and not fresh:
+                return
+            with self._engine.transaction() as writer:
+                for batch in fresh:
+                    self._insert(writer, batch)
+                self._advance(writer, marks)
+            self._committed = {**self._committed, **marks}
+            for batch in fresh:
+                if batch.kind.name == "ohlcv":
+                    self._extend_span(batch)
+
+    def _uncommitted(
+        self, batches: Sequence[Batch], positions: Mapping[str, Committed]
+    ) -> list[Batch]:
+        """One batch a kind, of the rows past the committed positions."""
+        groups: dict[str, list[Batch]] = {}
+        for batch in batches:
+            name = topic(batch.span.source, batch.kind)
+            assert name in positions, f"{name}: rows without a position to commit"
+            at = self._committed.get(name)
+            batch = batch if at is None else _past(batch, at.position)
+            if len(batch):
+                newest = int(batch.column("position").max())
+                assert newest <= positions[name].position, f"{name}: rows past their position"
+                groups.setdefault(name, []).append(batch)
+        return [concat(group) for group in groups.values()]
+
+    def _insert(self, writer: Any, batch: Batch) -> None:
+        venue, kind = batch.span.source, batch.kind
+        keyed = kind.name in tables.KEYED
+        source = "incoming"
+        writer.register(source, (rows.last_of_key(batch) if keyed else batch).to_arrow())
+        try:
+            if keyed:
+                writer.execute(tables.delete_keys(venue, kind, source))
+            writer.execute(tables.insert(venue, kind, source))
+        finally:
+            writer.unregister(source)
+
+    def _advance(self, writer: Any, marks: Mapping[str, Committed]) -> None:
+        for text, names in (
+            (tables.advance, [name for name in marks if name in self._committed]),
+            (tables.enter, [name for name in marks if name not in self._committed]),
+        ):
+            if names:
+                values = [x for n in names for x in (n, marks[n].epoch, marks[n].position)]
+                writer.execute(text(len(names)), values)
+
+    def _extend_span(self, bars: Batch) -> None:
+        spans = self._spans[bars.span.source]
+        ids, at = np.unique(bars.block[bars.kind.index["ticker"]], return_inverse=True)
+        first = np.full(len(ids), np.iinfo(np.int64).max)
+        last = np.full(len(ids), INT_NULL)
+        np.minimum.at(first, at, bars.column("ts"))
+        np.maximum.at(last, at, bars.column("ts"))
+        for i, low, high in zip(ids.tolist(), first.tolist(), last.tolist(), strict=True):
+            ticker = bars.words.symbols[i]
+            before = spans.get(ticker, (low, high))
+            spans[ticker] = (min(before[0], low), max(before[1], high))
+
+    def settle(self, venue: str, start_ns: int, end_ns: int) -> None:
+        """Rewrite the bars and metrics of a closed time range sorted by (ticker, ts), so that long
+        histories of one ticker are read fast. Changes no row. About 0.15 s a table and day."""
+        with self._lock:
+            self._engine.revive()
+            for name in ("ohlcv", "metrics"):
+                source = table(venue, self._kinds[name])
+                inside = "where ts >= ? and ts < ?"
+                with self._engine.transaction() as writer:
+                    writer.execute(
+                        f"create or replace temp table settled as from {source} {inside}",
+                        [start_ns, end_ns],
+                    )
+                    writer.execute(f"delete from {source} {inside}", [start_ns, end_ns])
+                    writer.execute(f"insert into {source} from settled order by ticker, ts, rev")
+                    writer.execute("drop table settled")
+
+    def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
+        """Delete a kind's rows with ts < ts_ns; returns how many. Their room in the file is used
+        again by later rows."""
+        with self._lock:
+            self._engine.revive()
+            with self._engine.transaction() as writer:
+                gone: int = writer.execute(
+                    f"delete from {table(venue, self._kinds[kind])} where ts < ?", [ts_ns]
+                ).fetchone()[0]
+            if kind == "ohlcv" and gone:
+                with self._engine.reading() as cursor:
+                    self._spans[venue] = self._read_span(cursor, venue)
+        return gone
+
+    # Reading
+
+    def _rows(
+        self,
+        venue: str,
+        kind: Kind,
+        text: str,
+        values: Sequence[Any] = (),
+        fixed: Mapping[str, int] | None = None,
+    ) -> Batch:
+        # What is committed is read first, so that the rows hold at least all up to it.
+        span = self._span(venue, kind)
+        with self._engine.reading() as cursor:
+            found = cursor.sql(text, params=list(values) or None).to_arrow_table()
+        return rows.to_batch(found, kind, self._dictionaries[venue], span, fixed)
+
+    def _span(self, venue: str, kind: Kind) -> Span:
+        at = self._committed.get(topic(venue, kind), Committed(0, 0))
+        return Span(venue, at.epoch, 0, at.position)
+
+    def _none(self, venue: str, kind: Kind) -> Batch:
+        return empty(kind, self._dictionaries[venue].words, self._span(venue, kind))
+
+    def bars(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """As ports.Store. The batch's span ends at what was committed before the read: it holds
+        all rows of the part asked for up to there."""
+        part = _Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        return self._series(venue, "ohlcv", ticker, part)
+
+    def metrics(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """As ports.Store; the span as in `bars`."""
+        part = _Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        return self._series(venue, "metrics", ticker, part)
+
+    def _series(self, venue: str, name: str, ticker: str, part: _Part) -> Batch:
+        kind = self._kinds[name]
+        count = part.newest if part.newest is not None else part.oldest
+        first = self._spans[venue].get(ticker, (part.end_ns, 0))[0]
+        start = max(part.start_ns, first)
+        if start >= part.end_ns or count == 0:
+            return self._none(venue, kind)
+        limit = None if count is None else count + count // 8 + SPARE_ROWS
+        while True:
+            found = self._revisions(venue, kind, ticker, part, start, limit)
+            block = rows.newest(found.block, kind)
+            if limit is None or len(found) < limit or block.shape[1] >= (count or 0):
+                break
+            limit *= 4
+        if part.newest is not None:
+            block = np.ascontiguousarray(block[:, -part.newest :])
+        elif part.oldest is not None:
+            block = np.ascontiguousarray(block[:, : part.oldest])
+        return Batch(kind, block, found.words, found.span)
+
+    def _revisions(
+        self, venue: str, kind: Kind, ticker: str, part: _Part, start: int, limit: int | None
+    ) -> Batch:
+        where = "ticker = ? and freq = '1m' and ts >= ? and ts < ?"
+        values: list[Any] = [ticker, start, part.end_ns]
+        if part.as_of_ns is not None:
+            where += " and known_at <= ?"
+            values.append(part.as_of_ns)
+        order = ""
+        if limit is not None:
+            order = f"order by ts {'desc' if part.newest is not None else 'asc'}, rev desc limit ?"
+            values.append(limit)
+        wanted = [c for c in kind.columns if c.name not in ("ticker", "freq")]
+        symbol = self._dictionaries[venue].ids(kind.columns[kind.index["ticker"]], [ticker])
+        fixed = {"ticker": int(symbol[0]), "freq": FREQS.index("1m")}
+        text = tables.select(venue, kind, wanted, where, order)
+        return self._rows(venue, kind, text, values, fixed)
+
+    def since(self, venue: str, kind: str, start_ns: int) -> Batch:
+        """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
+        each its newest revision."""
+        what = self._kinds[kind]
+        text = tables.select(venue, what, what.columns, "ts >= ?")
+        found = self._rows(venue, what, text, [start_ns])
+        return Batch(what, rows.newest(found.block, what), found.words, found.span)
+
+    def minute_back(self, venue: str, count: int) -> int:
+        """Opening of the count-th newest minute that has a bar of any ticker; INT_NULL if the
+        store holds fewer."""
+        source = table(venue, self._kinds["ohlcv"])
+        text = f"select distinct ts from {source} order by ts desc limit 1 offset ?"
+        with self._engine.reading() as cursor:
+            found = cursor.execute(text, [count - 1]).fetchone()
+        return INT_NULL if found is None else int(found[0])
+
+    def ticks(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """Trades with start <= ts < end, ascending by (ts, seq); `newest=N` the last N of them,
+        `oldest=N` the first. Empty if none."""
+        kind = self._kinds["ticks"]
+        back = newest is not None
+        count = newest if back else oldest
+        order = "order by ts desc, seq desc" if back else "order by ts, seq"
+        values: list[Any] = [ticker, start_ns, end_ns]
+        if count is not None:
+            order += " limit ?"
+            values.append(count)
+        where = "ticker = ? and ts >= ? and ts < ?"
+        found = self._rows(
+            venue, kind, tables.select(venue, kind, kind.columns, where, order), values
+        )
+        block = np.ascontiguousarray(found.block[:, ::-1]) if back else found.block
+        return Batch(kind, block, found.words, found.span)
+
+    def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
+        """As ports.Store."""
+        kind = self._kinds["status"]
+        where, order = "ts >= ? and ts < ?", "order by ts, position"
+        text = tables.select(venue, kind, kind.columns, where, order)
+        return self._rows(venue, kind, text, [start_ns, end_ns])
+
+    def latest(self, venue: str, kind: str) -> Batch:
+        """As ports.Store, ascending by the key's texts."""
+        what = self._kinds[kind]
+        keys = [name for name in what.key if name != "ts"]
+        order = "order by " + ", ".join(keys)
+        if "ts" not in what.key:
+            return self._rows(venue, what, tables.select(venue, what, what.columns, "true", order))
+        source, named = table(venue, what), ", ".join(keys)
+        newest = f"select {named}, max(ts) as ts from {source} group by all"
+        text = (
+            f"select {tables.columns(what.columns, 't.')} from {source} t"
+            f" join ({newest}) m using ({named}, ts)"
+            f" qualify row_number() over (partition by {named} order by t.position desc) = 1"
+            f" {order}"
+        )
+        return self._rows(venue, what, text)
+
+    def span(self, venue: str) -> dict[str, tuple[int, int]]:
+        """As ports.Store."""
+        return dict(self._spans[venue])
+
+    def _read_span(self, cursor: Any, venue: str) -> dict[str, tuple[int, int]]:
+        source = table(venue, self._kinds["ohlcv"])
+        text = f"select ticker, min(ts), max(ts) from {source} group by ticker"
+        return {ticker: (first, last) for ticker, first, last in cursor.execute(text).fetchall()}
+
+    def days(self, venue: str, kind: str = "ohlcv") -> list[date]:
+        """Days of the venue's clock that have rows of a kind, ascending."""
+        source = table(venue, self._kinds[kind])
+        with self._engine.reading() as cursor:
+            found = cursor.execute(f"select distinct ts // {HOUR_NS} from {source}").fetchall()
+        calendar = self._venues[venue].calendar
+        return sorted({calendar.day_of(hour * HOUR_NS) for (hour,) in found})
+
+    def bytes(self) -> Bytes:
+        """Disk in use now."""
+        return self._engine.bytes()
+
+    def select(self, text: str, limits: sql.Limits) -> sql.Answer:
+        """One read-only SELECT of a person, as sql.py allows it."""
+        return self._engine.select(text, limits)
+
+    def close(self) -> None:
+        """Fold the log into the file and close. Waits for readers; later calls raise Retry."""
+        with self._lock:
+            self._engine.close()
+
+
+def _past(batch: Batch, position: int) -> Batch:
+    """The rows of a batch that lie past a position."""
+    if batch.span.first >= position:
+        return batch
+    keep = batch.column("position") > position
+    if keep.all():
+        return batch
+    block = np.ascontiguousarray(batch.block[:, keep])
+    return Batch(batch.kind, block, batch.words, batch.span, keep_levels(batch, keep))
