@@ -58,6 +58,12 @@ BOOK_DEPTH = 10
 DIGITS_TRADES = 256
 
 _BOARD = 0  # the venue has one
+# An end is told once, until something new was taken.
+_FILE, _SESSION = 1, 2
+_ENDS = {
+    END_OF_FILE: (_FILE, FILE_END, "end_of_file"),
+    END_OF_SESSION: (_SESSION, SESSION_END, "E"),
+}
 
 
 class _Symbol:
@@ -101,7 +107,7 @@ class BinanceDecoder:
         self._symbols: dict[str, _Symbol] = {}
         self._watermark = [0] * self._channels
         self._live = [-1] * self._channels  # 1 up, 0 down, -1 unknown
-        self._news = [False] * self._channels  # something was taken since the last end
+        self._news = [0] * self._channels  # ends that would be news (_ENDS)
         self._troubles = [(0, 0)] * self._channels  # times down, messages refused
 
     def warm(self) -> None:
@@ -184,7 +190,7 @@ class BinanceDecoder:
             rows.counts["duplicates"] += 1
             return
         symbol.quoted = message.u
-        self._news[rows.channel] = True
+        self._news[rows.channel] = _FILE | _SESSION
         ts = rows.recv(self._watermark[rows.channel])
         if not ts:  # a source without receive times, and nothing told the time yet
             rows.counts["undated"] += 1
@@ -224,7 +230,7 @@ class BinanceDecoder:
         taken = symbol.book.take_snapshot(message.lastUpdateId, bids, asks)
         rows.counts["book_dropped"] += symbol.book.dropped - dropped
         if taken is Taken.APPLIED:
-            self._news[rows.channel] = True
+            self._news[rows.channel] = _FILE | _SESSION
             self._book(rows, symbol, symbol.book.ts or rows.recv(self._watermark[rows.channel]))
             if not symbol.contracted and (bids or asks):
                 every = [*message.bids, *message.asks]
@@ -245,7 +251,7 @@ class BinanceDecoder:
     def _advance(self, rows: Rows, ts: int, mark: bool = False) -> int:
         """Move the channel's watermark; what it was before. A message that is no trade puts a row
         on the tape when it enters a new second."""
-        self._news[rows.channel] = True
+        self._news[rows.channel] = _FILE | _SESSION
         before = self._watermark[rows.channel]
         if ts > before:
             self._watermark[rows.channel] = ts
@@ -307,10 +313,12 @@ class BinanceDecoder:
                 self._troubles[at] = (downs + 1 - live, refused)
                 rows.mark(ts, CHANNEL_UP if live else CHANNEL_DOWN)
                 rows.status(ts or rows.recv(ts), "up" if live else "down")
-        elif kind in (END_OF_FILE, END_OF_SESSION) and self._news[at]:
-            self._news[at] = False
-            rows.mark(ts, FILE_END if kind == END_OF_FILE else SESSION_END)
-            rows.status(ts or rows.recv(ts), "end_of_file" if kind == END_OF_FILE else "E")
+        elif kind in _ENDS:
+            bit, role, state = _ENDS[kind]
+            if self._news[at] & bit:
+                self._news[at] ^= bit
+                rows.mark(ts, role)
+                rows.status(ts or rows.recv(ts), state)
 
     # Checkpoints
 
@@ -336,8 +344,7 @@ class BinanceDecoder:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's state; whatever was there is forgotten."""
-        watermark, live, news = state["channels"].tolist()
-        self._watermark, self._live, self._news = watermark, live, [bool(x) for x in news]
+        self._watermark, self._live, self._news = state["channels"].tolist()
         self._troubles = [(downs, refused) for downs, refused in state["troubles"].tolist()]
         self._symbols = {}
         rows = state["symbols"].tolist()
