@@ -1,0 +1,165 @@
+"""Sort the blocks of a recording to the channels they were sent on.
+
+A file of the idx family may hold one channel or several, and its blocks do not say which: trades
+came on the channel that carries ticks, the other data on the first that does not. A status message
+is sent on every channel; it belongs where its sequence number is the one that is due. A number of 1
+opens a day, so it belongs to a channel that was silent for a night, or else to one that the file
+has not shown yet. Where that is true of several channels, the next block that is data on one of
+them tells: if it bears that very number, the status is not its channel's, else it is. That can err
+where two channels stand at the same number and one sends several statuses in a row; it shows then
+as a gap on one and a duplicate on the other. A file of one channel is always sorted rightly.
+
+Looks at lengths, types and numbers only; what is wrong with a message its decoder says (idx.py).
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bursa.model.calendar import SECOND_NS
+from bursa.model.venue import Venue
+from bursa.wire.layout import HEADER, Layout
+from bursa.wire.loads import be64
+
+# Why `sort` ended.
+MORE, LOST = 0, 1
+# Columns of `state`, a row a channel: the number due, the newest ts; in the first row also where
+# the last block went (-1: none yet).
+DUE, TS, LAST = 0, 1, 2
+NIGHT_NS = 6 * 3600 * SECOND_NS
+# How far a status whose channel is not sure waits for the block that tells.
+AHEAD_BYTES = 65_536
+
+# Rows of `counts`, a column a channel.
+BYTES, MESSAGES, FIRST_SEQ = 0, 1, 2
+
+_ANY, _UNKNOWN = -1, -2
+_WAIT = -1
+# The table: a channel by type byte, then these.
+_SEQ_AT, _TS_AT, _BLOCK_BYTES_MAX = 256, 257, 258
+
+
+def table(venue: Venue, layout: Layout) -> NDArray[np.int64]:
+    """What `sort` must know of a venue and its layout: int64 (259,)."""
+    ticks = next(at for at, channel in enumerate(venue.channels) if channel.ticks)
+    data = next((at for at, channel in enumerate(venue.channels) if not channel.ticks), ticks)
+    out = np.full(259, _UNKNOWN, np.int64)
+    for code, message in layout.types.items():
+        out[ord(code)] = {"trade": ticks, "status": _ANY}.get(message, data)
+    for at, name in ((_SEQ_AT, "seq"), (_TS_AT, "ts")):
+        field = layout[HEADER, name]
+        out[at] = field.offset + field.width - 8
+    out[_BLOCK_BYTES_MAX] = layout.block_bytes_max
+    return out
+
+
+def begin(venue: Venue) -> NDArray[np.int64]:
+    """The state before the first block."""
+    state = np.zeros((len(venue.channels), 3), np.int64)
+    state[0, LAST] = -1
+    return state
+
+
+@njit(nogil=True, cache=True)
+def sort(
+    data: NDArray[np.uint8],
+    table: NDArray[np.int64],
+    state: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    counts: NDArray[np.int64],
+    final: bool,
+) -> tuple[int, int]:
+    """Copy the whole blocks of data, uint8 (n,), lengths and all, into their channels' rows of
+    out, uint8 (channels, n or more); counts, int64 (3, channels), begins at 0. Returns bytes used
+    and LOST where a length stands that none may have, else MORE: the rest is to come again, with
+    what follows it. final: nothing does."""
+    at = 0
+    while at + 2 <= data.shape[0]:
+        size = _size(data, at)
+        if size == 0 or size > table[_BLOCK_BYTES_MAX]:
+            return at, LOST
+        if at + 2 + size > data.shape[0]:
+            break
+        seq = ts = np.int64(0)
+        if size >= max(table[_SEQ_AT], table[_TS_AT]) + 8:
+            seq = be64(data, at + 2 + table[_SEQ_AT])
+            ts = be64(data, at + 2 + table[_TS_AT])
+        channel = table[data[at + 2]]
+        if channel == _ANY:
+            wait = not final and data.shape[0] - at < AHEAD_BYTES
+            channel = _status(data, at, table, state, (seq, ts, wait))
+            if channel == _WAIT:
+                break
+        elif channel == _UNKNOWN:
+            channel = max(state[0, LAST], 0)
+        state[0, LAST] = channel
+        if seq > 0:
+            state[channel, DUE], state[channel, TS] = seq + 1, ts
+        if counts[MESSAGES, channel] == 0:
+            counts[FIRST_SEQ, channel] = seq
+        start = counts[BYTES, channel]
+        out[channel, start : start + 2 + size] = data[at : at + 2 + size]
+        counts[BYTES, channel] = start + 2 + size
+        counts[MESSAGES, channel] += 1
+        at += 2 + size
+    return at, MORE
+
+
+@njit(nogil=True, cache=True)
+def _size(data: NDArray[np.uint8], at: int) -> int:
+    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
+
+
+@njit(nogil=True, cache=True)
+def _rank(state: NDArray[np.int64], channel: int, seq: int, ts: int) -> int:
+    """How well a status message with this number and time fits a channel; 0 is not at all."""
+    if seq != 1:
+        return 1 if state[channel, DUE] == seq else 0
+    if state[channel, DUE] == 0:
+        return 2
+    return 3 if ts - state[channel, TS] > NIGHT_NS else 1
+
+
+@njit(nogil=True, cache=True)
+def _status(
+    data: NDArray[np.uint8],
+    at: int,
+    table: NDArray[np.int64],
+    state: NDArray[np.int64],
+    message: tuple[int, int, bool],
+) -> int:
+    """The channel of the status in the block at `at`; message: its seq, its ts, whether it may
+    wait for the block that tells (then _WAIT, where that is not in sight)."""
+    seq, ts, wait = message
+    best, found, count = -1, -1, 0
+    for channel in range(state.shape[0]):
+        rank = _rank(state, channel, seq, ts)
+        if rank > best:
+            best, found, count = rank, channel, 0
+        count += rank == best
+    last = state[0, LAST]
+    if best == 0 and last >= 0:
+        return last
+    if count == 1:
+        return found
+    at += 2 + _size(data, at)
+    while at + 2 + table[_SEQ_AT] + 8 <= data.shape[0]:
+        channel = table[data[at + 2]]
+        if channel >= 0 and _rank(state, channel, seq, ts) == best:
+            if be64(data, at + 2 + table[_SEQ_AT]) != seq:
+                return channel
+            return _other(state, channel, (seq, ts, best))
+        at += 2 + _size(data, at)
+    if wait:
+        return _WAIT
+    return last if last >= 0 and _rank(state, last, seq, ts) == best else found
+
+
+@njit(nogil=True, cache=True)
+def _other(state: NDArray[np.int64], channel: int, fit: tuple[int, int, int]) -> int:
+    """A channel beside this one that fits as well."""
+    seq, ts, best = fit
+    for other in range(state.shape[0]):
+        if other != channel and _rank(state, other, seq, ts) == best:
+            return other
+    return channel

@@ -1,0 +1,279 @@
+"""A recording read from a file: cut, sorted to channels, and never anything left out."""
+
+import asyncio
+import gzip
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bursa.feeds import replay
+from bursa.feeds.replay import Blocks, Lines, ReplayFeed
+from bursa.model.batch import BLOCKS, LINES
+from bursa.model.errors import Refuse
+from bursa.model.venue import BINANCE, IDX
+from bursa.ports import Frames
+from bursa.wire.layout import IDX1
+
+TRADES, DATA = 0, 1  # the channels of IDX
+Message = tuple[int, int, str, int]  # channel, seq, type, padding
+NIGHT = 17 * 3600 * 1_000_000_000
+
+
+class Taken:
+    """An intake that remembers."""
+
+    def __init__(self) -> None:
+        self.got: list[Frames] = []
+        self.ended: list[int] = []
+
+    def frames(self, frames: Frames) -> None:
+        assert not self.ended
+        self.got.append(frames)
+
+    def up(self, channel: int) -> None:
+        raise AssertionError("a file is not away and back")
+
+    def down(self, channel: int, why: str) -> None:
+        raise AssertionError("a file is not away and back")
+
+    def end_of_session(self, channel: int) -> None:
+        raise AssertionError("a file tells of no session's end")
+
+    def end_of_file(self, channel: int) -> None:
+        self.ended.append(channel)
+
+    def resume_point(self, channel: int) -> tuple[str, int]:
+        return "", 1
+
+    async def synced(self) -> None:
+        return None
+
+    def payload(self, channel: int) -> bytes:
+        return b"".join(bytes(f.payload) for f in self.got if f.channel == channel)
+
+
+def run(feed: ReplayFeed) -> Taken:
+    taken = Taken()
+    asyncio.run(feed.run(taken))
+    return taken
+
+
+def block(seq: int, kind: str, padding: int = 0, ts: int = 1_000) -> bytes:
+    body = kind.encode() + struct.pack(">QQ", seq, ts) + b"." * padding
+    return struct.pack(">H", len(body)) + body
+
+
+def blocks(messages: Iterable[Message]) -> list[tuple[int, bytes]]:
+    """(channel, block) of each; a new day where a channel's numbers return to 1."""
+    nights: dict[int, int] = {}
+    found = []
+    for channel, seq, kind, padding in messages:
+        nights[channel] = nights.get(channel, -1) + (seq == 1)
+        found.append((channel, block(seq, kind, padding, 1_000 + NIGHT * nights[channel])))
+    return found
+
+
+def joined(parts: Iterable[tuple[int, bytes]], channel: int | None = None) -> bytes:
+    return b"".join(data for at, data in parts if channel in (None, at))
+
+
+def cut(cutter: Lines | Blocks, data: bytes, size: int) -> list[Frames]:
+    found = [f for at in range(0, len(data), size) for f in cutter.push(data[at : at + size])]
+    return found + list(cutter.rest())
+
+
+TEXT = b'5 {"a":1}\n5 {"b":2}\n7 {"c":3}\n{"d":4}\ntorn 9 {"e":5}\n0 {"f":6}\n\n8 {"g":7}'
+LINES_OF_TEXT = [
+    (5, b'{"a":1}'),
+    (5, b'{"b":2}'),
+    (7, b'{"c":3}'),
+    (-1, b'{"d":4}'),
+    (7, b'torn 9 {"e":5}'),
+    (7, b'0 {"f":6}'),
+    (8, b'{"g":7}'),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 11, 1_000])
+def test_lines_are_the_same_at_any_cut(size: int) -> None:
+    found = cut(Lines(0), TEXT, size)
+    lines = [(f.ts_recv, line) for f in found for line in bytes(f.payload).split(b"\n")]
+    assert lines == LINES_OF_TEXT
+    assert sum(f.count for f in found) == len(lines)
+    assert {(f.channel, f.form, f.session, f.first_seq) for f in found} == {(0, LINES, "", 0)}
+
+
+def test_neighbours_with_one_receive_time_share_a_frame() -> None:
+    assert [(f.ts_recv, f.count) for f in cut(Lines(0), TEXT, 1_000)] == [
+        (5, 2),
+        (7, 1),
+        (-1, 1),
+        (7, 2),
+        (8, 1),
+    ]
+
+
+def test_a_line_without_end_is_delivered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "LINE_BYTES_MAX", 10)
+    found = cut(Lines(0), b"7 " + b"x" * 50 + b"\n8 y\n", 16)
+    assert max(len(f.payload) for f in found) <= 26
+    assert b"".join(bytes(f.payload) for f in found).count(b"x") == 50
+    assert bytes(found[-1].payload).endswith(b"y")
+
+
+MIXED: Sequence[Message] = [
+    (TRADES, 1, "9", 9),  # status first: it goes with the first that is data
+    (TRADES, 2, "1", 39),
+    (DATA, 1, "9", 9),
+    (DATA, 2, "6", 101),
+    (DATA, 3, "3", 15),
+    (TRADES, 3, "9", 9),
+    (TRADES, 4, "1", 39),
+    (DATA, 4, "9", 9),
+    (DATA, 5, "5", 36),
+    (DATA, 6, "?", 3),  # unknown: with the one before
+    (TRADES, 5, "1", 39),
+    (TRADES, 6, "9", 9),
+    (DATA, 7, "9", 9),  # 7 is due on both
+    (DATA, 8, "2", 106),
+    (TRADES, 7, "9", 9),
+    (TRADES, 8, "1", 39),
+    (TRADES, 9, "9", 9),  # 9 is due on both
+    (DATA, 9, "2", 106),
+    (DATA, 1, "9", 9),  # the next day: the first data there bears 3
+    (TRADES, 1, "9", 9),
+    (DATA, 2, "9", 9),  # 2 is due on both
+    (DATA, 3, "4", 15),
+    (TRADES, 2, "1", 39),
+]
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
+def test_blocks_are_sorted_to_their_channels(size: int) -> None:
+    sent = blocks(MIXED)
+    cutter = Blocks(IDX, IDX1, "x")
+    found = cut(cutter, joined(sent), size)
+    for channel in (TRADES, DATA):
+        mine = [f for f in found if f.channel == channel]
+        assert b"".join(bytes(f.payload) for f in mine) == joined(sent, channel)
+        assert sum(f.count for f in mine) == sum(at == channel for at, _ in sent)
+    assert {(f.form, f.session, f.ts_recv) for f in found} == {(BLOCKS, "", -1)}
+    assert found[0].first_seq == 1
+    assert cutter.channels == {TRADES, DATA}
+
+
+def test_a_file_of_one_channel_stays_on_it(tmp_path: Path) -> None:
+    for channel, kind in ((TRADES, "1"), (DATA, "3")):
+        messages = [
+            (channel, day_seq, "9" if day_seq % 3 == 1 else kind, 30)
+            for _ in range(3)
+            for day_seq in range(1, 8)
+        ]
+        file = tmp_path / f"{channel}.bin"
+        file.write_bytes(joined(blocks(messages)))
+        taken = run(ReplayFeed(file, IDX))
+        assert {f.channel for f in taken.got} == {channel}
+        assert taken.payload(channel) == file.read_bytes()
+        assert taken.ended == [channel]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_is_read_whole_with_progress(
+    packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "READ_BYTES", 4_096)
+    text = b"".join(b'%d {"n":%d}\n' % (10**18 + n // 3, n) for n in range(5_000))
+    file = tmp_path / "recording"
+    half = len(text) // 2
+    file.write_bytes(gzip.compress(text[:half]) + gzip.compress(text[half:]) if packed else text)
+    told: list[tuple[int, int]] = []
+    taken = run(ReplayFeed(file, BINANCE, lambda done, total: told.append((done, total))))
+    lines = [line for f in taken.got for line in bytes(f.payload).split(b"\n")]
+    assert lines == [b'{"n":%d}' % n for n in range(5_000)]
+    assert taken.ended == [0]
+    size = file.stat().st_size
+    assert told == sorted(told)
+    assert told[-1] == (size, size)
+    assert len(told) > 5
+
+
+def test_the_loop_runs_between_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "READ_BYTES", 100)
+    file = tmp_path / "recording"
+    file.write_bytes(b'1 {"a":1}\n' * 1_000)
+
+    async def main() -> tuple[int, Taken]:
+        taken = Taken()
+        task = asyncio.create_task(ReplayFeed(file, BINANCE).run(taken))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await task
+        return turns, taken
+
+    turns, taken = asyncio.run(main())
+    assert turns >= 100
+    assert sum(f.count for f in taken.got) == 1_000
+
+
+def test_an_empty_file_ends_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "recording"
+    file.touch()
+    taken = run(ReplayFeed(file, BINANCE))
+    assert (taken.got, taken.ended) == ([], [])
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refuse) as refused:
+        ReplayFeed(tmp_path / "none", BINANCE)
+    assert refused.value.code == "no_such_file"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 18, 25])
+def test_a_last_block_cut_short_is_delivered(size: int, tmp_path: Path) -> None:
+    file = tmp_path / "recording"
+    tail = block(3, "1", 39)[:size]
+    file.write_bytes(block(2, "1", 39) + tail)
+    taken = run(ReplayFeed(file, IDX))
+    assert taken.payload(TRADES) == file.read_bytes()
+    assert bytes(taken.got[-1].payload) == tail
+    assert taken.ended == [TRADES]
+
+
+@pytest.mark.parametrize("length", [b"\x00\x00", b"\xff\xff"])
+def test_lost_framing_is_delivered_and_ends_the_run(length: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "recording"
+    file.write_bytes(block(2, "1", 39) + length + b"garbage")
+    taken = Taken()
+    with pytest.raises(Refuse, match=f"byte {len(block(2, '1', 39))}") as refused:
+        asyncio.run(ReplayFeed(file, IDX).run(taken))
+    assert refused.value.code == "bad_recording"
+    assert taken.payload(TRADES) == file.read_bytes()
+    assert not taken.ended
+
+
+def test_a_torn_gzip_gives_all_before_the_tear(tmp_path: Path) -> None:
+    file = tmp_path / "recording.gz"
+    text = b"".join(b'%d {"n":%d}\n' % (n, n * 7919) for n in range(1, 3_000))
+    whole = gzip.compress(text)
+    for kept in (whole[: len(whole) // 2], whole[:-4], whole[:-8] + b"\0" * 8):
+        file.write_bytes(kept)
+        taken = Taken()
+        with pytest.raises(Refuse) as refused:
+            asyncio.run(ReplayFeed(file, BINANCE).run(taken))
+        assert refused.value.code == "bad_recording"
+        assert not taken.ended
+        lines = sum(f.count for f in taken.got)
+        assert lines > 1_000
+        assert lines == 2_999 or len(kept) == len(whole) // 2
+
+
+def test_a_recording_made_by_others(shared_data: Path) -> None:
+    taken = run(ReplayFeed(shared_data / "binance-spot-btcusdt-20240808.gz", BINANCE))
+    assert sum(f.count for f in taken.got) == 41_249
+    assert taken.got[0].ts_recv == 1_723_161_253_937_085_768
+    assert all(a.ts_recv < b.ts_recv for a, b in zip(taken.got, taken.got[1:], strict=False))
+    assert taken.ended == [0]
