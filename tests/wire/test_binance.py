@@ -471,7 +471,7 @@ def test_what_the_feed_says_goes_on_the_tape() -> None:
     assert roles == [CHANNEL_UP, CHANNEL_DOWN, CHANNEL_UP, SESSION_END, FILE_END]
     assert tape[tape.index(CHANNEL_DOWN) + 1] == MARK  # the clock's
     states = [row["state"] for row in rows(found, "status")]
-    assert [s for s in states if s != "gap"] == ["up", "down", "up", "E", "end_of_file"]
+    assert [s for s in states if s != "gap"] == ["down", "up", "E", "end_of_file"]
 
 
 def test_an_end_is_told_once_until_there_is_news() -> None:

@@ -312,7 +312,8 @@ class BinanceDecoder:
                 downs, refused = self._troubles[at]
                 self._troubles[at] = (downs + 1 - live, refused)
                 rows.mark(ts, CHANNEL_UP if live else CHANNEL_DOWN)
-                rows.status(ts or rows.recv(ts), "up" if live else "down")
+                if ts:  # before the first message there is no time to tell it at
+                    rows.status(ts, "up" if live else "down")
         elif kind in _ENDS:
             bit, role, state = _ENDS[kind]
             if self._news[at] & bit:
