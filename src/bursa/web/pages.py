@@ -77,14 +77,15 @@ class Pages:
                 return self.error(request, refusal.status, refusal.code, str(refusal))
 
         @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
-        def static(request: PageRequest, version: str, name: str) -> Response[bytes]:
+        def static(request: PageRequest) -> Response[bytes]:
             """A file; cached for ever under the present hash, not at all under another."""
-            return self._static(request, version, name.lstrip("/"))
+            named = request.path_params
+            return self._static(request, str(named["version"]), str(named["name"]).lstrip("/"))
 
         @get("/web/tape", include_in_schema=False, sync_to_thread=False)
-        def tape(venue: str = "") -> Response[bytes]:
-            """The venue's day for the tape, the clock and the freshness badge."""
-            chosen = self._venue(venue)
+        def tape(request: PageRequest) -> Response[bytes]:
+            """The day of `venue` for the tape, the clock and the freshness badge."""
+            chosen = self._venue(request.query_params.get("venue", ""))
             facts = self._source.tape(chosen.name)
             body = msgspec.json.encode(tape_fields(chosen, facts))
             return Response(

@@ -39,40 +39,76 @@ export async function history({ exchange, ticker, interval, to, countback, from 
   return { bars: body.t.map((t, i) => ({ t, o: body.o[i], h: body.h[i], l: body.l[i], c: body.c[i], v: body.v[i] })), nextTime: null };
 }
 
-/** All rows of a paged answer in [from, to), at most `pages` pages of the largest size. */
-async function rows(path, params, signal, pages = 5) {
-  const out = [];
+/* The `data` of every page of a paged answer, at most `most` pages of the largest size. */
+async function* pages(path, params, signal, most = 5) {
   let page;
-  for (let n = 0; n < pages; n++) {
-    const body = await get(path, { ...params, limit: 10_000, page }, signal);
-    out.push(...rowsOf(body.data));
-    page = body.meta?.next_page;
-    if (!page) break;
+  for (let n = 0; n < most; n++) {
+    const { data, meta } = await get(path, { ...params, limit: 10_000, page }, signal);
+    yield data;
+    page = meta.next_page;
+    if (!page) return;
   }
+}
+
+async function rows(path, params, signal) {
+  const out = [];
+  for await (const data of pages(path, params, signal)) out.push(...data);
   return out;
 }
 
-const rowsOf = (data) => (Array.isArray(data) ? data : data?.rows ?? data?.bars ?? []);
+/* [from, to) as the API reads it; without an end where `to` is null. */
+const range = (from, to) => ({ from: iso(from), to: to === null ? undefined : iso(to) });
 
-/** What /udf/history does not say of bars: [{at, rev, value, trades, hd}], `at` the opening in UTC seconds. */
+/** What /udf/history does not say of bars, the open one included: [{at, rev, value, hd}], `at` the opening
+    in UTC seconds. */
 export async function details({ venue, ticker, tf, from, to }, signal) {
-  const found = await rows(`/v1/ohlcv/${encodeURIComponent(ticker)}`, { venue, tf, from: iso(from), to: iso(to) }, signal);
-  return found.map((row) => ({ at: seconds(row.date), rev: row.rev, value: row.value, hd: row.hd }));
+  const found = await rows(`/v1/ohlcv/${encodeURIComponent(ticker)}`, { venue, tf, ...range(from, to), open: 1 }, signal);
+  return found.map(({ date, rev, value, hd }) => ({ at: seconds(date), rev, value, hd }));
 }
 
 /** Rows of one metric: [{at, ...columns}]. */
 export async function metric({ venue, ticker, tf, from, to, name }, signal) {
-  const found = await rows("/v1/metrics/history", { venue, metric: name, ticker, tf, from: iso(from), to: iso(to) }, signal);
-  return found.map((row) => ({ at: seconds(row.date ?? row.bar_time), ...row }));
+  const found = await rows("/v1/metrics/history", { venue, metric: name, ticker, tf, ...range(from, to) }, signal);
+  return found.map((row) => ({ ...row, at: seconds(row.date) }));
 }
 
-/** The latest trade, quote and day figures. */
-export const snapshot = async (venue, ticker, signal) => (await get(`/v1/snapshot/${encodeURIComponent(ticker)}`, { venue }, signal)).data;
+/** The latest trade, quote and day figures as one: {last, prev, open, high, low, volume, value, trades,
+    bid, ask, at}; what is not known is absent. */
+export async function snapshot(venue, ticker, signal) {
+  const { data: { trade, quote, day } } = await get(`/v1/snapshot/${encodeURIComponent(ticker)}`, { venue }, signal);
+  const out = { bid: quote?.bid, ask: quote?.ask };
+  if (day) Object.assign(out, { prev: day.prev, open: day.open, high: day.high, low: day.low, last: day.last, volume: day.volume, value: day.value, trades: day.trades, at: seconds(day.date) });
+  /* Day figures come now and then; the trade is newer. */
+  if (trade && seconds(trade.date) >= (out.at ?? 0)) {
+    Object.assign(out, { last: trade.price, at: seconds(trade.date) });
+    if (day?.high) Object.assign(out, { high: Math.max(day.high, trade.price), low: Math.min(day.low, trade.price) });
+  }
+  return out;
+}
 
-/** The ledger of a range, as the API gives it. */
+/** The ledger of a range: {total: {received, backfilled, empty, missing} in minutes, holes: [{from, to,
+    channel, seqFrom, seqTo}]}; a hole that no lost message explains has no channel. */
 export async function continuity({ venue, ticker, from, to }, signal) {
-  const { data } = await get(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, from: iso(from), to: iso(to) }, signal);
-  return data;
+  const missing = [], lost = [];
+  let totals;
+  for await (const data of pages(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, ...range(from, to) }, signal)) {
+    totals ??= data.totals;
+    if (!lost.length) lost.push(...data.gaps);
+    missing.push(...data.ranges.filter(({ state }) => state === "missing"));
+  }
+  const total = { received: totals.received, backfilled: 0, empty: totals.confirmed_empty, missing: totals.missing };
+  return { total, holes: missing.map((stretch) => explained(stretch, lost)) };
+}
+
+function explained(stretch, lost) {
+  const hole = { from: seconds(stretch.from), to: seconds(stretch.to), channel: "", seqFrom: null, seqTo: null };
+  for (const gap of lost) {
+    if (seconds(gap.from) >= hole.to || seconds(gap.to) < hole.from) continue;
+    hole.channel ||= gap.channel;
+    hole.seqFrom = Math.min(hole.seqFrom ?? gap.seq_from, gap.seq_from);
+    hole.seqTo = Math.max(hole.seqTo ?? gap.seq_to, gap.seq_to);
+  }
+  return hole;
 }
 
 /** The venue's day for tape, clock and badge. */

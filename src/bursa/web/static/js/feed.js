@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { setVwap } from "./bars.js";
 
-const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400;
+const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92;
 
 export class ChartFeed {
   /** what: {venue, exchange, ticker, interval, hd}; bars: Bars; handlers: change("none"|"tail"|"all"),
@@ -74,7 +74,7 @@ export class ChartFeed {
   async detail(from, to) {
     const { what, bars } = this, long = !bars.step;
     /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. */
-    const range = { ...what, tf: bars.tf, from: long ? from - DAY : from, to: to ?? FAR() };
+    const range = { ...what, tf: bars.tf, from: long ? from - DAY : from, to };
     const names = [["rsi_14", (r) => ({ rsi: r.rsi_14 })], ["ema_20", (r) => ({ ema: r.ema_20 })]];
     if (what.hd && bars.tf === "1m") names.push(["hd", (r) => ({ hd: r.hd, mapo: r.hd_mapo, dmapo: r.hd_dmapo, direction: r.hd_direction })]);
     const wanted = names.filter(([name]) => !this.refused.has(name)).map(([name, fields]) => this.metric(name, fields, range));
@@ -106,14 +106,13 @@ export class ChartFeed {
     }
   }
 
-  /** The ledger of what is shown. */
+  /** The ledger of what is shown, of its last three months where it is longer. */
   async ledger() {
     const { first, last, step, time } = this.bars;
     if (!first) return;
     try {
-      const local = step ? first.t : first.t - time.offset(first.t);
-      const found = await api.continuity({ ...this.what, from: local, to: (step ? last.t + step : last.t + DAY) }, this.abort.signal);
-      this.handlers.ledger(found);
+      const from = step ? first.t : first.t - time.offset(first.t), to = last.t + (step || DAY);
+      this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, to - LEDGER_DAYS * DAY), to }, this.abort.signal));
     } catch (error) { this.failed(error); }
   }
 

@@ -47,8 +47,9 @@ export function listHoles(holes, time) {
     const item = document.createElement("li"), fact = document.createElement("b");
     item.className = "b-note b-note--gap";
     const from = time.local(hole.from), to = time.local(hole.to);
-    fact.textContent = `${dayShort(from)}, ${clockMinutes(from)} to ${clockMinutes(to)} is missing on ${hole.channel || "the feed"}.`;
-    const rest = hole.seqFrom ? ` ${span(hole.to - hole.from)}, seq ${fixed(hole.seqFrom, 0)} to ${fixed(hole.seqTo, 0)}.` : ` ${span(hole.to - hole.from)}.`;
+    fact.textContent = `${dayShort(from)}, ${clockMinutes(from)} to ${clockMinutes(to)} is missing${hole.channel ? ` on ${hole.channel}` : ""}.`;
+    const long = span(hole.to - hole.from);
+    const rest = hole.channel ? ` ${long}, seq ${fixed(hole.seqFrom, 0)} to ${fixed(hole.seqTo, 0)}.` : ` ${long}. Nothing proves that the feed was heard.`;
     const text = document.createElement("span");
     text.append(fact, rest);
     item.append(text);

@@ -1,0 +1,175 @@
+"""The routes: what they answer, with which headers, and how they refuse."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from bursa.web.facts import Instrument, Progress
+from bursa.web.pages import Pages
+
+
+@pytest.fixture
+def client(facts: Any) -> Iterator[TestClient[Litestar]]:
+    app = Litestar(Pages(facts).routes(), openapi_config=None)
+    with TestClient(app) as client:
+        yield client
+
+
+def attributes(html: str, tag: str) -> dict[str, str]:
+    found = re.search(rf"<{tag}\b[^>]*>", html)
+    assert found is not None
+    return dict(re.findall(r'([\w-]+)="([^"]*)"', found[0]))
+
+
+def test_the_root_leads_to_the_chart(client: TestClient[Litestar]) -> None:
+    answer = client.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/chart")
+
+
+def test_the_chart_is_rendered_as_the_reader_wants_it(client: TestClient[Litestar]) -> None:
+    answer = client.get(
+        "/chart?symbol=BBCA&interval=5",
+        headers={"cookie": "bursa_display=theme=light&updown=asia&numbers=id-ID"},
+    )
+    html = attributes(answer.text, "html")
+    assert (html["data-theme"], html["data-updown"], html["data-numbers"]) == (
+        "light",
+        "asia",
+        "id-ID",
+    )
+    assert "Bank Central Asia" in answer.text
+    assert 'value="5" aria-pressed="true"' in answer.text
+    assert answer.headers["vary"] == "Cookie, Sec-CH-Prefers-Color-Scheme"
+
+
+def test_the_browsers_scheme_counts_without_a_cookie(client: TestClient[Litestar]) -> None:
+    answer = client.get("/chart", headers={"sec-ch-prefers-color-scheme": '"light"'})
+    assert attributes(answer.text, "html")["data-theme"] == "light"
+    assert answer.headers["accept-ch"] == "Sec-CH-Prefers-Color-Scheme"
+    assert attributes(client.get("/chart").text, "html")["data-theme"] == "dark"
+    forced = client.get("/chart?theme=dark", headers={"sec-ch-prefers-color-scheme": "light"})
+    assert attributes(forced.text, "html")["data-theme"] == "dark"
+
+
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere(client: TestClient[Litestar]) -> None:
+    answer = client.get("/chart?symbol=BBCA")
+    policy = answer.headers["content-security-policy"]
+    for rule in (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ):
+        assert rule in policy
+    assert "unsafe" not in policy
+    assert "connect-src 'self' ws://testserver.local wss://testserver.local;" in policy
+    assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\ssrc=)", answer.text)
+    loaded = re.findall(r'(?:src|href)="([^"#]+)"', answer.text)
+    outside = [url for url in loaded if not url.startswith("/")]
+    assert outside == ["https://www.tradingview.com/"]  # a link to follow, not a file to fetch
+
+
+def test_every_file_that_the_page_names_is_there(client: TestClient[Litestar]) -> None:
+    html = client.get("/chart?symbol=BBCA").text
+    urls = set(re.findall(r'"(/static/[^"]+)"', html))
+    assert len(urls) > 10
+    for url in urls:
+        answer = client.get(url)
+        assert answer.status_code == 200, url
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_file_under_another_hash_is_not_cached(client: TestClient[Litestar]) -> None:
+    answer = client.get("/static/000000000000/css/bursa.css")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-encoding"] == "gzip"
+    plain = client.get("/static/x/css/bursa.css", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == answer.content
+
+
+@pytest.mark.parametrize("name", ["none.js", "../pages.py", "js/../../pages.py", "%2e%2e/pages.py"])
+def test_only_files_of_the_folder_are_served(client: TestClient[Litestar], name: str) -> None:
+    assert client.get(f"/static/x/{name}").status_code == 404
+
+
+def test_an_unknown_instrument_is_said_with_a_way_out(client: TestClient[Litestar]) -> None:
+    answer = client.get("/chart?symbol=NOPE")
+    assert answer.status_code == 404
+    assert "IDX has no instrument NOPE" in answer.text
+    assert 'data-open="palette">Search' in answer.text
+
+
+def test_a_hostile_symbol_is_only_text(client: TestClient[Litestar]) -> None:
+    answer = client.get("/chart", params={"symbol": '"><img src=x onerror=alert(1)>'})
+    assert answer.status_code == 404
+    assert "<img" not in answer.text.lower()
+
+
+@pytest.mark.parametrize(("given", "pressed"), [("1", "1"), ("5m", "5"), ("1h", "60"), ("1M", "M")])
+def test_intervals_by_resolution_or_by_name(
+    client: TestClient[Litestar], given: str, pressed: str
+) -> None:
+    html = client.get(f"/chart?symbol=IDX:BBCA&interval={given}").text
+    assert f'data-interval="{pressed}"' in html
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [("interval=7", 400, "unknown_interval"), ("venue=mars", 404, "unknown_venue")],
+)
+def test_refusals_are_pages(
+    client: TestClient[Litestar], query: str, status: int, code: str
+) -> None:
+    answer = client.get(f"/chart?{query}")
+    assert answer.status_code == status
+    assert f"<code>{code}</code>" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "content-security-policy" in answer.headers
+
+
+def test_an_empty_venue_waits(client: TestClient[Litestar], facts: Any) -> None:
+    facts.known.clear()
+    answer = client.get("/chart?symbol=BBCA")
+    assert answer.status_code == 200
+    assert 'data-state="empty"' in answer.text
+    assert "Nothing has come in yet" in answer.text
+
+
+def test_numbers_print_as_the_instrument_says(client: TestClient[Litestar], facts: Any) -> None:
+    facts.known["FINE"] = Instrument("FINE", "Fine", 3, 0, 100)
+    html = client.get("/chart?symbol=fine").text
+    assert 'data-price-decimals="3"' in html
+    assert 'data-volume-unit="100"' in html
+
+
+def test_the_tape_says_the_day(client: TestClient[Litestar], facts: Any) -> None:
+    facts.shown = replace(facts.shown, progress=Progress(12, 30, date(2025, 10, 14)))
+    answer = client.get("/web/tape?venue=idx")
+    tape = answer.json()
+    assert answer.headers["cache-control"] == "no-store"
+    assert (tape["date"], tape["zone"], tape["session"]) == ("2025-11-18", "WIB", "session 2")
+    assert tape["offset_s"] == 7 * 3600
+    assert [s["name"] for s in tape["sessions"]][:2] == ["pre-open", "session 1"]
+    assert tape["holes"][0]["to"] - tape["holes"][0]["from"] == 35 * 60_000
+    assert tape["holes"][0]["seq"] == [7, 99]
+    assert tape["progress"] == {"day": 12, "days": 30, "date": "2025-10-14"}
+    assert tape["fresh"] == "wait"
+    assert tape["opens"] is None
+
+
+def test_the_tape_names_the_next_opening_at_noon(client: TestClient[Litestar], facts: Any) -> None:
+    lunch = next(s for s in facts.shown.sessions if s.name == "break")
+    facts.shown = replace(facts.shown, now_ns=lunch.open_ns)
+    assert client.get("/web/tape").json()["opens"] == lunch.close_ns // 1_000_000

@@ -1,0 +1,236 @@
+"""The scripts' own logic, run where it lives: in a browser, module by module."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from litestar import Litestar
+
+from bursa.web.pages import Pages
+
+pytestmark = pytest.mark.browser
+
+Run = Callable[[str, str], Any]
+
+
+@pytest.fixture
+def run(browser: Any, serve: Callable[[Any], str], facts: Any) -> Iterator[Run]:
+    """run(module, body): the value of `body`, a function of the module's exports `m`."""
+    url = serve(Litestar(Pages(facts).routes(), openapi_config=None))
+    page = browser.new_page()
+    page.goto(f"{url}/static/x/vendor/VENDORED.txt")
+
+    def evaluate(module: str, body: str) -> Any:
+        return page.evaluate(
+            f"async () => {{ const m = await import('/static/x/js/{module}.js'); {body} }}"
+        )
+
+    yield evaluate
+    page.close()
+
+
+def test_numbers_line_up_in_both_languages(run: Run) -> None:
+    body = """
+      const all = () => [
+        m.fixed(8850, 0), m.fixed(91284.5, 1), m.fixed(-0.83, 2), m.percent(1.4327),
+        m.percent(-0.83), m.compact(742318), m.compact(1.18e6), m.compact(654e9),
+        m.compact(1e12), m.money(654e9, "IDR")];
+      document.documentElement.dataset.numbers = "en-US";
+      const english = all();
+      document.documentElement.dataset.numbers = "id-ID";
+      return [english, all()];
+    """
+    english, indonesian = run("format", body)
+    assert english == [
+        "8,850", "91,284.5", "\u22120.83", "+1.43%", "\u22120.83%",
+        "742K", "1.18M", "654B", "1.00T", "Rp\u00a0654B",
+    ]  # fmt: skip
+    assert indonesian == [
+        "8.850", "91.284,5", "\u22120,83", "+1,43%", "\u22120,83%",
+        "742\u00a0rb", "1,18\u00a0jt", "654\u00a0mlr", "1,00\u00a0tln", "Rp\u00a0654\u00a0mlr",
+    ]  # fmt: skip
+
+
+def test_what_prints_as_zero_has_no_sign_and_no_direction(run: Run) -> None:
+    body = """return [
+      m.percent(-0.004), m.percent(0.004), m.signed(0, 0), m.direction(-0.004, 2),
+      m.direction(-0.006, 2), m.fixed(-0.004, 2), m.fixed(null, 2), m.compact(undefined),
+      m.percent(NaN)];"""
+    assert run("format", body) == [
+        "0.00%", "0.00%", "0", "b-flat", "b-down", "0.00", "\u2013", "\u2013", "\u2013",
+    ]  # fmt: skip
+
+
+def test_a_rounded_number_takes_the_unit_it_rounds_into(run: Run) -> None:
+    body = "return [999, 1000, 9994, 99950, 999499, 999500, 999999999].map((v) => m.compact(v))"
+    assert run("format", body) == ["999", "1.00K", "9.99K", "100K", "999K", "1.00M", "1.00B"]
+
+
+def test_ages_spans_and_shares(run: Run) -> None:
+    body = """return [
+      [38, 7400, 240e3, 3 * 3600e3, 50 * 3600e3].map(m.age),
+      [40, 2100, 7500, 7200].map(m.span),
+      [1, 0.9999, 0.946, 0.0001, 0].map(m.share)];"""
+    ages, spans, shares = run("format", body)
+    assert ages == ["38 ms", "7 s", "4 min", "3 h", "2 d"]
+    assert spans == ["40 s", "35 min", "2 h 5 min", "2 h"]
+    assert shares == ["100.0%", "99.9%", "94.6%", "0.1%", "0.0%"]
+
+
+def test_venue_time_follows_its_zone(run: Run) -> None:
+    body = """
+      const jakarta = new m.VenueTime("Asia/Jakarta");
+      const york = new m.VenueTime("America/New_York");
+      const t = Date.UTC(2025, 10, 18, 7, 32) / 1000, spring = Date.UTC(2025, 2, 9) / 1000;
+      return [jakarta.local(t) - t, york.offset(spring + 6 * 3600), york.offset(spring + 8 * 3600)];
+    """
+    assert run("clock", body) == [25200, -18000, -14400]
+
+
+IDX = "0900-1200,1330-1616:2345|0900-1130,1400-1616:6"
+
+
+def test_missing_slots_lie_in_trading_hours_on_the_sessions_grid(run: Run) -> None:
+    body = f"""
+      const s = new m.Sessions("{IDX}"), at = (d, h, min) => Date.UTC(2025, 10, d, h, min) / 1000;
+      const hm = (list) => list.map((t) => new Date(t * 1000).toISOString().slice(8, 16));
+      return [
+        hm(s.slots(at(18, 11, 50), at(18, 13, 40), 300)),
+        hm(s.slots(at(21, 11, 0), at(21, 15, 0), 3600)),
+        s.slots(at(22, 0, 0), at(24, 0, 0), 60).length,
+        s.index(at(18, 8, 59)), s.index(at(18, 12, 30)), s.index(at(18, 13, 30))];
+    """
+    tuesday, friday, weekend, *index = run("clock", body)
+    assert tuesday == ["18T11:50", "18T11:55", "18T13:30", "18T13:35"]
+    assert friday == ["21T11:00", "21T14:00"]
+    assert weekend == 0
+    assert index == [-1, 0, 1]
+
+
+BARS = f"""
+  const c = await import("/static/x/js/clock.js");
+  const time = new c.VenueTime("Asia/Jakarta"), sessions = new c.Sessions("{IDX}");
+  const at = (d, h, min) => Date.UTC(2025, 10, d, h - 7, min) / 1000;
+  const bar = (t, more = {{}}) => ({{ t, o: 1, h: 2, l: 1, c: 2, v: 100, ...more }});
+  const minutes = (d, h, from, to) =>
+    Array.from({{ length: to - from }}, (_, i) => bar(at(d, h, from + i)));
+"""
+
+
+def test_a_hole_keeps_its_width_and_an_empty_minute_has_no_slot(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1");
+      bars.merge([...minutes(18, 10, 10, 15), ...minutes(18, 10, 50, 52), bar(at(18, 10, 55))]);
+      bars.setHoles([{ from: at(18, 10, 15), to: at(18, 10, 50) }]);
+      const slots = bars.slots(), marks = m.marksOf(slots, () => ({}));
+      return [
+        slots.length, slots.filter((s) => !s.bar).length,
+        marks.holes.map((h) => [h.from, h.to]),
+        marks.strip.map((s) => [s.kind, s.to - s.from + 1])];
+    """
+    )
+    count, empty, holes, strip = run("bars", body)
+    assert (count, empty) == (8 + 35, 35)
+    assert holes == [[5, 39]]
+    assert strip == [["received", 5], ["missing", 35], ["received", 3]]
+
+
+def test_breaks_stand_where_days_and_noons_are(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1");
+      const times = [at(17, 16, 0), at(18, 9, 0), at(18, 11, 59), at(18, 13, 30), at(18, 16, 0)];
+      bars.merge(times.map((t) => bar(t)));
+      const { days, noons } = m.marksOf(bars.slots(), () => ({}));
+      return [days, noons];
+    """
+    )
+    assert run("bars", body) == [[1], [3]]
+
+
+def test_merging_says_what_changed(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1"), t = at(18, 9, 0);
+      return [
+        bars.merge([bar(t), bar(t + 60)]), bars.merge([bar(t + 60)]),
+        bars.merge([bar(t + 60, { c: 1.5 })]), bars.merge([bar(t + 120)]),
+        bars.merge([bar(t, { rev: 1 })]), bars.merge([bar(t - 60)]),
+        bars.enrich([{ t: t + 600, rsi: 5 }]), bars.enrich([{ t: t + 120, rsi: 5 }]),
+        bars.list.map((b) => b.t - t)];
+    """
+    )
+    assert run("bars", body) == [
+        "all", "none", "tail", "tail", "all", "all", "none", "tail", [-60, 0, 60, 120],
+    ]  # fmt: skip
+
+
+def test_long_bars_are_keyed_by_their_first_day(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const [days, weeks, months] = ["D", "W", "M"].map((i) => new m.Bars(time, sessions, i));
+      const monday = Date.UTC(2025, 10, 17) / 1000, first = Date.UTC(2025, 10, 3) / 1000;
+      return [
+        days.key(at(18, 9, 0)) === Date.UTC(2025, 10, 18) / 1000,
+        weeks.within(at(21, 15, 0), monday), weeks.within(at(24, 9, 0), monday),
+        months.within(at(28, 9, 0), first), months.within(at(31, 9, 0), first)];
+    """
+    )
+    assert run("bars", body) == [True, True, False, True, False]
+
+
+def test_vwap_starts_anew_each_day_and_only_where_the_day_is_whole(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1");
+      bars.merge([
+        bar(at(17, 15, 0), { value: 1000 }), bar(at(18, 9, 0), { value: 200 }),
+        bar(at(18, 9, 1), { value: 400 }), bar(at(18, 9, 2)), bar(at(18, 9, 3), { value: 400 })]);
+      m.setVwap(bars.list, false);
+      return bars.list.map((b) => b.vwap);
+    """
+    )
+    assert run("bars", body) == [None, 2, 3, None, None]
+
+
+def test_the_tape_draws_the_day_to_scale_and_says_it(run: Run) -> None:
+    body = """
+      const d = await (await fetch("/web/tape")).json();
+      const drawn = m.drawTape(d);
+      const of = (name) => drawn.filter((e) => e.getAttribute("class") === name);
+      const holes = [[0, 2000], [1000, 3000], [9000, 9500]].map(([from, to]) => ({ from, to }));
+      return [
+        of("tp-on").length, of("tp-gap").map((e) => [e.getAttribute("x"), e.getAttribute("width")]),
+        of("tp-now")[0].getAttribute("x1"), m.describeTape(d), m.missingSeconds(holes)];
+    """
+    trading, gap, now, words, missing = run("tape", body)
+    assert trading == 3
+    assert gap == [["19.96%", "7.76%"]]
+    assert now == "64.30%"
+    assert words == "Trading day 08:45 to 16:16 WIB. Now 13:35, session 2. Missing 10:15 to 10:50."
+    assert missing == 3.5
+
+
+def test_a_crowded_gap_is_explained_by_what_was_lost(run: Run) -> None:
+    body = """
+      const at = (time) => `2025-11-18T${time}Z`;
+      const range = (from, to, state) => ({ from: at(from), to: at(to), state, minutes: 1 });
+      const gap = (from, to, seq_from, seq_to) =>
+        ({ channel: "idxdata", from: at(from), to: at(to), seq_from, seq_to, cause: "jump" });
+      window.fetch = async () => new Response(JSON.stringify({ ok: true, meta: {}, data: {
+        totals: { expected: 100, received: 60, confirmed_empty: 5, missing: 35 },
+        ranges: [range("03:15:00", "03:50:00", "missing"), range("03:50:00", "04:00:00", "received"),
+                 range("05:00:00", "05:01:00", "missing")],
+        gaps: [gap("03:15:03.5", "03:40:00", 5, 9), gap("03:45:00", "03:49:59", 20, 21)] } }));
+      const { total, holes } = await m.continuity({ venue: "idx", ticker: "BBCA", from: 0, to: 1 });
+      return [total, holes.map((h) => [(h.to - h.from) / 60, h.channel, h.seqFrom, h.seqTo])];
+    """
+    total, holes = run("api", body)
+    assert total == {"received": 60, "backfilled": 0, "empty": 5, "missing": 35}
+    assert holes == [[35, "idxdata", 5, 21], [1, "", None, None]]
