@@ -4,7 +4,7 @@ A checkpoint is a cache: the journal from an older one gives the same state agai
 damaged, or was made by other code (its `signature` says which), is passed over. A file is named by
 its position and the day it was made for, so that pruning opens none:
 
-    magic 8, version 4, zero 4, xxh3-64 of the rest 8, then zstd of one msgpack map
+    magic 8, version 8, xxh3-64 of the rest 8, then zstd of one msgpack map
     {position, epoch, signature, state}; arrays are in NumPy's own file form
 """
 
@@ -25,7 +25,7 @@ from bursa.journal.segment import TEMPORARY, sync_folder, write_whole
 
 DAYS_MAX = 30
 NEWEST = 2
-_HEAD = struct.Struct("<8sIIQ")
+_HEAD = struct.Struct("<8sQQ")
 _MAGIC, _VERSION = b"bursaCP\0", 1
 _ARRAY = 1
 _NAME = re.compile(r"(\d{20})-(\d{8})\.checkpoint")
@@ -57,7 +57,7 @@ def save(
     """
     body = _encoder.encode(_Body(position, epoch, signature, state))
     packed = zstandard.ZstdCompressor(level=1).compress(body)
-    head = _HEAD.pack(_MAGIC, _VERSION, 0, xxh3_64_intdigest(packed))
+    head = _HEAD.pack(_MAGIC, _VERSION, xxh3_64_intdigest(packed))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{position:020d}-{day:%Y%m%d}.checkpoint"
     write_whole(path, [head, packed])
@@ -96,7 +96,7 @@ def _load(path: Path) -> _Body:
     data = path.read_bytes()
     if len(data) < _HEAD.size:
         raise ValueError("cut short")
-    magic, version, _, checksum = _HEAD.unpack_from(data)
+    magic, version, checksum = _HEAD.unpack_from(data)
     if magic != _MAGIC or version != _VERSION:
         raise ValueError("not a checkpoint of this version")
     packed = memoryview(data)[_HEAD.size :]

@@ -91,16 +91,19 @@ class GroupSync:
         try:
             while not self._stopping:
                 self._pause(1, None)
-                if not self._stopping:
-                    self._pause(self._bytes_max, began + self._gap_s)
+                self._pause(self._bytes_max, began + self._gap_s)
                 began = monotonic()
-                position = self._writer.sync()
-                self._tell(position, monotonic() - began)
+                self._sync(began)
+            self._sync(monotonic())
         except OSError as error:
             self.error = error
         finally:
             self._stopped = True
             self._tell(self._writer.synced, 0.0)
+
+    def _sync(self, began: float) -> None:
+        position = self._writer.sync()
+        self._tell(position, monotonic() - began)
 
     def _pause(self, threshold: int, until: float | None) -> None:
         """Sleep until so many bytes wait, the time has come, or the end."""
