@@ -392,7 +392,7 @@ class DuckStore:
         text = f"select ticker, min(ts), max(ts) from {source} group by ticker"
         return {ticker: (first, last) for ticker, first, last in cursor.execute(text).fetchall()}
 
-    def days(self, venue: str, kind: str = "ohlcv") -> list[date]:
+    def days(self, venue: str, kind: str = "ticks") -> list[date]:
         """Days of the venue's clock that have rows of a kind, ascending."""
         source = table(venue, self._kinds[kind])
         with self._engine.reading() as cursor:

@@ -217,8 +217,6 @@ class Engine:
 
 def select_offline(path: Path, text: str, limits: sql.Limits) -> sql.Answer:
     """`Engine.select` on a file that no process holds; its rows and its log stay as they are."""
-    if not path.exists():
-        raise Refuse(f"{path} does not exist: nothing was stored here yet", "no_data", 404)
     try:
         connection = duckdb.connect(str(path), read_only=True, config=_config(path, Options()))
     except duckdb.Error as error:
