@@ -25,7 +25,8 @@ from bursa.journal.segment import (
     sync_folder,
 )
 
-LEVEL = 3
+# Books of ten levels: level 1 takes 1.7 ns a byte and leaves 29 %, level 3 takes 2.6, leaves 28 %.
+LEVEL = 1
 _NICE = 19
 # Between the end of a compression and a retirement of the same segment.
 _moving = threading.Lock()

@@ -5,6 +5,7 @@ Every checksum is verified. Damage is confined to the bytes between two valid re
 its end is not there yet. Never changes a file (recover.py truncates, write.py appends).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from bursa.journal.record import (
     verified,
 )
 from bursa.journal.segment import HEADER as SEGMENT_HEADER
-from bursa.journal.segment import Head, Segment, Source, listing, opened, unpack_head
+from bursa.journal.segment import Head, Source, bases, opened, unpack_head
 from bursa.model.batch import (
     SPAN_COUNT,
     SPAN_END,
@@ -170,17 +171,18 @@ class JournalReader:
     @property
     def first(self) -> int:
         """The lowest position from which records can be read; 0 for an empty journal."""
-        segments = listing(self._folder)
-        return _previous(segments[0]) if segments else 0
+        for base, path in bases(self._folder).items():
+            return _previous(base, path)
+        return 0
 
     @property
     def end(self) -> int:
         """Position of the last whole record; reads the last segment for it."""
-        for segment in reversed(listing(self._folder)):
+        for base, path in reversed(bases(self._folder).items()):
             last = -1
-            with opened(segment.path) as source:
-                walk = Walk(source, segment.base)
-                for found in walk.go(segment.base, walk.stop):
+            with opened(path) as source:
+                walk = Walk(source, base)
+                for found in walk.go(base, walk.stop):
                     if isinstance(found, Found):
                         last = int(found.spans[SPAN_POSITION, -1])
             if last >= 0:
@@ -229,32 +231,33 @@ class JournalReader:
                 )
 
     def _found(self, start: int, end: int | None, bytes_max: int) -> Iterator[tuple[Found, str]]:
-        segments = listing(self._folder)
-        if not segments:
-            return
-        if start < segments[0].base and start < _previous(segments[0]):
+        segments = self._from(start)
+        venue = self._folder.name
+        expected = -1
+        for nth, (base, path) in enumerate(segments):
+            if end is not None and base >= end:
+                break
+            if 0 <= expected < base:
+                self._note(Damage(expected, base - expected, "missing"))
+            with opened(path) as source:
+                walk = Walk(source, base)
+                expected = walk.stop
+                venue = walk.head.venue if walk.head else venue
+                found = walk.go(start, walk.stop if end is None else end, bytes_max)
+                for item in self._valid(walk, found, nth == len(segments) - 1):
+                    yield item, venue
+
+    def _from(self, start: int) -> list[tuple[int, Path]]:
+        """The segments that hold what comes after `start`."""
+        segments = list(bases(self._folder).items())
+        if segments and start < segments[0][0] and start < _previous(*segments[0]):
             raise Refuse(
-                f"{self._folder}: the journal begins at {segments[0].base}, {start} is gone",
+                f"{self._folder}: the journal begins at {segments[0][0]}, {start} is gone",
                 code="journal_retired",
                 status=410,
             )
-        until = segments[-1].end if end is None else end
-        venue = self._folder.name
-        expected = segments[0].base
-        for segment in segments:
-            if segment.base >= until:
-                break
-            if segment.base > expected > start:
-                self._note(Damage(expected, segment.base - expected, "missing"))
-            expected = segment.end
-            if segment.end <= start:
-                continue
-            with opened(segment.path) as source:
-                walk = Walk(source, segment.base)
-                venue = walk.head.venue if walk.head else venue
-                last = segment is segments[-1]
-                for found in self._valid(walk, walk.go(start, until, bytes_max), last):
-                    yield found, venue
+        after = bisect_right([base for base, _ in segments], start)
+        return segments[max(after - 1, 0) :]
 
     def _valid(self, walk: Walk, found: Iterator[Found | Damage], last: bool) -> Iterator[Found]:
         """The records of one segment; notes its damage. What the last segment ends with may be a
@@ -272,8 +275,8 @@ class JournalReader:
         self._damaged[damage.position] = damage
 
 
-def _previous(segment: Segment) -> int:
+def _previous(base: int, path: Path) -> int:
     """Position of the last record before a segment."""
-    with opened(segment.path) as source:
-        head = Walk(source, segment.base).head
-    return segment.base if head is None else head.previous
+    with opened(path) as source:
+        head = Walk(source, base).head
+    return base if head is None else head.previous

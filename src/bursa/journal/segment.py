@@ -131,6 +131,8 @@ def bases(folder: Path) -> dict[int, Path]:
     """Address -> file, ascending. Where a segment is there both ways (its plain file was about to
     be removed), the plain one."""
     found: dict[int, Path] = {}
+    if not folder.is_dir():
+        return found
     for path in sorted(folder.iterdir(), reverse=True):
         stem, _, suffix = path.name.partition(".")
         if stem.isdigit() and f".{suffix}" in (PLAIN, PACKED):
@@ -140,8 +142,6 @@ def bases(folder: Path) -> dict[int, Path]:
 
 def listing(folder: Path) -> list[Segment]:
     """The segments of a journal, ascending; none where the folder is not there."""
-    if not folder.is_dir():
-        return []
     found = []
     for base, path in bases(folder).items():
         with suppress(FileNotFoundError), opened(path) as source:
@@ -320,10 +320,13 @@ def sync_folder(folder: Path) -> None:
 def write_whole(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
     """A file that is there whole and durable, or not at all: temporary, fsync, rename, fsync."""
     temporary = path.with_name(path.name + TEMPORARY)
-    with temporary.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
