@@ -26,6 +26,8 @@ from bursa.store.engine import Bytes, Engine, Options
 HOUR_NS = 3_600_000_000_000
 # Extra rows asked for with the newest or oldest N, so that revisions rarely call for a second try.
 SPARE_ROWS = 16
+# By event time, and trades of one instant as they came.
+TICK_ORDER = ("ts", "seq", "position", "trade_no")
 
 
 @dataclass(frozen=True)
@@ -347,7 +349,8 @@ class DuckStore:
         kind = self._kinds["ticks"]
         back = newest is not None
         count = newest if back else oldest
-        order = "order by ts desc, seq desc" if back else "order by ts, seq"
+        way = "desc" if back else "asc"
+        order = "order by " + ", ".join(f"{name} {way}" for name in TICK_ORDER)
         values: list[Any] = [ticker, start_ns, end_ns]
         if count is not None:
             order += " limit ?"

@@ -1,7 +1,7 @@
 """A person's SELECT over a data folder, whether or not a bursa runs on it.
 
-The process that holds the folder answers over its control socket; where nobody holds it, the store's
-file is read here, and the folder is held meanwhile. What is allowed is judged in sql.py.
+The process that holds the folder answers over its control socket; where nobody holds it, the
+store's file is read here, and the folder is held meanwhile. What is allowed: sql.py.
 """
 
 from pathlib import Path

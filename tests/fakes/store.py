@@ -1,0 +1,236 @@
+"""A store in lists of rows: ports.Store without an engine, plain enough to be read as the meaning.
+
+It passes the same contract suite as the real ones (tests/store/contract.py). A row is a dict of
+column -> value: texts as str or None, floats as float or None, lists as lists.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from bursa.model.batch import Batch, Span, Words
+from bursa.model.errors import Retry
+from bursa.model.schema import INT_NULL, Column, Kind, topic
+from bursa.model.venue import Venue
+from bursa.ports import Committed
+
+Row = dict[str, Any]
+
+
+def rows_of(batch: Batch) -> list[Row]:
+    """A batch as rows."""
+    columns = {column.name: _values(batch, column) for column in batch.kind.scalars}
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    if batch.levels is not None:
+        ends = np.cumsum(batch.column("depth")).tolist()
+        for at, column in enumerate(batch.kind.lists):
+            line = batch.levels[at]
+            flat = (line.view(np.float64) if column.dtype == "floats" else line).tolist()
+            for row, end in zip(rows, ends, strict=True):
+                row[column.name] = flat[end - row["depth"] : end]
+    return rows
+
+
+def batch_of(kind: Kind, rows: Sequence[Row], words: Words, span: Span) -> Batch:
+    """Rows as a batch; the opposite of `rows_of`. Columns that a row lacks are null."""
+    block = np.empty((len(kind.scalars), len(rows)), np.int64)
+    for at, column in enumerate(kind.scalars):
+        values = [row.get(column.name) for row in rows]
+        if column.dtype == "float":
+            line = np.array([np.nan if v is None else v for v in values], np.float64)
+            block[at] = line.view(np.int64)
+        elif column.dtype == "text":
+            block[at] = [-1 if v is None else _id(words, column, v) for v in values]
+        else:
+            block[at] = [INT_NULL if v is None else int(v) for v in values]
+    levels = None
+    if kind.lists:
+        lines = []
+        for column in kind.lists:
+            flat = [value for row in rows for value in row[column.name]]
+            dtype: Any = np.float64 if column.dtype == "floats" else np.int64
+            lines.append(np.array(flat, dtype).view(np.int64))
+        levels = np.stack(lines)
+    return Batch(kind, block, words, span, levels)
+
+
+def _values(batch: Batch, column: Column) -> list[Any]:
+    if column.dtype == "text":
+        return list(batch.text(column.name))
+    if column.dtype == "flag":
+        return [value != 0 for value in batch.column(column.name).tolist()]
+    null = np.isnan if column.dtype == "float" else (lambda value: value == INT_NULL)
+    return [None if null(value) else value for value in batch.column(column.name).tolist()]
+
+
+def _id(words: Words, column: Column, text: str) -> int:
+    if column.words == "symbols":
+        return words.symbol_id(text)
+    if column.words == "texts":
+        return words.text_id(text)
+    return list(words.of(column)).index(text)
+
+
+class FakeStore:
+    """ports.Store in memory. With `away` set every call raises Retry."""
+
+    def __init__(self, venues: Sequence[Venue], kinds: Sequence[Kind]) -> None:
+        self.away = False
+        self._venues = {venue.name: venue for venue in venues}
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._rows: dict[str, list[Row]] = {
+            topic(venue.name, kind): [] for venue in venues for kind in kinds
+        }
+        self._positions: dict[str, Committed] = {}
+
+    def positions(self) -> dict[str, Committed]:
+        self._there()
+        return dict(self._positions)
+
+    def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
+        self._there()
+        rows = {name: list(kept) for name, kept in self._rows.items()}
+        for batch in batches:
+            name = topic(batch.span.source, batch.kind)
+            committed = self._positions.get(name, Committed(-1, 0)).position
+            for row in rows_of(batch):
+                if row["position"] > committed:
+                    assert row["position"] <= positions[name].position
+                    if batch.kind.name == "contracts":
+                        rows[name] = [
+                            r for r in rows[name] if _key(batch.kind, r) != _key(batch.kind, row)
+                        ]
+                    rows[name].append(row)
+        self._rows = rows
+        for name, at in positions.items():
+            if at.position >= self._positions.get(name, Committed(-1, 0)).position:
+                self._positions[name] = at
+
+    def bars(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        found = self._newest("ohlcv", venue, lambda row: row["ticker"] == ticker, as_of_ns)
+        return self._part(venue, "ohlcv", found, (start_ns, end_ns), newest, oldest)
+
+    def metrics(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        as_of_ns: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        found = self._newest("metrics", venue, lambda row: row["ticker"] == ticker, as_of_ns)
+        return self._part(venue, "metrics", found, (start_ns, end_ns), newest, oldest)
+
+    def ticks(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        found = [row for row in self._all(venue, "ticks") if row["ticker"] == ticker]
+        found.sort(key=lambda row: (row["ts"], row["seq"]))
+        return self._part(venue, "ticks", found, (start_ns, end_ns), newest, oldest)
+
+    def since(self, venue: str, kind: str, start_ns: int) -> Batch:
+        found = [row for row in self._newest(kind, venue, lambda row: True, None)]
+        tickers = list(dict.fromkeys(row["ticker"] for row in self._all(venue, kind)))
+        found.sort(key=lambda row: (tickers.index(row["ticker"]), row["ts"]))
+        return self._batch(venue, kind, [row for row in found if row["ts"] >= start_ns])
+
+    def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
+        found = sorted(self._all(venue, "status"), key=lambda row: (row["ts"], row["position"]))
+        return self._part(venue, "status", found, (start_ns, end_ns), None, None)
+
+    def latest(self, venue: str, kind: str) -> Batch:
+        keys = [name for name in self._kinds[kind].key if name != "ts"]
+        best: dict[tuple[Any, ...], Row] = {}
+        for row in sorted(self._all(venue, kind), key=lambda row: (row["ts"], row["position"])):
+            best[tuple(row[name] for name in keys)] = row
+        return self._batch(venue, kind, [best[key] for key in sorted(best)])
+
+    def span(self, venue: str) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for row in self._all(venue, "ohlcv"):
+            first, last = found.get(row["ticker"], (row["ts"], row["ts"]))
+            found[row["ticker"]] = (min(first, row["ts"]), max(last, row["ts"]))
+        return found
+
+    def minute_back(self, venue: str, count: int) -> int:
+        minutes = sorted({row["ts"] for row in self._all(venue, "ohlcv")})
+        return minutes[-count] if len(minutes) >= count else INT_NULL
+
+    def days(self, venue: str, kind: str = "ticks") -> list[date]:
+        calendar = self._venues[venue].calendar
+        return sorted({calendar.day_of(row["ts"]) for row in self._all(venue, kind)})
+
+    def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
+        name = topic(venue, self._kinds[kind])
+        kept = [row for row in self._all(venue, kind) if row["ts"] >= ts_ns]
+        gone = len(self._rows[name]) - len(kept)
+        self._rows[name] = kept
+        return gone
+
+    def _there(self) -> None:
+        if self.away:
+            raise Retry("the fake store is away")
+
+    def _all(self, venue: str, kind: str) -> list[Row]:
+        self._there()
+        return self._rows[topic(venue, self._kinds[kind])]
+
+    def _newest(self, kind: str, venue: str, wanted: Any, as_of_ns: int | None) -> list[Row]:
+        best: dict[tuple[str, int], Row] = {}
+        for row in self._all(venue, kind):
+            if not wanted(row) or (as_of_ns is not None and row["known_at"] > as_of_ns):
+                continue
+            key = (row["ticker"], row["ts"])
+            if key not in best or best[key]["rev"] < row["rev"]:
+                best[key] = row
+        return [best[key] for key in sorted(best)]
+
+    def _part(
+        self,
+        venue: str,
+        kind: str,
+        rows: Iterable[Row],
+        within: tuple[int, int],
+        newest: int | None,
+        oldest: int | None,
+    ) -> Batch:
+        found = [row for row in rows if within[0] <= row["ts"] < within[1]]
+        if newest is not None:
+            found = found[max(0, len(found) - newest) :]
+        elif oldest is not None:
+            found = found[:oldest]
+        return self._batch(venue, kind, found)
+
+    def _batch(self, venue: str, kind: str, rows: Sequence[Row]) -> Batch:
+        what, of = self._kinds[kind], self._venues[venue]
+        words = Words(of.boards, [channel.name for channel in of.channels])
+        at = self._positions.get(topic(venue, what), Committed(0, 0))
+        return batch_of(what, rows, words, Span(venue, at.epoch, 0, at.position))
+
+
+def _key(kind: Kind, row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in kind.key)
