@@ -189,9 +189,10 @@ def test_vwap_starts_anew_each_day_and_only_where_the_day_is_whole(run: Run) -> 
         BARS
         + """
       const bars = new m.Bars(time, sessions, "1");
+      const of = (value) => ({ value, traded: 100 });
       bars.merge([
-        bar(at(17, 15, 0), { value: 1000 }), bar(at(18, 9, 0), { value: 200 }),
-        bar(at(18, 9, 1), { value: 400 }), bar(at(18, 9, 2)), bar(at(18, 9, 3), { value: 400 })]);
+        bar(at(17, 15, 0), of(1000)), bar(at(18, 9, 0), of(200)), bar(at(18, 9, 1), of(400)),
+        bar(at(18, 9, 2)), bar(at(18, 9, 3), of(400))]);
       m.setVwap(bars.list, false);
       return bars.list.map((b) => b.vwap);
     """
@@ -225,7 +226,8 @@ def test_a_crowded_gap_is_explained_by_what_was_lost(run: Run) -> None:
         ({ channel: "idxdata", from: at(from), to: at(to), seq_from, seq_to, cause: "jump" });
       window.fetch = async () => new Response(JSON.stringify({ ok: true, meta: {}, data: {
         totals: { expected: 100, received: 60, confirmed_empty: 5, missing: 35 },
-        ranges: [range("03:15:00", "03:50:00", "missing"), range("03:50:00", "04:00:00", "received"),
+        ranges: [range("03:15:00", "03:50:00", "missing"),
+                 range("03:50:00", "04:00:00", "received"),
                  range("05:00:00", "05:01:00", "missing")],
         gaps: [gap("03:15:03.5", "03:40:00", 5, 9), gap("03:45:00", "03:49:59", 20, 21)] } }));
       const { total, holes } = await m.continuity({ venue: "idx", ticker: "BBCA", from: 0, to: 1 });

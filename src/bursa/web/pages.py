@@ -206,6 +206,7 @@ def chart_facts(venue: Venue, instrument: Instrument | None) -> dict[str, str]:
         "board": venue.bar_board,
         "timezone": calendar.timezone,
         "zone": calendar.zone_word,
+        "session": calendar.udf_sessions(),
         "currency": venue.currency,
         "price-decimals": str(decimals),
         "volume-decimals": str(0 if venue.volume_unit > 1 else volume),

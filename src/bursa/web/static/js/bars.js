@@ -67,24 +67,18 @@ export class Bars {
   /** /udf/history counts what trades before the first session opens to the session's first bar; a live
       minute from then cannot simply be put beside it. */
   isAuction(utcS) {
-    if (this.sessions.always) return false;
+    if (this.sessions.always || this.tf !== "1m") return false;
     const local = this.time.local(utcS), second = local - dayOf(local) * DAY, [opening] = this.sessions.of(local)[0] ?? [0];
     return second < opening + 60;
   }
 
+  /** Does a UTC second lie in the bar of that key? */
   within(utcS, key) {
     if (this.step) return utcS >= key && utcS < key + this.step;
     const today = dayOf(this.time.local(utcS)), its = dayOf(key);
     if (this.tf === "1d") return today === its;
     if (this.tf === "1w") return Math.floor((today + 3) / 7) === Math.floor((its + 3) / 7); /* 1970 began on a Thursday */
     return new Date(today * DAY * 1000).getUTCMonth() === new Date(its * DAY * 1000).getUTCMonth() && today >= its;
-  }
-
-  /** A live minute inside the last bar moves its close, high and low; volume follows with the tail. */
-  touch({ t, h, l, c }) {
-    const { last } = this;
-    if (!last || !this.within(t, last.t)) return "none";
-    return this.merge([{ t: last.t, h: Math.max(last.h, h), l: Math.min(last.l, l), c }]);
   }
 
   /** Add fields to bars that are there; others are passed over. Answers as `merge` does. */
@@ -101,6 +95,18 @@ export class Bars {
     this.markParts(out);
     for (let i = 0; i < out.length; i++) this.markBreaks(out, i);
     return out;
+  }
+
+  /** Bring slots up to date after a "tail" change without making them anew: "same" where the last slot's
+      bar changed, "added" where one was put behind it, "no" where more is needed. */
+  grow(slots) {
+    const { last } = this, end = slots.at(-1);
+    if (!end || !last) return "no";
+    if (end.bar === last) return "same";
+    if (last.x <= end.x || this.list.at(-2) !== end.bar) return "no";
+    slots.push({ x: last.x, bar: last, hole: null, first: false, noon: false });
+    this.markBreaks(slots, slots.length - 1);
+    return "added";
   }
 
   addMissing(out) {
@@ -143,7 +149,7 @@ function lower(slots, x) {
   return from;
 }
 
-/** The day's VWAP after each bar, from value and volume; a day whose beginning is not there, or that has
+/** The day's VWAP after each bar, from `value` and the volume `traded` for it (`v` may be newer); a day whose beginning is not there, or that has
     a bar without value, has none from there on. Sets `vwap` and answers whether any changed. */
 export function setVwap(bars, sessionsKnown) {
   let day = null, value = 0, volume = 0, changed = false;
@@ -156,7 +162,7 @@ export function setVwap(bars, sessionsKnown) {
       volume = 0;
     }
     value += bar.value ?? NaN;
-    volume += bar.v;
+    volume += bar.traded ?? 0;
     const vwap = volume > 0 && !Number.isNaN(value) ? value / volume : null;
     if (vwap !== (bar.vwap ?? null)) { bar.vwap = vwap; changed = true; }
   }
@@ -166,15 +172,18 @@ export function setVwap(bars, sessionsKnown) {
 /** What the primitives of marks.js draw, from slots: {days, noons, holes, strip}. `name(hole)` gives
     {label, short} of a hole. */
 export function marksOf(slots, name) {
-  const days = [], noons = [], holes = [], strip = [];
-  slots.forEach((slot, i) => {
-    if (slot.first) days.push(i);
-    if (slot.noon) noons.push(i);
-    if (!slot.bar) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
-    const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.bar.backfilled ? "backfilled" : "received";
-    extend(strip, i, kind, () => ({ kind, hole: kind, from: i, to: i }));
-  });
-  return { days, noons, holes, strip };
+  const marks = { days: [], noons: [], holes: [], strip: [] };
+  slots.forEach((slot, i) => mark(marks, slot, i, name));
+  return marks;
+}
+
+/** Enter the slot of number `i` behind the others. */
+export function mark({ days, noons, holes, strip }, slot, i, name) {
+  if (slot.first) days.push(i);
+  if (slot.noon) noons.push(i);
+  if (!slot.bar) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
+  const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.bar.backfilled ? "backfilled" : "received";
+  extend(strip, i, kind, () => ({ kind, hole: kind, from: i, to: i }));
 }
 
 function extend(list, i, what, make) {

@@ -2,7 +2,7 @@
    the address, the keyboard and the display settings. */
 
 import * as api from "./api.js";
-import { Bars, INTERVALS, marksOf } from "./bars.js";
+import { Bars, INTERVALS, mark, marksOf } from "./bars.js";
 import { Sessions, VenueTime } from "./clock.js";
 import { keysCount } from "./display.js";
 import { ChartFeed } from "./feed.js";
@@ -25,10 +25,10 @@ const facts = {
   venue: page.venue, exchange: page.exchange, currency: page.currency, hd: page.hd === "yes",
   unit: Number(page.volumeUnit), word: page.volumeWord, priceDecimals: Number(page.priceDecimals), volumeDecimals: Number(page.volumeDecimals),
 };
-const time = new VenueTime(page.timezone);
+const time = new VenueTime(page.timezone), sessions = new Sessions(page.session);
 const quote = new Quote(facts, time);
 const empties = [...$("empty").children];
-const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], ledger: { total: null, holes: [] }, hover: null, ready: false };
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, ready: false };
 
 function chosenStudies() {
   let kept = null;
@@ -44,19 +44,24 @@ const legend = new Legend({ price: $("lg-price"), volume: $("lg-volume"), hd: $(
 
 function long() { return !INTERVALS[now.interval].step; }
 
+const hole = (which) => holeWords(which, time);
+
 function draw(change) {
-  const { bars } = now;
-  const before = now.slots.length;
-  now.slots = bars.slots();
-  const marks = marksOf(now.slots, (hole) => holeWords(hole, time));
-  const grown = now.slots.length - before;
-  plot.slots = now.slots;
-  if (change === "tail" && before > 0 && (grown === 0 || grown === 1)) plot.touchLast(marks);
-  else plot.setSlots(now.slots, marks, long());
+  const { bars } = now, grown = change === "tail" ? bars.grow(now.slots) : "no";
+  if (grown === "no") {
+    now.slots = bars.slots();
+    now.marks = marksOf(now.slots, hole);
+    plot.setSlots(now.slots, now.marks, long());
+  } else {
+    if (grown === "added") mark(now.marks, now.slots.at(-1), now.slots.length - 1, hole);
+    plot.touchLast();
+  }
   showEmpty(bars.list.length === 0 ? "none" : "");
-  barTable(now.slots, { facts, long: long() }, change === "tail");
+  barTable(now.slots, { facts, long: long() }, grown !== "no");
   showBar();
   showStatus();
+  const { hd } = lately(now.slots.length - 1);
+  if (facts.hd && hd !== undefined && hd !== quote.figures.hd) quote.take({ hd });
 }
 
 /* One redraw a frame, however many bars came. */
@@ -68,14 +73,26 @@ function changed(change) {
     if (!now.bars) return;
     const first = !now.ready && now.bars.list.length > 0;
     draw(todo);
-    if (first) { now.ready = true; plot.showNewest(); legend.place(); }
+    if (first) { now.ready = true; plot.showNewest(); }
   });
   if (pending !== "all") pending = change;
 }
 
 function showBar() {
-  const slot = now.hover === null ? now.slots.at(-1) : now.slots[now.hover];
-  legend.show(slot, long());
+  const at = now.hover ?? now.slots.length - 1, slot = now.slots[at];
+  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...lately(at), ...known(slot.bar) } } : slot, long());
+}
+
+const known = (bar) => Object.fromEntries(Object.entries(bar).filter(([, value]) => value !== undefined && value !== null));
+
+/* The open bar has no metrics yet: beside it stand those of the newest bars that have. */
+function lately(at) {
+  const out = {};
+  for (let i = at; i >= 0 && i > at - 5; i--) {
+    const { bar } = now.slots[i];
+    for (const name of ["vwap", "ema", "hd", "mapo", "dmapo", "direction", "rsi"]) out[name] ??= bar?.[name];
+  }
+  return out;
 }
 
 /* A bar is open until the venue's clock has passed its end; a day and more, until its last session. */
@@ -149,10 +166,13 @@ function head(info) {
   now.name = info.description ?? "";
   $("ticker").textContent = now.ticker;
   $("name").textContent = now.name;
+  $("name").title = now.name;
   document.querySelector(".c-sym").setAttribute("aria-label", `Change instrument, now ${now.ticker}`);
   $("title").textContent = `${now.ticker}, ${now.name || facts.exchange}, ${INTERVALS[now.interval].tf} chart`;
-  facts.priceDecimals = Math.round(Math.log10(info.pricescale));
-  remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals: facts.priceDecimals });
+  const decimals = Math.round(Math.log10(info.pricescale));
+  titles();
+  if (decimals !== facts.priceDecimals) { facts.priceDecimals = decimals; plot.setStudies(plot.studies); quote.draw(); }
+  remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals });
 }
 
 async function open(ticker, interval, push = true) {
@@ -164,26 +184,24 @@ async function open(ticker, interval, push = true) {
   if (push) history.pushState(null, "", address());
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
   if (changedTicker) quote.clear();
-  const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), asked = { ticker, interval };
-  const current = () => now.ticker === asked.ticker && now.interval === asked.interval;
+  now.bars = new Bars(time, sessions, interval);
+  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
+  const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
+  const { tf } = now.bars;
+  stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
   try {
-    const info = await api.symbol(facts.exchange, ticker);
-    if (!current()) return;
-    head(info);
-    now.bars = new Bars(time, new Sessions(info.session), interval);
-    now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed });
-    stream.follow({ venue: facts.venue, ticker, freq: "1m", channels: ["bars", "metrics"] });
-    const mine = now.feed;
-    await mine.load();
-    if (now.feed === mine && !now.bars.list.length) { plot.clear(); draw("all"); }
+    const named = api.symbol(facts.exchange, ticker).then((info) => { if (current()) head(info); });
     refreshQuote();
-  } catch (error) { if (current()) await refused(error, ticker); } finally { clearTimeout(skeleton); $("loading").hidden = true; }
+    await Promise.all([named, feed.load()]);
+    if (current() && !now.bars.list.length) { plot.clear(); draw("all"); }
+  } catch (error) { if (current()) await refused(error, ticker); } finally { clearTimeout(skeleton); if (current() || !now.feed) $("loading").hidden = true; }
 }
 
 /* An instrument that is not known may be on its way while the venue is still empty. */
 async function refused(error, ticker) {
   if (error.name === "AbortError") return;
-  now.bars = null;
+  now.feed.stop();
+  Object.assign(now, { bars: null, slots: [] });
   plot.clear();
   if (error.code === "unreachable") { failed(error); setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS); return; }
   stream.stop();
@@ -204,25 +222,33 @@ function failed(error) {
 /* ---- Live ---- */
 
 function takeFrame(frame) {
-  const { bars } = now;
+  const { bars, feed } = now;
   if (!bars || (frame.ticker && frame.ticker !== now.ticker)) return;
-  if (frame.type === "metrics") takeMetrics(frame);
-  if (frame.type !== "bar" || frame.freq !== "1m") return;
-  const t = Date.parse(frame.bar_time) / 1000;
-  const bar = { t, o: frame.open, h: frame.high, l: frame.low, c: frame.close, v: frame.volume, rev: frame.rev, final: frame.final };
-  if (!bars.last || t >= bars.last.t) quote.bar(bar);
-  if (bars.tf === "1m" && !bars.isAuction(t)) changed(bars.merge([bar]));
-  else changed(bars.touch(bar));
-  if (frame.final || bars.isAuction(t) || !bars.last) now.feed.tail();
-  titles();
+  if (frame.type === "bar") takeBar(frame);
+  else if (frame.type === "metrics") takeMetrics(frame);
+  /* Value, and what longer bars have of metrics, come with the minute. */
+  else if (frame.type === "end_of_interval") feed.tail();
+  else if (frame.type === "gap" && frame.reason === "feed") feed.ledger();
+}
+
+function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volume: v, hd, rev, final }) {
+  const { bars } = now, t = Date.parse(at) / 1000;
+  if (freq !== bars.tf) return;
+  const bar = { t: bars.key(t), o, h, l, c, v, rev, final, ...(facts.hd && freq !== "1m" ? { hd } : {}) };
+  const newest = !bars.last || bar.t >= bars.last.t;
+  /* The auction before the opening belongs to the first bar, which the server adds up. */
+  if (bars.isAuction(t) || !bars.last) now.feed.tail();
+  else changed(bars.merge([bar]));
+  if (newest) { quote.bar(bar, hd); titles(); }
 }
 
 function takeMetrics({ freq, bar_time: at, values }) {
-  if (freq !== now.bars.tf) return;
-  const row = { t: Date.parse(at) / 1000, rsi: values.rsi_14, ema: values.ema_20 };
+  const { bars } = now;
+  if (freq !== bars.tf) return;
+  const row = { t: bars.key(Date.parse(at) / 1000), rsi: values.rsi_14, ema: values.ema_20 };
   if (facts.hd) Object.assign(row, { hd: values.hd, mapo: values.hd_mapo, dmapo: values.hd_dmapo, direction: values.hd_direction });
-  changed(now.bars.enrich([row]));
-  if (now.bars.last && row.t >= now.bars.last.t - 120 && facts.hd) quote.take({ hd: values.hd });
+  changed(bars.enrich([row]));
+  if (facts.hd && bars.last && row.t >= bars.last.t - 60) quote.take({ hd: values.hd });
 }
 
 function takeLedger(ledger) {
@@ -291,8 +317,6 @@ $("studies").addEventListener("click", (event) => {
   try { localStorage.setItem(STUDIES_KEY, JSON.stringify([...next])); } catch { /* kept for this page only */ }
   plot.setStudies(next);
   paintStudies();
-  legend.place();
-  showBar();
 });
 
 function step(by) {
@@ -341,7 +365,7 @@ addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search);
   open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), query.get("interval") in INTERVALS ? query.get("interval") : "1", false);
 });
-new ResizeObserver(() => { legend.place(); showBar(); }).observe($("plot"));
+plot.onLayout(() => { legend.place(); showBar(); });
 
 shell.open = (item) => {
   if (item.exchange !== facts.exchange) location.assign(`/chart?${new URLSearchParams({ symbol: `${item.exchange}:${item.symbol}`, interval: now.interval })}`);

@@ -25,7 +25,9 @@ export class ChartFeed {
     const { bars: found } = await api.history({ ...this.what, to: FAR(), countback: FIRST_BARS }, this.abort.signal);
     if (found.length < FIRST_BARS) this.bars.complete = true;
     this.changed(this.bars.merge(found));
-    if (found.length) { this.detail(found[0].t, null); this.ledger(); }
+    if (!found.length) return;
+    this.ledger();
+    this.detail(found[0].t, null).catch((error) => this.failed(error));
   }
 
   /** Older bars before the first one; nothing happens while a page is under way or none is left. */
@@ -91,7 +93,7 @@ export class ChartFeed {
   async details(range) {
     const rows = await api.details(range, this.abort.signal);
     const withHd = this.what.hd && this.bars.tf !== "1m";
-    return rows.map((row) => ({ t: this.bars.key(row.at), rev: row.rev, value: row.value, ...(withHd ? { hd: row.hd } : {}) }));
+    return rows.map((row) => ({ t: this.bars.key(row.at), rev: row.rev, value: row.value, traded: row.volume, ...(withHd ? { hd: row.hd } : {}) }));
   }
 
   /* A metric that this timeframe has not is asked for once. */

@@ -33,7 +33,7 @@ export class Legend {
     this.boxes[name].replaceChildren(...parts);
   }
 
-  /** Show a slot. `hovered`: the crosshair is on it, so its time is said by the axis, not here. */
+  /** Show a slot; `long`: bars of a day and more, whose time is their date. */
   show(slot, long) {
     if (!slot) { for (const name of Object.keys(this.boxes)) this.set(name, []); return; }
     const { bar } = slot, time = long ? dayYear(slot.x) : `${day(slot.x)} ${clockMinutes(slot.x)}`;
@@ -55,6 +55,6 @@ export class Legend {
     if (bar.mapo !== undefined) hd.push(part("MAPO", lots(bar.mapo)));
     if (bar.dmapo !== undefined && !narrow) hd.push(part("DMAPO", lots(bar.dmapo)), part("direction", signed(bar.direction, 0)));
     this.set("hd", hd);
-    this.set("rsi", [part("RSI 14", bar.rsi === undefined || bar.rsi === null ? "warming up" : fixed(bar.rsi, 1))]);
+    this.set("rsi", [part("RSI 14", bar.rsi === null ? "warming up" : fixed(bar.rsi, 1))]);
   }
 }

@@ -5,13 +5,16 @@ import { token, wash } from "./display.js";
 
 const HATCH_STEP = 7, STRIP = 4, AXIS_INDENT = 10;
 
+export const NO_MARKS = { days: [], noons: [], holes: [], strip: [] };
+
 /** What the primitives draw, in slot numbers. `holes`: [{from, to, label, short}], both ends inside;
     `days` and `noons`: slots a break stands before; `strip`: [{from, to, kind}] with kind received,
     backfilled, part or missing. */
 export class Marks {
-  constructor() { this.days = []; this.noons = []; this.holes = []; this.strip = []; this.recolor(); }
+  constructor() { this.shown = NO_MARKS; this.recolor(); }
 
-  set(days, noons, holes, strip) { Object.assign(this, { days, noons, holes, strip }); }
+  /** Draw these from now on; the caller may put more behind them. */
+  show(marks) { this.shown = marks; }
 
   recolor() {
     this.colors = {
@@ -90,9 +93,9 @@ export class PaneMarks {
     target.useMediaCoordinateSpace(({ context: g, mediaSize: { width, height } }) => {
       const { left, right } = edges(this.chart), { colors } = this.marks;
       const seen = (x) => x > -1 && x < width + 1;
-      for (const slot of this.marks.noons) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, [2, 4]);
-      for (const slot of this.marks.days) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, []);
-      for (const { from, to } of this.marks.holes) {
+      for (const slot of this.marks.shown.noons) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, [2, 4]);
+      for (const slot of this.marks.shown.days) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, []);
+      for (const { from, to } of this.marks.shown.holes) {
         const a = left(from), b = right(to);
         if (b > 0 && a < width) hatch(g, Math.max(a, -20), 0, Math.min(b, width + 20) - Math.max(a, -20), height, colors);
       }
@@ -102,7 +105,7 @@ export class PaneMarks {
   labels(target) {
     target.useMediaCoordinateSpace(({ context: g, mediaSize: { width, height } }) => {
       const { left, right } = edges(this.chart);
-      for (const hole of this.marks.holes) {
+      for (const hole of this.marks.shown.holes) {
         const a = Math.max(0, left(hole.from)), b = Math.min(width, right(hole.to));
         if (b - a > 8) label(g, width < 620 ? hole.short : hole.label, (a + b) / 2, width, height - 30, this.marks.colors);
       }
@@ -125,7 +128,7 @@ export class Strip {
   draw(target) {
     target.useMediaCoordinateSpace(({ context: g, mediaSize: { width } }) => {
       const { left, right } = edges(this.chart), { colors } = this.marks;
-      for (const { from, to, kind } of this.marks.strip) {
+      for (const { from, to, kind } of this.marks.shown.strip) {
         const a = Math.max(0, left(from)), b = Math.min(width, right(to));
         if (b <= a) continue;
         if (kind === "missing" || kind === "part") hatch(g, a, 2, b - a, STRIP, { ...colors, hatch: colors.gap });

@@ -5,7 +5,7 @@ import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/light
 import { token, wash } from "./display.js";
 import { clockMinutes, compact, day, dayShort, dayYear, fixed, month, year } from "./format.js";
 import { BrokenLine } from "./lines.js";
-import { AxisNames, Marks, PaneMarks, Strip } from "./marks.js";
+import { AxisNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
 const SHARES = { price: 54, volume: 12, hd: 19, rsi: 15 };
 const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 3, AXIS_PX = 62;
@@ -23,6 +23,8 @@ export class Plot {
     this.series = {};
     this.painted = [];
     this.guideNames = null;
+    this.layoutChanged = () => {};
+    this.sizes = new ResizeObserver(() => this.layoutChanged());
     this.chart = createChart(element, { autoSize: true, ...this.look() });
     this.build();
   }
@@ -88,6 +90,8 @@ export class Plot {
     });
     series.price.attachPrimitive(new Strip(this.marks));
     this.recolor();
+    /* A pane has its element with the next frame. */
+    requestAnimationFrame(() => { for (const pane of chart.panes()) if (pane.getHTMLElement()) this.sizes.observe(pane.getHTMLElement()); });
   }
 
   paneNames() { return ["price", "volume", ...["hd", "rsi"].filter((name) => this.studies.has(name))]; }
@@ -95,6 +99,7 @@ export class Plot {
   /** Switch a study on or off: the panes are made anew, what is visible stays. */
   setStudies(studies) {
     const range = this.chart.timeScale().getVisibleLogicalRange();
+    this.sizes.disconnect();
     this.painted.forEach((primitive, i) => this.chart.panes()[i].detachPrimitive(primitive));
     for (const name of ["vwap", "ema", "mapo", "hd", "rsi", "volume", "price"]) if (this.series[name]) this.chart.removeSeries(this.series[name]);
     this.series = {};
@@ -102,7 +107,7 @@ export class Plot {
     this.guideNames = null;
     this.studies = studies;
     this.build();
-    this.setSlots(this.slots, this.marks, this.long);
+    this.setSlots(this.slots, this.marks.shown, this.long);
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
   }
 
@@ -146,15 +151,14 @@ export class Plot {
   setSlots(slots, marks, long) {
     this.slots = slots;
     this.long = long;
-    this.marks.set(marks.days, marks.noons, marks.holes, marks.strip);
+    this.marks.show(marks);
     const items = slots.map((slot) => this.items(slot));
     for (const name of this.drawn()) this.series[name].setData(items.map((item) => item[name]));
     this.paintLast();
   }
 
-  /** The last slot changed, or one was added behind it; `slots` is the list already given. */
-  touchLast(marks) {
-    this.marks.set(marks.days, marks.noons, marks.holes, marks.strip);
+  /** The last of the slots given changed, or one was put behind it; likewise the marks given. */
+  touchLast() {
     const item = this.items(this.slots.at(-1));
     for (const name of this.drawn()) this.series[name].update(item[name]);
     this.paintLast();
@@ -171,13 +175,16 @@ export class Plot {
     scale.setVisibleLogicalRange({ from: end - count, to: end });
   }
 
-  clear() { this.setSlots([], { days: [], noons: [], holes: [], strip: [] }, this.long); }
+  clear() { this.setSlots([], NO_MARKS, this.long); }
 
   /** Top edge of each pane inside the element, by name. */
   tops() {
     const origin = this.element.getBoundingClientRect().top;
     return this.paneNames().map((name, i) => [name, (this.chart.panes()[i].getHTMLElement()?.getBoundingClientRect().top ?? origin) - origin]);
   }
+
+  /** handler() when panes took another place: the window, a separator or a study moved them. */
+  onLayout(handler) { this.layoutChanged = handler; }
 
   /** handler({from, to}) in slot numbers whenever what is visible changes. */
   onRange(handler) { this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && handler(range)); }

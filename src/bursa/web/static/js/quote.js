@@ -20,11 +20,11 @@ export class Quote {
     if (before !== undefined && this.figures.last !== before) this.flash(this.figures.last > before ? "up" : "down");
   }
 
-  /** A live bar moves last, high and low before the next snapshot does. */
-  bar({ c, h, l }) {
+  /** The newest bar moves the last price before the next snapshot does; `hd` where it bears one. */
+  bar({ c }, hd) {
     const { figures } = this;
-    if (figures.high === undefined) return;
-    this.take({ last: c, high: Math.max(figures.high ?? h, h), low: Math.min(figures.low ?? l, l) });
+    if (figures.prev === undefined) return;
+    this.take({ last: c, high: Math.max(figures.high ?? c, c), low: Math.min(figures.low ?? c, c), ...(hd === null || hd === undefined ? {} : { hd }) });
   }
 
   flash(side) {

@@ -139,10 +139,14 @@ export class Palette {
     else if (event.target === this.dialog) this.dialog.close();
   }
 
-  /* Enter right after typing waits for the answer to what was typed. */
+  /* Enter right after typing waits for the answer to what was typed; closing meanwhile takes it back. */
   async take() {
     const typed = this.input.value.trim();
-    if (typed && typed !== this.answered) { clearTimeout(this.wait); await this.ask(typed); }
+    if (typed && typed !== this.answered) {
+      clearTimeout(this.wait);
+      await this.ask(typed);
+      if (!this.dialog.open || this.answered !== typed) return;
+    }
     const item = this.items[this.picked];
     if (!item) return;
     this.dialog.close();

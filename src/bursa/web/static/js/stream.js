@@ -63,7 +63,7 @@ export class Stream {
       this.tries = 0;
       this.handlers.state("open");
       if (frame.recovered === false) this.handlers.lost();
-    } else if (frame.type === "gap") this.handlers.lost();
+    }
     this.handlers.frame(frame);
   }
 
