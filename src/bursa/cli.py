@@ -111,7 +111,7 @@ def sql(
     loaded = _load(settings, data)
     from bursa.app import run_sql
 
-    run_sql(loaded.config, query, form)
+    sys.stdout.write(run_sql(loaded.config, query, form))
 
 
 @config_verbs.command("show")

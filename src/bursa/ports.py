@@ -29,7 +29,8 @@ class Frames:
     session     the source's session of it, at most 16 ASCII characters; "" where it has none
     first_seq   sequence number of the first message; 0 where the form has none
     count       messages in it
-    ts_recv     when it came, ns UTC; 0: the intake stamps it
+    ts_recv     when it came, ns UTC; 0: the journal stamps it; -1: the source has no receive times,
+                each row then bears its own event time
     """
 
     channel: int
@@ -133,6 +134,13 @@ class Store(Protocol):
 
     def span(self, venue: str) -> dict[str, tuple[int, int]]:
         """Ticker -> ts of its first and of its last stored bar."""
+
+    def minute_back(self, venue: str, count: int) -> int:
+        """Opening of the count-th newest minute that has a bar; INT_NULL where there are fewer."""
+
+    def since(self, venue: str, kind: str, start_ns: int) -> Batch:
+        """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
+        each its newest revision."""
 
     def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
         """Delete a kind's rows with an older ts; returns how many. Between two writes only."""

@@ -193,7 +193,9 @@ class Ingest:
 
     def end_of_file(self, channel: int) -> None:
         """A file is read to its end (ports.Intake)."""
-        self._wait(Control(END_OF_FILE, channel))
+        # A recording's times are in the past: 1 is raised to the newest of the journal, "now" would
+        # be given to every older recording that follows.
+        self._wait(Control(END_OF_FILE, channel, ts_recv=1))
 
     def resume_point(self, channel: int) -> tuple[str, int]:
         """Session and sequence number to ask for (ports.Intake)."""
@@ -236,6 +238,8 @@ class Ingest:
             except OSError as full:
                 self._telemetry.journal_errors.labels(self.venue.name).inc()
                 self._log.error("journal refuses, feeds wait", why=str(full))
+                if self._journal.sync.error is not None:
+                    raise  # what a failed sync left undone is not known: only a restart finds out
                 if self._stopping.is_set():
                     return None
                 time.sleep(FULL_DISK_WAIT_S)

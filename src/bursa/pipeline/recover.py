@@ -33,7 +33,7 @@ class Recovered:
 def restore_before(line: Line, resume: Resume, checkpoints: Path, position: int, first: int) -> int:
     """Restore the newest usable checkpoint at or before `position`; returns where the line stands.
     Without one the line stays as it was made and stands at `first`, the journal's beginning."""
-    found = checkpoint.load_newest(checkpoints, position, line.signature)
+    found = checkpoint.load_newest(checkpoints, position, line.signature, _passed_over)
     if found is None or found[0] < first:
         return first
     line.restore(found[1]["line"])
@@ -52,6 +52,10 @@ def replay(
         for chunk in reader.chunks(low, high):
             resume.see(chunk)
             yield line.push(chunk), high is None
+
+
+def _passed_over(path: Path, why: str) -> None:
+    _log.warning("checkpoint passed over", file=path.name, why=why)
 
 
 @dataclass(frozen=True)

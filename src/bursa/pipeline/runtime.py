@@ -15,6 +15,7 @@ from bursa.bus.memory import Entry, Limits, Log, MemoryBus
 from bursa.journal import checkpoint
 from bursa.journal.closed import Compressor
 from bursa.journal.read import JournalReader
+from bursa.journal.record import Damage
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import Batch, Block, Words
@@ -116,9 +117,15 @@ class VenueRuntime:
             self.folder,
             self.venue.name,
             floor=committed,
+            trusted=max(
+                (c.position for c in checkpoint.listing(self.checkpoints_folder)), default=0
+            ),
             now_ns=clock.now_ns,
             segment_bytes=knobs.segment_bytes,
         )
+        for damage in (*self.journal.damaged, self.journal.truncated):
+            if damage is not None:
+                self._damaged(damage)
         self.sync = GroupSync(
             self.journal,
             gap_s=knobs.sync_gap_s,
@@ -129,6 +136,10 @@ class VenueRuntime:
         self._compressor = Compressor(self.folder, lambda: self.journal.base)
         if knobs.compress:
             self._compressor.start()
+
+    def _damaged(self, damage: Damage) -> None:
+        self.parts.telemetry.journal_damaged.labels(self.venue.name).inc()
+        self._log.error("journal is damaged here", **damage._asdict())
 
     def _synced(self, position: int, took_s: float) -> None:
         telemetry, name = self.parts.telemetry, self.venue.name
@@ -169,8 +180,7 @@ class VenueRuntime:
         )
         found = self.recovered
         for damage in sources.reader.damaged:
-            self.parts.telemetry.journal_damaged.labels(self.venue.name).inc()
-            self._log.error("journal is damaged", **damage._asdict())
+            self._damaged(damage)
         self._log.info(
             "recovered",
             committed=committed,
