@@ -1,13 +1,14 @@
 """The list of families, and what follows from it: the catalogue and the metrics kind.
 
 To add a metric write its file (metric.py says what goes into it) and enter it here: in `FAMILIES`
-and, at the same place in the order, in `step`. Nothing else changes.
+and, under its place in that order, in `run`. Nothing else changes.
 """
 
 from numba import njit
 
 from bursa.metrics import ema, hd, rsi
-from bursa.metrics.metric import Metric, Vector
+from bursa.metrics.metric import Floats, Metric
+from bursa.model.batch import Block
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind, metrics_kind
 
@@ -16,27 +17,24 @@ FAMILIES: tuple[tuple[Metric, ...], ...] = (ema.METRICS, rsi.METRICS, hd.METRICS
 
 CATALOGUE: dict[str, Metric] = {metric.name: metric for family in FAMILIES for metric in family}
 
+# What an engine's state depends on: one that was saved under another signature is of no use.
+SIGNATURE = ";".join(f"{m.name}{m.parameters}{m.fields}" for m in CATALOGUE.values())
+
 METRICS: Kind = metrics_kind(tuple(c for metric in CATALOGUE.values() for c in metric.columns))
 
 
 @njit(nogil=True, cache=True)
-def step(
-    family: int,
-    state: Vector,
-    s: int,
-    bar: Vector,
-    arguments: Vector,
-    p: int,
-    out: Vector,
-    o: int,
-) -> None:
-    """One bar through one metric of the family at that place of `FAMILIES`; see metric.py."""
+def run(  # noqa: PLR0913 (a kernel: primitives only)
+    family: int, n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats,
+    out: Floats, o: int,
+) -> None:  # fmt: skip
+    """All steps through one metric of the family at that place of `FAMILIES`; see metric.py."""
     if family == 0:
-        ema.step(state, s, bar, arguments, p, out, o)
+        ema.run(n, steps, bars, states, s, arguments, out, o)
     elif family == 1:
-        rsi.step(state, s, bar, arguments, p, out, o)
+        rsi.run(n, steps, bars, states, s, arguments, out, o)
     elif family == 2:
-        hd.step(state, s, bar, arguments, p, out, o)
+        hd.run(n, steps, bars, states, s, arguments, out, o)
 
 
 def find(name: str, timeframe: str = "1m") -> Metric:

@@ -4,32 +4,35 @@ The first value is the simple mean of the first `length` closes, given with the 
 them; from there ema <- ema + (close - ema) * 2 / (length + 1). Remembers for ever.
 """
 
+import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, Metric, Output, Vector
+from bursa.metrics.metric import CLOSE, FROM, TO, Floats, Metric, Output
+from bursa.model.batch import Block
 
-# Arguments, and fields of the state: closes seen (up to the length), their sum, the average.
+# Arguments. The fields of the state are closes seen (up to the length), their sum, the average.
 _LENGTH, _WEIGHT = 0, 1
-_SEEN, _SUM, _EMA = 0, 1, 2
 
 
 @njit(nogil=True, cache=True)
-def step(
-    state: Vector, s: int, bar: Vector, arguments: Vector, p: int, out: Vector, o: int
-) -> None:
-    """One bar; see metric.py."""
-    close = bar[CLOSE]
-    length = arguments[p + _LENGTH]
-    if state[s + _SEEN] < length:
-        state[s + _SEEN] += 1.0
-        state[s + _SUM] += close
-        if state[s + _SEEN] < length:
-            return
-        state[s + _EMA] = state[s + _SUM] / length
-    else:
-        ema = state[s + _EMA]
-        state[s + _EMA] = (close - ema) * arguments[p + _WEIGHT] + ema
-    out[o] = state[s + _EMA]
+def run(
+    n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
+    o: int,
+) -> None:  # fmt: skip
+    """All steps through one average; see metric.py."""
+    length, weight = arguments[_LENGTH], arguments[_WEIGHT]
+    for i in range(n):
+        before, after = steps[FROM, i], steps[TO, i]
+        close = bars[CLOSE, i]
+        seen, total, ema = states[before, s], states[before, s + 1], states[before, s + 2]
+        if seen == length:
+            ema = (close - ema) * weight + ema
+        else:
+            seen += 1.0
+            total += close
+            ema = total / length if seen == length else np.nan
+        states[after, s], states[after, s + 1], states[after, s + 2] = seen, total, ema
+        out[o, i] = ema
 
 
 def ema(length: int) -> Metric:

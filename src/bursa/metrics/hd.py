@@ -11,7 +11,8 @@ bars count 0, from `freeze` on the average stands still. For each bar:
     2  signed <- +volume where delta >= 0, else -volume; 0 from the closing gate on
     3  cum_positive += max(signed, 0); cum_negative += min(signed, 0)
     4  net <- cum_positive + cum_negative
-    5  before the freeze: mapo <- net for the first ever, else mapo + (net - mapo) * 2 / 21
+    5  before the freeze: mapo <- net for the first ever, else mapo + (net - mapo) * 2 / 21 (the
+       exponential average over 20 bars)
     6  before the freeze: dmapo <- mapo - day_before
     7  value <- net - dmapo
 
@@ -23,50 +24,55 @@ On longer timeframes HD is that of the last minute in the bar; it is not compute
 import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, DAY, SECOND, VOLUME, Metric, Output, Vector
+from bursa.metrics.metric import CLOSE, DAY, FROM, SECOND, TO, VOLUME, Floats, Metric, Output
+from bursa.model.batch import Block
 from bursa.model.venue import Venue
 
 # Arguments (seconds of the venue's day), and fields of the state. _SEEN and _HAS_MAPO are flags.
 _OPEN, _SHUT, _FREEZE = 0, 1, 2
 _SEEN, _DAY, _CLOSE, _POSITIVE, _NEGATIVE = 0, 1, 2, 3, 4
 _HAS_MAPO, _MAPO, _DAY_BEFORE, _DMAPO, _VALUE = 5, 6, 7, 8, 9
-_WEIGHT, _SPAN = 2.0, 21.0  # of an average over 20 bars: 2 / (20 + 1)
 
 
 @njit(nogil=True, cache=True)
-def step(
-    state: Vector, s: int, bar: Vector, arguments: Vector, p: int, out: Vector, o: int
-) -> None:
-    """One bar; see metric.py. The numbers are those of the table above."""
-    if state[s + _SEEN] == 0.0 or bar[DAY] != state[s + _DAY]:  # 0
-        state[s + _DAY] = bar[DAY]
-        state[s + _DAY_BEFORE] = state[s + _MAPO]
-        state[s + _POSITIVE] = 0.0
-        state[s + _NEGATIVE] = 0.0
-    delta = bar[CLOSE] - state[s + _CLOSE] if state[s + _SEEN] != 0.0 else 0.0  # 1
-    state[s + _CLOSE] = bar[CLOSE]
-    state[s + _SEEN] = 1.0
-    before = state[s + _VALUE]
-    had_value = state[s + _HAS_MAPO] != 0.0
-    t = bar[SECOND]
-    if t >= arguments[p + _OPEN]:
-        if t < arguments[p + _SHUT]:  # 2, 3
-            if delta >= 0.0:
-                state[s + _POSITIVE] += bar[VOLUME]
-            else:
-                state[s + _NEGATIVE] -= bar[VOLUME]
-        net = state[s + _POSITIVE] + state[s + _NEGATIVE]  # 4
-        if t < arguments[p + _FREEZE]:  # 5, 6
-            mapo = state[s + _MAPO]
-            state[s + _MAPO] = mapo + (net - mapo) * _WEIGHT / _SPAN if had_value else net
-            state[s + _HAS_MAPO] = 1.0
-            state[s + _DMAPO] = state[s + _MAPO] - state[s + _DAY_BEFORE]
-        state[s + _VALUE] = net - state[s + _DMAPO]  # 7
-    if state[s + _HAS_MAPO] != 0.0:
-        out[o] = state[s + _VALUE]
-        out[o + 1] = state[s + _MAPO]
-        out[o + 2] = state[s + _DMAPO]
-        out[o + 3] = np.sign(state[s + _VALUE] - before) if had_value else 0.0
+def run(
+    n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
+    o: int,
+) -> None:  # fmt: skip
+    """All steps through one HD; see metric.py. The numbers are those of the table above."""
+    gate_open, gate_close, freeze = arguments[_OPEN], arguments[_SHUT], arguments[_FREEZE]
+    for i in range(n):
+        before, after = steps[FROM, i], steps[TO, i]
+        close, t = bars[CLOSE, i], bars[SECOND, i]
+        seen, had_mapo = states[before, s + _SEEN] > 0.0, states[before, s + _HAS_MAPO] > 0.0
+        has_mapo = had_mapo
+        positive, negative = states[before, s + _POSITIVE], states[before, s + _NEGATIVE]
+        mapo, dmapo = states[before, s + _MAPO], states[before, s + _DMAPO]
+        day_before, value = states[before, s + _DAY_BEFORE], states[before, s + _VALUE]
+        if not seen or bars[DAY, i] != states[before, s + _DAY]:  # 0
+            day_before, positive, negative = mapo, 0.0, 0.0
+        delta = close - states[before, s + _CLOSE] if seen else 0.0  # 1
+        if t >= gate_open:
+            volume = bars[VOLUME, i] if t < gate_close else 0.0
+            signed = volume if delta >= 0.0 else -volume  # 2
+            positive += max(signed, 0.0)  # 3
+            negative += min(signed, 0.0)
+            net = positive + negative  # 4
+            if t < freeze:
+                mapo = mapo + (net - mapo) * 2.0 / 21.0 if had_mapo else net  # 5
+                dmapo = mapo - day_before  # 6
+                has_mapo = True
+            value = net - dmapo  # 7
+        states[after, s + _SEEN], states[after, s + _DAY] = 1.0, bars[DAY, i]
+        states[after, s + _CLOSE], states[after, s + _HAS_MAPO] = close, 1.0 if has_mapo else 0.0
+        states[after, s + _POSITIVE], states[after, s + _NEGATIVE] = positive, negative
+        states[after, s + _MAPO], states[after, s + _DMAPO] = mapo, dmapo
+        states[after, s + _DAY_BEFORE], states[after, s + _VALUE] = day_before, value
+        out[o, i] = value if has_mapo else np.nan
+        out[o + 1, i] = mapo if has_mapo else np.nan
+        out[o + 2, i] = dmapo if has_mapo else np.nan
+        change = np.sign(value - states[before, s + _VALUE]) if had_mapo else 0.0
+        out[o + 3, i] = change if has_mapo else np.nan
 
 
 def _gates(venue: Venue) -> tuple[float, ...] | None:

@@ -1,18 +1,22 @@
-"""What a metric declares, and the form of its step.
+"""What a metric declares, and the form of its kernel.
 
-A family (ema.py, rsi.py, hd.py, one file each) is a compiled step and the metrics that use it. The
-step takes one bar of one symbol, changes the metric's own state and writes its outputs:
+A family (ema.py, rsi.py, hd.py: one file each) is a compiled kernel and the metrics that use it. A
+kernel takes a metric through a list of steps, each one bar of one symbol, in the order given:
 
-    step(state, s, bar, arguments, p, out, o)
+    run(n, steps, bars, states, s, arguments, out, o)
 
-    state, s      float64 vector of one symbol; the metric's own fields begin at s, all 0.0 before
-                  the symbol's first bar
-    bar           float64 (BAR_FIELDS,), see below
-    arguments, p  float64 vector; the metric's own arguments begin at p
-    out, o        float64 vector; the metric's outputs begin at o, NaN (null) before the call
+    n, steps    int64 (STEP_FIELDS, >= n). Step i reads the symbol's state as it was before the bar
+                from row steps[FROM, i] of `states`, and writes what it is after it to row
+                steps[TO, i]: every field of its own, changed or not
+    bars        float64 (BAR_FIELDS, >= n): column i is the bar of step i
+    states, s   float64 (rows, width); the metric's own fields begin at column s, all are 0.0 before
+                the symbol's first bar
+    arguments   float64 vector, the metric's own
+    out, o      float64 (columns, >= n); its outputs are rows o, o + 1 ..., NaN is null; all of
+                them are written for each step
 
-A step reads nothing else, so that the same bars give the same bits whoever calls. The list of
-families is catalog.py; engine.py runs them.
+A kernel reads nothing else, so that the same bars give the same bits whoever calls. The list of
+families is catalog.py; engine.py makes the steps.
 """
 
 from collections.abc import Callable
@@ -25,12 +29,14 @@ from bursa.model.schema import Column
 from bursa.model.timeframe import TIMEFRAMES
 from bursa.model.venue import Venue
 
-# The fields of `bar`. Day is the venue's date as days since 1970, second that of the venue's day
-# at which the bar opens.
+# Rows of `bars`. Day is the venue's date as days since 1970, second that of the venue's day at
+# which the bar opens.
 OPEN, HIGH, LOW, CLOSE, VOLUME, VALUE, TRADES, VWAP, DAY, SECOND = range(10)
 BAR_FIELDS = 10
+# The rows of `steps` that a kernel reads.
+FROM, TO = 0, 1
 
-Vector = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Arguments = Callable[[Venue], tuple[float, ...] | None]
 ALL_TIMEFRAMES = tuple(TIMEFRAMES)
 
@@ -50,9 +56,9 @@ class Metric:
 
     parameters    what distinguishes it inside its family: (("length", 20),)
     inputs        columns of the bars that it reads
-    warmup        bars of one symbol before the first that has a value
+    warmup        bars of one symbol before the first that can have a value
     fields        float64 fields of state a symbol
-    arguments     numbers for the step; None: the venue has no such metric, its values are null
+    arguments     numbers for the kernel; None: the venue has no such metric, its values are null
     timeframes    those it may be computed on
     """
 

@@ -1,49 +1,53 @@
 """Relative strength index with Wilder's smoothing, as TA-Lib defines it but for one case.
 
 The means of gains and losses are seeded by the simple means of the first `length` changes of the
-close; from there mean <- (mean * (length - 1) + new) / length. The index is
-100 * gain / (gain + loss): 100 where the mean loss is 0. Where both means are 0 (in TA-Lib's
-sense: nearer to it than 1e-14) it is 50, where TA-Lib says 0. Remembers for ever.
+close; from there mean <- (mean * (length - 1) + new) / length. The index is 100 * gain /
+(gain + loss): 100 where the mean loss is 0, and 50 where both means are 0 (TA-Lib says 0 there).
+Remembers for ever.
 """
 
+import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, Metric, Output, Vector
+from bursa.metrics.metric import CLOSE, FROM, TO, Floats, Metric, Output
+from bursa.model.batch import Block
 
 # Argument, and fields of the state: bars seen (up to length + 1), the last close, the two means
 # (sums until they are seeded).
 _LENGTH = 0
 _SEEN, _CLOSE, _GAIN, _LOSS = 0, 1, 2, 3
-_ZERO = 1e-14
 
 
 @njit(nogil=True, cache=True)
-def step(
-    state: Vector, s: int, bar: Vector, arguments: Vector, p: int, out: Vector, o: int
-) -> None:
-    """One bar; see metric.py."""
-    length = arguments[p + _LENGTH]
-    change = bar[CLOSE] - state[s + _CLOSE]
-    state[s + _CLOSE] = bar[CLOSE]
-    seen = state[s + _SEEN]
-    if seen == 0.0:
-        state[s + _SEEN] = 1.0
-        return
-    gain = change if change > 0.0 else 0.0
-    loss = -change if change < 0.0 else 0.0
-    if seen <= length:
-        state[s + _SEEN] = seen + 1.0
-        state[s + _GAIN] += gain
-        state[s + _LOSS] += loss
-        if seen < length:
-            return
-        state[s + _GAIN] /= length
-        state[s + _LOSS] /= length
-    else:
-        state[s + _GAIN] = (state[s + _GAIN] * (length - 1.0) + gain) / length
-        state[s + _LOSS] = (state[s + _LOSS] * (length - 1.0) + loss) / length
-    both = state[s + _GAIN] + state[s + _LOSS]
-    out[o] = 50.0 if both < _ZERO else 100.0 * (state[s + _GAIN] / both)
+def run(
+    n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
+    o: int,
+) -> None:  # fmt: skip
+    """All steps through one index; see metric.py."""
+    length = arguments[_LENGTH]
+    for i in range(n):
+        before, after = steps[FROM, i], steps[TO, i]
+        close = bars[CLOSE, i]
+        seen = states[before, s + _SEEN]
+        gain, loss = states[before, s + _GAIN], states[before, s + _LOSS]
+        change = close - states[before, s + _CLOSE] if seen > 0.0 else 0.0
+        if seen > length:
+            gain = (gain * (length - 1.0) + max(change, 0.0)) / length
+            loss = (loss * (length - 1.0) + max(-change, 0.0)) / length
+        else:
+            gain += max(change, 0.0)
+            loss += max(-change, 0.0)
+            if seen == length:
+                gain /= length
+                loss /= length
+            seen += 1.0
+        states[after, s + _SEEN] = seen
+        states[after, s + _CLOSE] = close
+        states[after, s + _GAIN] = gain
+        states[after, s + _LOSS] = loss
+        both = gain + loss
+        index = 100.0 * (gain / both) if both > 0.0 else 50.0
+        out[o, i] = index if seen > length else np.nan
 
 
 def rsi(length: int) -> Metric:
