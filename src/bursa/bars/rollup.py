@@ -1,0 +1,73 @@
+"""Longer bars from 1-minute bars: 5m to 1M, equal to what a rebuild from the trades would give.
+
+Which minutes make a bar is model/timeframe.py's to say. Volume and value are summed as int64 in
+units of the venue's decimals and divided once, as the minutes' own were. Does not read, and does
+not know whether a bar is over: the caller does.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursa.model.batch import Batch, Block
+from bursa.model.schema import FREQS, OHLCV
+from bursa.model.timeframe import buckets
+from bursa.model.venue import Venue
+
+
+def roll_up(bars: Batch, tf: str, venue: Venue) -> Batch:
+    """Bars of the timeframe `tf`, ascending by (ts, ticker).
+
+    bars      1-minute OHLCV, each minute of a ticker at most once (its newest revision), ascending
+              by ts; one ticker or several
+    returns   OHLCV. final where all parts are; rev counts the parts and their revisions, so that
+              it rises whenever one is added or revised; known_at and position are the newest of
+              the parts, ts_recv is that of the newest trade
+    """
+    if tf == "1m" or not len(bars):
+        return bars
+    ts, ticker = bars.column("ts"), bars.column("ticker")
+    minutes, at = np.unique(ts, return_inverse=True)
+    bucket = buckets(minutes, tf, venue.calendar)[at]
+    order = np.lexsort((ts, ticker))
+    parts = replace(bars, block=bars.block[:, order])
+    bucket, ticker = bucket[order], ticker[order]
+    begins = np.ones(len(order), bool)
+    begins[1:] = (bucket[1:] != bucket[:-1]) | (ticker[1:] != ticker[:-1])
+    first = np.flatnonzero(begins)
+    opens = bucket[first]
+    block = _joined(parts, first, opens, FREQS.index(tf), venue)
+    return replace(bars, block=block[:, np.lexsort((block[OHLCV.index["ticker"]], opens))])
+
+
+def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -> Block:
+    """One row for each stretch of parts; `first` is where each begins."""
+    block = np.zeros((len(OHLCV.columns), len(first)), np.int64)
+    joined = replace(parts, block=block)
+    last = np.append(first[1:], len(parts)) - 1
+    joined.column("ticker")[:] = parts.column("ticker")[first]
+    joined.column("freq")[:] = freq
+    joined.column("ts")[:] = opens
+    joined.column("rev")[:] = np.add.reduceat(parts.column("rev") + 1, first) - 1
+    joined.column("open")[:] = parts.column("open")[first]
+    joined.column("high")[:] = np.maximum.reduceat(parts.column("high"), first)
+    joined.column("low")[:] = np.minimum.reduceat(parts.column("low"), first)
+    joined.column("close")[:] = parts.column("close")[last]
+    volume = _summed(parts.column("volume"), first, venue.volume_decimals)
+    value = _summed(parts.column("value"), first, venue.value_decimals)
+    joined.column("volume")[:] = volume
+    joined.column("value")[:] = value
+    joined.column("trades")[:] = np.add.reduceat(parts.column("trades"), first)
+    none = np.full(len(first), np.nan)
+    joined.column("vwap")[:] = np.divide(value, volume, out=none, where=volume > 0)
+    joined.column("final")[:] = np.minimum.reduceat(parts.column("final"), first)
+    joined.column("known_at")[:] = np.maximum.reduceat(parts.column("known_at"), first)
+    joined.column("ts_recv")[:] = parts.column("ts_recv")[last]
+    joined.column("position")[:] = np.maximum.reduceat(parts.column("position"), first)
+    return block
+
+
+def _summed(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:
+    units = np.rint(amounts * 10.0**decimals).astype(np.int64)
+    return np.asarray(np.add.reduceat(units, first) / 10.0**decimals)

@@ -1,0 +1,108 @@
+"""Longer bars equal a rebuild from the trades; figures known by hand beside."""
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, rows_of, tape_of
+from tests.bars.test_build import words
+
+from bursa.bars.build import BarBuilder
+from bursa.bars.rollup import roll_up
+from bursa.model.batch import FILE_END, MARK, TRADE, Batch, Span
+from bursa.model.schema import FREQS
+from bursa.model.timeframe import TIMEFRAMES, buckets
+from bursa.model.venue import BINANCE, Venue
+
+SPAN = Span("test", 1, 0, 1)
+LONG = [tf for tf in TIMEFRAMES if tf != "1m"]
+
+
+def trades(venue: Venue, seed: int = 4) -> list[Row]:
+    """Some weeks over the end of a month: full days, quiet ones, an auction's minutes."""
+    random = np.random.default_rng(seed)
+    days = venue.calendar.days(date(2026, 3, 23), date(2026, 4, 14))
+    found: list[Row] = []
+    for number, day in enumerate(days):
+        opening = venue.calendar.day_open_ns(day)
+        count = int(random.choice([3, 40, 400]))
+        offsets = np.sort(random.integers(-10 * 60, 425 * 60, count))
+        for offset in offsets.tolist():
+            found.append(
+                Row(
+                    TRADE,
+                    opening + offset * SECOND,
+                    symbol=int(random.integers(0, 3)),
+                    price=float(random.integers(1, 5000)) / 10,
+                    volume=float(random.integers(1, 99999)) / 100,
+                    seq=len(found),
+                    recv=len(found),
+                    position=number,
+                )  # fmt: skip
+            )
+    return found
+
+
+def minutes_of(rows: list[Row], venue: Venue) -> Batch:
+    """The closed 1-minute bars, ascending by ts."""
+    end = Row(MARK, rows[-1].ts + 10 * MINUTE)
+    return BarBuilder(venue, words()).push(tape_of([*rows, end]), SPAN).closed
+
+
+@pytest.mark.parametrize("venue", [VENUE, replace(BINANCE, volume_decimals=2, price_decimals=1)])
+@pytest.mark.parametrize("tf", LONG)
+def test_rolled_up_is_rebuilt(tf: str, venue: Venue) -> None:
+    rows = trades(venue)
+    built: dict[tuple[int, int], Bar] = defaultdict(Bar)
+    opens = buckets(np.array([r.ts // MINUTE * MINUTE for r in rows]), tf, venue.calendar)
+    for number, (row, opening) in enumerate(zip(rows, opens.tolist(), strict=True)):
+        built[opening, row.symbol].trades.append((row.ts, row.seq, number, row))
+    found = roll_up(minutes_of(rows, venue), tf, venue)
+    assert set(found.column("freq").tolist()) == {FREQS.index(tf)}
+    found.column("freq")[:] = 0
+    content = [(r[1], r[0], *r[3:11], r[13]) for r in rows_of(found)]
+    assert content == [(*key, *built[key].content(venue)) for key in sorted(built)]
+    assert len(found) < len(rows)
+
+
+def test_the_closing_auction_opens_a_bucket_and_early_minutes_join_the_first() -> None:
+    opening = VENUE.calendar.day_open_ns(date(2026, 4, 7))
+    at = [-5, 0, 4, 5, 415, 419, 420]  # the last: 16:00
+    rows = [
+        Row(TRADE, opening + m * MINUTE, symbol=0, price=m + 10.0, volume=1.0, seq=n)
+        for n, m in enumerate(at)
+    ]
+    found = roll_up(minutes_of(rows, VENUE), "5m", VENUE)
+    assert ((found.column("ts") - opening) // MINUTE).tolist() == [0, 5, 415, 420]
+    assert found.column("open").tolist() == [5.0, 15.0, 425.0, 430.0]
+    assert found.column("trades").tolist() == [3, 1, 2, 1]
+
+
+def test_rev_rises_with_every_part_added_or_revised() -> None:
+    opening = VENUE.calendar.day_open_ns(date(2026, 4, 7))
+    rows = [
+        Row(TRADE, opening + m * MINUTE, symbol=0, price=1.0, volume=1.0, recv=50 - m, position=m)
+        for m in range(3)
+    ]
+    builder = BarBuilder(VENUE, words())
+    closed = builder.push(tape_of([*rows, Row(FILE_END, 0, recv=60, position=9)]), SPAN).closed
+    revs = []
+    for parts in range(1, 4):
+        some = replace(closed, block=closed.block[:, :parts])
+        revs.append(roll_up(some, "1h", VENUE).column("rev").tolist())
+    closed.column("rev")[1] = 2
+    found = roll_up(closed, "1h", VENUE)
+    assert [*revs, found.column("rev").tolist()] == [[0], [1], [2], [4]]
+    assert found.column("final").tolist() == [0]
+    names = ("known_at", "ts_recv", "position")
+    assert [found.column(k).tolist() for k in names] == [[60], [48], [9]]
+
+
+def test_nothing_and_minutes_pass_as_they_are() -> None:
+    opening = VENUE.calendar.day_open_ns(date(2026, 4, 7))
+    closed = minutes_of([Row(TRADE, opening, symbol=0, price=1.0, volume=1.0)], VENUE)
+    assert roll_up(closed, "1m", VENUE) is closed
+    none = replace(closed, block=closed.block[:, :0])
+    assert len(roll_up(none, "1d", VENUE)) == 0
