@@ -1,0 +1,176 @@
+"""Decoding idx-1: ns a message, against a C decoder, memcpy and a `struct` loop.
+
+Messages are four fifths 10-level books, the rest trades with a few snapshots, indices and
+heartbeats, of 700 tickers on one channel, as SoupBinTCP packets; a batch is one chunk of one record.
+`idx1_N` is the kernel's call for batches of N, from Python, into its blocks; the C peer is called
+the same way through ctypes and does the same work into the same kind of blocks, which are compared
+first. `idx1_push_N` is a decoder's whole `push`: blocks copied out into batches too. memcpy copies
+the bytes; struct unpacks the same fields into tuples.
+"""
+
+import ctypes
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import report
+from bursa.model.batch import (
+    SOUPBIN,
+    SPAN_COUNT,
+    SPAN_END,
+    SPAN_FIRST_SEQ,
+    SPAN_FORM,
+    SPAN_POSITION,
+    SPAN_ROWS,
+    SPAN_TS_RECV,
+    Block,
+    Chunk,
+    Span,
+    Words,
+)
+from bursa.model.venue import IDX
+from bursa.wire import idx_rows, sequence
+from bursa.wire.idx import Blocks, IdxDecoder, channel_state
+from bursa.wire.idx_walk import decode
+from bursa.wire.layout import IDX1
+from bursa.wire.symbols import SymbolTable
+
+MESSAGES = 65_536
+BATCHES = (1, 16, 64, 256, 1024, 65_536)
+TICKERS = [f"{a}{b}{c}{d}" for a in "ABGT" for b in "BLMR" for c in "BCIK" for d in "ABIJKMNRSTU"]
+SEQ_OF_FIRST, TS_OF_FIRST = 1, 1_775_527_200_000_000_000
+
+_HEAD = struct.Struct(">cQQ12s2s")
+_TRADE = struct.Struct(">QqQc")
+_SNAPSHOT = struct.Struct(">qqqqqQQIqQqQ")
+_LEVEL = struct.Struct(">qQI")
+_INDEX = struct.Struct(">cQQ12sqqQ")
+_STATUS = struct.Struct(">cQQcQ")
+
+
+def packets(count: int) -> list[bytes]:
+    """`count` SoupBinTCP packets, the same every time."""
+    dice = random.Random(20261120)
+    found = []
+    for i in range(count):
+        found.append(_packet(dice, SEQ_OF_FIRST + i, TS_OF_FIRST + i * 83_333))
+    return found
+
+
+def _packet(dice: random.Random, seq: int, ts: int) -> bytes:
+    ticker = dice.choice(TICKERS[:700]).encode().ljust(12)
+    board = b"RG" if dice.random() < 0.97 else b"NG"
+    price, kind = dice.randrange(50, 9000) * 10_000, dice.random()
+    if kind < 0.8:
+        step = -250_000 if kind < 0.4 else 250_000
+        levels = b"".join(
+            _LEVEL.pack(price + 2_500_000 + step * i, dice.randrange(1, 9_000_000), i + 1)
+            for i in range(10)
+        )
+        side = b"3" if kind < 0.4 else b"4"
+        message = _HEAD.pack(side, seq, ts, ticker, board) + b"\x0a" + levels
+    elif kind < 0.98:
+        body = _TRADE.pack(seq, price, dice.randrange(100, 100_000, 100), b"B")
+        message = _HEAD.pack(b"1", seq, ts, ticker, board) + body
+    elif kind < 0.998:
+        day = (price, price, price + 50_000, price, price, 10**9, 10**12, 5_000)
+        quote = (price, 40_000, price + 50_000, 70_000)
+        message = _HEAD.pack(b"2", seq, ts, ticker, board) + _SNAPSHOT.pack(*day, *quote)
+    elif kind < 0.999:
+        code = b"COMPOSITE".ljust(12)
+        message = _INDEX.pack(b"5", seq, ts, code, 71_234_500, 71_000_000, 10**13)
+    else:
+        message = _STATUS.pack(b"9", seq, ts, b"H", seq + 1)
+    return struct.pack(">Hc", len(message) + 1, b"S") + message
+
+
+def chunk_of(run: list[bytes], first_seq: int) -> Chunk:
+    """A chunk of one record."""
+    frames = np.frombuffer(bytearray(b"".join(run)), np.uint8)
+    spans = np.zeros((SPAN_ROWS, 1), np.int64)
+    spans[SPAN_FORM], spans[SPAN_END] = SOUPBIN, len(frames)
+    spans[SPAN_FIRST_SEQ], spans[SPAN_COUNT] = first_seq, len(run)
+    spans[SPAN_POSITION], spans[SPAN_TS_RECV] = len(frames), TS_OF_FIRST
+    return Chunk(frames, spans, Span("idx", 1, 0, len(frames)))
+
+
+class Ours:
+    """The kernel, its state put back before every pass."""
+
+    def __init__(self) -> None:
+        words = Words(IDX.boards, [channel.name for channel in IDX.channels])
+        for ticker in (*TICKERS, "COMPOSITE"):
+            words.symbol_id(ticker)
+        symbols = SymbolTable(words, 12)
+        symbols.catch_up()
+        self.blocks = Blocks.of(MESSAGES + 64, 10)
+        self.state = channel_state(IDX)
+        self.state[0, idx_rows.SYMBOLS_COUNT] = symbols.known
+        self._begin = self.state.copy()
+        self._fixed = (
+            IDX1.compiled(IDX.boards),
+            self.state,
+            symbols.slots,
+            *self.blocks.arguments(),
+        )
+
+    def run(self, chunks: list[Chunk]) -> float:
+        """ns a message."""
+        self.state[:] = self._begin
+        calls, fixed = [(chunk.frames, chunk.spans) for chunk in chunks], self._fixed
+        start = perf_counter_ns()
+        for frames, spans in calls:
+            decode(frames, spans, *fixed)
+        return (perf_counter_ns() - start) / MESSAGES
+
+
+class _Idx(ctypes.Structure):
+    _fields_ = (
+        [(name, ctypes.c_void_p) for name in ("tape", "snapshot", "book", "levels", "index")]
+        + [("notes", ctypes.c_void_p)]
+        + [(f"{name}_cap", ctypes.c_int64) for name in ("tape", "snapshot", "book", "level")]
+        + [(f"{name}_cap", ctypes.c_int64) for name in ("index", "note")]
+        + [("symbols", ctypes.c_void_p)]
+        + [(name, ctypes.c_int64) for name in ("slots", "known")]
+        + [(name, ctypes.c_int64) for name in ("next", "watermark", "mark_at", "session")]
+        + [(name, ctypes.c_int64) for name in ("tapes", "snapshots", "books", "level_count")]
+        + [(name, ctypes.c_int64) for name in ("indexes", "note_count", "messages")]
+        + [(name, ctypes.c_int64) for name in ("duplicates", "gaps", "missing", "refused")]
+        + [(name, ctypes.c_int64) for name in ("heartbeats", "channel")]
+    )
+
+
+class Native:
+    """The C peer: its own blocks, the same capacities."""
+
+    def __init__(self, ours: Ours, slots: Block, known: int) -> None:
+        self.blocks = Blocks.of(MESSAGES + 64, 10)
+        self._slots = slots.copy()
+        b = self.blocks
+        arrays = (b.tape, b.snapshots, b.books, b.levels, b.indexes, b.notes)
+        self.context = _Idx(
+            *(array.ctypes.data for array in arrays),
+            *(array.shape[1] for array in arrays),
+            self._slots.ctypes.data,
+            len(self._slots),
+            known,
+        )
+        self._call = report.compile_c("decode_idx").decode_idx
+        self._call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        self._call.restype = ctypes.c_int64
+
+    def run(self, chunks: list[Chunk]) -> float:
+        """ns a message."""
+        context, call = self.context, self._call
+        context.next, context.watermark, context.mark_at = SEQ_OF_FIRST, -1, 0
+        at = ctypes.addressof(context)
+        calls = [(c.frames.ctypes.data, c.spans.ctypes.data) for c in chunks]
+        start = perf_counter_ns()
+        for frames, spans in calls:
+            call(at, frames, spans, 1)
+        return (perf_counter_ns() - start) / MESSAGES
