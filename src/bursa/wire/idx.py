@@ -149,6 +149,7 @@ class IdxDecoder:
     def push(self, chunk: Chunk) -> Decoded:
         """Decode the records of a chunk. What is returned is never written again."""
         assert chunk.frames.flags.writeable and chunk.spans.flags.writeable, "one signature"
+        assert (chunk.spans[SPAN_CHANNEL] < len(self._venue.channels)).all(), "known channels"
         parts, rejects, contracts = _Parts(), list[Rejected](), list[tuple[int, ...]]()
         done = False
         while not done:
@@ -259,6 +260,11 @@ class IdxDecoder:
             counted[:] = 0
         counts.update(Counter(f"rejected_{reject.reason}" for reject in rejects))
         return {word: count for word, count in counts.items() if count}
+
+    def watermarks(self) -> list[int]:
+        """Newest event time of each channel, ns UTC; -1 where nothing came yet."""
+        marks: list[int] = self._state[1:, sequence.WATERMARK].tolist()
+        return marks
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint: the channels'. Tickers are the checkpoint's `Words`."""

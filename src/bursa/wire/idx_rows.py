@@ -24,13 +24,14 @@ from bursa.wire.layout import (
     LAST,
     LENGTHS,
     LEVEL_BYTES,
+    LEVELS_PACKED,
     MASK,
     NO_CODE,
     SCALE,
     SIGN,
 )
 from bursa.wire.layout import BOOK_BID as BOOK
-from bursa.wire.loads import be64, bits, unbits
+from bursa.wire.loads import INLINE, KERNEL, be64, bits, opaque, unbits
 from bursa.wire.sequence import FREE
 from bursa.wire.symbols import is_ticker, slot_of
 
@@ -122,34 +123,40 @@ _CONTRACT_TICKER, _CONTRACT_BOARD = CELL["contract", "ticker"], CELL["contract",
 _CONTRACT_CLOSE = CELL["contract", "prev_close"]
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def number(frames: NDArray[np.uint8], body: int, table: Block, cell: int) -> int:
-    """An integer field of the message at `body`."""
+    """An unsigned field of the message at `body`; below zero where it is 2**63 or more."""
+    return be64(frames, body + table[cell + AT]) & table[cell + MASK]
+
+
+@njit(**INLINE)
+def signed(frames: NDArray[np.uint8], body: int, table: Block, cell: int) -> int:
+    """A field that may have a sign."""
     sign = table[cell + SIGN]
-    return ((be64(frames, body + table[cell + AT]) & table[cell + MASK]) ^ sign) - sign
+    return (number(frames, body, table, cell) ^ sign) - sign
 
 
-@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+@njit(**INLINE, error_model="numpy")
 def price(raw: int, table: Block, cell: int) -> int:
     """Float bits of a price; NaN for 0."""
     return bits(np.nan if raw == 0 else raw / unbits(table[cell + SCALE]))
 
 
-@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+@njit(**INLINE, error_model="numpy")
 def amount(raw: int, table: Block, cell: int) -> int:
     """Float bits of a volume or value."""
     scale = unbits(table[cell + SCALE])
     return bits(np.float64(raw) if scale == 1.0 else raw / scale)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def received(state: Block) -> int:
     """When the record came; a source without receive times has the message's own ts."""
     recv = state[HERE, TS_RECV]
     return state[HERE, TS] if recv < 0 else recv
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def note(state: Block, notes: Block, what: int, at: int, size: int) -> int:
     """Tell Python of bytes [at, at + size) of the record we are in; returns the note's place."""
     n = state[HERE, NOTE_COUNT]
@@ -161,7 +168,7 @@ def note(state: Block, notes: Block, what: int, at: int, size: int) -> int:
     return n
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def symbol_of(
     frames: NDArray[np.uint8],
     body: int,
@@ -181,7 +188,7 @@ def symbol_of(
     return _new_symbol(frames, body, table, cell, state, symbols, notes)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _new_symbol(
     frames: NDArray[np.uint8],
     body: int,
@@ -205,7 +212,7 @@ def _new_symbol(
     return known
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def board_of(frames: NDArray[np.uint8], body: int, table: Block, cell: int) -> int:
     """Index of the board field among the venue's boards, -1 where it is none of them."""
     code = number(frames, body, table, cell)
@@ -215,7 +222,7 @@ def board_of(frames: NDArray[np.uint8], body: int, table: Block, cell: int) -> i
     return -1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def fault(symbol: int, board: int, prices: int, volumes: int) -> int:
     """The first reason to refuse, of fields of which one is below zero; 0 if none is."""
     if symbol < 0:
@@ -227,7 +234,7 @@ def fault(symbol: int, board: int, prices: int, volumes: int) -> int:
     return BAD_VOLUME if volumes < 0 else 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def trade(
     frames: NDArray[np.uint8],
     body: int,
@@ -238,11 +245,11 @@ def trade(
     tape: Block,
 ) -> int:
     """A trade, onto the tape."""
-    n = state[HERE, TAPE_COUNT]
+    n = np.uint64(state[HERE, TAPE_COUNT])
     symbol = symbol_of(frames, body, table, _TRADE_TICKER, state, symbols, notes)
     board = board_of(frames, body, table, _TRADE_BOARD)
     trade_no = number(frames, body, table, _TRADE_NO)
-    paid = number(frames, body, table, _TRADE_PRICE)
+    paid = signed(frames, body, table, _TRADE_PRICE)
     volume = number(frames, body, table, _TRADE_VOLUME)
     aggressor = table[AGGRESSOR_OF + number(frames, body, table, _TRADE_AGGRESSOR)]
     if (symbol | board | (paid - 1) | volume | trade_no) < 0 or aggressor == NO_CODE:
@@ -262,11 +269,62 @@ def trade(
     tape[_T_POSITION, n] = state[HERE, POSITION]
     tape[TAPE_ROLE, n] = TRADE
     tape[TAPE_CHANNEL, n] = state[HERE, ROW] - 1
-    state[HERE, TAPE_COUNT] = n + 1
+    state[HERE, TAPE_COUNT] += 1
     return 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
+def _levels(
+    frames: NDArray[np.uint8], at: int, table: Block, levels: Block, m: int, depth: int
+) -> tuple[int, int]:
+    """Levels as integers behind the first `m`; all prices, and all volumes, or-ed into one."""
+    prices = volumes = 0
+    step = table[LEVEL_BYTES]
+    if table[LEVELS_PACKED] != 0:
+        for i in range(np.uint64(m), np.uint64(m + depth)):
+            paid, volume = be64(frames, at), be64(frames, at + 8)
+            levels[0, i] = paid
+            levels[1, i] = volume
+            levels[2, i] = be64(frames, at + 12) & 0xFFFFFFFF
+            prices |= paid
+            volumes |= volume
+            at = opaque(at + step)
+        return prices, volumes
+    price_at, price_mask = table[_LEVEL_PRICE + AT], table[_LEVEL_PRICE + MASK]
+    volume_at, volume_mask = table[_LEVEL_VOLUME + AT], table[_LEVEL_VOLUME + MASK]
+    orders_at, orders_mask = table[_LEVEL_ORDERS + AT], table[_LEVEL_ORDERS + MASK]
+    sign = table[_LEVEL_PRICE + SIGN]
+    for i in range(np.uint64(m), np.uint64(m + depth)):
+        paid = ((be64(frames, at + price_at) & price_mask) ^ sign) - sign
+        volume = be64(frames, at + volume_at) & volume_mask
+        levels[0, i] = paid
+        levels[1, i] = volume
+        levels[2, i] = be64(frames, at + orders_at) & orders_mask
+        prices |= paid
+        volumes |= volume
+        at += step
+    return prices, volumes
+
+
+@njit(**KERNEL, error_model="numpy")
+def levels_to_floats(levels: Block, start: int, end: int, table: Block) -> None:
+    """Prices and volumes of levels [start, end), integers until now, as float bits. Apart from the
+    walk, so that the divisions go eight at a time."""
+    price_scale = unbits(table[_LEVEL_PRICE + SCALE])
+    volume_scale = unbits(table[_LEVEL_VOLUME + SCALE])
+    prices, volumes = levels[0, start:end], levels[1, start:end]
+    for i in range(len(prices)):
+        raw = prices[i]
+        prices[i] = bits(np.nan if raw == 0 else raw / price_scale)
+    if volume_scale == 1.0:
+        for i in range(len(volumes)):
+            volumes[i] = bits(np.float64(volumes[i]))
+    else:
+        for i in range(len(volumes)):
+            volumes[i] = bits(volumes[i] / volume_scale)
+
+
+@njit(**INLINE)
 def book(
     frames: NDArray[np.uint8],
     body: int,
@@ -278,21 +336,11 @@ def book(
     levels: Block,
 ) -> int:
     """One side of a book, its levels best first behind those of the sides before."""
-    n, m = state[HERE, BOOK_COUNT], state[HERE, LEVEL_COUNT]
+    n, m = np.uint64(state[HERE, BOOK_COUNT]), state[HERE, LEVEL_COUNT]
     symbol = symbol_of(frames, body, table, _BOOK_TICKER, state, symbols, notes)
     board = board_of(frames, body, table, _BOOK_BOARD)
     depth = number(frames, body, table, BOOK_DEPTH)
-    prices = volumes = 0
-    at = body + table[LENGTHS + BOOK]
-    for i in range(m, m + depth):
-        paid = number(frames, at, table, _LEVEL_PRICE)
-        volume = number(frames, at, table, _LEVEL_VOLUME)
-        levels[0, i] = price(paid, table, _LEVEL_PRICE)
-        levels[1, i] = amount(volume, table, _LEVEL_VOLUME)
-        levels[2, i] = number(frames, at, table, _LEVEL_ORDERS)
-        prices |= paid
-        volumes |= volume
-        at += table[LEVEL_BYTES]
+    prices, volumes = _levels(frames, body + table[LENGTHS + BOOK], table, levels, m, depth)
     if (symbol | board | prices | volumes) < 0:
         return fault(symbol, board, prices, volumes)
     block[_B_TICKER, n] = symbol
@@ -303,22 +351,22 @@ def book(
     block[_B_SEQ, n] = state[HERE, SEQ]
     block[_B_RECV, n] = received(state)
     block[_B_POSITION, n] = state[HERE, POSITION]
-    state[HERE, BOOK_COUNT] = n + 1
+    state[HERE, BOOK_COUNT] += 1
     state[HERE, LEVEL_COUNT] = m + depth
     return 0
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _priced(
     frames: NDArray[np.uint8], body: int, table: Block, cell: int, block: Block, row: int, n: int
 ) -> int:
     """A price field into its column; returns the integer."""
-    raw = number(frames, body, table, cell)
+    raw = signed(frames, body, table, cell)
     block[row, n] = price(raw, table, cell)
     return raw
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _counted(
     frames: NDArray[np.uint8], body: int, table: Block, cell: int, block: Block, row: int, n: int
 ) -> int:
@@ -328,7 +376,7 @@ def _counted(
     return raw
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def snapshot(
     frames: NDArray[np.uint8],
     body: int,
@@ -339,7 +387,7 @@ def snapshot(
     block: Block,
 ) -> int:
     """A ticker's day so far on one board."""
-    n = state[HERE, SNAPSHOT_COUNT]
+    n = np.uint64(state[HERE, SNAPSHOT_COUNT])
     symbol = symbol_of(frames, body, table, _SNAP_TICKER, state, symbols, notes)
     board = board_of(frames, body, table, _SNAP_BOARD)
     prices = _priced(frames, body, table, _SNAP_PREV, block, _S_PREV, n)
@@ -363,11 +411,11 @@ def snapshot(
     block[_S_TRADES, n] = trades
     block[_S_RECV, n] = received(state)
     block[_S_POSITION, n] = state[HERE, POSITION]
-    state[HERE, SNAPSHOT_COUNT] = n + 1
+    state[HERE, SNAPSHOT_COUNT] += 1
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def index(
     frames: NDArray[np.uint8],
     body: int,
@@ -378,10 +426,11 @@ def index(
     block: Block,
 ) -> int:
     """An index; its value stands as it is, without a previous value that is null."""
-    n = state[HERE, INDEX_COUNT]
+    n = np.uint64(state[HERE, INDEX_COUNT])
     symbol = symbol_of(frames, body, table, _INDEX_TICKER, state, symbols, notes)
-    prices = _counted(frames, body, table, _INDEX_VALUE, block, _I_VALUE, n)
-    prices |= _priced(frames, body, table, _INDEX_PREV, block, _I_PREV, n)
+    value = signed(frames, body, table, _INDEX_VALUE)
+    block[_I_VALUE, n] = amount(value, table, _INDEX_VALUE)
+    prices = value | _priced(frames, body, table, _INDEX_PREV, block, _I_PREV, n)
     volumes = _counted(frames, body, table, _INDEX_VALUE_TRADED, block, _I_VALUE_TRADED, n)
     if (symbol | prices | volumes) < 0:
         return fault(symbol, 0, prices, volumes)
@@ -389,11 +438,11 @@ def index(
     block[_I_TS, n] = state[HERE, TS]
     block[_I_RECV, n] = received(state)
     block[_I_POSITION, n] = state[HERE, POSITION]
-    state[HERE, INDEX_COUNT] = n + 1
+    state[HERE, INDEX_COUNT] += 1
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def contract(
     frames: NDArray[np.uint8],
     body: int,
@@ -405,7 +454,7 @@ def contract(
     """A contract: checked here, its texts are left to Python by a note."""
     symbol = symbol_of(frames, body, table, _CONTRACT_TICKER, state, symbols, notes)
     board = board_of(frames, body, table, _CONTRACT_BOARD)
-    close = number(frames, body, table, _CONTRACT_CLOSE)
+    close = signed(frames, body, table, _CONTRACT_CLOSE)
     if (symbol | board | close) < 0:
         return fault(symbol, board, close, 0)
     n = note(state, notes, NEW_CONTRACT, body, 0)
@@ -415,7 +464,7 @@ def contract(
     return 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def blank_tick(state: Block, tape: Block, n: int) -> None:
     """The tick columns of a tape row that is no trade: its ts, the record, nothing else."""
     tape[_T_TICKER, n] = tape[_T_BOARD, n] = tape[_T_AGGRESSOR, n] = -1

@@ -51,7 +51,7 @@ from bursa.wire.idx_rows import (
     rows_of,
 )
 from bursa.wire.layout import CELL, STATE_OF, STATUS, TRADE
-from bursa.wire.loads import byte
+from bursa.wire.loads import KERNEL, byte
 from bursa.wire.sequence import (
     NEXT,
     REFUSED,
@@ -82,7 +82,7 @@ _C_RECV, _C_POSITION = rows_of(STATUS_KIND, "ts_recv", "position")
 TAPE_ROWS_EACH, STATUS_ROWS_EACH, NOTES_EACH = 2, 4, 2
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def refuse(state: Block, notes: Block, reason: int, at: int, size: int) -> None:
     """Note a refused message; its number stays open, and the next one is looked at closely."""
     row = state[HERE, ROW]
@@ -91,7 +91,7 @@ def refuse(state: Block, notes: Block, reason: int, at: int, size: int) -> None:
     look_closely(state, row)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def status_fault(frames: NDArray[np.uint8], body: int, table: Block) -> int:
     """Why a status message is refused; 0 if it is sound."""
     if table[STATE_OF + number(frames, body, table, _STATE)] < 0:
@@ -99,7 +99,7 @@ def status_fault(frames: NDArray[np.uint8], body: int, table: Block) -> int:
     return BAD_NUMBER if number(frames, body, table, _NEXT_SEQ) < 0 else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def settle(
     frames: NDArray[np.uint8],
     body: int,
@@ -125,7 +125,7 @@ def settle(
         _session(frames, body, table, state, tape, statuses)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _session(
     frames: NDArray[np.uint8],
     body: int,
@@ -149,7 +149,7 @@ def _session(
             _role_row(state, tape, SESSION_END)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def second(state: Block, kind: int, tape: Block) -> None:
     """The watermark moved over a whole second: later stages hear of it, by the trade itself or by
     a row of its own. Channels without trades have MARK_AT out of reach."""
@@ -158,7 +158,7 @@ def second(state: Block, kind: int, tape: Block) -> None:
         _role_row(state, tape, MARK)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _role_row(state: Block, tape: Block, role: int) -> None:
     """A row of the tape that is no trade, at the ts we are at; only for channels with trades."""
     row = state[HERE, ROW]
@@ -171,7 +171,7 @@ def _role_row(state: Block, tape: Block, role: int) -> None:
     state[HERE, TAPE_COUNT] = n + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _status_row(state: Block, statuses: Block, said: int) -> int:
     """A row of the status kind as of the channel's watermark; returns its place."""
     row, n = state[HERE, ROW], state[HERE, STATUS_COUNT]
@@ -188,7 +188,7 @@ def _status_row(state: Block, statuses: Block, said: int) -> int:
     return n
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _gap_row(state: Block, statuses: Block, gap: tuple[int, int, int, int]) -> None:
     """The row of a gap, as wire/sequence.py told it."""
     n = _status_row(state, statuses, _GAP)
@@ -198,7 +198,7 @@ def _gap_row(state: Block, statuses: Block, gap: tuple[int, int, int, int]) -> N
     statuses[_C_CAUSE, n] = gap[3]
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def control(
     frames: NDArray[np.uint8],
     spans: Block,
@@ -228,7 +228,7 @@ def control(
         _clock(frames, spans, state, tape, notes)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _link(state: Block, statuses: Block, said: int) -> None:
     """The channel came or went. Told once a change, and not before its first message."""
     row = state[HERE, ROW]
@@ -239,7 +239,7 @@ def _link(state: Block, statuses: Block, said: int) -> None:
     state[row, LINK] = said
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _file_end(state: Block, statuses: Block) -> None:
     """Told only if the file brought anything: a file read twice adds no row."""
     row = state[HERE, ROW]
@@ -253,7 +253,7 @@ def _file_end(state: Block, statuses: Block) -> None:
     state[row, rows.FILE_CHANGED] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _clock(
     frames: NDArray[np.uint8], spans: Block, state: Block, tape: Block, notes: Block
 ) -> None:

@@ -69,7 +69,7 @@ from bursa.wire.layout import (
     STATUS,
     TRADE,
 )
-from bursa.wire.loads import be16
+from bursa.wire.loads import INLINE, KERNEL, be16
 from bursa.wire.sequence import DROP, GUARD, INT_MAX, NEXT, REFUSE, WATERMARK, judge
 
 TS_MAX = 4_102_444_800 * 1_000_000_000
@@ -78,11 +78,13 @@ TS_MAX = 4_102_444_800 * 1_000_000_000
 _DATA = ord("S")
 _HEAD_SEQ, _HEAD_TS = CELL["header", "seq"], CELL["header", "ts"]
 
+# Messages decoded before their levels become floats: few enough to find them in the cache.
+_RUN = 128
 # Verdict of the fast question: it is the next one, nothing else to be seen to.
 _TAKE_NEXT = 9
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def decode(  # noqa: PLR0913 - a kernel: one argument a block
     frames: NDArray[np.uint8],
     spans: Block,
@@ -116,35 +118,39 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
         room = min(room, (notes.shape[1] - state[HERE, rows.NOTE_COUNT]) // NOTES_EACH)
         if room <= 0:
             return False
-        record = state[HERE, RECORD]
+        room = min(room, _RUN)
+        record, level = state[HERE, RECORD], state[HERE, rows.LEVEL_COUNT]
+        done = True
         state[HERE, ROW] = spans[SPAN_CHANNEL, record] + 1
         state[HERE, TS_RECV] = spans[SPAN_TS_RECV, record]
         state[HERE, POSITION] = spans[SPAN_POSITION, record]
         if spans[SPAN_KIND, record] != FRAMES:
             control(frames, spans, state, tape, statuses, notes)
-        elif not _packets(
-            frames,
-            spans,
-            room,
-            table,
-            state,
-            symbols,
-            tape,
-            snapshots,
-            books,
-            levels,
-            indexes,
-            statuses,
-            notes,
-        ):
-            continue
-        state[HERE, RECORD] = record + 1
-        state[HERE, OFFSET] = 0
+        else:
+            done = _packets(
+                frames,
+                spans,
+                room,
+                table,
+                state,
+                symbols,
+                tape,
+                snapshots,
+                books,
+                levels,
+                indexes,
+                statuses,
+                notes,
+            )
+            rows.levels_to_floats(levels, level, state[HERE, rows.LEVEL_COUNT], table)
+        if done:
+            state[HERE, RECORD] = record + 1
+            state[HERE, OFFSET] = 0
     state[HERE, RECORD] = 0
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _room(
     state: Block,
     symbols: Block,
@@ -166,7 +172,7 @@ def _room(
     return min(room, 3 * symbols.shape[0] // 4 - state[HERE, rows.SYMBOLS_COUNT])
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _packets(  # noqa: PLR0913 - a kernel
     frames: NDArray[np.uint8],
     spans: Block,
@@ -190,16 +196,19 @@ def _packets(  # noqa: PLR0913 - a kernel
     if spans[SPAN_FORM, record] != BLOCKS and soup == 0:
         refuse(state, notes, rows.BAD_FORM, at, end - at)
         return True
-    for _ in range(room):
+    for count in range(room):
         if at == end:
+            state[HERE, rows.MESSAGES] += count
             return True
         size = _size(frames, at, end)
         if size <= 0 or size > table[BLOCK_BYTES_MAX] + soup or at + 2 + size > end:
             broken = size == 0 or size > table[BLOCK_BYTES_MAX] + soup
             refuse(state, notes, FRAMING_LOST if broken else TRUNCATED, at, end - at)
+            state[HERE, rows.MESSAGES] += count
             return True
         if soup == 1 and frames[at + 2] != _DATA:
             state[HERE, rows.SKIPPED] += 1
+            state[HERE, rows.MESSAGES] -= 1
         else:
             _message(
                 frames,
@@ -217,17 +226,18 @@ def _packets(  # noqa: PLR0913 - a kernel
                 notes,
             )
         at += 2 + size
+    state[HERE, rows.MESSAGES] += room
     state[HERE, OFFSET] = at - start
     return at == end
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _size(frames: NDArray[np.uint8], at: int, end: int) -> int:
     """The length in front of a block; -1 where not even that is whole."""
     return be16(frames, at) if at + 2 <= end else -1
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _message(  # noqa: PLR0913 - a kernel
     frames: NDArray[np.uint8],
     body: int,
@@ -245,7 +255,6 @@ def _message(  # noqa: PLR0913 - a kernel
 ) -> None:
     """One message: is it whole, is it due, is it sound; then it counts."""
     row = state[HERE, ROW]
-    state[HERE, rows.MESSAGES] += 1
     kind = table[frames[body]] if size > 0 else 0
     reason = _misfit(frames, body, size, table, kind)
     verdict = _TAKE_NEXT
@@ -278,7 +287,7 @@ def _message(  # noqa: PLR0913 - a kernel
         settle(frames, body, table, state, tape, statuses, verdict)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def _misfit(frames: NDArray[np.uint8], body: int, size: int, table: Block, kind: int) -> int:
     """0, or why a message of this length is none of its type."""
     if kind == 0:
@@ -294,7 +303,7 @@ def _misfit(frames: NDArray[np.uint8], body: int, size: int, table: Block, kind:
     return 0 if size == whole else BAD_LENGTH
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _examine(state: Block, row: int, seq: int, ts: int) -> tuple[int, int]:
     """(verdict, reason) for a message that is not simply the next one."""
     if seq < 1 or seq == INT_MAX:
@@ -305,7 +314,7 @@ def _examine(state: Block, row: int, seq: int, ts: int) -> tuple[int, int]:
     return verdict, STALE_SESSION if verdict == REFUSE else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _rarer(
     frames: NDArray[np.uint8],
     body: int,

@@ -46,7 +46,7 @@ _TEXTS = {"contract": ("name", "isin", "lot", "currency")}
 
 # The compiled table, int64: what a type byte is, lengths, limits, codes, then four cells a field.
 LENGTHS = 256
-BLOCK_BYTES_MAX, LEVEL_BYTES, DEPTH_MAX, BOARDS_COUNT = 264, 265, 266, 267
+BLOCK_BYTES_MAX, LEVEL_BYTES, DEPTH_MAX, BOARDS_COUNT, LEVELS_PACKED = 264, 265, 266, 267, 268
 BOARDS, BOARDS_MAX = 272, 16
 STATE_OF, AGGRESSOR_OF = 512, 768
 FIELDS = 1024
@@ -55,6 +55,10 @@ FIELDS = 1024
 AT, MASK, SIGN, SCALE = 0, 1, 2, 3
 LAST = 1
 NO_CODE = -2
+
+
+# The level of eight, eight and four bytes one after another: the kernel knows it by heart.
+_PACKED_LEVEL = {("price", 0, 8), ("volume", 8, 8), ("orders", 16, 4)}
 
 
 def _cells() -> dict[tuple[str, str], int]:
@@ -178,10 +182,14 @@ class Layout:
             table[LENGTHS + at + 1] = self.lengths[_base(kind)]
         table[BLOCK_BYTES_MAX] = self.block_bytes_max
         table[LEVEL_BYTES], table[DEPTH_MAX] = self.level_bytes, self.depth_max
+        table[LEVELS_PACKED] = self.level_bytes == 20 and self._level() == _PACKED_LEVEL
         self._compile_codes(table, boards)
         for (message, name), cell in CELL.items():
             table[cell : cell + 4] = _field_cells(self._by_name[message, name])
         return table
+
+    def _level(self) -> set[tuple[str, int, int]]:
+        return {(f.name, f.offset, f.width) for f in self.fields if f.message == LEVEL}
 
     def _compile_codes(self, table: NDArray[np.int64], boards: tuple[str, ...]) -> None:
         width = self._by_name["trade", "board"].width

@@ -23,6 +23,7 @@ from numba import njit
 
 from bursa.model.batch import Block
 from bursa.model.schema import CAUSES, INT_NULL
+from bursa.wire.loads import KERNEL
 
 # NEXT       number that the next message will bear; 0 before a session's first one
 # GUARD      FLOOR, or INT_MAX where the next message must be looked at closely
@@ -56,7 +57,7 @@ def begin(state: Block, row: int) -> None:
     state[row, WATERMARK] = state[row, FLOOR] = -1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def judge(state: Block, row: int, seq: int, ts: int) -> int:
     """The verdict on a message with seq >= 1 and ts >= 0. Changes nothing but counts."""
     if state[row, NEXT] == 0 or seq == 1:
@@ -73,7 +74,7 @@ def judge(state: Block, row: int, seq: int, ts: int) -> int:
     return DROP
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _is_first(state: Block, row: int, ts: int) -> bool:
     """Whether one of the last sessions began with this ts."""
     for i in range(FIRSTS, FIRSTS + FIRSTS_MAX):
@@ -82,7 +83,7 @@ def _is_first(state: Block, row: int, ts: int) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def accept(state: Block, row: int, seq: int, ts: int, verdict: int) -> tuple[int, int, int, int]:
     """Take the message. Returns the gap that it shows: first and last number missing, ts before
     it (INT_NULL: none), cause as an index into CAUSES; (0, 0, 0, 0) is none."""
@@ -107,7 +108,7 @@ def accept(state: Block, row: int, seq: int, ts: int, verdict: int) -> tuple[int
     return gap
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def expect(state: Block, row: int, seq: int) -> tuple[int, int, int, int]:
     """The source says that `seq` comes next: NEXT moves up to it, the gap between is returned as
     by `accept`. A number below NEXT says nothing."""
@@ -128,7 +129,7 @@ def expect(state: Block, row: int, seq: int) -> tuple[int, int, int, int]:
     return first, seq - 1, INT_NULL if before < 0 else before, cause
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def end_session(state: Block, row: int) -> None:
     """The session is over: numbers begin again, later than all that was seen."""
     state[row, FLOOR] = state[row, WATERMARK]
@@ -137,13 +138,13 @@ def end_session(state: Block, row: int) -> None:
     state[row, GUARD] = INT_MAX
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def look_closely(state: Block, row: int) -> None:
     """The next message goes through `judge`, whatever its number."""
     state[row, GUARD] = INT_MAX
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _hole(state: Block, row: int, seq: int) -> int:
     """Which hole a number lies in, -1 for none."""
     low, high = 0, state[row, HOLES_COUNT]
@@ -158,7 +159,7 @@ def _hole(state: Block, row: int, seq: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _insert(state: Block, row: int, at: int, first: int, last: int) -> None:
     """Put a hole at place `at`; where all places are taken the lowest of all is forgotten."""
     count = state[row, HOLES_COUNT]
@@ -177,7 +178,7 @@ def _insert(state: Block, row: int, at: int, first: int, last: int) -> None:
     state[row, HOLES_COUNT] = count + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _fill(state: Block, row: int, seq: int) -> None:
     """Take one number out of the hole it lies in."""
     at = _hole(state, row, seq)

@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.model.errors import Reject
-from bursa.wire.loads import be16, byte
+from bursa.wire.loads import KERNEL, be16, byte
 
 USER_BYTES = 6
 PASSWORD_BYTES = 10
@@ -173,7 +173,7 @@ class Packets:
             yield chr(body[0]), body[1:]
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def scan(buffer: NDArray[np.uint8], start: int, end: int, bytes_max: int) -> tuple[int, int, int]:
     """Walk the run of sequenced packets that begins at `start`.
 

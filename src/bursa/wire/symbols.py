@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.model.batch import Block, Words
+from bursa.wire.loads import INLINE, KERNEL
 
 # Columns of a slot: first and last eight bytes, id (-1: free).
 _HEAD, _TAIL, _ID = 0, 1, 2
@@ -20,7 +21,7 @@ _COLUMNS = 4
 _SLOTS_MIN = 4096
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(**INLINE)
 def slot_of(symbols: Block, head: int, tail: int) -> int:
     """Where a ticker stands, or the free slot where it belongs."""
     mixed = np.uint64(head) ^ (np.uint64(tail) * np.uint64(0x9E3779B97F4A7C15))
@@ -34,7 +35,7 @@ def slot_of(symbols: Block, head: int, tail: int) -> int:
     return slot
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def is_ticker(frames: NDArray[np.uint8], at: int, width: int) -> bool:
     """Whether `width` bytes read as a ticker."""
     size = width
