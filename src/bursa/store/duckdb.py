@@ -166,12 +166,10 @@ class DuckStore:
         keyed = kind.name in tables.KEYED
         source = "incoming"
         writer.register(source, (rows.last_of_key(batch) if keyed else batch).to_arrow())
-        try:
-            if keyed:
-                writer.execute(tables.delete_keys(venue, kind, source))
-            writer.execute(tables.insert(venue, kind, source))
-        finally:
-            writer.unregister(source)
+        if keyed:
+            writer.execute(tables.delete_keys(venue, kind, source))
+        writer.execute(tables.insert(venue, kind, source))
+        writer.unregister(source)  # a failed transaction takes it along
 
     def _advance(self, writer: Any, marks: Mapping[str, Committed]) -> None:
         for text, names in (

@@ -35,7 +35,6 @@ _BROKEN = (duckdb.FatalException, duckdb.InternalException)
 _AWAY = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
-    duckdb.TransactionException,
     duckdb.InterruptException,
     duckdb.ConnectionException,
 )
@@ -212,7 +211,8 @@ class Engine:
         if _is_damage(error):
             self._log.error("store: file is damaged", why=said)
             return Retry(f"store: file is damaged: {said}")
-        return Retry(f"store: {said}") if isinstance(error, _AWAY) else error
+        away = isinstance(error, _AWAY) or "failed to commit" in said.lower()
+        return Retry(f"store: {said}") if away else error
 
 
 def select_offline(path: Path, text: str, limits: sql.Limits) -> sql.Answer:
