@@ -1,0 +1,107 @@
+"""The application: all surfaces over some services, behind the guard, and how it is served.
+
+`build_api` makes it, `server` the uvicorn server that runs it. Names no store, no feed and no bus.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from litestar import Litestar, MediaType
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp
+
+from bursa.api import errors
+from bursa.api.guard import Guard, loopback_only
+from bursa.api.health import Health
+from bursa.api.live import Hub
+from bursa.api.rest import Rest
+from bursa.api.services import Services
+from bursa.api.udf import Udf
+from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
+
+PING_S, PONG_S = 30.0, 75.0
+KEEP_ALIVE_S = 75
+# Connections that do not end by themselves at a stop are cut after this.
+STOP_S = 5
+BACKLOG = 1024
+
+_ABOUT = """Market data of this instance: bars, metrics, the newest of each ticker, and what is
+known to be whole. Streams: `/v1/stream` (WebSocket). TradingView's protocol: `/udf`."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What others add: routes, and the page a browser gets where the API would answer an error."""
+
+    routes: Sequence[BaseRouteHandler] = ()
+    error_page: errors.ErrorPage | None = None
+
+
+def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIApp:
+    """The application. Its lifespan starts and stops the hub and renews the directories."""
+    extra = extra or Extra()
+
+    @contextlib.asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        hub.start()
+        renewing = [
+            asyncio.create_task(service.directory.run()) for service in services.venues.values()
+        ]
+        try:
+            yield
+        finally:
+            for task in renewing:
+                task.cancel()
+            hub.stop()
+            services.offload.close()
+
+    surfaces = (Health(services), Rest(services, hub), Udf(services), Stream(services, hub))
+    own: list[BaseRouteHandler] = []
+    for surface in surfaces:
+        own += surface.routes()
+    app = Litestar(
+        route_handlers=[*own, *extra.routes],
+        lifespan=[running],
+        exception_handlers=errors.handlers(extra.error_page),
+        openapi_config=OpenAPIConfig(
+            title="bursa",
+            version=services.version,
+            description=_ABOUT,
+            use_handler_docstrings=True,
+            render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
+        ),
+        logging_config=None,
+    )
+    boot = f"{services.clock.now_ns() // 1_000_000:x}"
+    return Guard(app, services.telemetry, boot)
+
+
+def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """A server of the application on a loopback address (Refuse `not_loopback` otherwise). Run it
+    with `serve(sockets=...)` on a uvloop loop; setting `should_exit` stops it."""
+    settings: dict[str, Any] = {
+        "host": loopback_only(host),
+        "port": port,
+        "http": "httptools",
+        "loop": "uvloop",
+        "ws": StreamProtocol,
+        "ws_max_size": MESSAGE_BYTES_MAX,
+        "ws_ping_interval": PING_S,
+        "ws_ping_timeout": PONG_S,
+        "ws_per_message_deflate": False,
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": STOP_S,
+        "backlog": BACKLOG,
+    }
+    return uvicorn.Server(uvicorn.Config(app, **settings))

@@ -1,0 +1,143 @@
+"""Bars as JSON rows, each serialised once: closed minutes are kept as bytes until they change.
+
+An answer is then a join. The cache is keyed by what a row shows (its ts, rev and HD), bounded in
+rows, and the ticker asked for longest ago leaves first. Does not read bars (history/candles.py).
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursa.api import text
+from bursa.history.candles import Candles
+from bursa.model.batch import Batch
+from bursa.model.calendar import Calendar
+
+# About 250 bytes a row.
+ROWS_KEPT_MAX = 300_000
+TICKER_ROWS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Rows of one ticker: `keys` int64 (3, n) ts, rev, HD's bits; `rows` their JSON."""
+
+    keys: NDArray[np.int64]
+    rows: list[bytes]
+
+
+class CandleRows:
+    """Serialised 1-minute bars of one venue."""
+
+    def __init__(self, calendar: Calendar, rows_max: int = ROWS_KEPT_MAX) -> None:
+        self._calendar = calendar
+        self._rows_max = rows_max
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def rows(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
+        """The JSON of each bar, in order."""
+        if tf != "1m":
+            return serialise(ticker, tf, candles, self._calendar)
+        keys = _keys(candles)
+        kept = self._kept.get(ticker)
+        final = bool(candles.bars.column("final").all())
+        if kept is not None and final:
+            at = _place(kept.keys, keys)
+            if at is not None:
+                self._kept.move_to_end(ticker)
+                return kept.rows[at : at + keys.shape[1]]
+        rows = self._mended(ticker, candles, keys, kept)
+        if final:
+            self._keep(ticker, _Kept(keys, rows))
+        return rows
+
+    def _mended(
+        self, ticker: str, candles: Candles, keys: NDArray[np.int64], kept: _Kept | None
+    ) -> list[bytes]:
+        """All rows, those that are kept reused. Rows that are not final are made anew."""
+        if kept is None:
+            return serialise(ticker, "1m", candles, self._calendar)
+        known = dict(zip(map(tuple, kept.keys.T.tolist()), kept.rows, strict=True))
+        final = candles.bars.column("final").tolist()
+        found = [
+            known.get(tuple(key)) if closed else None
+            for key, closed in zip(keys.T.tolist(), final, strict=True)
+        ]
+        missing = np.array([row is None for row in found], bool)
+        made = iter(serialise(ticker, "1m", _some(candles, missing), self._calendar))
+        return [next(made) if row is None else row for row in found]
+
+    def _keep(self, ticker: str, kept: _Kept) -> None:
+        """Keep the newest rows; those of a range in the past are not kept."""
+        before = self._kept.get(ticker)
+        if not kept.rows or (before is not None and kept.keys[0, -1] < before.keys[0, -1]):
+            return
+        if before is not None:
+            # A shorter question does not forget what a longer one needed.
+            first = int(np.searchsorted(before.keys[0], kept.keys[0, 0]))
+            keys = np.concatenate((before.keys[:, :first], kept.keys), axis=1)
+            kept = _Kept(keys, before.rows[:first] + kept.rows)
+            self._size -= len(before.rows)
+        self._kept[ticker] = _Kept(kept.keys[:, -TICKER_ROWS_MAX:], kept.rows[-TICKER_ROWS_MAX:])
+        self._kept.move_to_end(ticker)
+        self._size += len(self._kept[ticker].rows)
+        while self._size > self._rows_max and len(self._kept) > 1:
+            _, gone = self._kept.popitem(last=False)
+            self._size -= len(gone.rows)
+
+
+def serialise(ticker: str, tf: str, candles: Candles, calendar: Calendar) -> list[bytes]:
+    """The JSON of each bar."""
+    bars = candles.bars
+    if not len(bars):
+        return []
+    ts = bars.column("ts")
+    names = ("open", "high", "low", "close", "volume", "value", "vwap")
+    open_, high, low, close, volume, value, vwap = (text.numbers(bars.column(n)) for n in names)
+    head = f'{{"ticker":"{ticker}","date":"'
+    return [
+        f'{head}{d}","bar_time":"{b}","freq":"{tf}","open":{o},"high":{h},"low":{l},"close":{c},'
+        f'"volume":{v},"value":{m},"freq_cnt":{n},"vwap":{w},"rev":{r},"hd":{x}}}'.encode()
+        for d, b, o, h, l, c, v, m, n, w, r, x in zip(  # noqa: E741
+            text.utc(ts),
+            text.local(ts, calendar),
+            open_,
+            high,
+            low,
+            close,
+            volume,
+            value,
+            bars.column("trades").tolist(),
+            vwap,
+            bars.column("rev").tolist(),
+            text.numbers(candles.hd),
+            strict=True,
+        )
+    ]
+
+
+def _keys(candles: Candles) -> NDArray[np.int64]:
+    bars = candles.bars
+    hd = np.ascontiguousarray(candles.hd).view(np.int64)
+    return np.stack((bars.column("ts"), bars.column("rev"), hd))
+
+
+def _place(kept: NDArray[np.int64], keys: NDArray[np.int64]) -> int | None:
+    """Where in `kept` the rows `keys` lie, all in a run; None where they do not."""
+    count = keys.shape[1]
+    if not count:
+        return 0
+    at = int(np.searchsorted(kept[0], keys[0, 0]))
+    return at if np.array_equal(kept[:, at : at + count], keys) else None
+
+
+def _some(candles: Candles, wanted: NDArray[np.bool_]) -> Candles:
+    bars = candles.bars
+    kept = Batch(bars.kind, bars.block[:, wanted], bars.words, bars.span)
+    return Candles(kept, candles.hd[wanted], candles.more)

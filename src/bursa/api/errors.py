@@ -1,0 +1,126 @@
+"""Every refusal and failure as an answer: one envelope, or UDF's form for what lies under /udf.
+
+TradingView's client ignores the status and reads the body, so the form goes by the path alone, and
+whoever answers (a route, the router, the guard, a crash) makes its answer here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.types import ExceptionHandlersMap
+
+from bursa.model.errors import Refuse, Reject, Retry
+from bursa.ops.logs import logger
+
+JSON = "application/json"
+
+_log = logger("api")
+
+# Codes of what no route of ours raises: the router's refusals and whatever a library answers.
+_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+# Below these nobody gets a page.
+_API = ("/v1/", "/udf", "/health", "/ready", "/schema")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What went wrong, before it has a form.
+
+    headers  lower-case names; sent as they are
+    """
+
+    status: int
+    code: str
+    message: str
+    parameter: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+AnyRequest = Request[Any, Any, Any]
+# A page for people: what a browser gets for a path that is no API's.
+ErrorPage = Callable[[AnyRequest, Failure], Response[bytes]]
+
+
+def failure_of(error: Exception) -> Failure:
+    """Any exception as a failure. What is not foreseen is `internal` and tells nothing."""
+    if isinstance(error, Refuse):
+        wait = (("retry-after", "1"),) if error.status == 503 else ()
+        return Failure(error.status, error.code, str(error), error.parameter, wait)
+    if isinstance(error, Retry):
+        wait = (("retry-after", str(max(round(error.after_s), 1))),)
+        return Failure(503, "unavailable", f"{error}; try again", headers=wait)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _of_router(error)
+    text = "this is a fault of ours; the log has it under the request's id"
+    return Failure(500, "unusable_record" if isinstance(error, Reject) else "internal", text)
+
+
+def _of_router(error: HTTPException) -> Failure:
+    if isinstance(error, NotFoundException):
+        return Failure(404, "not_found", "there is no such path; /schema lists them")
+    if isinstance(error, MethodNotAllowedException):
+        text = "this path does not take that method; /schema lists them"
+        return Failure(405, "method_not_allowed", text, headers=(("allow", "GET, OPTIONS"),))
+    code = "bad_request" if isinstance(error, ValidationException) else "refused"
+    return Failure(error.status_code, _CODES.get(error.status_code, code), str(error.detail))
+
+
+def is_udf(path: str) -> bool:
+    """Is a path one of those whose every answer is UDF-shaped?"""
+    return path == "/udf" or path.startswith("/udf/")
+
+
+def body_of(failure: Failure, path: str, request_id: str) -> bytes:
+    """The answer's body: UDF's under /udf, else the envelope."""
+    if is_udf(path):
+        return msgspec.json.encode({"s": "error", "errmsg": failure.message, "code": failure.code})
+    meta = {"request_id": request_id}
+    if failure.parameter:
+        meta["parameter"] = failure.parameter
+    body = {"ok": False, "error": failure.message, "code": failure.code, "meta": meta}
+    return msgspec.json.encode(body)
+
+
+def note(scope: Any, error: Exception) -> Failure:
+    """The failure of an exception, left in the scope for the guard's counters; faults of ours are
+    logged with their trace."""
+    failure = failure_of(error)
+    state = scope.setdefault("state", {})
+    about = {"request_id": state.get("request_id", ""), "path": scope["path"]}
+    if failure.status >= 500 and not isinstance(error, Refuse | Retry):
+        _log.error("request failed", **about, exc_info=error)
+    elif failure.status >= 500:
+        _log.warning("request not served", **about, why=str(error))
+    state["failure"] = failure.code
+    return failure
+
+
+def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A failure as a response."""
+    failure = note(request.scope, error)
+    request_id = str(request.scope["state"].get("request_id", ""))
+    return Response(
+        body_of(failure, request.scope["path"], request_id),
+        status_code=failure.status,
+        media_type=JSON,
+        headers={**dict(failure.headers), "cache-control": "no-store"},
+    )
+
+
+def handlers(page: ErrorPage | None = None) -> ExceptionHandlersMap:
+    """What the router does with exceptions: everything becomes an answer of ours."""
+
+    def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
+        wants_page = "text/html" in request.headers.get("accept", "")
+        if page is None or not wants_page or request.scope["path"].startswith(_API):
+            return answer(request, error)
+        return page(request, note(request.scope, error))
+
+    return {Exception: handle}

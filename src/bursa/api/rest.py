@@ -1,0 +1,366 @@
+"""The data API: symbols, bars, metric rows, the newest of a ticker, the ledger.
+
+Every route reads its parameters from one table, asks history/ and shapes the answer. Without `from`
+the newest rows are given and pages lead back in time; with it the oldest, and pages lead on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.types import Scope
+
+from bursa.api import envelope, params, shapes, text
+from bursa.api.candle_rows import CandleRows
+from bursa.api.envelope import answer, encode, joined, known_ticker
+from bursa.api.live import Hub
+from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
+from bursa.api.services import Services, VenueService
+from bursa.history.candles import FOREVER_NS, Ask, Candles
+from bursa.history.continuity import Continuity
+from bursa.history.directory import Symbol
+from bursa.metrics.catalog import CATALOGUE, find
+from bursa.metrics.metric import Metric
+from bursa.model.batch import Batch
+from bursa.model.calendar import DAY_NS
+from bursa.model.errors import Refuse
+
+TICKERS_MAX = 2_000
+CONTINUITY_DAYS_MAX = 366
+GAPS_MAX = 1_000
+
+_TICKER = params.Param("ticker", str, "the instrument's code", required=True)
+_METRIC = params.Param(
+    "metric",
+    lambda name: find(name).name,
+    "a metric of the catalogue: " + ", ".join(CATALOGUE),
+    required=True,
+)
+_OPEN = params.Param("open", params.flag("open"), "1: with the bar that is still open", False)
+_SINCE = params.Param(
+    "since",
+    str,
+    "a cursor of the stream: the bars that changed after it, newest revisions; not together with "
+    "from, to, page, as_of or open",
+)
+_TICKERS = params.Param("tickers", str, "codes with commas between; without it all of the venue")
+
+SYMBOLS = (params.VENUE, params.LIMIT, params.PAGE)
+SNAPSHOT = (params.VENUE,)
+OHLCV = (
+    params.VENUE, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE, params.AS_OF,
+    _OPEN, _SINCE,
+)  # fmt: skip
+LATEST = (params.VENUE, _METRIC, _TICKERS, params.LIMIT, params.PAGE)
+HISTORY = (
+    params.VENUE, _METRIC, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
+    params.AS_OF,
+)  # fmt: skip
+CONTINUITY = (params.VENUE, params.FROM, params.TO, params.LIMIT, params.PAGE)
+
+
+class Rest:
+    """The routes over some services; `hub` knows what changed since a cursor."""
+
+    def __init__(self, services: Services, hub: Hub) -> None:
+        self._services, self._hub = services, hub
+        self._rows = {
+            name: CandleRows(service.venue.calendar) for name, service in services.venues.items()
+        }
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """What the application serves."""
+        return [
+            _route("/v1/symbols", SYMBOLS, shapes.Symbols, 404)(self.symbols),
+            _route("/v1/snapshot/{ticker:str}", SNAPSHOT, shapes.Snapshot, 404)(self.snapshot),
+            _route("/v1/ohlcv/{ticker:str}", OHLCV, shapes.Bars, 404, 410, 503)(self.ohlcv),
+            _route("/v1/metrics/latest", LATEST, shapes.Metrics, 404)(self.metrics_latest),
+            _route("/v1/metrics/history", HISTORY, shapes.Metrics, 404, 503)(self.metrics_history),
+            _route("/v1/continuity/{ticker:str}", CONTINUITY, shapes.Continuity, 404, 503)(
+                self.continuity
+            ),
+        ]
+
+    async def ohlcv(self, scope: Scope, ticker: str) -> ASGIResponse:
+        """Bars of one ticker and timeframe, ascending, each its newest revision."""
+        values = params.read_query(scope["query_string"], OHLCV)
+        service = self._services.venue(values["venue"])
+        known_ticker(service, ticker)
+        if values["since"] is not None:
+            found = await self._since(service, ticker, values)
+            next_page = None
+        else:
+            ask, question = _ask(service, ticker, values)
+            found = await service.reader.candles(ask)
+            next_page = _next_page(ask, found.bars, found.more, question)
+        rows = self._rows[service.venue.name].rows(ticker, values["tf"], found)
+        return answer(scope, joined(rows), next_page)
+
+    async def _since(self, service: VenueService, ticker: str, values: dict[str, Any]) -> Candles:
+        for name in ("from", "to", "page", "as_of", "open"):
+            if values[name]:
+                message = f"since and {name} exclude each other"
+                raise Refuse(message, "exclusive_parameters", parameter=name)
+        bars = self._hub.changed_since(values["since"], service.venue.name, ticker)
+        return await service.reader.changed(ticker, values["tf"], bars)
+
+    async def metrics_history(self, scope: Scope) -> ASGIResponse:
+        """Rows of one metric, ascending by date; never price bars."""
+        values = params.read_query(scope["query_string"], HISTORY)
+        service = self._services.venue(values["venue"])
+        ticker = known_ticker(service, values["ticker"])
+        metric = find(values["metric"], values["tf"]) if values["tf"] != "1m" else None
+        metric = metric or find(values["metric"])
+        ask, question = _ask(service, ticker, {**values, "open": False})
+        found, more = await service.reader.metric(ask, metric)
+        rows = _metric_rows(service, [ticker] * len(found), values["tf"], metric, found)
+        return answer(scope, encode(rows), _next_page(ask, found, more, question))
+
+    async def metrics_latest(self, scope: Scope) -> ASGIResponse:
+        """The newest 1-minute row of a metric for each ticker that has one, from memory."""
+        values = params.read_query(scope["query_string"], LATEST)
+        service = self._services.venue(values["venue"])
+        metric = find(values["metric"])
+        question = ("latest", service.venue.name, metric.name, values["tickers"])
+        tickers, next_page = _paged(_tickers(service, values["tickers"]), values, question)
+        rows: list[dict[str, Any]] = []
+        for ticker in tickers:
+            held = service.rings.metrics(ticker, 1)
+            if held is not None and len(held):
+                rows += _metric_rows(service, [ticker], "1m", metric, held)
+        return answer(scope, encode(rows), next_page)
+
+    async def symbols(self, scope: Scope) -> ASGIResponse:
+        """The instruments of a venue, by ticker."""
+        values = params.read_query(scope["query_string"], SYMBOLS)
+        service = self._services.venue(values["venue"])
+        every = service.directory.all()
+        found, next_page = _paged(every, values, ("symbols", service.venue.name))
+        calendar = service.venue.calendar
+        today = calendar.day_of(service.now_ns())
+        lately_ns = calendar.midnight_ns(calendar.previous_day(today))
+        return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
+
+    async def snapshot(self, scope: Scope, ticker: str) -> ASGIResponse:
+        """The latest trade, quote and day figures of one ticker, from memory."""
+        values = params.read_query(scope["query_string"], SNAPSHOT)
+        service = self._services.venue(values["venue"])
+        symbol = service.directory.find(known_ticker(service, ticker))
+        assert symbol is not None, "a known ticker has a symbol"
+        present = service.present
+        row = shapes.SnapshotRow(
+            ticker,
+            symbol.name,
+            symbol.board,
+            _newest(present.last("ticks", ticker), shapes.Trade),
+            _newest(present.last("quotes", ticker), shapes.Quote),
+            _newest(present.last("snapshot", ticker), shapes.Day),
+        )
+        if row.quote is None:
+            row.quote = _newest(present.last("snapshot", ticker), shapes.Quote)
+        if row.day is None:
+            row.day = await self._day(service, ticker)
+        return answer(scope, encode(row))
+
+    async def _day(self, service: VenueService, ticker: str) -> shapes.Day | None:
+        """The day's figures where the venue sends none: those of its daily bar."""
+        found = await service.reader.candles(Ask(ticker, "1d", 2, open=True))
+        bars = found.bars
+        if not len(bars):
+            return None
+        figures = {name: bars.column(name)[-1].item() for name in ("open", "high", "low", "close")}
+        before = bars.column("close")[-2].item() if len(bars) > 1 else None
+        return shapes.Day(
+            text.instant(int(bars.column("ts")[-1])),
+            before,
+            figures["open"],
+            figures["high"],
+            figures["low"],
+            figures["close"],
+            text.json_value(bars.column("volume")[-1].item()) or 0,
+            text.json_value(bars.column("value")[-1].item()) or 0,
+            int(bars.column("trades")[-1]),
+        )
+
+    async def continuity(self, scope: Scope, ticker: str) -> ASGIResponse:
+        """Which expected minutes are received, confirmed empty or missing; the present day by
+        default. `limit` and `page` cut the ranges; the totals are those of all."""
+        values = params.read_query(scope["query_string"], CONTINUITY)
+        service = self._services.venue(values["venue"])
+        known_ticker(service, ticker)
+        calendar, now_ns = service.venue.calendar, service.now_ns()
+        start, end = params.ranged(values, calendar)
+        end = now_ns if end is None else end
+        start = calendar.midnight_ns(calendar.day_of(max(end - 1, 0))) if start is None else start
+        if end - start > CONTINUITY_DAYS_MAX * DAY_NS:
+            message = f"a range is at most {CONTINUITY_DAYS_MAX} days"
+            raise Refuse(message, "range_too_long", parameter="from")
+        found = await service.ledger.continuity(ticker, service.live_range(start, end))
+        question = ("continuity", service.venue.name, ticker, values["from"], values["to"])
+        stretches, next_page = _paged(found.stretches, values, question)
+        known_to = max(start, min(end, service.closed_until_ns()))
+        found = replace(found, stretches=tuple(stretches))
+        row = _continuity(ticker, (start, end, known_to), found)
+        return answer(scope, encode(row), next_page)
+
+
+def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses: int) -> get:
+    return get(
+        path,
+        operation_class=params.documented(table),
+        responses=envelope.responses(good, 400, *statuses),
+        tags=["data"],
+    )
+
+
+def _ask(
+    service: VenueService, ticker: str, values: dict[str, Any]
+) -> tuple[Ask, tuple[object, ...]]:
+    """The question of a ranged route, and what its page tokens are sealed with."""
+    calendar = service.venue.calendar
+    start, end = params.ranged(values, calendar)
+    as_of = values["as_of"]
+    as_of_ns = None if as_of is None else params.instant("as_of", as_of, calendar)
+    if as_of is not None and values["open"]:
+        message = "open and as_of exclude each other: an open bar has no past"
+        raise Refuse(message, "exclusive_parameters", parameter="open")
+    kept = {name: value for name, value in values.items() if name not in ("page", "limit")}
+    question = (service.venue.name, ticker, tuple(kept.items()))
+    ask = Ask(
+        ticker,
+        values["tf"],
+        values["limit"],
+        start or 0,
+        FOREVER_NS if end is None else end,
+        newest=start is None,
+        as_of_ns=as_of_ns,
+        open=values["open"],
+    )
+    if values["page"] is not None:
+        page = page_of(values["page"], question)
+        if page.direction == OLDER and ask.newest:
+            ask = replace(ask, end_ns=page.at, open=False)
+        elif page.direction == NEWER and not ask.newest:
+            ask = replace(ask, start_ns=page.at)
+    return ask, question
+
+
+def _next_page(ask: Ask, rows: Batch, more: bool, question: tuple[object, ...]) -> str | None:
+    if not more or not len(rows):
+        return None
+    ts = rows.column("ts")
+    page = Page(OLDER, int(ts[0])) if ask.newest else Page(NEWER, int(ts[-1]) + 1)
+    return token(page, question)
+
+
+def _paged(
+    every: Sequence[Any], values: dict[str, Any], question: tuple[object, ...]
+) -> tuple[list[Any], str | None]:
+    """A stretch of a list, and the token of the next one."""
+    first = 0
+    if values["page"] is not None:
+        first = max(page_of(values["page"], question).at, 0)
+    last = first + values["limit"]
+    more = last < len(every)
+    return list(every[first:last]), token(Page(PLACE, last), question) if more else None
+
+
+def _tickers(service: VenueService, given: str | None) -> list[str]:
+    if given is None:
+        return [symbol.ticker for symbol in service.directory.all()]
+    tickers = list(dict.fromkeys(given.split(",")))
+    if len(tickers) > TICKERS_MAX:
+        message = f"at most {TICKERS_MAX} tickers"
+        raise Refuse(message, "too_many_tickers", parameter="tickers")
+    for ticker in tickers:
+        try:
+            known_ticker(service, ticker)
+        except Refuse as refusal:
+            raise Refuse(str(refusal), refusal.code, refusal.status, "tickers") from None
+    return tickers
+
+
+def _metric_rows(
+    service: VenueService, tickers: Sequence[str], tf: str, metric: Metric, rows: Batch
+) -> list[dict[str, Any]]:
+    ts = rows.column("ts")
+    names = [column.name for column in metric.columns]
+    values = [[text.json_value(v) for v in rows.column(name).tolist()] for name in names]
+    heads = zip(
+        tickers,
+        text.utc(ts),
+        text.local(ts, service.venue.calendar),
+        rows.column("rev").tolist(),
+        strict=True,
+    )
+    return [
+        {"ticker": t, "date": d, "bar_time": b, "freq": tf, "rev": rev}
+        | {name: column[at] for name, column in zip(names, values, strict=True)}
+        for at, (t, d, b, rev) in enumerate(heads)
+    ]
+
+
+def _symbol(symbol: Symbol, lately_ns: int) -> shapes.Symbol:
+    status = "listed"
+    if symbol.last_ns is not None:
+        status = "trading" if symbol.last_ns >= lately_ns else "quiet"
+    return shapes.Symbol(
+        symbol.ticker,
+        symbol.name,
+        symbol.board,
+        status,
+        symbol.lot,
+        symbol.currency,
+        symbol.price_decimals,
+        symbol.volume_decimals,
+        None if symbol.first_ns is None else text.instant(symbol.first_ns),
+        None if symbol.last_ns is None else text.instant(symbol.last_ns),
+    )
+
+
+def _newest(rows: Batch, shape: type[Any]) -> Any:
+    """The one row of `rows` as a part of a snapshot; None where there is none."""
+    if not len(rows):
+        return None
+    index = rows.kind.index
+    fields: dict[str, Any] = {"date": text.instant(int(rows.column("ts")[-1]))}
+    for name in shape.__struct_fields__[1:]:
+        column = rows.kind.columns[index[name]]
+        if column.dtype == "text":
+            fields[name] = rows.text(name)[-1]
+        elif column.dtype == "float":
+            fields[name] = text.json_value(rows.column(name)[-1].item())
+        else:
+            fields[name] = int(rows.column(name)[-1])
+    return shape(**fields)
+
+
+def _continuity(
+    ticker: str, bounds: tuple[int, int, int], found: Continuity
+) -> shapes.ContinuityRow:
+    start, end, known_to = (text.instant(at) for at in bounds)
+    return shapes.ContinuityRow(
+        ticker,
+        start,
+        end,
+        known_to,
+        shapes.Totals(**found.totals),
+        [
+            shapes.Range(text.instant(s.start_ns), text.instant(s.end_ns), s.state, s.minutes)
+            for s in found.stretches
+        ],
+        [
+            shapes.GapRow(
+                gap.channel,
+                text.instant(gap.start_ns),
+                text.instant(gap.end_ns),
+                gap.seq_from,
+                gap.seq_to,
+                gap.cause,
+            )
+            for gap in found.gaps[-GAPS_MAX:]
+        ],
+    )

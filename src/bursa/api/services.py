@@ -1,0 +1,160 @@
+"""What the surfaces need of the running program, as values and small functions.
+
+app.py fills these in; nothing here reads, waits or knows an adapter. A venue's clock is its newest
+event time, carried on by our own clock: freshness, session state and UDF's time go by it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bursa.history.candles import Market, Reader, Rings
+from bursa.history.directory import Directory, Sources
+from bursa.history.ledger import Ledger, Range
+from bursa.history.offload import Offload
+from bursa.history.present import Present, RecentStatus
+from bursa.model.batch import Batch, Block, Words
+from bursa.model.errors import Refuse
+from bursa.model.venue import Venue
+from bursa.ops.telemetry import Telemetry
+from bursa.ports import Clock, Store
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """One channel of a feed. Times are 0 where nothing came yet.
+
+    state  the venue's session state last heard (schema.STATES), "" where none was
+    ended  the source said that it is over (a file's end): its clock stands still
+    """
+
+    name: str
+    up: bool
+    last_recv_ns: int
+    watermark_ns: int
+    state: str = ""
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class VenueParts:
+    """The parts of one venue that app.py hands over. All callables answer from memory.
+
+    open_bars     open bars of some symbol ids; takes the line's lock
+    watermark_ns  event time by which bars close; 0 before the first
+    channels      the channels' states, in the venue's order
+    present       what is known right now
+    recent        fed by the ingest thread with every batch
+    """
+
+    venue: Venue
+    words: Words
+    store: Store
+    rings: Rings
+    present: Present
+    recent: RecentStatus
+    open_bars: Callable[[Block], Batch]
+    watermark_ns: Callable[[], int]
+    channels: Callable[[], Sequence[ChannelState]]
+
+
+class VenueService:
+    """One venue as the surfaces see it."""
+
+    def __init__(self, parts: VenueParts, clock: Clock, offload: Offload) -> None:
+        self.venue, self.words = parts.venue, parts.words
+        self.store, self.rings, self.present = parts.store, parts.rings, parts.present
+        self.open_bars, self.channels = parts.open_bars, parts.channels
+        self.watermark_ns = parts.watermark_ns
+        self._clock = clock
+        self._ticker = re.compile(parts.venue.ticker_pattern)
+        sources = Sources(parts.venue, parts.words, parts.store, parts.rings, parts.present)
+        self.directory = Directory(sources, offload)
+        self.market = Market(
+            parts.venue,
+            parts.words,
+            parts.store,
+            parts.rings,
+            parts.open_bars,
+            self.closed_until_ns,
+            self.directory.first_ns,
+        )
+        self.reader = Reader(self.market, offload)
+        self.ledger = Ledger(self.market, self.reader, parts.recent, offload)
+
+    def is_ticker(self, text: str) -> bool:
+        """Is it well formed for the venue?"""
+        return self._ticker.fullmatch(text) is not None
+
+    def now_ns(self) -> int:
+        """The venue's clock, ns UTC: the newest event time, carried on by ours since it came. It
+        stands still where the source has ended; before any event it is ours."""
+        newest = max(self.channels(), key=lambda c: c.watermark_ns, default=None)
+        if newest is None or newest.watermark_ns <= 0:
+            return self._clock.now_ns()
+        if newest.ended or newest.last_recv_ns <= 0:
+            return newest.watermark_ns
+        return newest.watermark_ns + max(self._clock.now_ns() - newest.last_recv_ns, 0)
+
+    def closed_until_ns(self) -> int:
+        """Event time up to which all bars are closed; 0 before the first event."""
+        watermark = self.watermark_ns()
+        states = [state.state for state in self.channels() if state.state]
+        return closed_until_ns(self.venue, watermark, bool(states) and states[0] == "E")
+
+    def live_range(self, start_ns: int, end_ns: int) -> Range:
+        """A range for the ledger, with how far the channels are."""
+        return Range(start_ns, end_ns, tuple(state.watermark_ns for state in self.channels()))
+
+
+def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:
+    """Event time up to which bars are closed, given the watermark; all of the day's once the venue
+    has said that the day is over."""
+    if watermark_ns <= 0:
+        return 0
+    until = watermark_ns - venue.grace_s * SECOND_NS
+    day = venue.calendar.day_of(watermark_ns)
+    if day_is_over and venue.calendar.is_trading_day(day):
+        return max(until, venue.calendar.day_end_ns(day))
+    return until
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Something this process leans on. `check` blocks and raises what is wrong; `required`: without
+    it nothing can be served."""
+
+    name: str
+    check: Callable[[], object]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that the surfaces need. `waiting_for` says what the start still waits for, "" when it is
+    done."""
+
+    venues: Mapping[str, VenueService]
+    clock: Clock
+    offload: Offload
+    telemetry: Telemetry
+    version: str
+    dependencies: Sequence[Dependency] = ()
+    waiting_for: Callable[[], str] = field(default=lambda: "")
+
+    @property
+    def default(self) -> VenueService:
+        """The venue configured first."""
+        return next(iter(self.venues.values()))
+
+    def venue(self, name: str | None) -> VenueService:
+        """The venue of that name, the default one for None. Refuse `unknown_venue`."""
+        if name is None:
+            return self.default
+        found = self.venues.get(name)
+        if found is None:
+            known = ", ".join(self.venues)
+            raise Refuse(f"venue={name!r} is none of {known}", "unknown_venue", 404, "venue")
+        return found

@@ -1,0 +1,241 @@
+"""The answers of the data API as types: what OpenAPI publishes and what tests decode with.
+
+Rows are written as text elsewhere (candle_rows.py, rest.py); a test decodes every answer strictly
+into these. Times are ISO texts.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+Date = Annotated[str, Meta(description="opening of the bar, ISO, UTC with Z")]
+BarTime = Annotated[str, Meta(description="opening of the bar, ISO, the venue's clock and offset")]
+Rev = Annotated[int, Meta(description="0, then +1 whenever the content differs")]
+Instant = Annotated[str, Meta(description="ISO, UTC with Z, to the nanosecond")]
+Price = Annotated[float, Meta(description="quote currency")]
+Units = Annotated[float, Meta(description="shares or base units; exact, integral where it is")]
+
+
+class _Row(Struct, forbid_unknown_fields=True):
+    """A row or an answer: no field beside those named."""
+
+
+class Facts(_Row):
+    """What an answer says about itself."""
+
+    latency_us: Annotated[int, Meta(description="time to make the answer, microseconds")]
+    next_page: Annotated[
+        str | None, Meta(description="token for `page`; null: this is the last page")
+    ] = None
+
+
+class Bar(_Row):
+    """One bar."""
+
+    ticker: str
+    date: Date
+    bar_time: BarTime
+    freq: Annotated[str, Meta(description="timeframe")]
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Units
+    value: Annotated[float, Meta(description="quote currency traded")]
+    freq_cnt: Annotated[int, Meta(description="number of trades")]
+    vwap: Annotated[float | None, Meta(description="value / volume of the bar")]
+    rev: Rev
+    hd: Annotated[float | None, Meta(description="Hidden Delta; null before its warm-up")]
+
+
+class Bars(_Row):
+    """Bars, ascending by date."""
+
+    ok: bool
+    data: list[Bar]
+    meta: Facts
+
+
+class Symbol(_Row):
+    """One instrument."""
+
+    ticker: str
+    name: Annotated[str, Meta(description="the issuer's or pair's name; the code where unknown")]
+    board: str
+    status: Annotated[
+        str, Meta(description="trading (a bar on the venue's present or last day), quiet, listed")
+    ]
+    lot: int
+    currency: str
+    price_decimals: int
+    volume_decimals: int
+    first: Annotated[str | None, Meta(description="first bar, ISO UTC")]
+    last: Annotated[str | None, Meta(description="last closed bar, ISO UTC")]
+
+
+class Symbols(_Row):
+    """Instruments by ticker."""
+
+    ok: bool
+    data: list[Symbol]
+    meta: Facts
+
+
+class Trade(_Row):
+    """The latest trade."""
+
+    date: Instant
+    price: Price
+    volume: Units
+    aggressor: Annotated[str | None, Meta(description="B or S: the side that crossed")]
+    trade_no: int
+
+
+class Quote(_Row):
+    """The latest best bid and offer."""
+
+    date: Instant
+    bid: float | None
+    bid_volume: float | None
+    ask: float | None
+    ask_volume: float | None
+
+
+class Day(_Row):
+    """The day's figures."""
+
+    date: Instant
+    prev: Annotated[float | None, Meta(description="previous close")]
+    open: float | None
+    high: float | None
+    low: float | None
+    last: float | None
+    volume: Units
+    value: Annotated[float, Meta(description="quote currency traded")]
+    trades: int
+
+
+class SnapshotRow(_Row):
+    """What is newest of one ticker; a part is null while nothing of it came."""
+
+    ticker: str
+    name: str
+    board: str
+    trade: Trade | None
+    quote: Quote | None
+    day: Day | None
+
+
+class Snapshot(_Row):
+    """The newest of one ticker."""
+
+    ok: bool
+    data: SnapshotRow
+    meta: Facts
+
+
+class Metrics(_Row):
+    """Metric rows: `ticker date bar_time freq rev`, then one field an output of the metric."""
+
+    ok: bool
+    data: list[dict[str, Any]]
+    meta: Facts
+
+
+Bound = Annotated[str, Meta(description="ISO, UTC with Z")]
+
+
+class Range(_Row, rename={"start": "from", "end": "to"}):
+    """Expected minutes next to one another that share a state, [from, to)."""
+
+    start: Bound
+    end: Bound
+    state: Annotated[str, Meta(description="received, confirmed_empty or missing")]
+    minutes: int
+
+
+class GapRow(_Row, rename={"start": "from", "end": "to"}):
+    """Messages that a channel lost, in event time."""
+
+    channel: str
+    start: Bound
+    end: Bound
+    seq_from: int
+    seq_to: int
+    cause: str | None
+
+
+class Totals(_Row):
+    """Expected minutes by state, over the whole range."""
+
+    expected: int
+    received: int
+    confirmed_empty: int
+    missing: int
+
+
+class ContinuityRow(_Row, rename={"start": "from", "end": "to"}):
+    """The ledger of one ticker. `known_to`: up to where minutes are closed and judged."""
+
+    ticker: str
+    start: Bound
+    end: Bound
+    known_to: Bound
+    totals: Totals
+    ranges: list[Range]
+    gaps: list[GapRow]
+
+
+class Continuity(_Row):
+    """The ledger of one ticker."""
+
+    ok: bool
+    data: ContinuityRow
+    meta: Facts
+
+
+class Health(_Row):
+    """The process is alive."""
+
+    ok: bool
+
+
+class DependencyRow(_Row):
+    """One thing this process leans on."""
+
+    ok: bool
+    latency_ms: float
+    error: str | None = None
+
+
+class Ready(_Row):
+    """Whether it can serve. `degraded` names what is ill, `waiting_for` what the start awaits."""
+
+    ok: bool
+    dependencies: dict[str, DependencyRow]
+    degraded: list[str]
+    waiting_for: str | None = None
+
+
+class ErrorFacts(_Row):
+    """What a refusal says about itself."""
+
+    request_id: str
+    parameter: str | None = None
+
+
+class Error(_Row):
+    """A refusal or a failure."""
+
+    ok: bool
+    error: Annotated[str, Meta(description="what, and why")]
+    code: Annotated[str, Meta(description="stable word for programs")]
+    meta: ErrorFacts
+
+
+class UdfError(_Row):
+    """A refusal or failure under /udf."""
+
+    s: str
+    errmsg: str
+    code: str

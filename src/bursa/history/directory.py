@@ -1,0 +1,182 @@
+"""The symbols of a venue: who they are, how their numbers print, and since when there are bars.
+
+Held in memory and renewed off the event loop; lookups never wait. Contracts come from the feed, the
+range of bars from the store; a ticker that just began to trade is known by its ring or open bar.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bursa.history.candles import Rings
+from bursa.history.offload import Offload
+from bursa.history.present import Present
+from bursa.model.batch import Words
+from bursa.model.errors import BursaError
+from bursa.model.venue import Venue
+from bursa.ops.logs import logger
+from bursa.ports import Store
+
+RENEW_EVERY_S = 30.0
+_SEARCH_MAX = 500
+
+_log = logger("directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One instrument of a venue. `first_ns`, `last_ns`: ts of its first and last 1-minute bar."""
+
+    ticker: str
+    name: str
+    board: str
+    lot: int
+    currency: str
+    prev_close: float | None
+    price_decimals: int
+    volume_decimals: int
+    first_ns: int | None = None
+    last_ns: int | None = None
+    listed: bool = False
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the directory reads."""
+
+    venue: Venue
+    words: Words
+    store: Store
+    rings: Rings
+    present: Present
+
+
+class Directory:
+    """All symbols of one venue."""
+
+    def __init__(self, sources: Sources, offload: Offload) -> None:
+        self._sources, self._offload = sources, offload
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._symbols: dict[str, Symbol] = {}
+
+    async def run(self) -> None:
+        """Renew for ever; a store that is away is tried again at the next turn."""
+        while True:
+            try:
+                await self.renew()
+            except BursaError as away:
+                _log.warning("symbols not renewed", venue=self._sources.venue.name, why=str(away))
+            await asyncio.sleep(RENEW_EVERY_S)
+
+    async def renew(self) -> None:
+        """Read the store once."""
+        venue = self._sources.venue.name
+        self._spans = await self._offload.run(self._sources.store.span, venue)
+        self._symbols = {ticker: self._make(ticker) for ticker in self._tickers()}
+
+    def find(self, ticker: str) -> Symbol | None:
+        """A symbol by its exact code, its last bar as of now; None where there is none."""
+        known = self._symbols.get(ticker)
+        if known is None:
+            if not self._has_traded(ticker):
+                return None
+            known = self._symbols[ticker] = self._make(ticker)
+        return self._fresh(known)
+
+    def knows(self, ticker: str) -> bool:
+        """As `find`, without the figures."""
+        return ticker in self._symbols or self.find(ticker) is not None
+
+    def all(self) -> list[Symbol]:
+        """Every symbol, by ticker."""
+        for ticker in self._tickers():
+            if ticker not in self._symbols:
+                self._symbols[ticker] = self._make(ticker)
+        return [self._fresh(self._symbols[ticker]) for ticker in sorted(self._symbols)]
+
+    def count(self) -> int:
+        """How many symbols are known."""
+        return len(self._symbols)
+
+    def first_ns(self, ticker: str) -> int:
+        """ts of a ticker's first stored bar; 0 where it is not known."""
+        span = self._spans.get(ticker)
+        return span[0] if span else 0
+
+    def search(self, query: str, limit: int) -> list[Symbol]:
+        """Symbols whose code or name matches, the best first: the code itself, codes that begin
+        with it, names with all its words, codes that hold it. "" matches all."""
+        text = query.strip().upper()
+        words = text.split()
+        ranked = []
+        for symbol in self._symbols.values():
+            rank = _rank(symbol, text, words)
+            if rank is not None:
+                ranked.append((rank, symbol.ticker, symbol))
+        ranked.sort(key=lambda found: found[:2])
+        return [symbol for _, _, symbol in ranked[: min(limit, _SEARCH_MAX)]]
+
+    def _tickers(self) -> Sequence[str]:
+        listed = list(self._sources.present.contracts)
+        return list(dict.fromkeys([*listed, *self._spans, *self._symbols]))
+
+    def _make(self, ticker: str) -> Symbol:
+        venue = self._sources.venue
+        row = self._sources.present.contracts.get(ticker)
+        first, last = self._spans.get(ticker, (None, None))
+        if row is None:
+            return Symbol(
+                ticker,
+                ticker,
+                venue.bar_board,
+                1,
+                venue.currency,
+                None,
+                venue.price_decimals,
+                venue.volume_decimals,
+                first,
+                last,
+            )
+        return Symbol(
+            ticker,
+            row.name or ticker,
+            row.board,
+            row.lot,
+            row.currency or venue.currency,
+            row.prev_close if row.prev_close == row.prev_close else None,
+            row.price_decimals,
+            row.volume_decimals,
+            first,
+            last,
+            listed=True,
+        )
+
+    def _fresh(self, symbol: Symbol) -> Symbol:
+        ring = self._sources.rings.bars(symbol.ticker, 1)
+        if ring is None or not len(ring):
+            return symbol
+        last = int(ring.column("ts")[-1])
+        first = last if symbol.first_ns is None else symbol.first_ns
+        return replace(symbol, first_ns=first, last_ns=max(last, symbol.last_ns or 0))
+
+    def _has_traded(self, ticker: str) -> bool:
+        sources = self._sources
+        if sources.words.find_symbol(ticker) < 0:
+            return False
+        if ticker in sources.present.contracts or len(sources.present.last("ticks", ticker)):
+            return True
+        ring = sources.rings.bars(ticker, 1)
+        return ring is not None and len(ring) > 0
+
+
+def _rank(symbol: Symbol, text: str, words: Sequence[str]) -> int | None:
+    if symbol.ticker == text:
+        return 0
+    if symbol.ticker.startswith(text):
+        return 1
+    name = symbol.name.upper()
+    if all(any(part.startswith(word) for part in name.split()) for word in words):
+        return 2
+    if text in symbol.ticker:
+        return 3
+    return 4 if all(word in name for word in words) else None
