@@ -169,7 +169,7 @@ def ask(data: Path, verb: str, payload: dict[str, Any], timeout_s: float) -> dic
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(timeout_s)
-            line.connect(by.socket)
+            _connect(line, by.socket, time.monotonic() + timeout_s)
             _check_peer(line)
             _send(line, {"verb": verb, "payload": payload})
             answer = _receive(line, ANSWER_BYTES_MAX)
@@ -248,6 +248,17 @@ class _Control:
         except Exception as error:  # noqa: BLE001 -- a bug: told loudly, and the asker is not left waiting
             self._log.error("control: handler failed", verb=verb, exc_info=error)
             return _failure("refuse", f"{verb} failed: {error!r}", "internal", 500)
+
+
+def _connect(line: socket.socket, path: str, until: float) -> None:
+    while True:
+        try:
+            line.connect(path)
+            return
+        except BlockingIOError:  # its queue is full
+            if time.monotonic() > until:
+                raise TimeoutError from None
+            time.sleep(0.01)
 
 
 def _failure(kind: str, error: str, code: str, status: int) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from bursa.model.errors import Refuse
 
 FORMATS = ("table", "json", "csv")
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
+# Nodes of a query that only read; WITH can also hold statements that write.
+READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 FUNCTIONS_REFUSED = frozenset(
     {"current_setting", "getvariable", "getenv", "write_log", "nextval", "currval"}
 )
@@ -67,7 +69,8 @@ def select(cursor: Any, text: str, limits: Limits) -> Answer:
     cursor.execute("begin transaction read only")
     timer.start()
     try:
-        return _answer(cursor.sql(text).to_arrow_reader(_ROWS_A_STEP), limits, until)
+        with cursor.sql(text).to_arrow_reader(_ROWS_A_STEP) as reader:
+            return _answer(reader, limits, until)
     finally:
         timer.cancel()
         cursor.execute("rollback")
@@ -139,9 +142,11 @@ class _Judge:
                 self.node(item, named)
 
     def _one(self, node: dict[str, Any], named: frozenset[str]) -> None:
-        kind = node.get("type")
+        kind = str(node.get("type"))
         if kind == "BASE_TABLE":
             self._table(node, named)
+        elif kind.endswith("_NODE") and kind not in READING_NODES:
+            raise Refuse("only SELECT is allowed, in WITH too", "not_select")
         elif kind == "TABLE_FUNCTION":
             name = node["function"]["function_name"].lower()
             if name not in TABLE_FUNCTIONS:
