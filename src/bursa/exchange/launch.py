@@ -17,6 +17,8 @@ from pathlib import Path
 
 from bursa.model.errors import Refuse
 
+# The demo's login is no secret: both sides are of this program, on loopback.
+PASSWORD = "demo"
 FACTS = "exchange.json"
 LOG = "exchange.log"
 # Its kernels are compiled before it listens; the first time that takes some seconds.
@@ -32,6 +34,7 @@ class Running:
     port_trades: int
     port_market: int
     user: str
+    password: str
     live_day: date
     first_day: date
 
@@ -50,6 +53,7 @@ def find(folder: Path) -> Running | None:
         facts["port_trades"],
         facts["port_market"],
         facts["user"],
+        PASSWORD,
         date.fromisoformat(facts["live_day"]),
         date.fromisoformat(facts["first_day"]),
     )

@@ -1,15 +1,15 @@
 """What is known of a venue right now, kept in memory as batches pass: the last row of each
 instrument, names, session state, holes, the day's pulse.
 
-A listener of the ingest thread; pages and API read it from the event loop. It remembers, and decides
-nothing: what it holds can be had anew from the store and the stream.
+A listener of the ingest thread; pages and API read it from the event loop. It remembers, and
+decides nothing: what it holds can be had anew from the store and the stream.
 """
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import timedelta
 
 import numpy as np
 
@@ -89,19 +89,24 @@ class Facts:
         self.state: dict[str, str] = {}
         self._lock = threading.Lock()
         self._pulse: Block = np.zeros(24 * 60, np.int64)
-        self._pulse_day: date | None = None
+        self._pulse_start_ns = self._pulse_end_ns = 0
+        self.watermarks: Sequence[int] = [0] * len(venue.channels)
         self.newest_ns = 0
         self.messages = 0
         self._newest_at_ns = 0
         self._rates: deque[tuple[int, int]] = deque(maxlen=64)
 
-    def take(self, derived: Derived, now_ns: int) -> None:
-        """Remember what one push derived; `now_ns` is our clock."""
+    def take(self, derived: Derived, watermarks: Sequence[int], now_ns: int) -> None:
+        """Remember what one push derived. `watermarks`: newest event time of each channel after it;
+        `now_ns` is our clock."""
         with self._lock:
             for batch in derived.batches:
                 self._batch(batch)
-            if len(derived.touched) or derived.batches:
-                self._clock(derived, now_ns)
+            self.watermarks = watermarks
+            newest = max(watermarks)
+            if newest > self.newest_ns:
+                self.newest_ns, self._newest_at_ns = newest, now_ns
+            self._beat(derived.counts.get("messages", 0), now_ns)
 
     def restore(self, batches: Iterable[Batch]) -> None:
         """Rows that a store kept, at a start."""
@@ -111,10 +116,10 @@ class Facts:
                 if "ts" in batch.kind.index and len(batch) and batch.kind is not CONTRACTS:
                     self.newest_ns = max(self.newest_ns, int(batch.column("ts").max()))
 
-    def advance(self, watermark_ns: int, now_ns: int) -> None:
-        """The venue's clock went on without rows."""
-        if watermark_ns > self.newest_ns:
-            self.newest_ns, self._newest_at_ns = watermark_ns, now_ns
+    def stand(self, watermarks: Sequence[int]) -> None:
+        """Where the channels stand after a recovery; no clock runs on from there yet."""
+        self.watermarks = watermarks
+        self.newest_ns = max(self.newest_ns, *watermarks)
 
     def _batch(self, batch: Batch) -> None:
         name = batch.kind.name
@@ -158,23 +163,16 @@ class Facts:
             elif state is not None and channel is not None and state not in ("up", "down"):
                 self.state[channel] = state
 
-    def _clock(self, derived: Derived, now_ns: int) -> None:
-        newest = [
-            int(b.column("ts").max())
-            for b in derived.batches
-            if b.kind.name in ("ticks", "quotes", "index", "status")
-        ]
-        if newest and max(newest) > self.newest_ns:
-            self.newest_ns, self._newest_at_ns = max(newest), now_ns
-        count = derived.counts.get("messages", 0)
+    def _beat(self, count: int, now_ns: int) -> None:
         self.messages += count
         if not self._rates or now_ns - self._rates[-1][0] > 200_000_000:
             self._rates.append((now_ns, self.messages))
-        day = self.venue.calendar.day_of(self.newest_ns)
-        if day != self._pulse_day:
-            self._pulse_day = day
+        if self.newest_ns >= self._pulse_end_ns:
+            day = self.venue.calendar.day_of(self.newest_ns)
+            self._pulse_start_ns = self.venue.calendar.midnight_ns(day)
+            self._pulse_end_ns = self.venue.calendar.midnight_ns(day + timedelta(days=1))
             self._pulse = np.zeros(24 * 60, np.int64)
-        minute = (self.newest_ns - self.venue.calendar.midnight_ns(day)) // MINUTE_NS
+        minute = (self.newest_ns - self._pulse_start_ns) // MINUTE_NS
         if 0 <= minute < len(self._pulse):
             self._pulse[minute] += count
 
@@ -193,9 +191,7 @@ class Facts:
 
     def pulse(self) -> tuple[int, list[int]]:
         """(first minute's opening in event time, messages of each minute of the venue's day)."""
-        if self._pulse_day is None:
-            return 0, []
-        return self.venue.calendar.midnight_ns(self._pulse_day), self._pulse.tolist()
+        return self._pulse_start_ns, self._pulse.tolist() if self._pulse_end_ns else []
 
     def last(self, kind: str, ticker: str | None = None) -> Batch:
         """The newest row of each symbol, or of one: `ticks`, `quotes`, `snapshot`, `index`."""

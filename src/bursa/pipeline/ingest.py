@@ -1,6 +1,6 @@
 """The one run loop of a venue: frames in, journal first, then the stages, then whoever listens.
 
-A thread with an event loop of its own, on which the feeds run. Frames that arrive within one turn of
+A thread with an event loop of its own, on which the feeds run. What arrives within one turn of
 the loop are journalled and decoded together (calls cost more than rows). Nothing here waits for a
 reader; only the journal itself, or a full disk, pushes back on the sockets.
 """
@@ -113,7 +113,7 @@ class Ingest:
     def _run(self) -> None:
         try:
             uvloop.run(self._main())
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the owner must learn of it
             self.failure = failure
             self._log.error(
                 "ingest stopped", position=self._journal.writer.position, exc_info=failure

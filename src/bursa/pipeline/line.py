@@ -41,6 +41,9 @@ class Decoder(Protocol):
     def push(self, chunk: Chunk) -> Decoded:
         """Decode records; any cut of their sequence gives the same rows."""
 
+    def watermarks(self) -> list[int]:
+        """Newest event time of each channel, ns UTC; 0 or less where nothing came yet."""
+
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint, copied."""
 
@@ -119,6 +122,10 @@ class Line:
     def watermark_ns(self) -> int:
         """Event time up to which bars are closed, less the grace."""
         return self._builder.watermark
+
+    def watermarks(self) -> list[int]:
+        """Newest event time of each channel of the venue, ns UTC; 0 where nothing came yet."""
+        return [max(0, mark) for mark in self._decoder.watermarks()]
 
     def snapshot(self) -> dict[str, Any]:
         """The state of all stages, copied."""

@@ -25,7 +25,7 @@ from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.facts import Facts
-from bursa.pipeline.ingest import Ingest, Journalled
+from bursa.pipeline.ingest import Ingest, Journalled, Listener
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.recover import Recovered, Sources, backlog, recover
 from bursa.pipeline.resume import Resume
@@ -64,7 +64,6 @@ class Parts:
     clock: Clock
     telemetry: Telemetry
     decoder: Callable[[Venue, Words], Decoder]
-    feeds: Sequence[Feed]
 
 
 class VenueRuntime:
@@ -81,6 +80,9 @@ class VenueRuntime:
         self.live_from_ns: int | None = None
         self._log = logger("runtime").bind(venue=venue.name)
         self._resume = Resume(len(venue.channels))
+        # Called with all that is derived past what was committed, also during a recovery.
+        self.listeners: list[Listener] = []
+        self.started = self.has_feed = False
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
 
@@ -95,14 +97,15 @@ class VenueRuntime:
 
     # -- start -----------------------------------------------------------------------------------
 
-    def start(self, progress: Progress = lambda done, total: None) -> None:
+    def start(self, feeds: Sequence[Feed], progress: Progress = lambda done, total: None) -> None:
         """Recover, then run the feeds. `progress` is told in bytes of journal to replay."""
+        self.started, self.has_feed = True, bool(feeds)
         committed = self._committed()
         self._open_journal(committed)
         self._open_topics(committed)
         self._rehydrate()
         self._recover(committed, progress)
-        self._deliver()
+        self._deliver(feeds)
 
     def _committed(self) -> int:
         held = self.parts.store.positions()
@@ -178,6 +181,7 @@ class VenueRuntime:
         self.recovered = recover(
             self.line, self._resume, sources, committed, self._publish_slowly, progress
         )
+        self.facts.stand(self.line.watermarks())
         found = self.recovered
         for damage in sources.reader.damaged:
             self._damaged(damage)
@@ -198,12 +202,12 @@ class VenueRuntime:
                 raise self.writer.failure
             self.sync.wait(self.journal.position + 1, 0.01)  # a pause, no position is this high
 
-    def _deliver(self) -> None:
+    def _deliver(self, feeds: Sequence[Feed]) -> None:
         knobs, parts = self._knobs, self.parts
         self.ingest = Ingest(
             self.line,
             Journalled(self.journal, self.sync),
-            parts.feeds,
+            feeds,
             parts.clock,
             parts.telemetry,
         )
@@ -242,9 +246,11 @@ class VenueRuntime:
             self.parts.rings.feed_bars(derived.closed)
         if len(derived.metrics):
             self.parts.rings.feed_metrics(derived.metrics)
-        self.facts.take(derived, self.parts.clock.now_ns())
+        self.facts.take(derived, self.line.watermarks(), self.parts.clock.now_ns())
         self._count(derived)
         self.log.publish(Entry(derived.span, derived.batches))
+        for listen in self.listeners:
+            listen(derived)
 
     def _count(self, derived: Derived) -> None:
         telemetry, name = self.parts.telemetry, self.venue.name
@@ -255,6 +261,17 @@ class VenueRuntime:
                 telemetry.rejected.labels(name, word.removeprefix("rejected_")).inc(count)
             elif (counter := telemetry.by_word.get(word)) is not None:
                 counter.labels(name).inc(count)
+
+    @property
+    def rows(self) -> int:
+        """Rows committed since the start."""
+        return 0 if self.writer is None else self.writer.rows
+
+    def check(self) -> None:
+        """Raise what stopped a thread of this venue, if anything did."""
+        for part in (self.ingest, self.writer):
+            if part is not None and part.failure is not None:
+                raise part.failure
 
     def open_bars(self, ids: Block | None = None) -> Batch:
         """The bars not closed yet; safe from any thread."""

@@ -1,9 +1,9 @@
 """The store's reader of the topics: what was derived becomes committed rows.
 
 A thread of its own, never in a tick's way. It gathers entries until there are enough rows or time
-is up, waits until the journal is synced past them (no store runs ahead of what a power loss leaves),
-and writes rows and positions in one transaction. While the store is away it holds its place and
-tries again; what memory cannot hold meanwhile, the journal does.
+is up, waits until the journal is synced past them (no store runs ahead of what a power loss
+leaves), and writes rows and positions in one transaction. While the store is away it holds its
+place and tries again; what memory cannot hold meanwhile, the journal does.
 """
 
 import random

@@ -323,6 +323,10 @@ class BinanceDecoder:
 
     # Checkpoints
 
+    def watermarks(self) -> list[int]:
+        """Newest event time of each channel, ns UTC; 0 where nothing came yet."""
+        return list(self._watermark)
+
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint: channels, then the symbols in order of appearance."""
         state: dict[str, Any] = {
