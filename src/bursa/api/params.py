@@ -23,9 +23,9 @@ LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(1970, 2200)
-_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_DAY = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 # An offset's plus sign that was sent unescaped arrives as a space.
-_LOST_PLUS = re.compile(r"^(\S+T\S+) (\d{2}:?\d{2})$")
+_LOST_PLUS = re.compile(r"^(\S+T\S+) ([0-9]{2}:?[0-9]{2})$")
 
 
 _STRING = Schema(type=OpenAPIType.STRING)
@@ -102,7 +102,7 @@ def integer(name: str, least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number between two bounds, both included."""
 
     def read(text: str) -> int:
-        value = int(text) if re.fullmatch(r"-?\d{1,18}", text) else None
+        value = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
         if value is None or not least <= value <= most:
             message = f"{name}={text[:64]!r} must be a whole number from {least} to {most}"
             raise Refuse(message, "bad_number", parameter=name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
@@ -84,7 +85,7 @@ class Rest:
             ),
         ]
 
-    async def ohlcv(self, scope: Scope, ticker: str) -> ASGIResponse:
+    async def ohlcv(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
         """Bars of one ticker and timeframe, ascending, each its newest revision."""
         values = params.read_query(scope["query_string"], OHLCV)
         service = self._services.venue(values["venue"])
@@ -112,8 +113,9 @@ class Rest:
         values = params.read_query(scope["query_string"], HISTORY)
         service = self._services.venue(values["venue"])
         ticker = known_ticker(service, values["ticker"])
-        metric = find(values["metric"], values["tf"]) if values["tf"] != "1m" else None
-        metric = metric or find(values["metric"])
+        metric = find(values["metric"])
+        if metric.timeframes != ("1m",):  # a minute's metric is shown on longer bars as it was last
+            find(metric.name, values["tf"])
         ask, question = _ask(service, ticker, {**values, "open": False})
         found, more = await service.reader.metric(ask, metric)
         rows = _metric_rows(service, [ticker] * len(found), values["tf"], metric, found)
@@ -144,7 +146,7 @@ class Rest:
         lately_ns = calendar.midnight_ns(calendar.previous_day(today))
         return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
 
-    async def snapshot(self, scope: Scope, ticker: str) -> ASGIResponse:
+    async def snapshot(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
         """The latest trade, quote and day figures of one ticker, from memory."""
         values = params.read_query(scope["query_string"], SNAPSHOT)
         service = self._services.venue(values["venue"])
@@ -171,21 +173,24 @@ class Rest:
         bars = found.bars
         if not len(bars):
             return None
-        figures = {name: bars.column(name)[-1].item() for name in ("open", "high", "low", "close")}
-        before = bars.column("close")[-2].item() if len(bars) > 1 else None
+
+
+        def figure(name: str, at: int = -1) -> float | None:
+            return text.json_value(bars.column(name)[at].item())
+
         return shapes.Day(
             text.instant(int(bars.column("ts")[-1])),
-            before,
-            figures["open"],
-            figures["high"],
-            figures["low"],
-            figures["close"],
-            text.json_value(bars.column("volume")[-1].item()) or 0,
-            text.json_value(bars.column("value")[-1].item()) or 0,
+            figure("close", -2) if len(bars) > 1 else None,
+            figure("open"),
+            figure("high"),
+            figure("low"),
+            figure("close"),
+            figure("volume") or 0,
+            figure("value") or 0,
             int(bars.column("trades")[-1]),
         )
 
-    async def continuity(self, scope: Scope, ticker: str) -> ASGIResponse:
+    async def continuity(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
         """Which expected minutes are received, confirmed empty or missing; the present day by
         default. `limit` and `page` cut the ranges; the totals are those of all."""
         values = params.read_query(scope["query_string"], CONTINUITY)
@@ -201,9 +206,7 @@ class Rest:
         found = await service.ledger.continuity(ticker, service.live_range(start, end))
         question = ("continuity", service.venue.name, ticker, values["from"], values["to"])
         stretches, next_page = _paged(found.stretches, values, question)
-        known_to = max(start, min(end, service.closed_until_ns()))
-        found = replace(found, stretches=tuple(stretches))
-        row = _continuity(ticker, (start, end, known_to), found)
+        row = _continuity(ticker, (start, end), replace(found, stretches=tuple(stretches)))
         return answer(scope, encode(row), next_page)
 
 
@@ -339,9 +342,9 @@ def _newest(rows: Batch, shape: type[Any]) -> Any:
 
 
 def _continuity(
-    ticker: str, bounds: tuple[int, int, int], found: Continuity
+    ticker: str, bounds: tuple[int, int], found: Continuity
 ) -> shapes.ContinuityRow:
-    start, end, known_to = (text.instant(at) for at in bounds)
+    start, end, known_to = (text.instant(at) for at in (*bounds, found.known_to_ns))
     return shapes.ContinuityRow(
         ticker,
         start,

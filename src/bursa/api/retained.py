@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bursa.model.errors import Refuse
 
-_CURSOR = re.compile(r"^([0-9a-f]{8,32})-(\d{1,18})$")
+_CURSOR = re.compile(r"([0-9a-f]{8,32})-([0-9]{1,18})")
 
 # Entries that are no rows of a batch; the others bear the name of their channel.
 SAID = "said"
@@ -97,7 +97,7 @@ class Retained:
     def offset_of(self, cursor: str) -> int | None:
         """Where a cursor's next entry lies; None where it is not retained (any more), or of
         another epoch. Refuse `bad_cursor` where it is none."""
-        match = _CURSOR.match(cursor)
+        match = _CURSOR.fullmatch(cursor)
         if match is None:
             raise Refuse("that is no cursor of a stream", "bad_cursor", parameter="resume")
         offset = int(match[2])

@@ -116,9 +116,9 @@ class Ask(msgspec.Struct, forbid_unknown_fields=True):
     """What a client may say."""
 
     action: Literal["subscribe", "unsubscribe", "ping"]
-    tickers: list[str] | None = None
+    tickers: tuple[str, ...] | None = None
     freq: str = "1m"
-    channels: list[str] = [BARS]
+    channels: tuple[str, ...] = (BARS,)
     venue: str | None = None
     resume: str | None = None
     throttle_ms: int | None = None

@@ -51,8 +51,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Continuity:
-    """`totals` counts expected minutes by state; `stretches` ascend and do not overlap."""
+    """`totals` counts expected minutes by state; `stretches` ascend and do not overlap. Minutes are
+    judged up to `known_to_ns`; later ones are not closed yet."""
 
+    known_to_ns: int
     totals: dict[str, int]
     stretches: tuple[Stretch, ...]
     gaps: tuple[Gap, ...]
@@ -90,7 +92,7 @@ def classify(start_ns: int, end_ns: int, evidence: Evidence, calendar: Calendar)
     totals = {word: int((states == at).sum()) for at, word in enumerate(WORDS)}
     inside = tuple(gap for gap in found if gap.start_ns < end_ns and gap.end_ns >= start_ns)
     totals["expected"] = len(minutes)
-    return Continuity(totals, tuple(_stretches(minutes, states)), inside)
+    return Continuity(end_ns, totals, tuple(_stretches(minutes, states)), inside)
 
 
 def expected(start_ns: int, end_ns: int, calendar: Calendar) -> Times:

@@ -14,6 +14,7 @@ from bursa.history.continuity import Continuity, Evidence, classify
 from bursa.history.offload import Offload
 from bursa.history.present import RecentStatus
 from bursa.model.batch import Batch
+from bursa.model.calendar import DAY_NS, MINUTE_NS
 
 _ALL = 10**9
 
@@ -42,10 +43,11 @@ class Ledger:
 
     def _read(self, ticker: str, asked: Range) -> Continuity:
         venue, calendar = self._market.venue, self._market.venue.calendar
-        end_ns = max(asked.start_ns, min(asked.end_ns, self._market.closed_until_ns()))
+        closed_ns = self._market.closed_until_ns() // MINUTE_NS * MINUTE_NS
+        end_ns = max(asked.start_ns, min(asked.end_ns, closed_ns))
         # A minute is proved by signs of life on both sides, within its day.
         first = calendar.midnight_ns(calendar.day_of(asked.start_ns))
-        until = calendar.midnight_ns(calendar.day_of(end_ns)) + 2 * 86_400 * 1_000_000_000
+        until = calendar.midnight_ns(calendar.day_of(end_ns)) + 2 * DAY_NS
         bars = self._reader.read(
             Ask(ticker, "1m", _ALL, first, min(until, max(asked.end_ns, end_ns)), newest=False)
         ).bars
