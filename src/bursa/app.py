@@ -1,7 +1,7 @@
-"""The composition root: a configuration becomes a running program. The only file that names adapters.
+"""The composition root: a configuration becomes a program. The only file that names adapters.
 
-`run_up` runs all of bursa in this process, `run_replay` journals and stores one recording,
-`run_sql` asks one question. Each holds the data folder while it works.
+What a venue, its feeds and its store are made of; up.py runs all of it with the API and the pages.
+`run_replay` journals and stores one recording, `run_sql` asks one question.
 """
 
 import contextlib
@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
-from bursa.config import Config
+from bursa.config import Config, SoupBin
+from bursa.exchange.launch import Running
 from bursa.feeds.replay import ReplayFeed
+from bursa.feeds.tcp import SoupFeed
 from bursa.journal import record
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse
-from bursa.model.venue import VENUES, Venue
+from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Decoder, Line, kinds
@@ -37,6 +39,8 @@ from bursa.wire.idx import IdxDecoder
 
 MB = 1 << 20
 STORE_FILE = "hot.duckdb"
+# Under --demo the folder is capped, unless a cap is configured.
+DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
     "idx": IdxDecoder,
     "binance": BinanceDecoder,
@@ -78,97 +82,132 @@ def knobs(config: Config, venue: Venue) -> Knobs:
     )
 
 
+def with_demo(config: Config) -> Config:
+    """The configuration of `--demo`: a capped data folder, where no other cap is given."""
+    if config.retention.disk_gb:
+        return config
+    retention = msgspec.structs.replace(config.retention, disk_gb=DEMO_DISK_GB)
+    return msgspec.structs.replace(config, retention=retention)
+
+
 @dataclass
-class Bench:
+class Shop:
     """What all venues of one process share."""
 
     config: Config
-    data: Path
+    folder: DataFolder
     store: DuckStore
     bus: MemoryBus
     clock: SystemClock
     telemetry: Telemetry
 
-    def runtime(self, venue: Venue, feeds: Sequence[Feed]) -> VenueRuntime:
+    def runtime(self, venue: Venue) -> VenueRuntime:
         """A venue's runtime with the adapters of this program."""
-        words = Words(venue.boards, tuple(channel.name for channel in venue.channels))
+        words = _words(venue)
         rings = Rings(venue, words, self.config.rings.depth, self.config.rings.mb * MB)
-        decoder = DECODERS[venue.name]
-        parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, decoder, feeds)
-        return VenueRuntime(venue, words, self.data, parts, knobs(self.config, venue))
+        parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, DECODERS[venue.name])
+        return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
 
 
 @contextlib.contextmanager
-def bench(config: Config, venues: Sequence[Venue]) -> Iterator[Bench]:
-    """Hold the data folder and open its store; close both at the end."""
-    data = Path(config.data)
-    with DataFolder(data) as folder:
-        options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
-        telemetry = Telemetry()
-        store = DuckStore(folder.path / STORE_FILE, venues, kinds(), options)
-        try:
-            telemetry.store_set_aside.inc(len(store.set_aside))
-            yield Bench(config, folder.path, store, MemoryBus(), SystemClock(), telemetry)
-        finally:
-            store.close()
+def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterator[Shop]:
+    """Open the store of a folder that is held; close it at the end."""
+    options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
+    telemetry = Telemetry()
+    store = DuckStore(folder.path / STORE_FILE, venues, kinds(), options)
+    telemetry.store_set_aside.inc(len(store.set_aside))
+    try:
+        yield Shop(config, folder, store, MemoryBus(), SystemClock(), telemetry)
+    finally:
+        store.close()
+
+
+def _words(venue: Venue) -> Words:
+    return Words(venue.boards, tuple(channel.name for channel in venue.channels))
+
+
+def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
+    """Compile or load every kernel, as a start does before a port is bound."""
+    for venue in venues:
+        words = _words(venue)
+        Line(venue, words, DECODERS[venue.name](venue, words), {"orderbook": "1s"}).warm()
+        Rings(venue, words, 60, MB).warm()
+    record.warm()
+
+
+# -- feeds and venues ------------------------------------------------------------------------------
+
+
+def soup_feed(name: str, source: SoupBin) -> SoupFeed:
+    """A configured SoupBinTCP line."""
+    endpoints = {}
+    for number, channel in enumerate(VENUES[source.venue].channels):
+        host, _, port = getattr(source, channel.name).rpartition(":")
+        endpoints[number] = (host, int(port))
+    return SoupFeed(name, VENUES[source.venue], endpoints, source.user, source.password)
+
+
+def demo_feed(running: Running) -> SoupFeed:
+    """The demo exchange's line."""
+    endpoints = {0: ("127.0.0.1", running.port_trades), 1: ("127.0.0.1", running.port_market)}
+    return SoupFeed("demo", IDX, endpoints, running.user, running.password)
+
+
+def feeds(config: Config) -> dict[str, list[Feed]]:
+    """Venue -> its configured feeds."""
+    out: dict[str, list[Feed]] = {}
+    for name, source in config.feeds.items():
+        out.setdefault(source.venue, []).append(soup_feed(name, source))
+    return out
+
+
+def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:
+    """The venues to run: the demo's, those with a feed, those that the folder has a journal of."""
+    names = ["idx"] if demo else []
+    names += [source.venue for source in config.feeds.values()]
+    kept = data / "journal"
+    names += sorted(path.name for path in kept.iterdir()) if kept.is_dir() else []
+    return [VENUES[name] for name in dict.fromkeys(names) if name in VENUES]
+
+
+# -- the verbs -------------------------------------------------------------------------------------
 
 
 def run_replay(config: Config, file: Path, name: str, *, say: Console, warn: Console) -> int:
     """Journal a recording and store what it holds. Returns 0 only when all of it is committed."""
     logs.setup(config.log.level, config.log.format)
-    venue = _venue(name)
-    if _own_journal(Path(config.data), file, venue):
-        return _replay_own(config, venue, say)
-    with bench(config, [venue]) as shared, _progress(warn) as progress:
-        task = progress.add_task(file.name, total=None, rows=0, rate=0)
-        began = time.monotonic()
-
-        def told(done: int, total: int) -> None:
-            rows = runtime.writer.rows if runtime.writer is not None else 0
-            rate = rows / max(0.1, time.monotonic() - began)
-            progress.update(task, completed=done, total=total, rows=rows, rate=rate)
-
-        feed = ReplayFeed(file, venue, progress=told)
-        runtime = shared.runtime(venue, [feed])
-        runtime.line.warm()
-        runtime.start()
-        assert runtime.ingest is not None
-        while not runtime.ingest.finished.wait(0.1):
-            pass
-        stored = runtime.stop(timeout_s=3600.0)
-        if runtime.ingest.failure is not None:
-            raise runtime.ingest.failure
-        rows = 0 if runtime.writer is None else runtime.writer.rows
+    venue = VENUES.get(name)
+    if venue is None:
+        raise Refuse(f"--venue: {name}; allowed: {', '.join(VENUES)}", parameter="venue")
+    own = (Path(config.data) / "journal" / venue.name).resolve()
+    from_journal = file.resolve() == own or own in file.resolve().parents
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(DataFolder(Path(config.data)))
+        shared = stack.enter_context(shop(config, folder, [venue]))
+        runtime = shared.runtime(venue)
+        told = stack.enter_context(_progress(warn, file.name, runtime))
+        # A folder's own journal is not journalled again: what the store lacks is derived from it.
+        feed = None if from_journal else ReplayFeed(file, venue, progress=told)
+        warm([venue])
+        runtime.start([] if feed is None else [feed], progress=told)
+        try:
+            while runtime.ingest is not None and not runtime.ingest.finished.wait(0.1):
+                runtime.check()
+        finally:
+            stored = runtime.stop(timeout_s=3600.0)
+        runtime.check()
+        rows = runtime.rows
     say.print(f"{file.name}: {rows:,} rows stored in {config.data}, venue {venue.name}")
     return 0 if stored else 1
 
 
-def _replay_own(config: Config, venue: Venue, say: Console) -> int:
-    """The folder's own journal: nothing is journalled again, what the store lacks is derived."""
-    with bench(config, [venue]) as shared:
-        runtime = shared.runtime(venue, [])
-        runtime.line.warm()
-        runtime.start()
-        stored = runtime.stop(timeout_s=3600.0)
-        rows = 0 if runtime.writer is None else runtime.writer.rows
-    say.print(f"journal of {venue.name}: {rows:,} rows were missing and are stored now")
-    return 0 if stored else 1
-
-
-def _own_journal(data: Path, file: Path, venue: Venue) -> bool:
-    folder = (data / "journal" / venue.name).resolve()
-    return file.resolve() == folder or folder in file.resolve().parents
-
-
-def _venue(name: str) -> Venue:
-    venue = VENUES.get(name)
-    if venue is None:
-        raise Refuse(f"--venue: {name}; allowed: {', '.join(VENUES)}", parameter="venue")
-    return venue
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
+@contextlib.contextmanager
+def _progress(
+    console: Console, name: str, runtime: VenueRuntime
+) -> Iterator[Callable[[int, int], None]]:
+    """A line of progress on the terminal; yields what is told (done, total)."""
+    began = time.monotonic()
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
@@ -177,16 +216,14 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
+    with bar:
+        task = bar.add_task(name, total=None, rows=0, rate=0.0)
 
+        def told(done: int, total: int) -> None:
+            rate = runtime.rows / max(0.1, time.monotonic() - began)
+            bar.update(task, completed=done, total=total, rows=runtime.rows, rate=rate)
 
-def warm() -> None:
-    """Compile or load every kernel of every venue, as a start does before a port is bound."""
-    for venue in VENUES.values():
-        words = Words(venue.boards, tuple(channel.name for channel in venue.channels))
-        decoder = DECODERS[venue.name](venue, words)
-        Line(venue, words, decoder, {"orderbook": "1s"}).warm()
-        Rings(venue, words, 60, MB).warm()
-    record.warm()
+        yield told
 
 
 def run_sql(config: Config, text: str, form: str) -> str:

@@ -79,9 +79,9 @@ def up(
 ) -> None:
     """Run bursa: feeds, journal, bars, metrics, store, API and pages in one process."""
     loaded = _load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
-    from bursa import app as bursa_app  # the heavy imports, only where they are needed
+    from bursa.up import run_up  # the heavy imports, only where they are needed
 
-    sys.exit(bursa_app.run_up(loaded.config, demo=demo, say=out, warn=err))
+    sys.exit(run_up(loaded.config, demo=demo, say=out, warn=err))
 
 
 @app.command()
@@ -93,9 +93,9 @@ def replay(
 ) -> None:
     """Journal a recording and store what it holds. Done again, it adds nothing."""
     loaded = _load(settings, data)
-    from bursa import app as bursa_app
+    from bursa.app import run_replay
 
-    sys.exit(bursa_app.run_replay(loaded.config, file, venue, say=out, warn=err))
+    sys.exit(run_replay(loaded.config, file, venue, say=out, warn=err))
 
 
 @app.command()

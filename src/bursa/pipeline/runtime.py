@@ -19,6 +19,7 @@ from bursa.journal.record import Damage
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import Batch, Block, Words
+from bursa.model.calendar import DAY_NS
 from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
@@ -35,6 +36,8 @@ from bursa.ports import Clock, Committed, Feed, Store
 from bursa.store.rings import Rings
 
 Progress = Callable[[int, int], Any]
+# Status rows this far around the newest bar are read back at a start: session states, holes.
+STATUS_BACK_NS = 7 * DAY_NS
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,8 @@ class VenueRuntime:
     def _rehydrate(self) -> None:
         store, name = self.parts.store, self.venue.name
         self.facts.restore(store.latest(name, kind) for kind in ("contracts", "snapshot", "index"))
+        newest = max((last for _, last in store.span(name).values()), default=0)
+        self.facts.restore([store.status(name, newest - STATUS_BACK_NS, newest + STATUS_BACK_NS)])
         self.parts.rings.rehydrate(store)
 
     def _recover(self, committed: int, progress: Progress) -> None:

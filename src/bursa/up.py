@@ -1,0 +1,393 @@
+"""`bursa up`: every venue with its feed, the API and the pages, in one process, until stopped.
+
+The HTTP port is bound when the kernels are warm; venues then recover on a thread of their own, and
+`/ready` says what is still waited for. A stop goes upstream first: feeds end, rows are committed,
+state is saved, then the clients are told and the port is closed. Names no adapter (app.py does).
+"""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from rich.console import Console
+
+from bursa import __version__
+from bursa.api.app import Extra, build_api, server
+from bursa.api.live import Hub, StreamLimits
+from bursa.api.outbox import OutboxLimits
+from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
+from bursa.app import Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
+from bursa.config import Config
+from bursa.exchange import launch
+from bursa.history.offload import Offload
+from bursa.history.present import RecentStatus
+from bursa.model.errors import Refuse
+from bursa.model.venue import Venue
+from bursa.ops import logs
+from bursa.pipeline.line import Derived
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.ports import Feed
+from bursa.store import question
+from bursa.store.folder import DataFolder
+from bursa.web.pages import Pages
+from bursa.web.source import LiveSource, View
+
+# How often threads are looked at, and the terminal's progress is drawn.
+LOOK_S = 0.25
+STOP_S = 30.0
+
+
+def run_up(config: Config, *, demo: bool, say: Console, warn: Console) -> int:
+    """Run everything until SIGTERM or SIGINT. Returns 0 if all that was taken was committed."""
+    logs.setup(config.log.level, config.log.format)
+    config = with_demo(config) if demo else config
+    if demo and config.feeds:
+        raise Refuse("--demo brings its own feed; feeds.* is configured too", "bad_config")
+    with DataFolder(Path(config.data)) as folder:
+        venues = venues_of(config, folder.path, demo)
+        if not venues:
+            raise Refuse(
+                "nothing to run: no feed is configured and the data folder is empty; try"
+                " `bursa up --demo`, or `bursa replay` a recording first",
+                "no_venue",
+            )
+        exchange = DemoExchange(config, folder.path) if demo else None
+        try:
+            if exchange is not None:
+                exchange.begin()
+            with shop(config, folder, venues) as shared:
+                return Up(shared, venues, exchange, say, warn).run()
+        finally:
+            if exchange is not None:
+                exchange.end()
+
+
+class DemoExchange:
+    """The demo exchange of a data folder, watched: it is found or started, started again on the
+    same ports when it died, and ended with us."""
+
+    def __init__(self, config: Config, data: Path) -> None:
+        self.folder = data / "exchange"
+        knobs = config.exchange
+        self._options = [
+            "--speed",
+            str(knobs.speed),
+            *(["--rate", knobs.rate] if knobs.rate else []),
+        ]
+        self._market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
+        self._market += ["--history-days", str(knobs.history_days)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.running: launch.Running | None = None
+        self.found = False
+
+    def begin(self) -> None:
+        """Find it, or start it without waiting."""
+        self.running = launch.find(self.folder)
+        self.found = self.running is not None
+        if self.running is None:
+            self._process = launch.begin(self.folder, [*self._market, *self._options])
+
+    def ready(self) -> launch.Running:
+        """Wait until it listens."""
+        if self.running is None:
+            assert self._process is not None, "it was begun"
+            self.running = launch.ready(self.folder, self._process)
+        return self.running
+
+    def watch(self) -> None:
+        """Start it again where it died; the feed reconnects by itself."""
+        if self.running is None or launch.find(self.folder) is not None:
+            return
+        if self._process is not None and self._process.poll() is None:
+            return  # it is starting
+        ports = ["--port-trades", str(self.running.port_trades)]
+        ports += ["--port-market", str(self.running.port_market)]
+        self._process = launch.begin(self.folder, [*self._options, *ports])
+
+    def past(self) -> tuple[date, date] | None:
+        """The past days that its stream begins with, [first, live)."""
+        running = self.running
+        return None if running is None else (running.first_day, running.live_day)
+
+    def end(self) -> None:
+        """Stop it; its market clock is kept."""
+        running = self.running or launch.find(self.folder)
+        if running is not None:
+            launch.end(running)
+        elif self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+
+class Up:
+    """One run of `bursa up`."""
+
+    def __init__(
+        self,
+        shared: Shop,
+        venues: Sequence[Venue],
+        exchange: DemoExchange | None,
+        say: Console,
+        warn: Console,
+    ) -> None:
+        self._shared, self._config, self._exchange = shared, shared.config, exchange
+        self._say, self._warn = say, warn
+        self._log = logs.logger("up")
+        self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
+        self._recent = {venue.name: RecentStatus() for venue in venues}
+        self._waiting_for = "kernels"
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._views: dict[str, View] = {}
+
+    def run(self) -> int:
+        """All of it; the exit code."""
+        began = time.monotonic()
+        warm([runtime.venue for runtime in self._runtimes.values()])
+        self._shared.telemetry.kernels_warm.set(time.monotonic() - began)
+        with contextlib.ExitStack() as stack:
+            self._telemetry(stack)
+            self._shared.folder.serve(question.handlers(self._shared.store))
+            services = self._services()
+            limits = self._config.stream
+            outbox = OutboxLimits(limits.outbox_messages, limits.outbox_mb << 20, limits.stall_s)
+            stream = StreamLimits(limits.throttle_ms, limits.retain, outbox=outbox)
+            hub = Hub(services, stream, secrets.token_hex(8))
+            self._listen(hub)
+            pages = Pages(LiveSource(self._views, self._shared.clock))
+            app = build_api(services, hub, Extra(pages.routes()))
+            http = self._config.http
+            listener = _bind(http.host, http.port)
+            stack.callback(listener.close)
+            uvloop.run(self._serve(server(app, http.host, http.port), listener))
+        if self._failure is not None:
+            raise self._failure
+        return 0 if self._stored else 1
+
+    # -- what the surfaces see ---------------------------------------------------------------------
+
+    def _services(self) -> Services:
+        shared, offload = self._shared, Offload()
+        venues = {}
+        for name, runtime in self._runtimes.items():
+            parts = VenueParts(
+                venue=runtime.venue,
+                words=runtime.words,
+                store=shared.store,
+                rings=runtime.parts.rings,
+                present=runtime.facts,
+                recent=self._recent[name],
+                open_bars=runtime.open_bars,
+                watermark_ns=_watermark_of(runtime),
+                channels=_channels_of(runtime),
+            )
+            venues[name] = VenueService(parts, shared.clock, offload)
+            self._views[name] = View(
+                runtime.venue,
+                runtime.facts,
+                _feed_channels_of(runtime),
+                self._past if name == "idx" else lambda: None,
+            )
+        hot = Dependency("hot", shared.store.positions)
+        return Services(
+            venues,
+            shared.clock,
+            offload,
+            shared.telemetry,
+            __version__,
+            (hot,),
+            lambda: self._waiting_for,
+        )
+
+    def _past(self) -> tuple[date, date] | None:
+        return None if self._exchange is None else self._exchange.past()
+
+    def _listen(self, hub: Hub) -> None:
+        for name, runtime in self._runtimes.items():
+
+            def told(
+                derived: Derived,
+                name: str = name,
+                runtime: VenueRuntime = runtime,
+                recent: RecentStatus = self._recent[name],
+            ) -> None:
+                recent.feed(derived.batches)
+                hub.offer(name, derived, runtime.line.watermark_ns)
+
+            runtime.listeners.append(told)
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def _telemetry(self, stack: contextlib.ExitStack) -> None:
+        wanted = self._config.telemetry.port
+        try:
+            self._port, stop = self._shared.telemetry.serve(wanted)
+        except OSError:
+            self._port, stop = self._shared.telemetry.serve(0)
+            self._log.warning("telemetry port is taken", wanted=wanted, instead=self._port)
+        stack.callback(stop)
+
+    async def _serve(self, http: uvicorn.Server, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        while not http.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.01)
+        self._announce(listener)
+        starting = asyncio.create_task(asyncio.to_thread(self._start))
+        watching = asyncio.create_task(asyncio.to_thread(self._watch, loop, stopping))
+        await stopping.wait()
+        self._stop.set()
+        await asyncio.gather(starting, watching)
+        self._stored = await asyncio.to_thread(self._stop_venues)
+        http.should_exit = True
+        await serving
+
+    def _announce(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._shared.folder.announce(url)
+        what = "demo exchange" if self._exchange is not None else ", ".join(self._runtimes)
+        if self._exchange is not None and self._exchange.found:
+            what += " (found running)"
+        self._say.print(f"[bold]bursa {__version__}[/]  {what}")
+        self._say.print(f"  page       [bold]{url}/chart[/]")
+        self._say.print(f"  data       {self._shared.folder.path}")
+        self._say.print(f"  telemetry  http://127.0.0.1:{self._port}/metrics")
+        self._say.print("  stop       Ctrl-C")
+        self._say.print(f"listening {url}")
+        self._say.file.flush()
+
+    def _start(self) -> None:
+        """Recover and run every venue; on a thread."""
+        try:
+            configured: dict[str, list[Feed]] = dict(feeds(self._config))
+            if self._exchange is not None:
+                self._waiting_for = "the demo exchange"
+                running = self._exchange.ready()
+                configured["idx"] = [demo_feed(running)]
+                idx = self._runtimes["idx"]
+                idx.live_from_ns = idx.venue.calendar.midnight_ns(running.live_day)
+            for name, runtime in self._runtimes.items():
+                if self._stop.is_set():
+                    return
+                self._waiting_for = f"recovery of {name}"
+                runtime.start(configured.get(name, []))
+            self._waiting_for = ""
+        except BaseException as failure:  # noqa: BLE001 - told by `_watch`, which ends the run
+            self._failure = failure
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        """Until the stop: end the run where a thread failed, draw progress, mind the exchange."""
+        with self._warn.status("starting", spinner="dots") as status:
+            while not self._stop.wait(LOOK_S):
+                try:
+                    for runtime in self._runtimes.values():
+                        runtime.check()
+                    if self._exchange is not None:
+                        self._exchange.watch()
+                except BaseException as failure:  # noqa: BLE001 - raised again by `run`
+                    self._failure = self._failure or failure
+                if self._failure is not None:
+                    loop.call_soon_threadsafe(stopping.set)
+                    return
+                status.update(self._progress())
+
+    def _progress(self) -> str:
+        if self._waiting_for:
+            return f"waiting for {self._waiting_for}"
+        lines = []
+        for name, view in self._views.items():
+            runtime = self._runtimes[name]
+            now = self._shared.clock.now_ns()
+            at = runtime.facts.venue_now_ns(now, live=bool(view.channels()))
+            rate = runtime.facts.rate(now)
+            day = runtime.venue.calendar.day_of(at) if at else None
+            past = view.past()
+            text = f"{name}: {rate:,.0f} msg/s, {runtime.rows:,} rows stored"
+            if past is not None and day is not None and day < past[1]:
+                days = runtime.venue.calendar.days(*past)
+                nth = runtime.venue.calendar.days(past[0], day)
+                left = self._left(len(nth) + 1, len(days))
+                text = (
+                    f"{name}: past days stream in, day {len(nth) + 1} of {len(days)}{left}, {text}"
+                )
+            lines.append(text)
+        return "; ".join(lines)
+
+    def _left(self, day: int, days: int) -> str:
+        """Time left of the past days, by how long those so far took."""
+        now = time.monotonic()
+        if not hasattr(self, "_first_seen"):
+            self._first_seen = (now, day)
+        began, first = self._first_seen
+        if day <= first:
+            return ""
+        return f", {(now - began) / (day - first) * (days - day + 1):.0f} s left"
+
+    def _stop_venues(self) -> bool:
+        stored = True
+        for runtime in self._runtimes.values():
+            if runtime.started:
+                stored = runtime.stop(STOP_S) and stored
+        return stored
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise Refuse(
+            f"http.port: {port} on {host} cannot be had ({error.strerror}); another one:"
+            " --port N, or --port 0 for a free one",
+            "port_taken",
+            parameter="http.port",
+        ) from None
+
+
+def _watermark_of(runtime: VenueRuntime) -> Callable[[], int]:
+    return lambda: runtime.line.watermark_ns
+
+
+def _channels_of(runtime: VenueRuntime) -> Callable[[], Sequence[ChannelState]]:
+    """The channels as the surfaces see them, newest facts."""
+
+    def channels() -> Sequence[ChannelState]:
+        facts, ingest = runtime.facts, runtime.ingest
+        out = []
+        for number, channel in enumerate(runtime.venue.channels):
+            state = None if ingest is None else ingest.channels[number]
+            said = facts.state.get(channel.name, "")
+            out.append(
+                ChannelState(
+                    channel.name,
+                    state is not None and state.up,
+                    0 if state is None else state.last_recv_ns,
+                    facts.watermarks[number],
+                    said,
+                    ended=said == "end_of_file" or not runtime.has_feed,
+                )
+            )
+        return out
+
+    return channels
+
+
+def _feed_channels_of(runtime: VenueRuntime) -> Callable[[], Sequence[ChannelState]]:
+    """The same, but none where no feed is configured."""
+    channels = _channels_of(runtime)
+    return lambda: channels() if runtime.has_feed else ()

@@ -1,0 +1,109 @@
+"""A real `bursa up` for tests: the process, what it says, what it answers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The caller's environment with these settings: `http_port="0"` is BURSA_HTTP_PORT."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSA_")}
+    return kept | {f"BURSA_{name.upper()}": value for name, value in settings.items()}
+
+
+class Bursa:
+    """`bursa up` on a folder, on free ports. Use as a context; the end is a SIGTERM."""
+
+    def __init__(self, data: Path, *arguments: str, **settings: str) -> None:
+        self.data = data
+        self._log = open(data.parent / f"{data.name}.log", "ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bursa", "up", "--data", str(data), "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environment(**{"telemetry_port": "0"} | settings),
+        )
+        self.url = ""
+        self.telemetry = ""
+
+    def __enter__(self) -> "Bursa":
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            word, _, rest = line.strip().partition(" ")
+            if word == "telemetry":
+                self.telemetry = rest.strip()
+            if word == "listening":
+                self.url = rest
+                return self
+        raise AssertionError(f"bursa ended with {self.process.wait()}: {self.log()}")
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        self._log.close()
+
+    def log(self) -> str:
+        """The end of what it logged."""
+        return (self.data.parent / f"{self.data.name}.log").read_text()[-3000:]
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Ask it to end and wait; its exit code."""
+        self.process.send_signal(how)
+        try:
+            code = self.process.wait(60)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def get(self, path: str) -> Any:
+        """A JSON answer."""
+        with urlopen(self.url + path, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def count(self, name: str) -> float:
+        """The sum of a telemetry name over its labels."""
+        with urlopen(self.telemetry, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        found = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """`bursa sql` on its folder, whether it runs or not."""
+        return select(self.data, query)
+
+
+def select(data: Path, query: str) -> list[dict[str, Any]]:
+    """`bursa sql` on a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bursa", "sql", query, "--data", str(data), "--format", "json"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+def wait_for(reached: Callable[[], Any], seconds: float = 60.0, what: str = "it") -> Any:
+    """The first true answer; fails after so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        found = reached()
+        if found:
+            return found
+        assert time.monotonic() < until, f"{what} did not come within {seconds} s"
+        time.sleep(0.1)
