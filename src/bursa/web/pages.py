@@ -7,8 +7,9 @@ day tape (facts.py). Does not shape the API's errors (api/): `Pages.error` is fo
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -45,6 +46,31 @@ _BY_NAME = {tf: interval for interval, tf in INTERVALS.items()}
 PageRequest = Request[Any, Any, Any]
 
 
+class Failure(Protocol):
+    """What went wrong; the API's own failures are of this form."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+
+    @property
+    def code(self) -> str:
+        """Stable word."""
+
+    @property
+    def message(self) -> str:
+        """What and why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A failure that these routes found themselves."""
+
+    status: int
+    code: str
+    message: str
+
+
 class Pages:
     """The pages over one source of live facts. `routes()` goes into the application as it is."""
 
@@ -74,7 +100,8 @@ class Pages:
             try:
                 return self._chart(request)
             except Refuse as refusal:
-                return self.error(request, refusal.status, refusal.code, str(refusal))
+                said = Said(refusal.status, refusal.code, str(refusal))
+                return self.error(request, said)
 
         @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
         def static(request: PageRequest) -> Response[bytes]:
@@ -94,13 +121,15 @@ class Pages:
 
         return [home, chart, static, tape]
 
-    def error(self, request: PageRequest, status: int, code: str, message: str) -> Response[bytes]:
-        """The error page: what happened, in the look of the others. `message` is shown as it is."""
-        facts = {"status": status, "code": code, "message": message, "path": request.url.path}
-        venue = self._source.venues()[0]
-        return self._page(
-            "error.html", request, status, {"page": "error", "venue": venue, "error": facts}
-        )
+    def error(self, request: PageRequest, failure: Failure) -> Response[bytes]:
+        """The error page: what happened, in the look of the others; the message as it is."""
+        context = {
+            "page": "error",
+            "venue": self._source.venues()[0],
+            "failure": failure,
+            "path": request.url.path,
+        }
+        return self._page("error.html", request, failure.status, context)
 
     def _chart(self, request: PageRequest) -> Response[bytes]:
         query = request.query_params
@@ -147,7 +176,7 @@ class Pages:
     def _static(self, request: PageRequest, version: str, name: str) -> Response[bytes]:
         asset = self._assets.files.get(name)
         if asset is None:
-            return self.error(request, 404, "not_found", "There is no such file.")
+            return self.error(request, Said(404, "not_found", "There is no such file."))
         headers = {
             "Cache-Control": _FOREVER if version == self._assets.version else "no-store",
             "Vary": "Accept-Encoding",

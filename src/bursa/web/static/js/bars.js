@@ -33,7 +33,7 @@ export class Bars {
   place(key) { return this.step ? this.time.local(key) : key; }
 
   /** Take bars {t, o, h, l, c, v, ...}; fields that a newcomer lacks stay. Answers what changed:
-      "none", "tail" (only the last one or a new last one), "all". */
+      "none", "tail" (only the last two, or a new last one), "all". */
   merge(bars) {
     let change = "none", sorted = true;
     for (const bar of bars) {
@@ -41,7 +41,7 @@ export class Bars {
       if (known) {
         if (!differs(known, bar)) continue;
         Object.assign(known, bar);
-        change = worse(change, known === this.last ? "tail" : "all");
+        change = worse(change, known === this.last || known === this.list.at(-2) ? "tail" : "all");
         continue;
       }
       const fresh = { ...bar, x: this.place(bar.t) };
@@ -97,8 +97,8 @@ export class Bars {
     return out;
   }
 
-  /** Bring slots up to date after a "tail" change without making them anew: "same" where the last slot's
-      bar changed, "added" where one was put behind it, "no" where more is needed. */
+  /** Bring slots up to date after a "tail" change without making them anew: "same" where bars of the last
+      two slots changed, "added" where one was put behind them, "no" where more is needed. */
   grow(slots) {
     const { last } = this, end = slots.at(-1);
     if (!end || !last) return "no";

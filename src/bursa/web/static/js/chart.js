@@ -108,6 +108,8 @@ function showStatus() {
   const bar = now.bars.last;
   statusLine(now.ledger.total, now.ledger.holes);
   lastBar(bar && { ...bar, final: !isOpen(bar) }, long());
+  const words = describe();
+  if ($("plot").getAttribute("aria-label") !== words) $("plot").setAttribute("aria-label", words);
 }
 
 function describe() {
@@ -256,7 +258,6 @@ function takeLedger(ledger) {
   now.bars.setHoles(ledger.holes);
   listHoles(ledger.holes, time);
   changed("all");
-  $("plot").setAttribute("aria-label", describe());
 }
 
 async function refreshQuote() {
@@ -331,7 +332,8 @@ $("plot").addEventListener("keydown", (event) => {
   const act = {
     ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
     "+": () => plot.zoom(0.8), "=": () => plot.zoom(0.8), "-": () => plot.zoom(1.25),
-    Home: () => plot.scroll(-1e6), End: () => { plot.showNewest(); now.hover = null; },
+    Home: () => plot.scroll(-1e6), End: () => { plot.unpoint(); plot.showNewest(); now.hover = null; showBar(); },
+    Escape: () => { plot.unpoint(); now.hover = null; showBar(); },
   }[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();

@@ -55,6 +55,9 @@ export function compact(value, decimals = 0) {
   return sign + digits(scaled, scaled < 10 ? 2 : scaled < 100 ? 1 : 0) + (locale() === "id-ID" ? NBSP : "") + unit[1];
 }
 
+/** A volume in the venue's unit of it (lots on idx), without its word. facts: {unit, volumeDecimals}. */
+export const volume = (value, { unit, volumeDecimals }) => (missing(value) ? NONE : compact(value / unit, Math.min(volumeDecimals, 3)));
+
 /** Money in `currency`: "Rp 654B"; the code itself where it has no sign here. */
 export function money(value, currency) {
   if (missing(value)) return NONE;

@@ -1,6 +1,6 @@
 /* The legend of each pane: the figures of the bar under the crosshair, or of the newest one. */
 
-import { clockMinutes, compact, day, dayYear, fixed, signed } from "./format.js";
+import { clockMinutes, day, dayYear, fixed, signed, volume } from "./format.js";
 
 const NARROW_PX = 620;
 
@@ -42,8 +42,8 @@ export class Legend {
       for (const name of ["volume", "hd", "rsi"]) this.set(name, []);
       return;
     }
-    const { priceDecimals: decimals, unit, word } = this.facts, narrow = this.plot.element.clientWidth < NARROW_PX;
-    const side = bar.c >= bar.o ? "b-up" : "b-down", price = (v) => fixed(v, decimals), lots = (v) => (v === null || v === undefined ? "\u2013" : compact(v / unit));
+    const { priceDecimals: decimals, word } = this.facts, narrow = this.plot.element.clientWidth < NARROW_PX;
+    const side = bar.c >= bar.o ? "b-up" : "b-down", price = (v) => fixed(v, decimals), lots = (v) => volume(v, this.facts);
     const first = [part("O", price(bar.o), side), part("H", price(bar.h), side), part("L", price(bar.l), side), part("C", price(bar.c), side)];
     if (this.plot.studies.has("vwap") && !long) first.push(part("VWAP", price(bar.vwap), "l-vwap"));
     if (this.plot.studies.has("ema")) first.push(part("EMA 20", price(bar.ema)));

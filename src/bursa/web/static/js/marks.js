@@ -56,10 +56,12 @@ function upright(g, x, height, color, dash) {
   g.setLineDash([]);
 }
 
-function label(g, text, x, width, y, colors) {
+/* Answers where it ends; one that would begin before `free` is left out. */
+function label(g, text, x, width, { y, free }, colors) {
   g.font = colors.font;
   const w = g.measureText(text).width + 14;
   const at = Math.round(Math.max(4, Math.min(x - w / 2, width - w - 4)));
+  if (at < free) return free;
   g.fillStyle = colors.panel;
   g.fillRect(at, y, w, 20);
   g.strokeStyle = colors.gap;
@@ -68,6 +70,7 @@ function label(g, text, x, width, y, colors) {
   g.fillStyle = colors.gap;
   g.textBaseline = "middle";
   g.fillText(text, at + 7, y + 10.5);
+  return at + w + 4;
 }
 
 class Drawn {
@@ -105,9 +108,10 @@ export class PaneMarks {
   labels(target) {
     target.useMediaCoordinateSpace(({ context: g, mediaSize: { width, height } }) => {
       const { left, right } = edges(this.chart);
+      let free = 0;
       for (const hole of this.marks.shown.holes) {
         const a = Math.max(0, left(hole.from)), b = Math.min(width, right(hole.to));
-        if (b - a > 8) label(g, width < 620 ? hole.short : hole.label, (a + b) / 2, width, height - 30, this.marks.colors);
+        if (b - a > 8) free = label(g, width < 620 ? hole.short : hole.label, (a + b) / 2, width, { y: height - 30, free }, this.marks.colors);
       }
     });
   }

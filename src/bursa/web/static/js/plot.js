@@ -3,7 +3,7 @@
 
 import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { token, wash } from "./display.js";
-import { clockMinutes, compact, day, dayShort, dayYear, fixed, month, year } from "./format.js";
+import { clockMinutes, day, dayShort, dayYear, fixed, month, volume, year } from "./format.js";
 import { BrokenLine } from "./lines.js";
 import { AxisNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
@@ -61,7 +61,7 @@ export class Plot {
 
   build() {
     const { chart, series } = this;
-    const price = (v) => fixed(v, this.facts.priceDecimals), lots = (v) => compact(v / this.facts.unit, 0);
+    const price = (v) => fixed(v, this.facts.priceDecimals), lots = (v) => volume(v, this.facts);
     const custom = (formatter, minMove) => ({ priceFormat: { type: "custom", formatter, minMove } });
     const step = 10 ** -this.facts.priceDecimals;
     if (this.studies.has("vwap")) series.vwap = chart.addCustomSeries(new BrokenLine(), custom(price, step), 0);
@@ -157,10 +157,13 @@ export class Plot {
     this.paintLast();
   }
 
-  /** The last of the slots given changed, or one was put behind it; likewise the marks given. */
+  /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */
   touchLast() {
-    const item = this.items(this.slots.at(-1));
-    for (const name of this.drawn()) this.series[name].update(item[name]);
+    const [before, last] = this.slots.slice(-2).map((slot) => this.items(slot));
+    for (const name of this.drawn()) {
+      if (last) { this.series[name].update(before[name], true); this.series[name].update(last[name]); }
+      else this.series[name].update(before[name]);
+    }
     this.paintLast();
   }
 
@@ -199,6 +202,9 @@ export class Plot {
     const near = bar ?? this.slots.slice(0, slot).findLast((s) => s.bar)?.bar;
     if (near) this.chart.setCrosshairPosition(near.c, x, this.series.price);
   }
+
+  /** Take the crosshair away. */
+  unpoint() { this.chart.clearCrosshairPosition(); }
 
   scroll(slots) {
     const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange();

@@ -1,6 +1,6 @@
 /* The quote at the right: last, change, the day's figures, from /v1/snapshot and the live bars. */
 
-import { clockSeconds, compact, direction, fixed, money, percent, signed } from "./format.js";
+import { clockSeconds, direction, fixed, money, percent, signed, volume } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -49,10 +49,10 @@ export class Quote {
     for (const name of ["open", "prev", "high", "low", "bid", "ask"]) put(`q-${name}`, price(f[name]));
     put("q-vwap", price(f.volume > 0 ? f.value / f.volume : null));
     put("q-trades", fixed(f.trades, 0));
-    put("q-volume", f.volume === undefined ? "\u2013" : compact(f.volume / facts.unit, facts.volumeDecimals > 2 ? 2 : facts.volumeDecimals) + (facts.word ? ` ${facts.word}` : ""));
+    put("q-volume", volume(f.volume, facts) + (facts.word && f.volume !== undefined ? ` ${facts.word}` : ""));
     $("q-volume").title = f.volume === undefined ? "" : `${fixed(f.volume, facts.volumeDecimals)}${facts.unit > 1 ? " shares" : ""}`;
     put("q-value", money(f.value, facts.currency));
-    put("q-hd", f.hd === undefined || f.hd === null ? "\u2013" : compact(f.hd / facts.unit));
+    put("q-hd", volume(f.hd, facts));
     put("q-time", f.at === undefined ? "\u2013" : clockSeconds(this.time.local(f.at)));
   }
 }

@@ -1,9 +1,9 @@
 /* What is whole and what is not, in words: the line under the chart, the list of what is missing, and
    the newest bars as a table (the chart's figures for who cannot see it). */
 
-import { clockMinutes, compact, day, dayShort, dayYear, direction, fixed, percent, share, span } from "./format.js";
+import { clockMinutes, day, dayShort, dayYear, direction, fixed, percent, share, span, volume } from "./format.js";
 
-const ROWS = 60;
+const ROWS = 60, HOLES = 5;
 const $ = (id) => document.getElementById(id);
 
 function words(id, text, shown = true) {
@@ -42,8 +42,10 @@ export function holeWords(hole, time) {
 
 /** The list of holes beside the chart; hidden when there are none. */
 export function listHoles(holes, time) {
+  const more = holes.length - HOLES;
   $("holes").hidden = holes.length === 0;
-  $("holes-list").replaceChildren(...holes.slice(-5).reverse().map((hole) => {
+  $("holes-more").textContent = more > 0 ? `and ${more} more before` : "";
+  $("holes-list").replaceChildren(...holes.slice(-HOLES).reverse().map((hole) => {
     const item = document.createElement("li"), fact = document.createElement("b");
     item.className = "b-note b-note--gap";
     const from = time.local(hole.from), to = time.local(hole.to);
@@ -77,29 +79,35 @@ function barRow(slot, before, { facts, long }) {
   const time = cell(long ? dayYear(bar.x).slice(4) : clockMinutes(bar.x), "b-faint");
   if (slot.first) time.textContent = `${dayShort(bar.x)} ${clockMinutes(bar.x)}`;
   const moved = cell(percent(change), `num b-chg ${change === null ? "" : direction(change, 2)}`);
-  row.append(time, cell(fixed(bar.c, facts.priceDecimals), "num"), moved, cell(compact(bar.v / facts.unit, facts.volumeDecimals > 2 ? 2 : facts.volumeDecimals), "num"));
+  row.append(time, cell(fixed(bar.c, facts.priceDecimals), "num"), moved, cell(volume(bar.v, facts), "num"));
   if (bar.final === false) row.title = "open";
   else if (bar.rev > 0) row.title = `revision ${bar.rev}`;
   return row;
 }
 
-/** The newest bars, newest first; `only`: just the first row changed. */
+/** The newest bars, newest first; `only`: just the last two slots changed, or one came behind them. */
 export function barTable(slots, context, only = false) {
-  const body = $("bars");
+  const body = $("bars"), last = slots.length - 1;
   const make = (i) => {
     let before = i - 1;
     while (before >= 0 && !slots[before].bar) before -= 1;
     return barRow(slots[i], slots[before]?.bar, context);
   };
-  const last = slots.length - 1;
-  if (only && body.firstChild && Number(body.firstChild.dataset.x) === slots[last].x) { body.firstChild.replaceWith(make(last)); return; }
-  if (only && body.firstChild && Number(body.firstChild.dataset.x) === slots[last - 1]?.x) {
-    body.firstChild.replaceWith(make(last - 1));
-    body.prepend(make(last));
+  const top = Number(body.firstChild?.dataset.x);
+  if (only && last > 0 && (top === slots[last].x || top === slots[last - 1].x)) {
+    if (top !== slots[last].x) body.prepend(make(last));
+    for (const [row, i] of [[0, last], [1, last - 1]]) if (body.rows[row]) renew(body.rows[row], make(i));
     if (body.childElementCount > ROWS) body.lastChild.remove();
     return;
   }
   const rows = [];
   for (let i = last; i >= 0 && rows.length < ROWS; i--) rows.push(make(i));
+  const chosen = body.querySelector("[aria-selected]")?.dataset.x;
   body.replaceChildren(...rows);
+  if (chosen) body.querySelector(`[data-x="${chosen}"]`)?.setAttribute("aria-selected", "true");
+}
+
+function renew(old, fresh) {
+  if (old.hasAttribute("aria-selected")) fresh.setAttribute("aria-selected", "true");
+  old.replaceWith(fresh);
 }

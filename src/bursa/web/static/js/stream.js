@@ -23,7 +23,7 @@ export class Stream {
   /** Follow {venue, ticker, freq, channels}; what was followed before is left. */
   follow(wanted) {
     const same = this.socket?.readyState === WebSocket.OPEN && this.wanted?.venue === wanted.venue;
-    if (same) this.send({ action: "unsubscribe", tickers: [this.wanted.ticker], freq: this.wanted.freq, channels: this.wanted.channels });
+    if (same) this.send({ action: "unsubscribe", venue: wanted.venue, tickers: [this.wanted.ticker], freq: this.wanted.freq, channels: this.wanted.channels });
     this.wanted = wanted;
     this.cursor = null;
     if (same) this.subscribe();
@@ -41,7 +41,7 @@ export class Stream {
     this.drop();
     this.handlers.state("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/v1/stream?${new URLSearchParams({ venue: this.wanted.venue })}`);
+    const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
     this.socket = socket;
     this.heard = performance.now();
     socket.addEventListener("open", () => { this.subscribe(); });
@@ -50,8 +50,8 @@ export class Stream {
   }
 
   subscribe() {
-    const { ticker, freq, channels } = this.wanted;
-    this.send({ action: "subscribe", tickers: [ticker], freq, channels, ...(this.cursor ? { resume: this.cursor } : {}) });
+    const { venue, ticker, freq, channels } = this.wanted;
+    this.send({ action: "subscribe", venue, tickers: [ticker], freq, channels, ...(this.cursor ? { resume: this.cursor } : {}) });
   }
 
   send(message) { this.socket.send(JSON.stringify(message)); }
