@@ -105,8 +105,7 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
     table           compiled layout (wire/layout.py)
     state           int64 (1 + channels, STATE_COLUMNS): row HERE (wire/idx_rows.py), then channels
     symbols         slots of wire/symbols.py
-    tape ... statuses   int64 (rows of the kind, capacity), filled from their counts in `state` on;
-                    levels int64 (3, capacity)
+    tape ... statuses   int64 (rows of the kind, capacity); levels int64 (3, capacity)
     notes           int64 (NOTE_ROWS, capacity)
     returns         True when the chunk is done; False when a block is full: take out what the
                     counts in `state` say is there and call again
@@ -118,19 +117,16 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
         room = min(room, (notes.shape[1] - state[HERE, rows.NOTE_COUNT]) // NOTES_EACH)
         if room <= 0:
             return False
-        room = min(room, _RUN)
         record, level = state[HERE, RECORD], state[HERE, rows.LEVEL_COUNT]
         done = True
-        state[HERE, ROW] = spans[SPAN_CHANNEL, record] + 1
-        state[HERE, TS_RECV] = spans[SPAN_TS_RECV, record]
-        state[HERE, POSITION] = spans[SPAN_POSITION, record]
+        _enter(spans, state, record)
         if spans[SPAN_KIND, record] != FRAMES:
             control(frames, spans, state, tape, statuses, notes)
         else:
             done = _packets(
                 frames,
                 spans,
-                room,
+                min(room, _RUN),
                 table,
                 state,
                 symbols,
@@ -148,6 +144,14 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
             state[HERE, OFFSET] = 0
     state[HERE, RECORD] = 0
     return True
+
+
+@njit(**INLINE)
+def _enter(spans: Block, state: Block, record: int) -> None:
+    """What rows take from their record."""
+    state[HERE, ROW] = spans[SPAN_CHANNEL, record] + 1
+    state[HERE, TS_RECV] = spans[SPAN_TS_RECV, record]
+    state[HERE, POSITION] = spans[SPAN_POSITION, record]
 
 
 @njit(**KERNEL)

@@ -146,7 +146,10 @@ def parse_accepted(payload: bytes) -> tuple[str, int]:
     """Client: session and next number of an `A` packet. Raises Reject where it is none."""
     if len(payload) != SESSION_BYTES + SEQ_BYTES:
         raise Reject("bad_login", f"{len(payload)} bytes, not {SESSION_BYTES + SEQ_BYTES}")
-    return _text(payload[:SESSION_BYTES]), _number(payload[SESSION_BYTES:])
+    session, seq = _text(payload[:SESSION_BYTES]), _number(payload[SESSION_BYTES:])
+    if seq < 1:
+        raise Reject("bad_login", "sequence numbers begin at 1")
+    return session, seq
 
 
 class Packets:
