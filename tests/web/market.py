@@ -228,8 +228,8 @@ def at(day: date, hour: int, minute: int, second: int = 0) -> int:
 
 
 def some_days(market: Market) -> None:
-    """Thursday, Friday and Monday whole, Tuesday up to 14:00 with 10:15 to 10:50 lost. BBCA ends at 8,850, up
-    125 on Monday's close; a few of its minutes have no trade."""
+    """Thursday to Monday whole, Tuesday up to 14:00 with 10:15 to 10:50 lost. BBCA ends at 8,850,
+    up 125 on Monday's close; a few of its minutes have no trade."""
     for ticker, name in NAMES.items():
         market.contract(ticker, name, at(THURSDAY, 8, 45), 8_600 * 10_000)
     for day, until, close in (

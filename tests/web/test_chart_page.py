@@ -250,7 +250,7 @@ def test_older_bars_come_when_scrolling_back(tab: Tab) -> None:
     page.focus("#plot")
     page.keyboard.press("Home")
     page.wait_for_function(
-        "document.getElementById('plot').getAttribute('aria-label').includes('from Thu 13 Nov')"
+        "() => document.getElementById('plot').ariaLabel.includes('from Thu 13 Nov')"
     )
     tab.until("#q-last", "8,850")
     assert tab.said == []
