@@ -7,7 +7,7 @@ outside the engine (rows.py), which is faster. Does not know rings.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from threading import Lock
@@ -39,6 +39,11 @@ class _Part:
     as_of_ns: int | None
     newest: int | None
     oldest: int | None
+
+    @property
+    def count(self) -> int | None:
+        """How many rows are asked for; None: all."""
+        return self.oldest if self.newest is None else self.newest
 
 
 class DuckStore:
@@ -279,29 +284,28 @@ class DuckStore:
 
     def _series(self, venue: str, name: str, ticker: str, part: _Part) -> Batch:
         kind = self._kinds[name]
-        count = part.newest if part.newest is not None else part.oldest
         first = self._spans[venue].get(ticker, (part.end_ns, 0))[0]
-        start = max(part.start_ns, first)
-        if start >= part.end_ns or count == 0:
+        part = replace(part, start_ns=max(part.start_ns, first))
+        if part.start_ns >= part.end_ns or part.count == 0:
             return self._none(venue, kind)
-        limit = None if count is None else count + count // 8 + SPARE_ROWS
+        if part.count is None:
+            return self._revisions(venue, kind, ticker, part)[0]
+        limit = part.count + part.count // 8 + SPARE_ROWS
         while True:
-            found = self._revisions(venue, kind, ticker, part, start, limit)
-            block = rows.newest(found.block, kind)
-            if limit is None or len(found) < limit or block.shape[1] >= (count or 0):
+            found, whole = self._revisions(venue, kind, ticker, part, limit)
+            if whole or len(found) >= part.count:
                 break
             limit *= 4
-        if part.newest is not None:
-            block = np.ascontiguousarray(block[:, -part.newest :])
-        elif part.oldest is not None:
-            block = np.ascontiguousarray(block[:, : part.oldest])
-        return Batch(kind, block, found.words, found.span)
+        edge = slice(-part.count, None) if part.newest is not None else slice(part.count)
+        return Batch(kind, np.ascontiguousarray(found.block[:, edge]), found.words, found.span)
 
     def _revisions(
-        self, venue: str, kind: Kind, ticker: str, part: _Part, start: int, limit: int | None
-    ) -> Batch:
+        self, venue: str, kind: Kind, ticker: str, part: _Part, limit: int | None = None
+    ) -> tuple[Batch, bool]:
+        """The newest revision of each row of a part; with `limit`, of so many stored rows from its
+        asked-for end, and whether that was all of them."""
         where = "ticker = ? and freq = '1m' and ts >= ? and ts < ?"
-        values: list[Any] = [ticker, start, part.end_ns]
+        values: list[Any] = [ticker, part.start_ns, part.end_ns]
         if part.as_of_ns is not None:
             where += " and known_at <= ?"
             values.append(part.as_of_ns)
@@ -313,15 +317,17 @@ class DuckStore:
         symbol = self._dictionaries[venue].ids(kind.columns[kind.index["ticker"]], [ticker])
         fixed = {"ticker": int(symbol[0]), "freq": FREQS.index("1m")}
         text = tables.select(venue, kind, wanted, where, order)
-        return self._rows(venue, kind, text, values, fixed)
+        found = self._rows(venue, kind, text, values, fixed)
+        newest = Batch(kind, rows.newest(found.block, kind), found.words, found.span)
+        return newest, limit is None or len(found) < limit
 
     def since(self, venue: str, kind: str, start_ns: int) -> Batch:
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
         each its newest revision."""
         what = self._kinds[kind]
-        text = tables.select(venue, what, what.columns, "ts >= ?")
+        text = tables.select(venue, what, what.columns, "ts >= ?", "order by ticker, ts, rev")
         found = self._rows(venue, what, text, [start_ns])
-        return Batch(what, rows.newest(found.block, what), found.words, found.span)
+        return Batch(what, rows.newest(found.block, what, ordered=True), found.words, found.span)
 
     def minute_back(self, venue: str, count: int) -> int:
         """Opening of the count-th newest minute that has a bar of any ticker; INT_NULL if the
