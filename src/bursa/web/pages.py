@@ -114,7 +114,8 @@ class Pages:
             """The day of `venue` for the tape, the clock and the freshness badge."""
             chosen = self._venue(request.query_params.get("venue", ""))
             facts = self._source.tape(chosen.name)
-            body = msgspec.json.encode(tape_fields(chosen, facts))
+            fields = tape_fields(chosen, facts)
+            body = msgspec.json.encode(fields | {"first": self._source.first_ticker(chosen.name)})
             return Response(
                 body, media_type="application/json", headers={"Cache-Control": "no-store"}
             )

@@ -28,8 +28,8 @@ const iso = (utcS) => new Date(utcS * 1000).toISOString();
 /** {name, exchange, description, timezone, session, pricescale, ...} of an instrument. */
 export const symbol = (exchange, ticker, signal) => get("/udf/symbols", { symbol: `${exchange}:${ticker}` }, signal);
 
-/** [{symbol, description, exchange, ...}], best match first. */
-export const search = (query, limit, signal) => get("/udf/search", { query, limit }, signal);
+/** [{symbol, description, exchange, ...}], best match first; of one exchange where it is named. */
+export const search = (query, limit, exchange, signal) => get("/udf/search", { query, limit, exchange }, signal);
 
 /** {bars: [{t, o, h, l, c, v}], nextTime}: the `countback` newest bars before `to`; nextTime is where
     older bars end, given only when there are none in the range. */

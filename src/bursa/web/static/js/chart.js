@@ -207,7 +207,7 @@ async function refused(error, ticker) {
   plot.clear();
   if (error.code === "unreachable") { failed(error); setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS); return; }
   stream.stop();
-  const any = await api.search("", 1).catch(() => []);
+  const any = await api.search("", 1, facts.exchange).catch(() => []);
   if (any.length) { showUnknown(ticker); say(`${facts.exchange} has no instrument ${ticker}.`); return; }
   showEmpty("none");
   setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS);
@@ -279,6 +279,12 @@ const stream = new Stream({
 
 /* ---- The venue's day ---- */
 
+/* None was named and the venue had none yet: open the first one it has. */
+async function openFirst({ first }) {
+  const ticker = first ?? (await api.search("", 1, facts.exchange).catch(() => []))[0]?.symbol;
+  if (ticker && !now.ticker) open(ticker, now.interval, false);
+}
+
 let progressClosed = false, wasStreaming = false, dayShown = "", holesSeen = 0;
 document.addEventListener("bursa:tape", ({ detail: tape }) => {
   const { progress } = tape;
@@ -290,6 +296,7 @@ document.addEventListener("bursa:tape", ({ detail: tape }) => {
   }
   if (wasStreaming && !progress) { say("All past days are in."); if (now.ticker) open(now.ticker, now.interval, false); }
   wasStreaming = Boolean(progress);
+  if (!now.ticker) openFirst(tape);
   if (now.bars && (tape.holes.length !== holesSeen || tape.date !== dayShown)) now.feed.ledger();
   [holesSeen, dayShown] = [tape.holes.length, tape.date];
   if (now.bars) { refreshQuote(); showStatus(); if (!now.bars.list.length) showEmpty("none"); }

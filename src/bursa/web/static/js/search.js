@@ -64,7 +64,7 @@ export class Palette {
     const slow = setTimeout(() => this.words("Searching"), SLOW_MS);
     if (!query && viewed().length) this.show([["Last viewed", viewed()]], query);
     try {
-      const found = await search(query, LIMIT, asking.signal);
+      const found = await search(query, LIMIT, undefined, asking.signal);
       clearTimeout(slow);
       const groups = [];
       if (!query && viewed().length) groups.push(["Last viewed", viewed()]);
