@@ -11,80 +11,32 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
+class _Maker:
+    """Makes counters, gauges and histograms of one registry; names get the program's prefix."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def count(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"bursa_{name}", text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"bursa_{name}", text, labels, registry=self._registry)
+
+    def spread(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"bursa_{name}", text, labels, registry=self._registry, buckets=_SECONDS)
+
+
 class Telemetry:
     """All counters of one process, in a registry of its own (so that tests can make many)."""
 
-    def __init__(self) -> None:  # noqa: PLR0915 - a list, one line a counter
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        r = self.registry
-
-        def count(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"bursa_{name}", text, labels, registry=r)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"bursa_{name}", text, labels, registry=r)
-
-        def spread(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"bursa_{name}", text, labels, registry=r, buckets=_SECONDS)
-
-        self.messages = count("messages", "Messages decoded", "venue", "channel")
-        self.bytes_in = count("feed_bytes", "Bytes that feeds delivered", "venue", "channel")
-        self.rejected = count("rejected", "Messages refused and quarantined", "venue", "reason")
-        self.duplicates = count("duplicates", "Messages already seen, dropped", "venue")
-        self.gaps = count("gaps", "Sequence gaps", "venue")
-        self.missing = count("gap_messages", "Messages missing in sequence gaps", "venue")
-        self.late = count("late_ticks", "Ticks past the revisable window: stored, no bar", "venue")
-        self.rows = count("rows", "Rows derived", "venue", "kind")
-        self.feed_up = gauge("feed_up", "1 while the channel delivers", "venue", "channel")
-        self.feed_downs = count("feed_downs", "Times a channel went away", "venue", "channel")
-        self.feed_retries = count("feed_retries", "Connection attempts after a failure", "venue")
-        self.watermark = gauge("watermark_seconds", "Newest event time seen", "venue", "channel")
-
-        self.journal_bytes = count("journal_bytes", "Bytes appended to the journal", "venue")
-        self.journal_unsynced = gauge("journal_unsynced_bytes", "Appended, not synced", "venue")
-        self.journal_sync = spread("journal_sync_seconds", "Time of one sync", "venue")
-        self.journal_errors = count("journal_errors", "Appends or syncs that failed", "venue")
-        self.journal_damaged = count("journal_damaged", "Records with a bad checksum", "venue")
-        self.journal_retired = count("journal_retired_bytes", "Bytes of dropped segments", "venue")
-        self.checkpoint_s = spread("checkpoint_seconds", "Time to save one checkpoint", "venue")
-        self.checkpoints_bad = count("checkpoints_passed_over", "Unusable checkpoints", "venue")
-
-        self.topic_rows = gauge("topic_rows", "Rows held in memory for readers", "venue")
-        self.topic_bytes = gauge("topic_bytes", "Bytes held in memory for readers", "venue")
-        self.topic_lag = gauge(
-            "topic_lag_bytes", "Journal bytes a reader is behind", "venue", "group"
-        )
-        self.topic_evicted = count(
-            "topic_evicted_rows", "Rows a reader re-derives", "venue", "group"
-        )
-        self.topic_redelivered = count(
-            "topic_redelivered", "Batches delivered again", "venue", "group"
-        )
-
-        self.store_rows = count("store_rows", "Rows committed", "venue", "kind")
-        self.store_thinned = count(
-            "store_thinned_rows", "Rows left out by configuration", "venue", "kind"
-        )
-        self.store_write = spread("store_write_seconds", "Time of one transaction", "venue")
-        self.store_retries = count("store_retries", "Writes tried again", "venue")
-        self.store_dropped = count(
-            "store_retired_rows", "Rows dropped by retention", "venue", "kind"
-        )
-        self.store_set_aside = count("store_set_aside", "Store files that refused to open")
-
-        self.http_requests = count("http_requests", "Answers", "route", "status")
-        self.http_seconds = spread("http_seconds", "Time to answer", "route")
-        self.refused = count("refused", "Requests refused", "code")
-        self.clients = gauge("stream_clients", "Connected stream clients")
-        self.stream_frames = count("stream_frames", "Frames sent", "type")
-        self.stream_conflated = count("stream_conflated", "Partial bars left out for slow clients")
-        self.stream_closed = count("stream_closed", "Clients closed because they were slow")
-        self.stream_queue = gauge("stream_queue", "Batches waiting for the stream")
-        self.rings_bytes = gauge("rings_bytes", "Memory of the rings", "venue")
-        self.rings_evicted = count("rings_evicted", "Rings that left memory", "venue")
-        self.kernels_warm = gauge("kernels_warm_seconds", "Time to compile or load the kernels")
-        self.disk_bytes = gauge("data_bytes", "Bytes of the data folder")
-
+        make = _Maker(self.registry)
+        self._feeds(make)
+        self._journal(make)
+        self._store(make)
+        self._surfaces(make)
         # The words that stages count by (`Decoded.counts`, `Built.counts`), labelled by venue.
         self.by_word = {
             "duplicates": self.duplicates,
@@ -92,6 +44,88 @@ class Telemetry:
             "missing": self.missing,
             "late": self.late,
         }
+
+    def _feeds(self, make: _Maker) -> None:
+        self.messages = make.count("messages", "Messages decoded", "venue", "channel")
+        self.bytes_in = make.count("feed_bytes", "Bytes that feeds delivered", "venue", "channel")
+        self.rejected = make.count(
+            "rejected", "Messages refused and quarantined", "venue", "reason"
+        )
+        self.duplicates = make.count("duplicates", "Messages already seen, dropped", "venue")
+        self.gaps = make.count("gaps", "Sequence gaps", "venue")
+        self.missing = make.count("gap_messages", "Messages missing in sequence gaps", "venue")
+        self.late = make.count(
+            "late_ticks", "Ticks past the revisable window: stored, no bar", "venue"
+        )
+        self.rows = make.count("rows", "Rows derived", "venue", "kind")
+        self.feed_up = make.gauge("feed_up", "1 while the channel delivers", "venue", "channel")
+        self.feed_downs = make.count("feed_downs", "Times a channel went away", "venue", "channel")
+        self.feed_retries = make.count(
+            "feed_retries", "Connection attempts after a failure", "venue"
+        )
+        self.watermark = make.gauge(
+            "watermark_seconds", "Newest event time seen", "venue", "channel"
+        )
+
+    def _journal(self, make: _Maker) -> None:
+        self.journal_bytes = make.count("journal_bytes", "Bytes appended to the journal", "venue")
+        self.journal_unsynced = make.gauge(
+            "journal_unsynced_bytes", "Appended, not synced", "venue"
+        )
+        self.journal_sync = make.spread("journal_sync_seconds", "Time of one sync", "venue")
+        self.journal_errors = make.count("journal_errors", "Appends or syncs that failed", "venue")
+        self.journal_damaged = make.count("journal_damaged", "Records with a bad checksum", "venue")
+        self.journal_retired = make.count(
+            "journal_retired_bytes", "Bytes of dropped segments", "venue"
+        )
+        self.checkpoint_s = make.spread(
+            "checkpoint_seconds", "Time to save one checkpoint", "venue"
+        )
+        self.checkpoints_bad = make.count(
+            "checkpoints_passed_over", "Unusable checkpoints", "venue"
+        )
+
+        self.topic_rows = make.gauge("topic_rows", "Rows held in memory for readers", "venue")
+        self.topic_bytes = make.gauge("topic_bytes", "Bytes held in memory for readers", "venue")
+        self.topic_lag = make.gauge(
+            "topic_lag_bytes", "Journal bytes a reader is behind", "venue", "group"
+        )
+        self.topic_evicted = make.count(
+            "topic_evicted_rows", "Rows a reader re-derives", "venue", "group"
+        )
+        self.topic_redelivered = make.count(
+            "topic_redelivered", "Batches delivered again", "venue", "group"
+        )
+
+    def _store(self, make: _Maker) -> None:
+        self.store_rows = make.count("store_rows", "Rows committed", "venue", "kind")
+        self.store_thinned = make.count(
+            "store_thinned_rows", "Rows left out by configuration", "venue", "kind"
+        )
+        self.store_write = make.spread("store_write_seconds", "Time of one transaction", "venue")
+        self.store_retries = make.count("store_retries", "Writes tried again", "venue")
+        self.store_dropped = make.count(
+            "store_retired_rows", "Rows dropped by retention", "venue", "kind"
+        )
+        self.store_set_aside = make.count("store_set_aside", "Store files that refused to open")
+
+    def _surfaces(self, make: _Maker) -> None:
+        self.http_requests = make.count("http_requests", "Answers", "route", "status")
+        self.http_seconds = make.spread("http_seconds", "Time to answer", "route")
+        self.refused = make.count("refused", "Requests refused", "code")
+        self.clients = make.gauge("stream_clients", "Connected stream clients")
+        self.stream_frames = make.count("stream_frames", "Frames sent", "type")
+        self.stream_conflated = make.count(
+            "stream_conflated", "Partial bars left out for slow clients"
+        )
+        self.stream_closed = make.count("stream_closed", "Clients closed because they were slow")
+        self.stream_queue = make.gauge("stream_queue", "Batches waiting for the stream")
+        self.rings_bytes = make.gauge("rings_bytes", "Memory of the rings", "venue")
+        self.rings_evicted = make.count("rings_evicted", "Rings that left memory", "venue")
+        self.kernels_warm = make.gauge(
+            "kernels_warm_seconds", "Time to compile or load the kernels"
+        )
+        self.disk_bytes = make.gauge("data_bytes", "Bytes of the data folder")
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
         """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop.
