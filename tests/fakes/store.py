@@ -16,6 +16,8 @@ from bursa.model.schema import INT_NULL, Column, Kind, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
 
+HOT = ("ticks", "quotes", "snapshot", "orderbook")
+
 Row = dict[str, Any]
 
 
@@ -180,9 +182,9 @@ class FakeStore:
         minutes = sorted({row["ts"] for row in self._all(venue, "ohlcv")})
         return minutes[-count] if len(minutes) >= count else INT_NULL
 
-    def days(self, venue: str, kind: str = "ticks") -> list[date]:
+    def days(self, venue: str, kinds: Sequence[str] = HOT) -> list[date]:
         calendar = self._venues[venue].calendar
-        return sorted({calendar.day_of(row["ts"]) for row in self._all(venue, kind)})
+        return sorted({calendar.day_of(r["ts"]) for kind in kinds for r in self._all(venue, kind)})
 
     def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
         name = topic(venue, self._kinds[kind])

@@ -369,7 +369,9 @@ class StoreContract:
         )
         today, tomorrow = IDX.calendar.day_of(OPEN), IDX.calendar.day_of(late)
         assert store.days("idx") == [today, tomorrow]
-        assert store.days("idx", "ohlcv") == []
+        put(store, batch(OHLCV, [bar("BBCA", -3000, position=1)]))
+        assert store.days("idx") == [today, tomorrow]
+        assert store.days("idx", ["ohlcv"]) == [IDX.calendar.day_of(OPEN - 3000 * MINUTE)]
 
     def test_readers_see_whole_commits_while_one_writes(self, store: Any) -> None:
         wrong: list[Any] = []

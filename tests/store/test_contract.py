@@ -7,6 +7,7 @@ import pytest
 from tests.fakes.store import FakeStore
 from tests.store.contract import KINDS, VENUES, StoreContract
 
+from bursa.ports import Store
 from bursa.store.duckdb import DuckStore
 
 
@@ -33,3 +34,8 @@ class TestFakeStore(StoreContract):
     @pytest.fixture
     def store(self) -> FakeStore:
         return FakeStore(VENUES, KINDS)
+
+
+def adapters(duck: DuckStore, fake: FakeStore) -> tuple[Store, ...]:
+    """For the type checker: each fits the port."""
+    return duck, fake

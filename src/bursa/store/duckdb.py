@@ -24,6 +24,8 @@ from bursa.store import rows, sql, tables
 from bursa.store.engine import Bytes, Engine, Options
 
 HOUR_NS = 3_600_000_000_000
+# Kinds that are kept for some days only.
+HOT = ("ticks", "quotes", "snapshot", "orderbook")
 # Extra rows asked for with the newest or oldest N, so that revisions rarely call for a second try.
 SPARE_ROWS = 16
 # By event time, and trades of one instant as they came.
@@ -399,11 +401,14 @@ class DuckStore:
         text = f"select ticker, min(ts), max(ts) from {source} group by ticker"
         return {ticker: (first, last) for ticker, first, last in cursor.execute(text).fetchall()}
 
-    def days(self, venue: str, kind: str = "ticks") -> list[date]:
-        """Days of the venue's clock that have rows of a kind, ascending."""
-        source = table(venue, self._kinds[kind])
+    def days(self, venue: str, kinds: Sequence[str] = HOT) -> list[date]:
+        """Days of the venue's clock that have rows of any of these kinds, ascending."""
+        hours = " union ".join(
+            f"select distinct ts // {HOUR_NS} from {table(venue, self._kinds[kind])}"
+            for kind in kinds
+        )
         with self._engine.reading() as cursor:
-            found = cursor.execute(f"select distinct ts // {HOUR_NS} from {source}").fetchall()
+            found = cursor.execute(hours).fetchall()
         calendar = self._venues[venue].calendar
         return sorted({calendar.day_of(hour * HOUR_NS) for (hour,) in found})
 
