@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
 from tests.api.floor import DAYS, Floor, Served, at, serve
 
 
@@ -16,7 +15,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     floor.day(DAYS[1])
     floor.commit()
     floor.day(DAYS[2], minutes=10)
-    floor.clock.ns = at(DAYS[2], 9, 10, 1)
+    floor.clock.ns = at(DAYS[2], 9, 10, 1.5)
     with serve(floor) as found:
         yield found
     floor.close()

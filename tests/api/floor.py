@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from tests.wire import idx_encoder as idx
 
 from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
@@ -32,7 +33,6 @@ from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.wire.idx import IdxDecoder
-from tests.wire import idx_encoder as idx
 
 # Wednesday, Thursday, Friday.
 DAYS = (date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20))
@@ -119,9 +119,7 @@ class Floor:
 
     def list_all(self, ts: int) -> None:
         """Contracts of all tickers."""
-        self.say(
-            *(lambda n, t=t: idx.contract(n, ts, t, name=NAMES[t]) for t in NAMES), channel=1
-        )
+        self.say(*(lambda n, t=t: idx.contract(n, ts, t, name=NAMES[t]) for t in NAMES), channel=1)
 
     def state(self, ts: int, state: str) -> None:
         self.say(lambda n: idx.status(n, ts, state))
@@ -207,7 +205,10 @@ class Floor:
             self.offload,
             self.telemetry,
             "0.0.0",
-            [Dependency("hot", lambda: self.store.positions()), Dependency("bus", self._check, False)],
+            [
+                Dependency("hot", lambda: self.store.positions()),
+                Dependency("bus", self._check, False),
+            ],
             lambda: "" if self.started else "the journal is replayed",
         )
 

@@ -7,10 +7,10 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from tests.api.floor import DAYS, NAMES, Served, at
 
 from bursa.api import shapes
 from bursa.metrics.engine import compute
-from tests.api.floor import DAYS, NAMES, Served, at
 
 WED, THU, FRI = DAYS
 
@@ -335,7 +335,18 @@ def test_openapi_describes_every_route_and_parameter(client: httpx.Client) -> No
         assert all(p["description"] for p in operation.get("parameters", []) if p["in"] == "query")
         assert "200" in operation["responses"]
     names = [p["name"] for p in schema["paths"]["/v1/ohlcv/{ticker}"]["get"]["parameters"]]
-    assert names == ["ticker", "venue", "tf", "from", "to", "limit", "page", "as_of", "open", "since"]
+    assert names == [
+        "ticker",
+        "venue",
+        "tf",
+        "from",
+        "to",
+        "limit",
+        "page",
+        "as_of",
+        "open",
+        "since",
+    ]
     bar = schema["components"]["schemas"]["Bar"]["properties"]
     assert bar["freq_cnt"]["description"] == "number of trades"
 

@@ -152,16 +152,18 @@ class Hub:
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Say `shutdown` to every client and close it; take no more."""
+        """Dismiss every client; take no more."""
         self._loop = None
         for partials in self.partials.values():
             partials.stop()
-        self.post.send(
-            self.post.clients, said({"type": "shutdown", "reason": "bursa stops; resume later"})
-        )
-        self.post.flush()
         for client in list(self.post.clients):
-            self.post.close(client, GOING_AWAY, "shutdown")
+            self.dismiss(client)
+
+    def dismiss(self, client: Client) -> None:
+        """Say `shutdown` to a client and close it."""
+        self.post.send((client,), said({"type": "shutdown", "reason": "bursa stops; reconnect"}))
+        self.post.flush()
+        self.post.close(client, GOING_AWAY, "shutdown")
 
     def _wake(self) -> None:
         if self._loop is None:

@@ -174,7 +174,6 @@ class Rest:
         if not len(bars):
             return None
 
-
         def figure(name: str, at: int = -1) -> float | None:
             return text.json_value(bars.column(name)[at].item())
 
@@ -341,9 +340,7 @@ def _newest(rows: Batch, shape: type[Any]) -> Any:
     return shape(**fields)
 
 
-def _continuity(
-    ticker: str, bounds: tuple[int, int], found: Continuity
-) -> shapes.ContinuityRow:
+def _continuity(ticker: str, bounds: tuple[int, int], found: Continuity) -> shapes.ContinuityRow:
     start, end, known_to = (text.instant(at) for at in (*bounds, found.known_to_ns))
     return shapes.ContinuityRow(
         ticker,

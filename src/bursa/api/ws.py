@@ -37,7 +37,7 @@ SUBSCRIPTIONS_MAX = 5_000
 THROTTLE_MS_MAX = 60_000
 # What the kernel and the transport hold for one client; past it the client's outbox fills.
 SOCKET_BYTES, TRANSPORT_BYTES = 1 << 18, 1 << 18
-LET_GO_S = 5.0
+LET_GO_S = 3.0
 
 _log = logger("stream")
 
@@ -69,12 +69,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.wire.on_writable()
 
     def shutdown(self) -> None:
-        """The server stops. What a client that does not read still has to get is dropped."""
-        if self.wire is not None and self.wire.blocked:
-            self.stop_keepalive()
-            self.transport.abort()
-        else:
+        """The server stops: a client is told so and let go; a mere handshake is broken off."""
+        if self.wire is None or self.wire.on_shutdown is None:
             super().shutdown()
+        else:
+            self.stop_keepalive()
+            self.wire.on_shutdown()
 
 
 class SocketWire:
@@ -83,6 +83,7 @@ class SocketWire:
     def __init__(self, protocol: StreamProtocol) -> None:
         self.blocked = False
         self.on_writable: Callable[[], None] = lambda: None
+        self.on_shutdown: Callable[[], None] | None = None
         self._protocol = protocol
         transport = protocol.transport
         transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
@@ -150,6 +151,7 @@ class Stream:
             wire.close(1013, full.code)
             return
         wire.on_writable = lambda: post.writable(client)
+        wire.on_shutdown = lambda: self._hub.dismiss(client)
         try:
             while True:
                 message = await socket.receive()

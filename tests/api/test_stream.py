@@ -1,0 +1,538 @@
+"""The stream over a listening server: what a client is told, in which order, and after a cut."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+from tests.wire import idx_encoder as idx
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from bursa.api import ws
+from bursa.api.live import StreamLimits
+from bursa.api.outbox import OutboxLimits
+from bursa.model.batch import END_OF_FILE
+
+DAY = DAYS[1]
+
+
+class Client:
+    """A client of the stream that reads frames one by one."""
+
+    def __init__(self, served: Served) -> None:
+        self._opening = connect(served.ws, compression=None)
+
+    def __enter__(self) -> "Client":
+        self.wire: ClientConnection = self._opening.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wire.close()
+
+    def say(self, **message: Any) -> None:
+        self.wire.send(json.dumps(message))
+
+    def next(self, timeout: float = 5) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(self.wire.recv(timeout=timeout))
+        return frame
+
+    def until(self, kind: str) -> list[dict[str, Any]]:
+        """All frames up to the next one of a type, that one included."""
+        found = [self.next()]
+        while found[-1]["type"] != kind:
+            found.append(self.next())
+        return found
+
+    def subscribe(self, *tickers: str, **more: Any) -> dict[str, Any]:
+        self.say(action="subscribe", tickers=tickers, **more)
+        return self.until("subscribed")[-1]
+
+    def rest(self) -> list[dict[str, Any]]:
+        """What was sent before the answer to a ping."""
+        self.say(action="ping")
+        return self.until("pong")[:-1]
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    """A day's first three minutes lie behind; 09:03 is open with one trade."""
+    floor = Floor(tmp_path)
+    floor.day(DAY, minutes=3, auction=False)
+    floor.trade(at(DAY, 9, 3, 3), 9_100)
+    yield floor
+    floor.close()
+
+
+@pytest.fixture
+def served(floor: Floor) -> Iterator[Served]:
+    with serve(floor) as found:
+        yield found
+
+
+def minute(floor: Floor, number: int, price: float = 9_200) -> None:
+    """A trade in 09:number, and what closes the minute before."""
+    floor.trade(at(DAY, 9, number, 2.5), price)
+
+
+def test_a_subscription_is_acknowledged_in_full_and_begins_with_the_open_bar(
+    served: Served,
+) -> None:
+    with Client(served) as client:
+        told = client.subscribe("BBCA", channels=["bars", "metrics"])
+        assert told["subscriptions"] == [
+            {"venue": "idx", "freq": "1m", "channel": "bars", "tickers": ["BBCA"]},
+            {"venue": "idx", "freq": "1m", "channel": "metrics", "tickers": ["BBCA"]},
+        ]
+        assert told["cursor"] == f"{EPOCH}-0" and "recovered" not in told
+        first = client.next()
+        assert first == {
+            "type": "bar", "venue": "idx", "ticker": "BBCA", "freq": "1m",
+            "bar_time": "2026-11-19T09:03:00+07:00", "open": 9100, "high": 9100, "low": 9100,
+            "close": 9100, "volume": 100, "hd": None, "final": False, "rev": 0,
+        }  # fmt: skip
+        told = client.subscribe("GOTO", "TLKM")
+        assert told["subscriptions"][0]["tickers"] == ["BBCA", "GOTO", "TLKM"]
+
+
+def test_trades_give_partials_then_the_bar_its_metrics_and_the_minutes_end(
+    served: Served, floor: Floor
+) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA", channels=["bars", "metrics"])
+        client.next()
+        floor.trade(at(DAY, 9, 3, 10), 9_150, 200)
+        partial = client.next()
+        assert (partial["high"], partial["volume"], partial["final"]) == (9150, 300, False)
+        assert "cursor" not in partial
+        minute(floor, 4)
+        frames = [client.next() for _ in range(4)]
+        assert [f["type"] for f in frames] == ["bar", "metrics", "end_of_interval", "bar"]
+        bar, metrics, end, partial = frames
+        assert (bar["bar_time"], bar["final"], bar["volume"]) == (
+            "2026-11-19T09:03:00+07:00", True, 300,
+        )  # fmt: skip
+        assert metrics["values"]["hd"] == bar["hd"]
+        assert set(metrics["values"]) >= {"ema_20", "rsi_14", "hd", "hd_mapo", "hd_direction"}
+        assert end["bar_time"] == bar["bar_time"]
+        assert partial["bar_time"] == "2026-11-19T09:04:00+07:00" and not partial["final"]
+        assert [f["cursor"] for f in frames[:3]] == [f"{EPOCH}-{n}" for n in (1, 2, 3)]
+
+
+def test_what_the_stream_says_is_what_rest_says(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA")
+        client.next()
+        minute(floor, 4)
+        bar = client.next()
+    row = httpx.get(f"{served.url}/v1/ohlcv/BBCA?limit=1").json()["data"][0]
+    for name in (
+        "ticker",
+        "freq",
+        "bar_time",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "hd",
+        "rev",
+    ):
+        assert bar[name] == row[name], name
+
+
+def test_a_revision_is_sent_with_its_number(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA")
+        client.next()
+        minute(floor, 4)
+        client.rest()
+        floor.trade(at(DAY, 9, 2, 30), 9_990, 700)
+        floor.heartbeat(at(DAY, 9, 4, 5))
+        frame = client.next()
+        assert (frame["bar_time"][11:16], frame["rev"], frame["high"]) == ("09:02", 1, 9990)
+        assert frame["final"]
+
+
+def test_only_what_was_asked_for_comes(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("GOTO")
+        minute(floor, 4)
+        frames = client.rest()
+        assert [f["type"] for f in frames] == ["end_of_interval"]
+        client.say(action="unsubscribe", tickers=["GOTO"])
+        assert client.next()["subscriptions"] == []
+        minute(floor, 5)
+        assert client.rest() == []
+
+
+def test_partials_are_throttled_and_conflated_and_closed_bars_are_not(
+    served: Served, floor: Floor
+) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA", throttle_ms=300)
+        client.next()
+        reads = floor.opens
+        for n in range(20):
+            floor.trade(at(DAY, 9, 3, 5 + n), 9_100 + n)
+            time.sleep(0.005)
+        minute(floor, 4)
+        frames = client.until("end_of_interval")
+        time.sleep(0.7)
+        frames += client.rest()
+        partials = [f for f in frames if f["type"] == "bar" and not f["final"]]
+        closed = [f for f in frames if f["type"] == "bar" and f["final"]]
+        assert len(closed) == 1 and closed[0]["close"] == 9119
+        assert 1 <= len(partials) <= 4 and floor.opens - reads <= 5
+        assert partials[-1]["bar_time"][11:16] == "09:04"
+
+
+def test_longer_bars_are_rolled_live_as_history_does(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA", freq="5m")
+        first = client.next()
+        assert (first["freq"], first["bar_time"][11:16], first["final"]) == ("5m", "09:00", False)
+        assert first["volume"] == 200 + 300 + 400 + 100
+        minute(floor, 4, 9_300)
+        assert client.until("bar")[-1]["close"] == 9300
+        floor.heartbeat(at(DAY, 9, 5, 3))
+        frames = client.until("bar")
+        while not frames[-1]["final"]:
+            frames += client.until("bar")
+        bar = frames[-1]
+        row = httpx.get(f"{served.url}/v1/ohlcv/BBCA?tf=5m&limit=1").json()["data"][0]
+        for name in ("bar_time", "open", "high", "low", "close", "volume", "hd", "rev"):
+            assert bar[name] == row[name], name
+        assert "cursor" in bar
+        floor.trade(at(DAY, 9, 2, 45), 9_999, 50)  # late: the closed bar is revised
+        floor.heartbeat(at(DAY, 9, 5, 6))
+        frames = client.until("bar")
+        while not frames[-1]["final"]:
+            frames += client.until("bar")
+        assert frames[-1]["high"] == 9999 and frames[-1]["rev"] > bar["rev"]
+
+
+def test_a_day_bar_closes_with_the_day(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA", freq="1d")
+        assert client.next()["freq"] == "1d"
+        floor.state(at(DAY, 16, 1), "X")
+        floor.state(at(DAY, 16, 16), "E")
+        frames = client.until("bar")
+        while not frames[-1]["final"]:
+            frames += client.until("bar")
+        row = httpx.get(f"{served.url}/v1/ohlcv/BBCA?tf=1d&limit=1").json()["data"][0]
+        assert frames[-1]["volume"] == row["volume"] == 1_000
+
+
+def test_resume_gives_every_frame_missed_once(served: Served, floor: Floor) -> None:
+    ask = {"channels": ["bars", "metrics"]}
+    with Client(served) as stays, Client(served) as leaves:
+        for client in (stays, leaves):
+            client.subscribe("BBCA", "GOTO", **ask)
+            client.rest()
+        minute(floor, 4)
+        seen = [f for f in leaves.rest() if "cursor" in f]
+        leaves.wire.close()
+        for n in range(5, 12):
+            minute(floor, n)
+        with Client(served) as back:
+            told = back.subscribe("BBCA", "GOTO", resume=seen[-1]["cursor"], **ask)
+            assert told["recovered"] is True
+            minute(floor, 12)
+            seen += [f for f in back.rest() if "cursor" in f]
+        everything = [f for f in stays.rest() if "cursor" in f]
+        assert seen == everything and len(everything) == 9 * 3
+
+
+def test_resume_of_a_longer_bar_that_was_kept_up(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        told = client.subscribe("BBCA", freq="5m")
+        client.next()
+        cursor = told["cursor"]
+    for n in range(4, 8):
+        minute(floor, n)
+    with Client(served) as client:
+        told = client.subscribe("BBCA", freq="5m", resume=cursor)
+        assert told["recovered"] is True
+        bars = [f for f in client.rest() if f["type"] == "bar" and f["final"]]
+        assert [b["bar_time"][11:16] for b in bars] == ["09:00"]
+        told = client.subscribe("GOTO", freq="5m", resume=cursor)
+        assert told["recovered"] is False and "/v1/ohlcv/" in told["fetch"][0]
+
+
+@pytest.mark.parametrize("cursor", ["00000000deadbee0-3", f"{EPOCH}-999999"])
+def test_a_foreign_cursor_is_not_recovered(served: Served, cursor: str) -> None:
+    with Client(served) as client:
+        told = client.subscribe("BBCA", resume=cursor)
+        assert told["recovered"] is False
+        assert told["fetch"] == ["/v1/ohlcv/{ticker}?venue=idx&tf=1m&from="]
+        assert client.next()["type"] == "bar"
+
+
+def test_a_cursor_past_what_is_retained_is_not_recovered(floor: Floor) -> None:
+    with serve(floor, StreamLimits(throttle_ms=0, retain=10)) as served, Client(served) as client:
+        cursor = client.subscribe("BBCA")["cursor"]
+        for n in range(4, 20):
+            minute(floor, n)
+        client.rest()
+        with Client(served) as late:
+            assert late.subscribe("BBCA", resume=cursor)["recovered"] is False
+        expired = httpx.get(f"{served.url}/v1/ohlcv/BBCA?since={cursor}")
+        assert (expired.status_code, expired.json()["code"]) == (410, "cursor_expired")
+
+
+def test_since_gives_the_bars_that_changed(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        cursor = client.subscribe("BBCA")["cursor"]
+    minute(floor, 4)
+    floor.trade(at(DAY, 9, 2, 30), 9_990)
+    floor.heartbeat(at(DAY, 9, 4, 5))
+    time.sleep(0.1)
+
+    def times(query: str) -> list[tuple[str, int]]:
+        found = httpx.get(f"{served.url}/v1/ohlcv/BBCA?since={cursor}{query}").json()["data"]
+        return [(row["bar_time"][11:16], row["rev"]) for row in found]
+
+    assert times("") == [("09:02", 1), ("09:03", 0)]
+    assert times("&tf=5m") == []  # not closed yet
+    minute(floor, 5)
+    time.sleep(0.1)
+    assert [t for t, _ in times("&tf=5m")] == ["09:00"]
+
+
+def test_a_gap_of_the_feed_is_told(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA")
+        client.next()
+        floor.seq[0] += 5
+        floor.heartbeat(at(DAY, 9, 3, 40))
+        gap = client.until("gap")[-1]
+        assert (gap["reason"], gap["channel"]) == ("feed", "idxdata")
+        assert gap["seq_to"] - gap["seq_from"] == 4 and "cursor" in gap
+
+
+def test_open_bars_at_a_files_end_are_not_final(served: Served, floor: Floor) -> None:
+    with Client(served) as client:
+        client.subscribe("BBCA")
+        client.next()
+        floor.take(idx.Record(kind=END_OF_FILE, ts_recv=floor.clock.ns))
+        frame = client.next()
+        assert frame["final"] is False and "cursor" in frame
+
+
+def test_a_ticker_to_come_is_waited_for_while_nothing_is_known(tmp_path: Path) -> None:
+    floor = Floor(tmp_path)
+    with serve(floor) as served, Client(served) as client:
+        told = client.subscribe("BBCA", channels=["bars", "metrics"])
+        assert told["subscriptions"][0]["tickers"] == ["BBCA"]
+        client.say(action="subscribe", tickers=["not a code"])
+        assert client.next()["code"] == "unknown_ticker"
+        floor.trade(at(DAY, 9, 0, 1), 9_000)
+        assert client.next()["close"] == 9000
+        minute(floor, 1)
+        frames = [f for f in client.until("end_of_interval") if "cursor" in f]
+        assert [f["type"] for f in frames] == ["bar", "metrics", "end_of_interval"]
+    floor.close()
+
+
+BAD = [
+    ({"action": "dance"}, "bad_message", None),
+    ({"tickers": ["BBCA"]}, "bad_message", None),
+    ({"action": "subscribe", "tickers": "BBCA"}, "bad_message", None),
+    ({"action": "subscribe", "tickers": ["BBCA"], "extra": 1}, "bad_message", None),
+    ({"action": "subscribe"}, "missing_parameter", "tickers"),
+    ({"action": "subscribe", "tickers": ["NIX"]}, "unknown_ticker", "tickers"),
+    ({"action": "subscribe", "tickers": ["BBCA"], "freq": "2m"}, "unknown_timeframe", "freq"),
+    ({"action": "subscribe", "tickers": ["BBCA"], "venue": "nix"}, "unknown_venue", "venue"),
+    ({"action": "subscribe", "tickers": ["BBCA"], "channels": ["x"]}, "unknown_channel", "channels"),
+    ({"action": "subscribe", "tickers": ["BBCA"], "channels": []}, "missing_parameter", "channels"),
+    (
+        {"action": "subscribe", "tickers": ["BBCA"], "channels": ["metrics"], "freq": "5m"},
+        "timeframe_not_allowed",
+        "freq",
+    ),
+    ({"action": "subscribe", "tickers": ["BBCA"], "resume": "x"}, "bad_cursor", "resume"),
+    ({"action": "subscribe", "tickers": ["BBCA"], "throttle_ms": -1}, "bad_number", "throttle_ms"),
+    ({"action": "subscribe", "tickers": ["A"] * 1001}, "too_many_tickers", "tickers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "code", "parameter"), BAD)
+def test_bad_messages_are_answered_and_change_nothing(
+    served: Served, message: dict[str, Any], code: str, parameter: str | None
+) -> None:
+    with Client(served) as client:
+        client.say(**message)
+        error = client.next()
+        assert (error["type"], error["code"], error.get("parameter")) == ("error", code, parameter)
+        client.say(action="unsubscribe")
+        assert client.next()["subscriptions"] == []
+
+
+@pytest.mark.parametrize("raw", ["{", "[]", "null", '"x"', b"\x00\x01", "\ud7ff" * 10])
+def test_garbage_is_answered(served: Served, raw: str | bytes) -> None:
+    with Client(served) as client:
+        client.wire.send(raw)
+        assert client.next()["code"] == "bad_message"
+
+
+def test_a_message_too_long_closes(served: Served) -> None:
+    with Client(served) as client:
+        client.wire.send("x" * 70_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.next()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+
+
+def test_the_stream_has_a_limit_of_clients(floor: Floor) -> None:
+    with serve(floor, StreamLimits(clients=1)) as served, Client(served) as first:
+        first.subscribe("BBCA")
+        with Client(served) as second:
+            assert second.next()["code"] == "too_many_clients"
+            with pytest.raises(ConnectionClosed):
+                second.next()
+
+
+def test_a_stop_says_shutdown_and_closes(floor: Floor) -> None:
+    with contextlib.ExitStack() as stack:
+        with serve(floor) as served:
+            client = stack.enter_context(Client(served))
+            client.subscribe("BBCA")
+            client.next()
+        assert client.next()["type"] == "shutdown"
+        with pytest.raises(ConnectionClosed):
+            client.next()
+
+
+# -- slow clients ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets that hold little, so that few frames fill them."""
+    monkeypatch.setattr(ws, "SOCKET_BYTES", 8_192)
+    monkeypatch.setattr(ws, "TRANSPORT_BYTES", 8_192)
+
+
+@contextlib.contextmanager
+def stuck(served: Served, **ask: Any) -> Iterator[tuple[socket.socket, Any]]:
+    """A client that subscribes and then does not read, and how the server holds it."""
+    with socket.socket() as wire:
+        _subscribed(wire, served, ask)
+        until(lambda: any(client.keys for client in served.hub.post.clients))
+        (client,) = served.hub.post.clients
+        yield wire, client
+
+
+def _subscribed(wire: socket.socket, served: Served, ask: dict[str, Any]) -> None:
+    """Shake hands and subscribe; the window is small."""
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    wire.settimeout(10)
+    wire.connect(("127.0.0.1", served.port))
+    wire.sendall(
+        f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += wire.recv(1)
+    body = json.dumps({"action": "subscribe", **ask}).encode()
+    assert len(body) < 126
+    wire.sendall(bytes([0x81, 0x80 | len(body)]) + b"\0\0\0\0" + body)
+
+
+def drained(wire: socket.socket) -> list[Any]:
+    """All frames to the end: texts decoded, a close as its code."""
+    raw = b""
+    try:
+        while part := wire.recv(1 << 20):
+            raw += part
+    except (ConnectionResetError, TimeoutError):
+        pass
+    found: list[Any] = []
+    while len(raw) >= 2:
+        size, head = raw[1], 2
+        if size == 126:
+            size, head = int.from_bytes(raw[2:4], "big"), 4
+        body, kind = raw[head : head + size], raw[0] & 15
+        if kind == 1:
+            found.append(json.loads(body))
+        elif kind == 8:
+            found.append(int.from_bytes(body[:2], "big"))
+        raw = raw[head + size :]
+    return found
+
+
+def until(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def test_a_client_that_does_not_read_is_closed_when_closed_bars_wait(
+    floor: Floor, small: None
+) -> None:
+    limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=50))
+    ask = {"tickers": ["BBCA", "GOTO"], "channels": ["bars", "metrics"]}
+    with serve(floor, limits) as served, stuck(served, **ask) as (wire, client):
+        for n in range(20_000):
+            floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000 + n % 50)
+            if client.closed:
+                break
+        assert client.closed and not served.hub.post.clients
+        assert floor.telemetry.registry.get_sample_value("bursa_stream_closed_total") == 1
+        frames = drained(wire)
+        assert frames[-1] == 4008
+        cursors = [int(f["cursor"].split("-")[1]) for f in frames[:-1] if "cursor" in f]
+        assert cursors == list(range(cursors[0], cursors[0] + len(cursors)))
+
+
+def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, small: None) -> None:
+    ask = {"tickers": ["BBCA"], "channels": ["bars"]}
+    with serve(floor) as served, stuck(served, **ask) as (wire, client):
+        opened, n = at(DAY, 9, 3, 4), 0
+        while client.withheld < 50:
+            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
+            n += 1
+            assert n < 5_000
+            time.sleep(0.003)
+        floor.trade(opened + n * 1_000_000, 12_345)
+        wire.settimeout(2)
+        frames = drained(wire)
+        gaps = [f for f in frames if f["type"] == "gap"]
+        assert gaps and gaps[0]["reason"] == "slow" and gaps[0]["conflated"] >= 49
+        assert frames[-1]["close"] == 12_345
+        assert served.hub.post.clients == {client}, "it is not closed: it missed nothing for good"
+
+
+def test_a_stalled_client_is_closed_in_time(floor: Floor, small: None) -> None:
+    limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=10**6, stall_s=0.5))
+    ask = {"tickers": ["BBCA"], "channels": ["bars", "metrics"]}
+    with serve(floor, limits) as served, stuck(served, **ask) as (wire, client):
+        n = 0
+        while client.blocked_since_s is None and n < 20_000:
+            floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000)
+            n += 1
+        until(lambda: client.closed, 5)
+        assert drained(wire)[-1] == 4008
+
+
+def test_a_stop_does_not_wait_for_a_client_that_does_not_read(floor: Floor, small: None) -> None:
+    with contextlib.ExitStack() as stack:
+        with serve(floor) as served:
+            _, client = stack.enter_context(stuck(served, tickers=["BBCA"]))
+            for n in range(20_000):
+                floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000)
+                if client.blocked_since_s is not None:
+                    break
+            began = time.monotonic()
+        assert time.monotonic() - began < 8
