@@ -142,11 +142,16 @@ class Store(Protocol):
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
         each its newest revision."""
 
+    def settle(self, venue: str, start_ns: int, end_ns: int) -> None:
+        """Rewrite the bars and metrics of a closed range so that long histories of one ticker are
+        read fast. Changes no row. Between two writes only."""
+
     def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
         """Delete a kind's rows with an older ts; returns how many. Between two writes only."""
 
-    def days(self, venue: str) -> Sequence[date]:
-        """The venue's days that have rows, ascending."""
+    def days(self, venue: str, kinds: Sequence[str] = ...) -> Sequence[date]:
+        """The venue's days that have rows of any of these kinds, ascending; by default of those
+        that retention drops: ticks, quotes, snapshot, orderbook."""
 
 
 class Reader(Protocol):

@@ -1,8 +1,13 @@
 """SoupBinTCP lines as a feed: one connection and one session a channel.
 
-Each channel connects, fails and comes back alone. It asks for the sequence after the last one that
+Each channel connects, fails and comes back alone. It asks for the number after the last one that
 was journalled, so a cut loses nothing that the server can still send. After the end of a session it
-asks for what follows it, and a server that knows no such session is asked for the one it runs now.
+asks for what follows; a server that knows no such session is asked for the one it runs now.
+
+Where framing is lost, what cannot be read goes to the intake as it is (it is quarantined with its
+bytes) and the connection is opened anew. If the same message breaks it again, it is passed over:
+one message is missing then, recorded as a gap, instead of the rest of the day.
+
 The protocol itself is wire/soupbin.py; this file has the sockets and the clock.
 """
 
@@ -10,30 +15,40 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import cast
 
 import numpy as np
 
-from bursa.feeds.session import BackOff
+from bursa.feeds.session import BACK_OFF_S, BackOff
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ports import Frames, Intake
 from bursa.wire import soupbin
+from bursa.wire.layout import IDX1
 from bursa.wire.soupbin import Client, Heard, Login, Step
 
 # One read takes at most this; at 200 MB/s the socket must be drained in large reads.
 BUFFER_BYTES = 1 << 20
-PACKET_BYTES_MAX = 4096
-NO_SUCH_SESSION = "S"
+# What the decoder takes, and the packet's type. Longer ones would lose it the rest of a read.
+PACKET_BYTES_MAX = IDX1.block_bytes_max + 1
+# What is kept of bytes in which no packet can be found.
+BROKEN_BYTES_MAX = 65_536
+# How long a closing connection may take to say goodbye.
+_GOODBYE_S = 1.0
+# The login that asks for the running session from its beginning.
+_BLANK = ("", 1)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: between our heartbeats, without a byte until the line is dead, to connect."""
+    """Seconds: between our heartbeats, without a byte until the line is dead, to connect, to wait
+    after each failure in turn."""
 
-    heartbeat_s: float = 1.0
-    dead_s: float = 15.0
+    heartbeat_s: float = soupbin.HEARTBEAT_S
+    dead_s: float = soupbin.DEAD_AFTER_S
     connect_s: float = 10.0
+    back_off_s: tuple[float, ...] = BACK_OFF_S
 
 
 class SoupFeed:
@@ -56,42 +71,48 @@ class SoupFeed:
         self._random = random or Random()
 
     async def run(self, intake: Intake) -> None:
-        """Deliver until cancelled (ports.Feed). Raises Refuse `login_refused` where user or
-        password are wrong: waiting cannot mend that."""
+        """Deliver until cancelled (ports.Feed). Raises Refuse `login_refused` where the first
+        login of a channel is: waiting cannot mend a wrong password."""
         soupbin.warm()
-        async with asyncio.TaskGroup() as group:
-            for channel in self._endpoints:
-                group.create_task(self._channel(channel, intake))
+        channels = [
+            asyncio.create_task(self._channel(channel, intake)) for channel in self._endpoints
+        ]
+        try:
+            await asyncio.gather(*channels)
+        finally:
+            for task in channels:
+                task.cancel()
+            await asyncio.gather(*channels, return_exceptions=True)
 
     async def _channel(self, channel: int, intake: Intake) -> None:
-        back_off = BackOff(self._random)
-        blank = False
+        back_off = BackOff(self._random, self._timing.back_off_s)
+        past = _Past()
         while True:
-            line = await self._connect(channel, intake, blank)
+            line = await self._connect(channel, intake, past)
+            at_once = False
             if line is not None:
                 try:
                     await self._live(line)
                 finally:
-                    line.close()
-                if line.was_accepted:
-                    back_off.reset()
-                blank = line.rejected == NO_SUCH_SESSION
-                if line.rejected and not blank:
+                    await line.close()
+                if line.rejected == soupbin.NOT_AUTHORISED and not past.accepted:
                     name = self._venue.channels[channel].name
                     raise Refuse(f"{self.name}: login on {name} is refused", "login_refused", 403)
-                if line.ended or (blank and line.asked_session):
-                    continue
-            await asyncio.sleep(back_off.next_s())
+                at_once = past.learn(line)
+                if line.delivered:
+                    back_off.reset()
+            if not at_once:
+                await asyncio.sleep(back_off.next_s())
 
-    async def _connect(self, channel: int, intake: Intake, blank: bool) -> "_Line | None":
+    async def _connect(self, channel: int, intake: Intake, past: "_Past") -> "_Line | None":
         host, port = self._endpoints[channel]
-        session, seq = ("", 1) if blank else intake.resume_point(channel)
-        request = Login(self._user, self._password, session, seq)
+        point = past.request(intake.resume_point(channel))
+        request = Login(self._user, self._password, *point)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 _, line = await loop.create_connection(
-                    lambda: _Line(channel, intake, request), host, port
+                    lambda: _Line(channel, intake, request, past.ended), host, port
                 )
         except (OSError, TimeoutError) as error:
             intake.down(channel, f"{host}:{port} cannot be reached: {error or 'time is up'}")
@@ -99,44 +120,93 @@ class SoupFeed:
         return line
 
     async def _live(self, line: "_Line") -> None:
-        """Heartbeats out, silence watched, until the connection is gone."""
+        """Heartbeats out, silence counted, until the connection is gone. Silence is counted in
+        heartbeats: a loop that stood still itself has not listened."""
         timing = self._timing
-        loop = asyncio.get_running_loop()
+        silent_s = 0.0
         while not line.closed.done():
+            line.heard = False
             await asyncio.wait((line.closed,), timeout=timing.heartbeat_s)
-            if line.closed.done():
-                return
             line.send(soupbin.client_heartbeat())
-            if loop.time() - line.heard_at > timing.dead_s:
+            silent_s = 0.0 if line.heard else silent_s + timing.heartbeat_s
+            if silent_s >= timing.dead_s:
                 line.leave(f"nothing came for {timing.dead_s:g} s")
 
 
-class _Line(asyncio.BufferedProtocol):
-    """One connection. `closed` is done when it is gone; then `ended` says that the session is over,
-    `rejected` why the server refused the login."""
+class _Past:
+    """What one channel's connections have taught, for the next login.
 
-    def __init__(self, channel: int, intake: Intake, request: Login) -> None:
+    accepted   a login was, once
+    ended      the session that ended last
+    """
+
+    def __init__(self) -> None:
+        self.accepted = False
+        self.ended = ""
+        self._blank = False
+        self._lost_at: tuple[str, int] | None = None
+        self._lost_count = 0
+
+    def request(self, point: tuple[str, int]) -> tuple[str, int]:
+        """Session and number to ask for, where the intake is at `point`."""
+        if self._blank:
+            return _BLANK
+        session, seq = point
+        return (session, seq + 1) if self._lost_at == point and self._lost_count > 1 else point
+
+    def learn(self, line: "_Line") -> bool:
+        """After a connection: whether to come back at once. Behind a session that has just ended
+        there may be another; behind one that was over before there was none a moment ago."""
+        self.accepted = self.accepted or line.accepted
+        self._blank = line.rejected == soupbin.NO_SUCH_SESSION and line.asked != _BLANK
+        if line.lost_at is not None:
+            self._lost_count = self._lost_count + 1 if line.lost_at == self._lost_at else 1
+            self._lost_at = line.lost_at
+        if not line.ended:
+            return self._blank
+        news, self.ended = line.delivered or line.session != self.ended, line.session
+        return news
+
+
+class _Line(asyncio.BufferedProtocol):
+    """One connection; `closed` is done when it is gone.
+
+    asked       session and number that were asked for
+    accepted    the login was; then `session` is the server's
+    delivered   messages came
+    ended       the server said that the session is over
+    rejected    the code of a refused login
+    lost_at     session and number of the message at which framing was lost
+    heard       bytes came since somebody last looked
+    """
+
+    def __init__(self, channel: int, intake: Intake, request: Login, ended_before: str) -> None:
         self._channel, self._intake = channel, intake
+        self._ended_before = ended_before
         self._client = Client(request, PACKET_BYTES_MAX)
         self._buffer = np.empty(BUFFER_BYTES, np.uint8)
-        self._view = memoryview(self._buffer)
+        self._view = self._buffer.data
         self._filled = 0
         self._transport: asyncio.Transport | None = None
         self._why = "the server closed the connection"
-        loop = asyncio.get_running_loop()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self.heard_at = loop.time()
-        self.asked_session = request.session
-        self.was_accepted = self.ended = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.asked = (request.session, request.seq)
+        self.accepted = self.delivered = self.ended = self.heard = False
         self.rejected = ""
+        self.lost_at: tuple[str, int] | None = None
+
+    @property
+    def session(self) -> str:
+        """The session as the server named it."""
+        return self._client.session
 
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Log in."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._client.login())
+        # uvloop's transports are no subclass of asyncio's, though they do the same.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._client.login())
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -144,58 +214,63 @@ class _Line(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what is whole; an unfinished packet moves to the front."""
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard = True
         self._filled += nbytes
         at = 0
-        while not self.ended and not self.rejected:
+        while not (self.ended or self.rejected or self.lost_at):
             step = self._client.hear(self._buffer, at, self._filled)
             if step.heard is Heard.MORE:
                 break
+            self._take(step)
             at = step.end
-            if not self._take(step):
-                return
         rest = self._filled - at
         if at and rest:
-            self._buffer[:rest] = self._buffer[at : self._filled].copy()
+            self._buffer[:rest] = self._buffer[at : self._filled]
         self._filled = rest
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the intake, unless the session ended in order."""
         if not self.ended:
             self._intake.down(self._channel, self._why if exc is None else str(exc))
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.closed.set_result(None)
 
     # ----------------------------------------------------------------------------------------------
 
-    def _take(self, step: Step) -> bool:
-        """Act on what was heard; False when nothing more will be."""
+    def _take(self, step: Step) -> None:
+        """Act on what was heard."""
         if step.heard is Heard.DATA:
-            self._intake.frames(
-                Frames(
-                    self._channel,
-                    SOUPBIN,
-                    self._client.session,
-                    step.first_seq,
-                    step.count,
-                    0,
-                    self._view[step.start : step.end],
-                )
-            )
+            self.delivered = True
+            self._hand_on(step.first_seq, step.count, step.start, step.end)
         elif step.heard is Heard.ACCEPTED:
-            self.was_accepted = True
+            self.accepted = True
             self._intake.up(self._channel)
         elif step.heard is Heard.END:
-            self.ended = True
-            self._intake.end_of_session(self._channel)
-            self.close()
+            self._end()
         elif step.heard is Heard.REJECTED:
             self.rejected = step.code or "?"
             self.leave(f"login refused with code {self.rejected}")
         elif step.heard is Heard.LOST:
-            self.leave("framing is lost")
-            return False
-        return True
+            self._lose(step)
+
+    def _hand_on(self, first_seq: int, count: int, start: int, end: int) -> None:
+        self._intake.frames(
+            Frames(self._channel, SOUPBIN, self.session, first_seq, count, 0, self._view[start:end])
+        )
+
+    def _end(self) -> None:
+        """The session is over; it is told once, however often the server repeats it."""
+        self.ended = True
+        if self.delivered or self.session != self._ended_before:
+            self._intake.end_of_session(self._channel)
+        self._shut()
+
+    def _lose(self, step: Step) -> None:
+        """No packet can begin here: keep the bytes, close."""
+        self.lost_at = (self.session, self._client.next_seq)
+        if self.accepted:
+            end = min(step.end, step.start + BROKEN_BYTES_MAX)
+            self._hand_on(self._client.next_seq, 0, step.start, end)
+        self.leave("framing is lost")
 
     def send(self, data: bytes) -> None:
         """Write, if there is anything to write to."""
@@ -205,9 +280,17 @@ class _Line(asyncio.BufferedProtocol):
     def leave(self, why: str) -> None:
         """Close for a reason of ours."""
         self._why = why
-        self.close()
+        self._shut()
 
-    def close(self) -> None:
-        """Close the connection; may be called again."""
+    async def close(self) -> None:
+        """Log out and close; returns when the connection is gone."""
+        if self.accepted:
+            self.send(soupbin.logout())
+        self._shut()
+        await asyncio.wait((self.closed,), timeout=_GOODBYE_S)
+        if self._transport is not None and not self.closed.done():
+            self._transport.abort()
+
+    def _shut(self) -> None:
         if self._transport is not None:
             self._transport.close()

@@ -94,14 +94,16 @@ class Checkpoints:
                 copy = self._waiting
             self._save(copy.position, copy.epoch, copy.day, copy.state)
             with self._change:
-                self._waiting = None
+                if self._waiting is copy:  # at a stop another one may have been taken meanwhile
+                    self._waiting = None
 
     def _save(self, position: int, epoch: int, day: date, state: dict[str, Any]) -> None:
-        while not self.synced_past(position, 1.0):
-            if self._ended:
-                return
         began = self._clock.now_ns()
         try:
+            while not self.synced_past(position, 1.0):
+                if self._ended:
+                    return
+            began = self._clock.now_ns()
             checkpoint.save(
                 self.folder,
                 position=position,

@@ -70,6 +70,12 @@ class _Last:
         self._block[:, ids] = block  # of one symbol's rows the last one stays
         self._known[ids] = True
 
+    def take_older(self, batch: Batch) -> None:
+        """Rows of symbols that are not known yet."""
+        unknown = np.array([i >= len(self._known) or not self._known[i] for i in batch.block[0]])
+        if len(batch):
+            self.take(batch, unknown)
+
     def rows(self, words: Words, ids: Iterable[int] | None = None) -> Batch:
         known = np.flatnonzero(self._known)
         if ids is not None:
@@ -109,12 +115,26 @@ class Facts:
             self._beat(derived.counts.get("messages", 0), now_ns)
 
     def restore(self, batches: Iterable[Batch]) -> None:
-        """Rows that a store kept, at a start."""
+        """Rows that a store kept, at a start, once the line's dictionary is restored. What came
+        since is newer and stays."""
         with self._lock:
             for batch in batches:
-                self._batch(batch)
-                if "ts" in batch.kind.index and len(batch) and batch.kind is not CONTRACTS:
-                    self.newest_ns = max(self.newest_ns, int(batch.column("ts").max()))
+                if batch.kind.name in self._last:
+                    self._last[batch.kind.name].take_older(self._translated(batch))
+                elif batch.kind is CONTRACTS:
+                    newer, self.contracts = self.contracts, {}
+                    self._contracts(batch)
+                    self.contracts |= newer
+                elif not self.state:
+                    self._status(batch)
+
+    def _translated(self, batch: Batch) -> Batch:
+        """A store has a dictionary of its own: the same rows with the line's symbol ids."""
+        tickers = batch.text(batch.kind.columns[0].name)
+        block = batch.block.copy()
+        block[0] = [self._words.find_symbol(ticker or "") for ticker in tickers]
+        block = np.ascontiguousarray(block[:, block[0] >= 0])
+        return Batch(batch.kind, block, self._words, batch.span)
 
     def stand(self, watermarks: Sequence[int]) -> None:
         """Where the channels stand after a recovery; no clock runs on from there yet."""

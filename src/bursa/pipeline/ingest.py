@@ -77,6 +77,8 @@ class Ingest:
         self._log = logger("ingest").bind(venue=self.venue.name)
         self.lock = journal.lock
         self.channels = [ChannelState(c.name) for c in self.venue.channels]
+        # Session and next number of each channel, as journalled: what a checkpoint keeps.
+        self.places: list[tuple[str, int]] = [("", 1)] * len(self.channels)
         self._messages = [telemetry.messages.labels(self.venue.name, c.name) for c in self.channels]
         self._bytes = [telemetry.bytes_in.labels(self.venue.name, c.name) for c in self.channels]
         self._journal_bytes = telemetry.journal_bytes.labels(self.venue.name)
@@ -88,6 +90,7 @@ class Ingest:
         self._pending_bytes = 0
         self._scheduled = False
         self._stopping = threading.Event()
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"ingest-{self.venue.name}", daemon=True
@@ -98,6 +101,12 @@ class Ingest:
     def start(self) -> None:
         """Run the feeds until they end or `stop` is called."""
         self._thread.start()
+
+    def go_on(self, places: Sequence[tuple[str, int]]) -> None:
+        """Say where the channels are to go on, before the start."""
+        self.places = list(places)
+        for state, (session, next_seq) in zip(self.channels, places, strict=True):
+            state.session, state.next_seq = session, next_seq
 
     def stop(self, timeout_s: float) -> None:
         """Cancel the feeds, push what is pending, end the thread."""
@@ -131,6 +140,8 @@ class Ingest:
             if state.up:
                 self.down(self.channels.index(state), "stopped")
         self.flush()
+        if self.failure is not None:
+            raise self.failure
         for outcome in done:
             if isinstance(outcome, BaseException) and not isinstance(
                 outcome, asyncio.CancelledError
@@ -205,6 +216,8 @@ class Ingest:
     async def synced(self) -> None:
         """Return when all that was taken is on disk (ports.Intake)."""
         self.flush()
+        if self._closed:
+            raise OSError("the journal takes no more")
         await self._journal.sync.reached(self._journal.writer.position)
 
     # -- the way of a frame ----------------------------------------------------------------------
@@ -216,19 +229,33 @@ class Ingest:
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Journal and push all that is pending."""
+        """Journal and push all that is pending. What fails here ends the venue: whatever came
+        later would be taken as following what was not journalled, or not derived."""
         self._scheduled = False
-        if not self._pending:
-            return
         pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if not pending or self._closed:
+            return
+        try:
+            self._flush(pending)
+        except BaseException as failure:  # noqa: BLE001 - raised by `_main`, once the feeds ended
+            self.failure = failure
+            self._closed = True
+            self._cancel()
+
+    def _flush(self, pending: Sequence[Frames | Control]) -> None:
         now = self._clock.now_ns()
         for item in pending:
             if isinstance(item, Frames):
                 state = self.channels[item.channel]
                 state.last_recv_ns = now
         chunk = self._append(pending)
-        if chunk is not None:
-            self.push(chunk)
+        if chunk is None:
+            self._closed = True
+            return
+        for item in pending:
+            if isinstance(item, Frames) and item.first_seq:
+                self.places[item.channel] = (item.session, item.first_seq + item.count)
+        self.push(chunk)
 
     def _append(self, items: Sequence[Frames | Control]) -> Chunk | None:
         """Append; a full disk pushes back on the sockets until there is room, or until the stop."""

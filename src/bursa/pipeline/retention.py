@@ -1,12 +1,13 @@
 """What leaves a data folder, when, and in which order; said in the log and counted.
 
-By time: hot kinds are kept for so many days of the venue's calendar. By size, where the folder has
+By order: a closed day's bars are rewritten sorted by ticker. By time: hot kinds are kept for so many days of the venue's calendar. By size, where the folder has
 a cap: first closed journal segments that no recovery needs, then the oldest stored days. Called by
 the writer between two transactions, so that nobody else writes the store meanwhile. Never drops the
 newest day, nor what recovery needs.
 """
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -45,18 +46,30 @@ class Subject(Protocol):
     def committed(self) -> int:
         """Journal position that the store holds all rows up to."""
 
+    @property
+    def newest_ns(self) -> int:
+        """Its newest event time."""
+
+    @property
+    def idle(self) -> bool:
+        """The writer is not behind."""
+
     def oldest_kept(self, kind: str) -> int | None:
         """Event time before which nothing of a kind is kept."""
 
 
 class Retention:
-    """Looks every 20 s. `days` maps a kind to how many days stay; `cap_bytes` 0 is no cap."""
+    """Looks every 20 s. `days` maps a kind to how many days stay; `cap_bytes` 0 is no cap; days
+    before `settled_to` are in order already."""
 
-    def __init__(self, subject: Subject, days: Mapping[str, int], cap_bytes: int) -> None:
+    def __init__(
+        self, subject: Subject, days: Mapping[str, int], cap_bytes: int, settled_to: date
+    ) -> None:
         self._subject, self._days, self._cap_bytes = subject, days, cap_bytes
         self._log = logger("retention").bind(venue=subject.venue.name)
         self._last_ns = 0
         self._floors: dict[str, int] = {}
+        self._settled_to = settled_to
 
     def pump(self) -> None:
         """Look if it is time to."""
@@ -65,6 +78,8 @@ class Retention:
             return
         self._last_ns = now
         self._by_time()
+        if self._subject.idle:
+            self._settle()
         size = folder_bytes(self._subject.data)
         self._subject.telemetry.disk_bytes.set(size)
         if self._cap_bytes and size > self._cap_bytes:
@@ -76,6 +91,20 @@ class Retention:
             if floor is not None and floor > self._floors.get(kind, 0):
                 self._floors[kind] = floor
                 self._drop(kind, floor, "past its days")
+
+    def _settle(self) -> None:
+        """Have one more day that closed in this run rewritten in the order that long histories are
+        read in."""
+        calendar, newest = self._subject.venue.calendar, self._subject.newest_ns
+        if not newest:
+            return
+        today, name = calendar.day_of(newest), self._subject.venue.name
+        for day in self._subject.hot.days(name, ("ohlcv",)):
+            if self._settled_to <= day < today:
+                start = calendar.midnight_ns(day)
+                self._subject.hot.settle(name, start, calendar.midnight_ns(day + timedelta(days=1)))
+                self._settled_to = day + timedelta(days=1)
+                return
 
     def _by_size(self, size: int) -> None:
         over = size - self._cap_bytes

@@ -4,7 +4,8 @@
 committed, the state is saved, the journal is closed. Which adapters these are is app.py's choice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Clock, Committed, Feed, Store
 from bursa.store.rings import Rings
 
+# A writer that is less than this behind the journal has time for other work.
+IDLE_BYTES = 8 << 20
 Progress = Callable[[int, int], Any]
 # Status rows this far around the newest bar are read back at a start: session states, holes.
 STATUS_BACK_NS = 7 * DAY_NS
@@ -108,6 +111,7 @@ class VenueRuntime:
         self._open_topics(committed)
         self._rehydrate()
         self._recover(committed, progress)
+        self._remember()
         self._deliver(feeds)
 
     def _committed(self) -> int:
@@ -170,15 +174,25 @@ class VenueRuntime:
         )
         self.writer.synced_past = self.sync.wait
         self.writer.oldest_kept = self.oldest_kept
-        self.writer.idle = Retention(self, self._knobs.retain_days, self._knobs.cap_bytes).pump
+        newest = max(
+            (last for _, last in self.parts.store.span(self.venue.name).values()), default=0
+        )
+        self.writer.idle = Retention(
+            self,
+            self._knobs.retain_days,
+            self._knobs.cap_bytes,
+            settled_to=self.venue.calendar.day_of(newest),
+        ).pump
         self.writer.start(committed)
 
     def _rehydrate(self) -> None:
+        self.parts.rings.rehydrate(self.parts.store)
+
+    def _remember(self) -> None:
         store, name = self.parts.store, self.venue.name
         self.facts.restore(store.latest(name, kind) for kind in ("contracts", "snapshot", "index"))
         newest = max((last for _, last in store.span(name).values()), default=0)
         self.facts.restore([store.status(name, newest - STATUS_BACK_NS, newest + STATUS_BACK_NS)])
-        self.parts.rings.rehydrate(store)
 
     def _recover(self, committed: int, progress: Progress) -> None:
         checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
@@ -216,10 +230,7 @@ class VenueRuntime:
             parts.clock,
             parts.telemetry,
         )
-        for state, (session, next_seq) in zip(
-            self.ingest.channels, self._resume.places, strict=True
-        ):
-            state.session, state.next_seq = session, next_seq
+        self.ingest.go_on(self._resume.places)
         self.saver = Checkpoints(
             self.checkpoints_folder,
             self.line,
@@ -241,7 +252,7 @@ class VenueRuntime:
 
     def _resume_state(self) -> dict[str, Any]:
         assert self.ingest is not None, "checkpoints are taken while feeds run"
-        self._resume.places = [(c.session, c.next_seq) for c in self.ingest.channels]
+        self._resume.places = list(self.ingest.places)
         return self._resume.snapshot()
 
     # -- the way of what was derived ---------------------------------------------------------------
@@ -266,6 +277,16 @@ class VenueRuntime:
                 telemetry.rejected.labels(name, word.removeprefix("rejected_")).inc(count)
             elif (counter := telemetry.by_word.get(word)) is not None:
                 counter.labels(name).inc(count)
+
+    @property
+    def newest_ns(self) -> int:
+        """Newest event time (retention.py)."""
+        return self.facts.newest_ns
+
+    @property
+    def idle(self) -> bool:
+        """The writer is not behind (retention.py)."""
+        return self.log.lag("store") < IDLE_BYTES
 
     @property
     def rows(self) -> int:
@@ -323,14 +344,16 @@ class VenueRuntime:
         """Feeds, writer, checkpoint, journal, in this order. True if all rows were committed."""
         if self.ingest is not None:
             self.ingest.stop(timeout_s)
-        self.sync.wait(self.journal.position, timeout_s)
+        with self._failing_sync():
+            self.sync.wait(self.journal.position, timeout_s)
         self.log.close()
         done = self.writer is not None and self.writer.stop(timeout_s)
         if self.ingest is not None and self.ingest.failure is None:
             self.saver.take(self.journal.position)
             self.saver.stop(timeout_s)
         self._compressor.stop()
-        self.sync.stop()
+        with self._failing_sync():
+            self.sync.stop()
         self.journal.close()
         committed = self.writer.committed if self.writer is not None else 0
         self._log.info(
@@ -340,3 +363,11 @@ class VenueRuntime:
             rows=0 if self.writer is None else self.writer.rows,
         )
         return done and committed >= self.journal.position
+
+    @contextmanager
+    def _failing_sync(self) -> Iterator[None]:
+        """A stop goes on to its end where the disk fails; what is not synced is not committed."""
+        try:
+            yield
+        except OSError as error:
+            self._log.error("journal is not synced", synced=self.journal.synced, why=str(error))

@@ -76,16 +76,14 @@ class Writer:
         try:
             while self._turn():
                 self.idle()
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the owner must learn of it
             self.failure = failure
             self._log.error("writer stopped", committed=self.committed, exc_info=failure)
-            raise
 
     def _turn(self) -> bool:
         entries = self._gather()
         if entries:
-            self._write(entries)
-            return True
+            return self._write(entries)
         return not self._stop.is_set()
 
     def _gather(self) -> list[Entry]:
@@ -107,11 +105,12 @@ class Writer:
                 break
         return entries
 
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _write(self, entries: Sequence[Entry]) -> bool:
+        """False: given up at a stop. Nothing later may be written then, positions would pass it."""
         last = entries[-1].span
         while not self.synced_past(last.last, 1.0):
             if self._stop.is_set():
-                return
+                return False
         batches: list[Batch] = []
         for several in merge(entries).values():
             batch = self._inside_retention(concat(several))
@@ -121,7 +120,7 @@ class Writer:
         positions = {topic(self._venue, kind): at for kind in self._kinds}
         began = self._clock.now_ns()
         if not self._until_written(batches, positions):
-            return
+            return False
         self._telemetry.store_write.labels(self._venue).observe(
             (self._clock.now_ns() - began) / 1e9
         )
@@ -130,6 +129,7 @@ class Writer:
             self.rows += len(batch)
         self.committed = last.last
         self._consumer.commit(last.last)
+        return True
 
     def _until_written(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> bool:
         for attempt in range(1_000_000):
