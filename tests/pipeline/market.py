@@ -1,4 +1,4 @@
-"""A small market for tests: two short days of a few tickers, with everything that can befall a feed.
+"""A small market for tests: two short days of a few tickers, and all that can befall a feed.
 
 The exchange's own packets, thinned to some minutes, with late trades, messages nobody can read, a
 channel that comes and goes, numbers that jump, come late and come twice. `cut` makes journal
@@ -63,7 +63,7 @@ def later(body: bytes, by_ns: int) -> bytes:
 
 
 def _short(day: date, messages: Iterator[bytes], minutes: int) -> list[bytes]:
-    """The day's first minutes, then its end; the last day is still under way, in a minute's midst."""
+    """The day's first minutes, then its end; the last day is under way, in a minute's midst."""
     opened = IDX.calendar.day_open_ns(day) + minutes * MINUTE_NS
     closed = IDX.calendar.day_close_ns(day) - MINUTE_NS
     if day == DAYS[-1]:
@@ -98,7 +98,7 @@ def _spoiled(messages: list[bytes], rng: Random, share: float) -> list[bytes]:
 
 @cache
 def channels(
-    tickers: int = 3, minutes: int = 8, share: float = 0.01, books: bool = True
+    tickers: int = 3, minutes: int = 5, share: float = 0.01, books: bool = True
 ) -> tuple[tuple[Step, ...], ...]:
     """The steps of each channel, in its order. `share` of the messages are spoiled."""
     rng = Random(11)

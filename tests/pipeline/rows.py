@@ -75,3 +75,8 @@ def hashes(of: Mapping[str, Rows], ordered: bool = True) -> dict[str, str]:
         rows = rows if ordered else in_any_order(rows)
         out[kind] = f"{len(rows)} rows {xxh3_64_hexdigest(np.ascontiguousarray(rows).tobytes())}"
     return out
+
+
+def none(kind: Kind) -> Rows:
+    """No rows of a kind."""
+    return np.empty((0, len(kind.scalars) + bool(kind.lists)), np.int64)

@@ -1,0 +1,229 @@
+"""What a venue does when a part of it fails: it holds its place, or stops loudly; it never goes on
+past what it did not do.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+from random import Random
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.fakes.flaky import FlakyStore
+from tests.pipeline import market, rows, running
+from tests.pipeline.running import until
+
+from bursa.bus.memory import Entry, Limits, MemoryBus
+from bursa.journal import checkpoint
+from bursa.journal.read import JournalReader
+from bursa.model.batch import Batch, Chunk, Span
+from bursa.model.schema import TICKS
+from bursa.ops.telemetry import Telemetry
+from bursa.pipeline import writer as writer_module
+from bursa.pipeline.checkpoints import Checkpoints
+from bursa.pipeline.line import kinds
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.writer import Flush, Writer
+from bursa.wire.decoded import Decoded
+from bursa.wire.idx import IdxDecoder
+
+SCRIPT = market.channels(minutes=3, share=0.0)
+
+
+def start(data: Path, decoder: Any = IdxDecoder, **knobs: Any) -> tuple[VenueRuntime, Any]:
+    store = running.open_store(data)
+    venue = running.runtime(data, store, running.knobs(**knobs), decoder)
+    return venue, store
+
+
+def finish(data: Path) -> dict[str, rows.Rows]:
+    """Run again until all is told; the store's rows."""
+    venue, store = start(data)
+    feed = running.Script(SCRIPT, Random(1), 50)
+    venue.start([feed])
+    until(feed.told.is_set, "the feed's end")
+    assert venue.stop(running.RUN_S)
+    store.close()
+    return running.stored(data / "hot.duckdb")
+
+
+def check_whole(data: Path) -> None:
+    """Every message is in the journal once, and the store holds what the journal gives."""
+    found = finish(data)
+    journal = data / "journal" / "idx"
+    for channel, steps in enumerate(SCRIPT):
+        sent = [(s.session, s.number) for s in steps if isinstance(s, market.Message)]
+        kept = [
+            (record.session, record.first_seq + n)
+            for record in JournalReader(journal).records()
+            if record.channel == channel
+            for n in range(record.count)
+        ]
+        assert kept == sent
+    assert rows.hashes(found) == rows.hashes(running.rebuilt(journal))
+
+
+def test_a_store_that_is_away_at_the_stop_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer gives up at a stop; what it could not write, nothing later is written past it."""
+    monkeypatch.setattr(writer_module, "BACK_OFF_S", (0.001,))
+    written: list[int] = []
+    stopping = Event()
+    refused = 0
+
+    def befalls() -> str:
+        nonlocal refused
+        stopping.wait()
+        refused += 1
+        return "before" if refused < 8 else ""
+
+    class Kept:
+        def write(self, batches: Any, positions: Any) -> None:
+            written.extend(int(p) for batch in batches for p in batch.column("position"))
+
+    log = MemoryBus().open("idx", Limits(1000, 1 << 30), lambda position: iter(()))
+    writer = Writer(
+        "idx", kinds(), FlakyStore(Kept(), befalls), log.join("store", 0), Flush(1, 0.0),
+        running.WallClock(), Telemetry(),
+    )  # fmt: skip
+    writer.start(0)
+    for at in range(5):
+        block = np.zeros((len(TICKS.columns), 1), np.int64)
+        block[TICKS.index["position"]] = at + 1
+        span = Span("idx", 1, at, at + 1)
+        log.publish(Entry(span, (Batch(TICKS, block, running.words(), span),)))
+    log.close()
+    stop = Thread(target=writer.stop, args=(10.0,))
+    stop.start()
+    until(writer._stop.is_set, "the stop")
+    stopping.set()
+    stop.join()
+    assert written == list(range(1, writer.committed + 1))
+
+
+def test_a_checkpoint_that_waits_is_not_forgotten(tmp_path: Path) -> None:
+    """One is taken while another is being saved, as at a stop."""
+    line = running.line()
+    saver = Checkpoints(tmp_path, line, 3600.0, 1 << 40, running.WallClock(), Telemetry())
+    synced, saving = Event(), Event()
+
+    def synced_past(position: int, timeout_s: float) -> bool:
+        saving.set()
+        return synced.wait(timeout_s)
+
+    saver.synced_past = synced_past
+    saver.start(0, 1)
+    saver.take(8)
+    assert saving.wait(running.RUN_S)
+    saver.take(16)
+    synced.set()
+    saver.stop(10.0)
+    assert checkpoint.listing(tmp_path)[-1].position == 16
+
+
+def test_a_failing_stage_stops_the_venue(tmp_path: Path) -> None:
+    """Its bug is raised to who looks after the venue, and nothing later is derived or committed."""
+    pushes = 0
+
+    class Failing(IdxDecoder):
+        def push(self, chunk: Chunk) -> Decoded:
+            nonlocal pushes
+            pushes += 1
+            if pushes == 40:
+                raise KeyError("a bug")
+            return super().push(chunk)
+
+    venue, store = start(tmp_path, Failing)
+    venue.start([running.Script(SCRIPT, Random(1), 5)])
+    assert venue.ingest is not None
+    assert venue.ingest.finished.wait(running.RUN_S)
+    with pytest.raises(KeyError, match="a bug"):
+        venue.check()
+    assert pushes == 40
+    venue.stop(running.RUN_S)
+    store.close()
+    check_whole(tmp_path)
+
+
+@pytest.fixture
+def journal_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], Event]]:
+    """`journal_call(name, after)`: os.NAME on a journal's segment fails once it was called so
+    often, until the event is set."""
+
+    def install(name: str, after: int) -> Event:
+        mended = Event()
+        real = getattr(os, name)
+        calls = 0
+
+        def failing(fd: int, *rest: Any) -> Any:
+            nonlocal calls
+            if os.readlink(f"/proc/self/fd/{fd}").endswith(".log"):
+                calls += 1
+                if calls > after and not mended.is_set():
+                    raise OSError(errno.ENOSPC, "no space left on device")
+            return real(fd, *rest)
+
+        monkeypatch.setattr(os, name, failing)
+        return mended
+
+    yield install
+
+
+def test_a_failed_sync_stops_the_venue(
+    tmp_path: Path, journal_call: Callable[[str, int], Event]
+) -> None:
+    venue, store = start(tmp_path)
+    mended = journal_call("fdatasync", 10)
+    venue.start([running.Script(SCRIPT, Random(1), 5)])
+    assert venue.ingest is not None
+    assert venue.ingest.finished.wait(running.RUN_S)
+    with pytest.raises(OSError, match="no space left"):
+        venue.check()
+    assert not venue.stop(running.RUN_S)
+    mended.set()
+    store.close()
+    check_whole(tmp_path)
+
+
+def counted(counter: Any) -> bool:
+    return bool(counter._value.get())
+
+
+def past(venue: VenueRuntime, position: int) -> bool:
+    return venue.journal.position > position
+
+
+def test_a_full_disk_holds_the_feed_and_loses_nothing(
+    tmp_path: Path, journal_call: Callable[[str, int], Event]
+) -> None:
+    """First it is emptied in time, then it is not and bursa is stopped."""
+    for empties in (True, False):
+        venue, store = start(tmp_path)
+        mended = journal_call("pwrite", 60)
+        venue.start([running.Script(SCRIPT, Random(1), 5)])
+        counter = venue.parts.telemetry.journal_errors.labels("idx")
+        until(partial(counted, counter), "a full disk")
+        if empties:
+            mended.set()
+            until(partial(past, venue, venue.journal.position), "the feed to go on")
+        venue.stop(running.RUN_S)
+        mended.set()
+        store.close()
+        saved = checkpoint.listing(tmp_path / "checkpoints" / "idx")
+        assert all(found.position <= venue.journal.position for found in saved)
+    check_whole(tmp_path)
+
+
+def test_the_day_of_a_checkpoint_is_the_venues(tmp_path: Path) -> None:
+    venue, store = start(tmp_path)
+    feed = running.Script(SCRIPT, Random(1), 50)
+    venue.start([feed])
+    until(feed.told.is_set, "the feed's end")
+    assert venue.stop(running.RUN_S)
+    store.close()
+    days = {found.day for found in checkpoint.listing(tmp_path / "checkpoints" / "idx")}
+    assert date(2025, 11, 21) in days and days <= set(market.DAYS)
