@@ -1,8 +1,9 @@
 """Many WebSocket clients in one process, each with some tickers, throttle 0: which bar came when.
 
-`python -m benchmarks.load.clients --url ws://... --clients N --tickers M --log FILE`: prints `ready`
-when all subscriptions are acknowledged; a line on standard input ends it. FILE (.npz) gets, for each
-bar frame: ticker number, bar's opening (s), volume so far, and the monotonic clock when it came.
+`python -m benchmarks.load.clients --url ws://... --clients N --tickers M --log FILE`: prints
+`ready` when all subscriptions are acknowledged; a line on standard input ends it. FILE (.npz)
+gets, for each bar frame: client, ticker number, bar's opening (s), volume so far, and the
+monotonic clock when it came.
 """
 
 import argparse
@@ -37,15 +38,18 @@ class Seen:
 
     def __init__(self) -> None:
         self.ticker, self.volume, self.clock = array("q"), array("d"), array("q")
-        self.minute = array("q")
+        self.minute, self.client = array("q"), array("q")
         self.minutes: dict[str, int] = {}
         self.other: dict[str, int] = {}
 
 
 class Client(WSListener):  # type: ignore[misc]
-    def __init__(self, seen: Seen, tickers: list[str], acknowledged: asyncio.Semaphore) -> None:
+    def __init__(
+        self, number: int, seen: Seen, tickers: list[str], acknowledged: asyncio.Semaphore
+    ) -> None:
         super().__init__()
-        self.seen, self.tickers, self.acknowledged = seen, tickers, acknowledged
+        self.number, self.seen = number, seen
+        self.tickers, self.acknowledged = tickers, acknowledged
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         ask = {
@@ -67,6 +71,7 @@ class Client(WSListener):  # type: ignore[misc]
         found = DECODER.decode(frame.get_payload_as_memoryview())
         seen = self.seen
         if found.type == "bar":
+            seen.client.append(self.number)
             seen.ticker.append(NUMBERS[found.ticker])
             seen.minute.append(seen.minutes.setdefault(found.bar_time, len(seen.minutes)))
             seen.volume.append(found.volume)
@@ -80,9 +85,9 @@ class Client(WSListener):  # type: ignore[misc]
 async def run(options: argparse.Namespace) -> None:
     seen, acknowledged = Seen(), asyncio.Semaphore(0)
     rng = np.random.default_rng(3)
-    for _ in range(options.clients):
+    for number in range(options.clients):
         tickers = [NAMES[i] for i in rng.choice(messages.TICKERS, options.tickers, replace=False)]
-        await ws_connect(lambda t=tickers: Client(seen, t, acknowledged), options.url)
+        await ws_connect(lambda n=number, t=tickers: Client(n, seen, t, acknowledged), options.url)
     for _ in range(options.clients):
         await asyncio.wait_for(acknowledged.acquire(), 30)
     print("ready", flush=True)
@@ -95,6 +100,7 @@ async def run(options: argparse.Namespace) -> None:
     minute = np.array(seen.minute, np.int64)
     np.savez(
         options.log,
+        client=np.array(seen.client, np.int64),
         ticker=np.array(seen.ticker, np.int64),
         minute=openings[minute] - offset if len(openings) else minute,
         volume=np.array(seen.volume, np.float64),

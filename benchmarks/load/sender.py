@@ -1,9 +1,9 @@
 """Send idx-1 over SoupBinTCP at an offered rate, one session a channel, as an exchange would.
 
 `python -m benchmarks.load.sender --rate N|max --seconds S --log FILE`: prints its two ports, waits
-for both logins and a line on standard input, sends for S seconds, then heartbeats until it is ended.
-FILE (.npz) gets, for each trade: its ticker number, the event time it bore (the wall clock), and the
-monotonic clock when it was handed to the socket.
+for both logins and a line on standard input, sends for S seconds, then heartbeats until it is
+ended. FILE (.npz) gets, for each trade: its ticker number, the event time it bore (the wall
+clock), and the monotonic clock when it was handed to the socket.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from benchmarks.load import messages
 
 SLICE_S = 0.001
 SESSION = "LOAD"
+# Messages in one write: of books, of trades; four to one also where the rate is without a limit.
+SEND_MAX = (8_000, 2_000)
 # One second of messages is laid out and used again and again; at most this many.
 LAYOUT_MAX = 400_000
 
@@ -99,8 +101,11 @@ def main() -> None:
     print(json.dumps(counts), flush=True)
     until = time.monotonic() + 600
     while time.monotonic() < until:
-        for line in (trades, books):
-            line.status(b"H", time.time_ns())
+        try:
+            for line in (trades, books):
+                line.status(b"H", time.time_ns())
+        except OSError:
+            return  # the client has gone
         time.sleep(1)
 
 
@@ -122,7 +127,7 @@ def send(
             if count <= 0:
                 continue
             clock, ts = time.monotonic_ns(), time.time_ns()
-            first, done = line.send(min(count, 20_000), ts)
+            first, done = line.send(min(count, SEND_MAX[line is trades]), ts)
             sent[key] += done
             if line is trades:
                 places.append(np.arange(first, first + done))

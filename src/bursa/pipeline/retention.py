@@ -1,9 +1,10 @@
 """What leaves a data folder, when, and in which order; said in the log and counted.
 
-By order: a closed day's bars are rewritten sorted by ticker. By time: hot kinds are kept for so many days of the venue's calendar. By size, where the folder has
-a cap: first closed journal segments that no recovery needs, then the oldest stored days. Called by
-the writer between two transactions, so that nobody else writes the store meanwhile. Never drops the
-newest day, nor what recovery needs.
+By order: a closed day's bars are rewritten sorted by ticker. By time: hot kinds are kept for so
+many days of the venue's calendar. By size, where the folder has a cap: first closed journal
+segments that no recovery needs, then the oldest stored days. Called by the writer between two
+transactions, so that nobody else writes the store meanwhile. Never drops the newest day, nor what
+recovery needs.
 """
 
 from collections.abc import Mapping
