@@ -1,10 +1,12 @@
 """Bars as JSON rows, each serialised once: closed minutes are kept as bytes until they change.
 
-An answer is then a join. The cache is keyed by what a row shows (its ts, rev and HD), bounded in
-rows, and the ticker asked for longest ago leaves first. Does not read bars (history/candles.py).
+An answer is then a join, and a whole answer is kept as long as its ring's version stands. Rows are
+keyed by what they show (ts, rev and HD). Both caches are bounded, and who was asked for longest ago
+leaves first. Does not read bars (history/candles.py).
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from bursa.history.candles import Candles
 from bursa.model.batch import Batch
 from bursa.model.calendar import Calendar
 
+ANSWERS_BYTES_MAX = 64 << 20
 # About 250 bytes a row.
 ROWS_KEPT_MAX = 300_000
 TICKER_ROWS_MAX = 2_000
@@ -26,6 +29,40 @@ class _Kept:
 
     keys: NDArray[np.int64]
     rows: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of an answer as a JSON array, and the token of the page before them."""
+
+    data: bytes
+    next_page: str | None
+
+
+class Answers:
+    """Whole answers, each good as long as its version is the present one."""
+
+    def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[Hashable, tuple[Hashable, Answer]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, question: Hashable, version: Hashable) -> Answer | None:
+        """The answer to a question if it was kept under that version."""
+        kept = self._kept.get(question)
+        if kept is None or kept[0] != version:
+            return None
+        self._kept.move_to_end(question)
+        return kept[1]
+
+    def put(self, question: Hashable, version: Hashable, answer: Answer) -> None:
+        """Keep an answer. Its version was read before its rows were."""
+        before = self._kept.pop(question, None)
+        self._bytes += len(answer.data) - (len(before[1].data) if before else 0)
+        self._kept[question] = version, answer
+        while self._bytes > self._bytes_max:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= len(gone.data)
 
 
 class CandleRows:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,7 +20,7 @@ from bursa.model.calendar import Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import TIMEFRAMES, parse
 
-QUERY_FIELDS_MAX = 32
+QUERY_FIELDS_MAX, QUERY_BYTES_MAX = 32, 4_096
 LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,6 +79,24 @@ def read_query(query: bytes, params: Sequence[Param], *, foreign: bool = False) 
             raise Refuse(text, "unknown_parameter", parameter=name[:64])
         given[name] = text
     return {param.name: _value(param, given.get(param.name)) for param in params}
+
+
+class Table:
+    """`read_query` of one route, which remembers the query strings it met last: clients that poll
+    ask the same again and again."""
+
+    def __init__(self, params: Sequence[Param]) -> None:
+        @lru_cache(1024)
+        def read(query: bytes) -> Mapping[str, Any]:
+            return MappingProxyType(read_query(query, params))
+
+        self._read = read
+
+    def read(self, query: bytes) -> Mapping[str, Any]:
+        """The values of a query string by name."""
+        if len(query) > QUERY_BYTES_MAX:
+            raise Refuse("the query string is too long", "bad_query")
+        return self._read(query)
 
 
 def _value(param: Param, text: str | None) -> Any:

@@ -4,7 +4,7 @@ Every route reads its parameters from one table, asks history/ and shapes the an
 the newest rows are given and pages lead back in time; with it the oldest, and pages lead on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
 from bursa.api import envelope, params, shapes, text
-from bursa.api.candle_rows import CandleRows
+from bursa.api.candle_rows import Answer, Answers, CandleRows, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.live import Hub
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
@@ -55,6 +55,7 @@ OHLCV = (
     params.VENUE, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE, params.AS_OF,
     _OPEN, _SINCE,
 )  # fmt: skip
+_OHLCV = params.Table(OHLCV)
 LATEST = (params.VENUE, _METRIC, _TICKERS, params.LIMIT, params.PAGE)
 HISTORY = (
     params.VENUE, _METRIC, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
@@ -68,6 +69,7 @@ class Rest:
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services, self._hub = services, hub
+        self._answers = Answers()
         self._rows = {
             name: CandleRows(service.venue.calendar) for name, service in services.venues.items()
         }
@@ -87,20 +89,34 @@ class Rest:
 
     async def ohlcv(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
         """Bars of one ticker and timeframe, ascending, each its newest revision."""
-        values = params.read_query(scope["query_string"], OHLCV)
+        values = _OHLCV.read(scope["query_string"])
         service = self._services.venue(values["venue"])
         known_ticker(service, ticker)
         if values["since"] is not None:
             found = await self._since(service, ticker, values)
-            next_page = None
-        else:
-            ask, question = _ask(service, ticker, values)
-            found = await service.reader.candles(ask)
-            next_page = _next_page(ask, found.bars, found.more, question)
-        rows = self._rows[service.venue.name].rows(ticker, values["tf"], found)
-        return answer(scope, joined(rows), next_page)
+            rows = serialise(ticker, values["tf"], found, service.venue.calendar)
+            return answer(scope, joined(rows))
+        made = self._kept(service, ticker, values) or await self._bars(service, ticker, values)
+        return answer(scope, made.data, made.next_page)
 
-    async def _since(self, service: VenueService, ticker: str, values: dict[str, Any]) -> Candles:
+    def _kept(self, service: VenueService, ticker: str, values: Mapping[str, Any]) -> Answer | None:
+        """The answer if it is the newest minutes of a ring that did not change since."""
+        question = (service.venue.name, ticker, values["limit"])
+        return self._answers.get(question, _version(service, ticker)) if _plain(values) else None
+
+    async def _bars(self, service: VenueService, ticker: str, values: Mapping[str, Any]) -> Answer:
+        ask, question = _ask(service, ticker, values)
+        version = _version(service, ticker)
+        found = await service.reader.candles(ask)
+        rows = self._rows[service.venue.name].rows(ticker, ask.tf, found)
+        made = Answer(joined(rows), _next_page(ask, found.bars, found.more, question))
+        if _plain(values) and version[0]:
+            self._answers.put((service.venue.name, ticker, ask.limit), version, made)
+        return made
+
+    async def _since(
+        self, service: VenueService, ticker: str, values: Mapping[str, Any]
+    ) -> Candles:
         for name in ("from", "to", "page", "as_of", "open"):
             if values[name]:
                 message = f"since and {name} exclude each other"
@@ -218,8 +234,21 @@ def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses:
     )
 
 
+def _plain(values: Mapping[str, Any]) -> bool:
+    """The newest closed minutes, nothing else asked for?"""
+    return values["tf"] == "1m" and not any(
+        values[name] for name in ("from", "to", "page", "as_of", "open")
+    )
+
+
+def _version(service: VenueService, ticker: str) -> tuple[int, int]:
+    """Changes whenever the rows of a ticker in memory do."""
+    rings = service.rings
+    return rings.version(ticker), rings.version(ticker, "metrics")
+
+
 def _ask(
-    service: VenueService, ticker: str, values: dict[str, Any]
+    service: VenueService, ticker: str, values: Mapping[str, Any]
 ) -> tuple[Ask, tuple[object, ...]]:
     """The question of a ranged route, and what its page tokens are sealed with."""
     calendar = service.venue.calendar
