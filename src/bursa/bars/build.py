@@ -43,7 +43,7 @@ PAGES_MAX = 2048
 _PAGES_FIRST = 16  # the revisable minutes, the open ones and a few to spare
 _SYMBOLS_FIRST = 256
 # No power of two: columns that far apart would share their few lines of the cache.
-_ROWS_FIRST = 1024 + 8
+_ROWS_FIRST = 4096 + 8
 _COUNTS = {
     "trades": k.D_TRADES,
     "revising": k.D_REVISING,

@@ -7,10 +7,6 @@ or before CLOSED, and forgotten (no more revisions) at or before FORGOTTEN.
 
 `build` stops before a row, with nothing of that row done, when it needs room or pages; the caller
 (build.py, where the rules of bars stand) makes them and calls again with that row.
-
-An array passed to a function that is not inlined costs two locked instructions: so what runs for
-every trade is inlined, what runs for every second takes few arrays, and rules, levels and counts
-share one vector, `state`.
 """
 
 import numpy as np
@@ -43,9 +39,9 @@ S_TRADES, S_OPEN, S_HIGH, S_LOW, S_CLOSE, S_VOLUME, S_VALUE, S_LAST_TS = range(8
 S_LAST_SEQ, S_LAST_RECV, S_FIRST_TS, S_FIRST_SEQ, S_REV, S_EMITTED = range(8, 14)
 SLOT = 16
 
-# A page: its minute's opening (NEVER: free), slots in use, closed slots that wait for a revision.
-P_START, P_BARS, P_DIRTY = range(3)
-PAGE = 3
+# A page: its minute's opening (NEVER: free), closed slots that wait for a revision.
+P_START, P_DIRTY = range(2)
+PAGE = 2
 
 # A channel: 1 where it counts for the watermark; 1 where it is live; its watermark in whole
 # seconds (ns); from which ts on a row may move that; the ts of its last end of session.
@@ -66,14 +62,15 @@ R_BOARD, R_CLOSE_NS, R_FORGET_NS, R_VOLUME, R_VALUE, R_SYMBOLS, R_PAGES_MAX = ra
 # ahead, too large to be summed.
 D_ROWS, D_MINUTES, D_STOP, D_ROOM = range(13, 17)
 D_TRADES, D_REVISING, D_LATE, D_AHEAD, D_RANGE = range(17, 22)
-STATE = 22
+# Its last part, what the row at hand asks for: the watermark, the opening up to which minutes are
+# closed, and the ts from which on its channel may move these further.
+N_WATERMARK, N_CLOSED, N_FOLLOWING = range(22, 25)
+STATE = 25
 
 # D_STOP
 END, NEED_ROOM, NEED_PAGES = range(3)
 # Instead of a page: the trade makes no bar; pages must be made first.
 NO_BAR, NO_PAGE = -1, -2
-# What `advance` did.
-LACKS_ROOM, NOTHING_DUE, EMITTED = range(3)
 
 _T_TICKER, _T_TS, _T_BOARD = (TICKS.index[k] for k in ("ticker", "ts", "board"))
 _T_PRICE, _T_VOLUME, _T_SEQ = (TICKS.index[k] for k in ("price", "volume", "seq"))
@@ -85,11 +82,15 @@ _B_CLOSE, _B_VOLUME, _B_VALUE = (OHLCV.index[k] for k in ("close", "volume", "va
 _B_TRADES, _B_VWAP, _B_FINAL = (OHLCV.index[k] for k in ("trades", "vwap", "final"))
 _B_KNOWN, _B_RECV, _B_POSITION = (OHLCV.index[k] for k in ("known_at", "ts_recv", "position"))
 
+# How kernels of bars/ are compiled. They make no arrays, so numba need not count references to
+# those they are given: the counting took a third of the time.
+KERNEL = {"nogil": True, "cache": True, "_nrt": False}
+
 Floats = NDArray[np.float64]
 Cause = tuple[int, int]  # known_at, position
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def write(
     slots: Block, first: int, start: int, form: tuple[int, int], cause: Cause, state: Block,
     out: Block, rows: tuple[int, int],
@@ -98,8 +99,9 @@ def write(
     `first`. form: final; how far S_REV is ahead of the rev. A known_at of NEVER: the slot's."""
     numbers, bits = out.view(np.float64), slots.view(np.float64)
     volume_units, value_units = float(state[R_VOLUME]), float(state[R_VALUE])
-    for row in range(rows[0], rows[1]):
-        at = first + out[_B_TICKER, row]
+    for at_row in range(rows[0], rows[1]):
+        row = np.uintp(at_row)
+        at = np.uintp(first + out[_B_TICKER, row])
         volume = slots[at, S_VOLUME] / volume_units
         value = slots[at, S_VALUE] / value_units
         recv = slots[at, S_LAST_RECV]
@@ -120,7 +122,7 @@ def write(
         out[_B_POSITION, row] = cause[1]
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def emit_page(
     slots: Block, pages: Block, page: int, changed: bool, final: int, cause: Cause, state: Block,
     out: Block,
@@ -131,11 +133,11 @@ def emit_page(
     first = page * symbols
     row = state[D_ROWS]
     for symbol in range(symbols):
-        at = first + symbol
+        at = np.uintp(first + symbol)
         trades = slots[at, S_TRADES]
         if trades == 0 or (changed and trades == slots[at, S_EMITTED]):
             continue
-        out[_B_TICKER, row] = symbol
+        out[_B_TICKER, np.uintp(row)] = symbol
         slots[at, S_REV] += 1
         slots[at, S_EMITTED] = trades
         row += 1
@@ -145,7 +147,7 @@ def emit_page(
     pages[page, P_DIRTY] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def next_page(pages: Block, after: int) -> int:
     """The page in use with the earliest opening after `after`; -1 where there is none."""
     found = -1
@@ -156,22 +158,26 @@ def next_page(pages: Block, after: int) -> int:
     return found
 
 
-@njit(nogil=True, cache=True)
-def lacks_room(pages: Block, state: Block, through: int, out: Block, minutes: Block) -> bool:
-    """Whether the blocks may be too small for the revisions that wait and the bars of the open
-    minutes up to `through`; then D_ROOM says how many rows these are."""
+@njit(**KERNEL)
+def lacks_room(
+    slots: Block, pages: Block, state: Block, through: int, out: Block, minutes: Block
+) -> bool:
+    """Whether the blocks are too small for the revisions that wait and the bars of the open minutes
+    up to `through`; then D_ROOM says how many rows these are."""
     rows, markers = state[L_DIRTY], 0
     for page in range(pages.shape[0]):
         if state[L_CLOSED] < pages[page, P_START] <= through:
-            rows += pages[page, P_BARS]
             markers += 1
+            first = page * state[R_SYMBOLS]
+            for at in range(first, first + state[R_SYMBOLS]):
+                rows += slots[np.uintp(at), S_TRADES] > 0
     state[D_ROOM] = max(rows, markers)
     return bool(
         state[D_ROWS] + rows > out.shape[1] or state[D_MINUTES] + markers > minutes.shape[1]
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def revise(slots: Block, pages: Block, cause: Cause, state: Block, out: Block) -> None:
     """Emit the revisions that wait, in order of (minute, symbol)."""
     page = next_page(pages, NEVER) if state[L_DIRTY] > 0 else -1
@@ -182,7 +188,7 @@ def revise(slots: Block, pages: Block, cause: Cause, state: Block, out: Block) -
     state[L_DIRTY] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def close(
     slots: Block, pages: Block, through: int, cause: Cause, state: Block, out: Block,
     minutes: Block,
@@ -190,8 +196,9 @@ def close(
     """Close the minutes up to `through` in order of (minute, symbol), a marker behind each."""
     page = next_page(pages, state[L_CLOSED])
     while page >= 0 and pages[page, P_START] <= through:
-        if pages[page, P_BARS] > 0:
-            emit_page(slots, pages, page, False, 1, cause, state, out)
+        before = state[D_ROWS]
+        emit_page(slots, pages, page, False, 1, cause, state, out)
+        if state[D_ROWS] > before:
             marker = state[D_MINUTES]
             minutes[0, marker] = pages[page, P_START]
             minutes[1, marker] = state[D_ROWS]
@@ -199,10 +206,9 @@ def close(
             minutes[3, marker] = cause[1]
             state[D_MINUTES] += 1
         page = next_page(pages, pages[page, P_START])
-    state[L_CLOSED] = through
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def forget(slots: Block, pages: Block, state: Block) -> None:
     """Free the pages of the minutes that take no more revisions; find what is due next."""
     symbols, due = state[R_SYMBOLS], ALWAYS
@@ -219,28 +225,22 @@ def forget(slots: Block, pages: Block, state: Block) -> None:
     state[L_DUE] = due
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def due_of(start: int, state: Block) -> int:
     """The watermark at which a minute is to be closed, or forgotten where it is closed."""
     return start + (state[R_FORGET_NS] if start <= state[L_CLOSED] else state[R_CLOSE_NS])
 
 
-@njit(nogil=True, cache=True)
-def finish_file(
-    slots: Block, pages: Block, cause: Cause, state: Block, out: Block, minutes: Block
-) -> bool:
-    """Emit what waits, then the open bars as not final. False: it lacks room, nothing was done."""
-    if lacks_room(pages, state, ALWAYS, out, minutes):
-        return False
-    revise(slots, pages, cause, state, out)
+@njit(**KERNEL)
+def finish(slots: Block, pages: Block, cause: Cause, state: Block, out: Block) -> None:
+    """Emit the open bars as not final, in order of (minute, symbol), if they changed since."""
     page = next_page(pages, state[L_CLOSED])
     while page >= 0:
         emit_page(slots, pages, page, True, 0, cause, state, out)
         page = next_page(pages, pages[page, P_START])
-    return True
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def least(channels: Block, field: int) -> int:
     """The smallest value of a field over the live channels; NEVER where none is live."""
     found = ALWAYS
@@ -250,7 +250,7 @@ def least(channels: Block, field: int) -> int:
     return found if found != ALWAYS else NEVER
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def move(channels: Block, channel: int, role: int, ts: int) -> int:
     """Bring a channel up to a row of that role; doing it twice is doing it once. The ts from which
     on a later row may move it further is returned."""
@@ -269,37 +269,55 @@ def move(channels: Block, channel: int, role: int, ts: int) -> int:
     return mark + SECOND_NS
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
+def asks(channels: Block, channel: int, role: int, ts: int, state: Block) -> bool:
+    """What a row that may move the watermark, or end a session or a file, asks for. False: nothing
+    is to be emitted or forgotten, and all is done."""
+    if role == FILE_END:
+        return True
+    state[N_FOLLOWING] = move(channels, channel, role, ts)
+    watermark = max(state[L_WATERMARK], least(channels, C_MARK))
+    ended = least(channels, C_ENDED)
+    state[N_WATERMARK] = watermark
+    state[N_CLOSED] = max(state[L_CLOSED], watermark - state[R_CLOSE_NS], ended)
+    if ended > state[L_CLOSED] or (
+        watermark > state[L_WATERMARK] and (state[L_DIRTY] > 0 or watermark >= state[L_DUE])
+    ):
+        return True
+    settle(channels, channel, state)
+    return False
+
+
+@njit(**KERNEL)
+def settle(channels: Block, channel: int, state: Block) -> None:
+    """Move the levels to where the row at hand asks for."""
+    channels[channel, C_NEXT] = state[N_FOLLOWING]
+    state[L_WATERMARK] = state[N_WATERMARK]
+    state[L_CLOSED] = state[N_CLOSED]
+    state[L_FORGOTTEN] = state[N_WATERMARK] - state[R_FORGET_NS]
+
+
+@njit(**KERNEL)
 def advance(
     tape: Block, row: int, channels: Block, slots: Block, pages: Block, state: Block, out: Block,
     minutes: Block,
-) -> int:  # fmt: skip
-    """One row that may move the watermark, end a session or end a file."""
-    channel, role = tape[TAPE_CHANNEL, row], tape[TAPE_ROLE, row]
+) -> bool:  # fmt: skip
+    """Emit and forget what a row asks for. False: it lacks room, and nothing was emitted."""
+    role, through = tape[TAPE_ROLE, row], state[N_CLOSED]
+    if lacks_room(slots, pages, state, ALWAYS if role == FILE_END else through, out, minutes):
+        return False
     cause = (tape[_T_RECV, row], tape[_T_POSITION, row])
+    revise(slots, pages, cause, state, out)
     if role == FILE_END:
-        return EMITTED if finish_file(slots, pages, cause, state, out, minutes) else LACKS_ROOM
-    following = move(channels, channel, role, tape[_T_TS, row])
-    watermark = max(state[L_WATERMARK], least(channels, C_MARK))
-    ended = least(channels, C_ENDED)
-    through = max(state[L_CLOSED], watermark - state[R_CLOSE_NS], ended)
-    moved = watermark > state[L_WATERMARK] or ended > state[L_CLOSED]
-    due = state[L_DIRTY] > 0 or watermark >= state[L_DUE] or ended > state[L_CLOSED]
-    if moved and due:
-        if lacks_room(pages, state, through, out, minutes):
-            return LACKS_ROOM
-        revise(slots, pages, cause, state, out)
+        finish(slots, pages, cause, state, out)
+    else:
         close(slots, pages, through, cause, state, out, minutes)
-        state[L_FORGOTTEN] = watermark - state[R_FORGET_NS]
+        settle(channels, tape[TAPE_CHANNEL, row], state)
         forget(slots, pages, state)
-    channels[channel, C_NEXT] = following
-    state[L_WATERMARK] = watermark
-    state[L_CLOSED] = through
-    state[L_FORGOTTEN] = watermark - state[R_FORGET_NS]
-    return EMITTED if moved and due else NOTHING_DUE
+    return True
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def seek(opened: int, pages: Block, state: Block) -> int:
     """The page of a minute for one more trade; else NO_BAR (it is forgotten or too far ahead, which
     is counted) or NO_PAGE."""
@@ -317,14 +335,13 @@ def seek(opened: int, pages: Block, state: Block) -> int:
         return NO_BAR
     if free >= 0:
         pages[free, P_START] = opened
-        pages[free, P_BARS] = 0
         pages[free, P_DIRTY] = 0
         state[L_PAGES] += 1
         state[L_DUE] = min(state[L_DUE], due_of(opened, state))
     return free
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def place(
     tape: Block, row: int, slots: Block, at: int, page: int, pages: Block, state: Block
 ) -> int:
@@ -343,8 +360,6 @@ def place(
         if slots[at, S_TRADES] == slots[at, S_EMITTED]:
             pages[page, P_DIRTY] += 1
             state[L_DIRTY] += 1
-    if slots[at, S_TRADES] == 0:
-        pages[page, P_BARS] += 1
     slots[at, S_VOLUME] += int(volume)
     slots[at, S_VALUE] += int(value)
     slots[at, S_TRADES] += 1
@@ -352,7 +367,7 @@ def place(
     return 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def fit(bits: Floats, slots: Block, at: int, price: float, ts: int, seq: int, recv: int) -> None:
     """A trade's price into a slot, wherever it stands in (ts, seq)."""
     first = slots[at, S_TRADES] == 1
@@ -371,8 +386,45 @@ def fit(bits: Floats, slots: Block, at: int, price: float, ts: int, seq: int, re
         slots[at, S_FIRST_SEQ] = seq
 
 
-@njit(nogil=True, cache=True)
-def build(  # noqa: PLR0913, PLR0915 (a kernel: primitives only, and its hot loop in one piece)
+@njit(**KERNEL, forceinline=True)
+def add(
+    tape: Block, numbers: Floats, row: int, slots: Block, bits: Floats, at: int,
+    units: tuple[float, float], late: bool,
+) -> bool:  # fmt: skip
+    """One trade into its slot, if it is simply the newest of an open bar; else False."""
+    price, shares = numbers[_T_PRICE, row], numbers[_T_VOLUME, row]
+    volume, value = np.rint(shares * units[0]), np.rint(price * shares * units[1])
+    ts, seq, last_ts = tape[_T_TS, row], tape[_T_SEQ, row], slots[at + np.uintp(S_LAST_TS)]
+    newest = ts > last_ts or (ts == last_ts and seq >= slots[at + np.uintp(S_LAST_SEQ)])
+    small = 0.0 <= volume < UNITS_MAX and 0.0 <= value < UNITS_MAX
+    if (
+        late
+        or not newest
+        or not small
+        or slots[at + np.uintp(S_VOLUME)] | slots[at + np.uintp(S_VALUE)] >= UNITS_MAX
+    ):
+        return False
+    trades = slots[at + np.uintp(S_TRADES)]
+    slots[at + np.uintp(S_TRADES)] = trades + 1
+    slots[at + np.uintp(S_VOLUME)] += int(volume)
+    slots[at + np.uintp(S_VALUE)] += int(value)
+    slots[at + np.uintp(S_LAST_TS)] = ts
+    slots[at + np.uintp(S_LAST_SEQ)] = seq
+    slots[at + np.uintp(S_LAST_RECV)] = tape[_T_RECV, row]
+    bits[at + np.uintp(S_CLOSE)] = price
+    if trades == 0:
+        bits[at + np.uintp(S_OPEN)] = bits[at + np.uintp(S_HIGH)] = bits[at + np.uintp(S_LOW)] = (
+            price
+        )
+        slots[at + np.uintp(S_FIRST_TS)] = ts
+        slots[at + np.uintp(S_FIRST_SEQ)] = seq
+    bits[at + np.uintp(S_HIGH)] = max(price, bits[at + np.uintp(S_HIGH)])
+    bits[at + np.uintp(S_LOW)] = min(price, bits[at + np.uintp(S_LOW)])
+    return True
+
+
+@njit(**KERNEL)
+def build(  # noqa: PLR0913 (a kernel: primitives only)
     tape: Block, start: int, channels: Block, slots: Block, pages: Block, state: Block,
     touched: NDArray[np.uint8], out: Block, minutes: Block,
 ) -> int:  # fmt: skip
@@ -383,68 +435,53 @@ def build(  # noqa: PLR0913, PLR0915 (a kernel: primitives only, and its hot loo
     out       int64 (columns of OHLCV, capacity): rows are written from 0 on
     minutes   int64 (4, capacity): markers are written from 0 on
     """
-    numbers, bits = tape.view(np.float64), slots.view(np.float64)
-    volume_units, value_units = float(state[R_VOLUME]), float(state[R_VALUE])
-    board, symbols = state[R_BOARD], state[R_SYMBOLS]
-    opened, page, late, taken = NEVER, NO_BAR, False, 0
-    state[D_ROWS:] = 0
-    row = start
-    while row < tape.shape[1]:
+    flat = slots.reshape(-1)
+    numbers, bits = tape.view(np.float64), flat.view(np.float64)
+    units = float(state[R_VOLUME]), float(state[R_VALUE])
+    board, opened, page, late, taken = state[R_BOARD], NEVER, NO_BAR, False, 0
+    first = np.uintp(0)
+    state[D_ROWS:N_WATERMARK] = 0
+    for at_row in range(start, tape.shape[1]):
+        row = np.uintp(at_row)
         role, ts = tape[TAPE_ROLE, row], tape[_T_TS, row]
-        if role > MARK or ts >= channels[tape[TAPE_CHANNEL, row], C_NEXT]:
-            done = advance(tape, row, channels, slots, pages, state, out, minutes)
-            if done == LACKS_ROOM:
-                state[D_STOP] = NEED_ROOM
-                break
-            opened = NEVER if done == EMITTED else opened
+        channel = np.uintp(tape[TAPE_CHANNEL, row])
+        moves = role > MARK or ts >= channels[channel, C_NEXT]
+        if moves and asks(channels, channel, role, ts, state):
+            if not advance(tape, row, channels, slots, pages, state, out, minutes):
+                return stop(state, NEED_ROOM, taken, at_row)
+            opened = NEVER
         if role != TRADE or tape[_T_BOARD, row] != board:
-            row += 1
             continue
-        if not opened <= ts < opened + MINUTE_NS:
+        if np.uint64(ts - opened) >= np.uint64(MINUTE_NS):
             opened = ts - ts % MINUTE_NS
             page = seek(opened, pages, state)
             late = opened <= state[L_CLOSED]
-        if page < 0:
-            opened = NEVER  # so that each one is counted
             if page == NO_PAGE:
-                state[D_STOP] = NEED_PAGES
-                break
-            row += 1
-            continue
-        symbol, price, seq = tape[_T_TICKER, row], numbers[_T_PRICE, row], tape[_T_SEQ, row]
-        volume = np.rint(numbers[_T_VOLUME, row] * volume_units)
-        value = np.rint(price * numbers[_T_VOLUME, row] * value_units)
-        at = page * symbols + symbol
-        last_ts, last_seq = slots[at, S_LAST_TS], slots[at, S_LAST_SEQ]
-        newest = ts > last_ts or (ts == last_ts and seq >= last_seq)
-        small = 0.0 <= volume < UNITS_MAX and 0.0 <= value < UNITS_MAX
-        held = slots[at, S_VOLUME] | slots[at, S_VALUE]
-        if late or not newest or not small or held >= UNITS_MAX:
-            taken += place(tape, row, slots, at, page, pages, state)
-        else:
-            trades = slots[at, S_TRADES]
-            slots[at, S_TRADES] = trades + 1
-            slots[at, S_VOLUME] += int(volume)
-            slots[at, S_VALUE] += int(value)
-            slots[at, S_LAST_TS] = ts
-            slots[at, S_LAST_SEQ] = seq
-            slots[at, S_LAST_RECV] = tape[_T_RECV, row]
-            bits[at, S_CLOSE] = price
-            if trades == 0:
-                bits[at, S_OPEN] = bits[at, S_HIGH] = bits[at, S_LOW] = price
-                slots[at, S_FIRST_TS] = ts
-                slots[at, S_FIRST_SEQ] = seq
-                pages[page, P_BARS] += 1
-            bits[at, S_HIGH] = max(price, bits[at, S_HIGH])
-            bits[at, S_LOW] = min(price, bits[at, S_LOW])
+                return stop(state, NEED_PAGES, taken, at_row)
+            if page == NO_BAR:
+                opened = NEVER  # so that each such trade is counted
+                continue
+            first = np.uintp(page * state[R_SYMBOLS])
+        symbol = np.uintp(tape[_T_TICKER, row])
+        at = first + symbol
+        if add(tape, numbers, row, flat, bits, at * np.uintp(SLOT), units, late):
             taken += 1
-        touched[symbol] |= not late
-        row += 1
+        else:
+            taken += place(tape, row, slots, at, page, pages, state)
+        if not late:
+            touched[symbol] = 1
+    return stop(state, END, taken, tape.shape[1])
+
+
+@njit(**KERNEL)
+def stop(state: Block, why: int, taken: int, row: int) -> int:
+    """Say why and with how many trades a call ends before a row."""
+    state[D_STOP] = why
     state[D_TRADES] = taken
     return row
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def peek(slots: Block, pages: Block, ids: Block, position: int, state: Block, out: Block) -> int:
     """Write the open bars of some symbols as they stand; the number of rows is returned. `out`
     has room for one row an id and page."""

@@ -7,7 +7,7 @@ and, under its place in that order, in `run`. Nothing else changes.
 from numba import njit
 
 from bursa.metrics import ema, hd, rsi
-from bursa.metrics.metric import Floats, Metric
+from bursa.metrics.metric import KERNEL, Floats, Metric
 from bursa.model.batch import Block
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind, metrics_kind
@@ -23,7 +23,7 @@ SIGNATURE = ";".join(f"{m.name}{m.parameters}{m.fields}" for m in CATALOGUE.valu
 METRICS: Kind = metrics_kind(tuple(c for metric in CATALOGUE.values() for c in metric.columns))
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(  # noqa: PLR0913 (a kernel: primitives only)
     family: int, n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats,
     out: Floats, o: int,

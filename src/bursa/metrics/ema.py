@@ -7,14 +7,14 @@ them; from there ema <- ema + (close - ema) * 2 / (length + 1). Remembers for ev
 import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, FROM, TO, Floats, Metric, Output
+from bursa.metrics.metric import CLOSE, FROM, KERNEL, TO, Floats, Metric, Output
 from bursa.model.batch import Block
 
 # Arguments. The fields of the state are closes seen (up to the length), their sum, the average.
 _LENGTH, _WEIGHT = 0, 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(
     n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
     o: int,

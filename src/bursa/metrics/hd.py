@@ -24,7 +24,18 @@ On longer timeframes HD is that of the last minute in the bar; it is not compute
 import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, DAY, FROM, SECOND, TO, VOLUME, Floats, Metric, Output
+from bursa.metrics.metric import (
+    CLOSE,
+    DAY,
+    FROM,
+    KERNEL,
+    SECOND,
+    TO,
+    VOLUME,
+    Floats,
+    Metric,
+    Output,
+)
 from bursa.model.batch import Block
 from bursa.model.venue import Venue
 
@@ -34,7 +45,7 @@ _SEEN, _DAY, _CLOSE, _POSITIVE, _NEGATIVE = 0, 1, 2, 3, 4
 _HAS_MAPO, _MAPO, _DAY_BEFORE, _DMAPO, _VALUE = 5, 6, 7, 8, 9
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(
     n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
     o: int,

@@ -14,7 +14,7 @@ from numba import njit
 
 from bursa.metrics import catalog
 from bursa.metrics.catalog import METRICS
-from bursa.metrics.metric import BAR_FIELDS, DAY, FROM, SECOND, TO, TRADES, Floats
+from bursa.metrics.metric import BAR_FIELDS, DAY, FROM, KERNEL, SECOND, TO, TRADES, Floats
 from bursa.model.batch import Block
 from bursa.model.schema import OHLCV
 
@@ -50,7 +50,7 @@ _M_TICKER, _M_FREQ, _M_TS, _M_REV = (METRICS.index[k] for k in ("ticker", "freq"
 _M_KNOWN, _M_RECV, _M_POSITION = (METRICS.index[k] for k in ("known_at", "ts_recv", "position"))
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def seek(order: Block, head: Block, entries: Block, symbol: int, ts: int) -> tuple[int, bool]:
     """Where in a symbol's tail a bar stands or would stand, counted from its oldest entry, and
     whether it stands there."""
@@ -65,7 +65,7 @@ def seek(order: Block, head: Block, entries: Block, symbol: int, ts: int) -> tup
     return 0, False
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def insert(order: Block, head: Block, entries: Block, symbol: int, at: int, levels: Block) -> int:
     """Make a place at `at` in a symbol's tail, and let go of its oldest entry where it is full.
     Where the place is then; -1 where the entry may still be asked for."""
@@ -86,7 +86,7 @@ def insert(order: Block, head: Block, entries: Block, symbol: int, at: int, leve
     return at
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def keep(closed: Block, clock: Block, row: int, entries: Block, entry: int) -> None:
     """Write an input row into an entry. clock: int64 (2, rows), day and second of the venue."""
     fields = entries.view(np.float64)
@@ -99,7 +99,7 @@ def keep(closed: Block, clock: Block, row: int, entries: Block, entry: int) -> N
     fields[entry, E_BAR + SECOND] = float(clock[1, row])
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
     closed: Block, clock: Block, start: int, head: Block, order: Block, entries: Block,
     levels: Block, steps: Block, bars: Floats,
@@ -139,7 +139,7 @@ def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
     return closed.shape[1], n
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def emit(
     closed: Block, n: int, steps: Block, outputs: Floats, entries: Block, out: Block, levels: Block
 ) -> None:
@@ -169,7 +169,7 @@ def emit(
     levels[L_ROWS] = row
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(  # noqa: PLR0913 (a kernel: primitives only)
     closed: Block, clock: Block, start: int, plan: Block, arguments: Floats, head: Block,
     order: Block, entries: Block, states: Floats, steps: Block, bars: Floats, outputs: Floats,

@@ -9,7 +9,7 @@ Remembers for ever.
 import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, FROM, TO, Floats, Metric, Output
+from bursa.metrics.metric import CLOSE, FROM, KERNEL, TO, Floats, Metric, Output
 from bursa.model.batch import Block
 
 # Argument, and fields of the state: bars seen (up to length + 1), the last close, the two means
@@ -18,7 +18,7 @@ _LENGTH = 0
 _SEEN, _CLOSE, _GAIN, _LOSS = 0, 1, 2, 3
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(
     n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
     o: int,
