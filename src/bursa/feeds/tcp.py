@@ -286,7 +286,8 @@ class _Line(asyncio.BufferedProtocol):
         """Log out and close; returns when the connection is gone."""
         if self.accepted:
             self.send(soupbin.logout())
-        self._shut()
+        if not self.closed.done():
+            self.leave("stopped")
         await asyncio.wait((self.closed,), timeout=_GOODBYE_S)
         if self._transport is not None and not self.closed.done():
             self._transport.abort()
