@@ -181,7 +181,7 @@ def _start(module: str, *arguments: str) -> subprocess.Popen[str]:
 def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline().strip()
-    assert line, f"{process.args} ended with {process.poll()}"
+    assert line, f"{process.args!r} ended with {process.poll()}"
     return line
 
 

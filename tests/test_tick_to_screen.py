@@ -64,7 +64,9 @@ def last_trade(data: Path) -> tuple[int, float]:
 @pytest.mark.browser
 def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any) -> None:
     errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     page.on("pageerror", lambda error: errors.append(str(error)))
     with Bursa(tmp_path / "data", "--demo", **SMALL) as bursa:
         wait_for(lambda: bursa.get("/web/tape")["session"] == "session 1", 90, "the live session")
@@ -80,7 +82,9 @@ def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any
         try:
             wait_for(lambda: _settled(bursa), 20, "a quiet line")
             number, price = last_trade(tmp_path / "data")
-            history = bursa.get(f"/udf/history?symbol={TICKER}&resolution=1&from=0&to=4000000000&countback=5")
+            history = bursa.get(
+                f"/udf/history?symbol={TICKER}&resolution=1&from=0&to=4000000000&countback=5"
+            )
             bars = bursa.get(f"/v1/ohlcv/{TICKER}?tf=1m&open=1&limit=10000&from=2025-01-01")["data"]
             stored = bursa.sql(
                 "select price from idx_ticks where ticker = 'BBCA' and board = 'RG'"

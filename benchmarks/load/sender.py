@@ -136,10 +136,8 @@ def send(
         if pause > 0:
             time.sleep(pause)
     took = time.monotonic() - began
-    counts = np.array([t[0] for t in times])
-    ts = np.repeat(np.array([t[1] for t in times]), counts)
-    clock_ns = np.repeat(np.array([t[2] for t in times]), counts)
-    return np.concatenate(places), ts, clock_ns, took
+    counts, ts_sent, clocks = np.array(times, np.int64).T
+    return np.concatenate(places), np.repeat(ts_sent, counts), np.repeat(clocks, counts), took
 
 
 if __name__ == "__main__":
