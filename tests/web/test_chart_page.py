@@ -386,6 +386,7 @@ def test_a_silent_feed_and_a_cut_stream_are_said(browser: Any, market: Market) -
     page = tab.page
     sockets: list[Any] = []
     heard: list[str] = []
+    forget: list[bool] = []
 
     def relay(socket: Any) -> None:
         sockets.append(socket)
@@ -395,7 +396,12 @@ def test_a_silent_feed_and_a_cut_stream_are_said(browser: Any, market: Market) -
             heard.append(message)
             server.send(message)
 
+        def told(message: str) -> None:
+            lost = forget and '"recovered":true' in message
+            socket.send(message.replace("true", "false", 1) if lost else message)
+
         socket.on_message(said)
+        server.on_message(told)
 
     page.route_web_socket(re.compile("/v1/stream"), relay)
     tab.open("symbol=BBCA&interval=1")
@@ -416,6 +422,13 @@ def test_a_silent_feed_and_a_cut_stream_are_said(browser: Any, market: Market) -
     tab.until("#lg-price", "C 8,925")
     assert len(sockets) == 2
     assert '"resume"' in heard[-1]
+    forget.append(True)
+    pages = sum("countback=600" in url for url in tab.asked)
+    sockets[-1].close(code=1012)
+    tab.until("#fresh", "stream cut")
+    tab.until("#fresh", "live")
+    page.wait_for_timeout(300)
+    assert sum("countback=600" in url for url in tab.asked) == pages + 1
     market.stop()
     tab.until("#fresh", "no connection|stream cut")
     tab.until("#q-last", "8,925")

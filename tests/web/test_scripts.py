@@ -169,6 +169,20 @@ def test_merging_says_what_changed(run: Run) -> None:
     ]  # fmt: skip
 
 
+def test_metrics_that_overtake_their_bar_wait_for_it(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1"), t = at(18, 9, 0);
+      bars.merge([bar(t)]);
+      const early = bars.enrich([{ t: t + 60, rsi: 60 }, { t: t - 60, rsi: 50 }]);
+      bars.merge([bar(t + 60)]);
+      return [early, bars.list.map((b) => b.rsi ?? null), bars.early.size];
+    """
+    )
+    assert run("bars", body) == ["none", [None, 60], 0]
+
+
 def test_long_bars_are_keyed_by_their_first_day(run: Run) -> None:
     body = (
         BARS

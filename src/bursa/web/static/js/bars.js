@@ -5,7 +5,7 @@
 import { dayOf } from "./clock.js";
 
 export const BARS_MAX = 40_000;
-const DAY = 86400;
+const DAY = 86400, EARLY_MAX = 1000;
 
 /** Interval of the address -> how the chart treats it. `step`: seconds, 0 where days and more count. */
 export const INTERVALS = {
@@ -22,6 +22,7 @@ export class Bars {
     this.byKey = new Map();
     this.holes = [];
     this.complete = false;
+    this.early = new Map();
   }
 
   get first() { return this.list[0]; }
@@ -44,7 +45,8 @@ export class Bars {
         change = worse(change, known === this.last || known === this.list.at(-2) ? "tail" : "all");
         continue;
       }
-      const fresh = { ...bar, x: this.place(bar.t) };
+      const fresh = { ...this.early.get(bar.t), ...bar, x: this.place(bar.t) };
+      this.early.delete(bar.t);
       const isNext = this.list.length > 0 && bar.t > this.last.t;
       change = worse(change, isNext ? "tail" : "all");
       sorted &&= isNext;
@@ -56,7 +58,7 @@ export class Bars {
     return change;
   }
 
-  clear() { this.list = []; this.byKey.clear(); this.complete = false; }
+  clear() { this.list = []; this.byKey.clear(); this.early.clear(); this.complete = false; }
 
   trim() {
     for (const bar of this.list.splice(0, this.list.length - BARS_MAX + 1000)) this.byKey.delete(bar.t);
@@ -81,8 +83,13 @@ export class Bars {
     return new Date(today * DAY * 1000).getUTCMonth() === new Date(its * DAY * 1000).getUTCMonth() && today >= its;
   }
 
-  /** Add fields to bars that are there; others are passed over. Answers as `merge` does. */
-  enrich(rows) { return this.merge(rows.filter((row) => this.byKey.has(row.t))); }
+  /** Add fields to bars that are there. Those of bars to come (in a catch-up metrics may overtake their
+      bars) wait for them; others are passed over. Answers as `merge` does. */
+  enrich(rows) {
+    for (const row of rows) if (!this.byKey.has(row.t) && row.t > (this.last?.t ?? 0)) this.early.set(row.t, { ...this.early.get(row.t), ...row });
+    for (const t of this.early.keys()) { if (this.early.size <= EARLY_MAX) break; this.early.delete(t); }
+    return this.merge(rows.filter((row) => this.byKey.has(row.t)));
+  }
 
   /** Missing ranges [{from, to, kind, ...}] in UTC seconds, ascending. */
   setHoles(holes) { this.holes = holes; }

@@ -28,7 +28,7 @@ const facts = {
 const time = new VenueTime(page.timezone), sessions = new Sessions(page.session);
 const quote = new Quote(facts, time);
 const empties = [...$("empty").children];
-const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, ready: false };
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, newest: null, ready: false };
 
 function chosenStudies() {
   let kept = null;
@@ -64,18 +64,29 @@ function draw(change) {
   if (facts.hd && hd !== undefined && hd !== quote.figures.hd) quote.take({ hd });
 }
 
-/* One redraw a frame, however many bars came. */
-let pending = "none";
+/* One redraw a frame, however many bars came; whole ones, which a catch-up asks for with every frame,
+   take a fifth of the time at most. */
+let pending = "none", scheduled = false, wholeAt = 0, pause = 0;
 function changed(change) {
-  if (pending === "none") requestAnimationFrame(() => {
-    const todo = pending;
-    pending = "none";
-    if (!now.bars) return;
-    const first = !now.ready && now.bars.list.length > 0;
-    draw(todo);
-    if (first) { now.ready = true; plot.showNewest(); }
-  });
+  if (change === "none") return;
   if (pending !== "all") pending = change;
+  if (scheduled) return;
+  scheduled = true;
+  const wait = pending === "all" ? wholeAt + pause - performance.now() : 0;
+  if (wait > 0) setTimeout(redraw, wait);
+  else requestAnimationFrame(redraw);
+}
+
+function redraw() {
+  const todo = pending, began = performance.now();
+  pending = "none";
+  scheduled = false;
+  if (!now.bars) return;
+  const first = !now.ready && now.bars.list.length > 0;
+  draw(todo);
+  if (first) { now.ready = true; plot.showNewest(); }
+  if (now.newest) { quote.bar(...now.newest); now.newest = null; titles(); }
+  if (todo === "all") [wholeAt, pause] = [performance.now(), 4 * (performance.now() - began)];
 }
 
 function showBar() {
@@ -100,8 +111,9 @@ function isOpen(bar) {
   const tape = shell.tape.latest;
   if (bar.final !== undefined || !tape) return bar.final === false;
   const at = tape.now / 1000, trading = tape.sessions.filter((session) => session.trading).at(-1);
-  if (!now.bars.within(at, bar.t)) return false;
-  return INTERVALS[now.interval].step > 0 || now.bars.tf !== "1d" || tape.now < trading.to;
+  const { step } = INTERVALS[now.interval];
+  if (step) return at < bar.t + step;
+  return now.bars.within(at, bar.t) && (now.bars.tf !== "1d" || tape.now < trading.to);
 }
 
 function showStatus() {
@@ -177,10 +189,11 @@ function head(info) {
   remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals });
 }
 
+/* push: enter it into the browser's history. The same again keeps what is in view. */
 async function open(ticker, interval, push = true) {
   now.feed?.stop();
-  const changedTicker = ticker !== now.ticker || !now.bars;
-  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [] }, hover: null, ready: false });
+  const changedTicker = ticker !== now.ticker || !now.bars, again = now.ready && !changedTicker && interval === now.interval;
+  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [] }, hover: null, newest: null, ready: again });
   press($("intervals"), interval);
   paintStudies();
   if (push) history.pushState(null, "", address());
@@ -190,7 +203,7 @@ async function open(ticker, interval, push = true) {
   const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;
-  stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
+  if (push || !again) stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
   try {
     const named = api.symbol(facts.exchange, ticker).then((info) => { if (current()) head(info); });
     refreshQuote();
@@ -241,7 +254,7 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   /* The auction before the opening belongs to the first bar, which the server adds up. */
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
   else changed(bars.merge([bar]));
-  if (newest) { quote.bar(bar, hd); titles(); }
+  if (newest) now.newest = [bar, hd];
 }
 
 function takeMetrics({ freq, bar_time: at, values }) {
@@ -274,7 +287,8 @@ async function refreshQuote() {
 const stream = new Stream({
   frame: takeFrame,
   state: (state) => shell.tape.stream(state === "cut" || (state === "connecting" && shell.tape.streamCut)),
-  lost: () => now.feed?.tail(),
+  /* What was missed cannot be had again, and the server may have begun anew: so do we. */
+  lost: () => { if (now.ticker) open(now.ticker, now.interval, false); },
 });
 
 /* ---- The venue's day ---- */
