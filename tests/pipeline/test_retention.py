@@ -1,0 +1,155 @@
+"""Retention: days of the venue's calendar, and the folder's cap in its order."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from bursa.journal import checkpoint
+from bursa.journal.write import JournalWriter
+from bursa.model.batch import LINES, Span, Words
+from bursa.model.calendar import MINUTE_NS
+from bursa.model.schema import OHLCV, TICKS
+from bursa.model.venue import IDX, Venue
+from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.line import kinds
+from bursa.pipeline.retention import Retention, folder_bytes
+from bursa.ports import Committed, Frames
+from bursa.store.duckdb import DuckStore
+from bursa.store.sql import Limits
+from tests.fakes.store import batch_of
+
+DAYS = [date(2025, 11, 17), date(2025, 11, 18), date(2025, 11, 19)]
+OPENS = [IDX.calendar.day_open_ns(day) for day in DAYS]
+
+
+class Ticking:
+    """A clock that goes on by a minute whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def now_ns(self) -> int:
+        self.now += 60_000_000_000
+        return self.now
+
+
+def stored(path: Path) -> DuckStore:
+    """A store with a tick and bars of two tickers, minute by minute, on each of three days."""
+    store = DuckStore(path, [IDX], kinds())
+    words, span = Words(IDX.boards, ("idxdata", "itchdata")), Span("idx", 1, 0, 100)
+    base = {"freq": "1m", "rev": 0, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0}
+    base |= {"volume": 1.0, "value": 1.0, "trades": 1, "final": 1, "known_at": 1, "ts_recv": 1}
+    bars = [
+        base | {"ticker": ticker, "ts": at + minute * MINUTE_NS, "position": 10}
+        for at in OPENS
+        for minute in range(3)
+        for ticker in ("BBRI", "BBCA")
+    ]
+    tick = {"ticker": "BBCA", "trade_no": 1, "board": "RG", "price": 1.0, "volume": 1.0, "seq": 1}
+    ticks = [tick | {"ts": at, "ts_recv": 1, "position": 10} for at in OPENS]
+    batches = [batch_of(OHLCV, bars, words, span), batch_of(TICKS, ticks, words, span)]
+    at = Committed(100, 1)
+    store.write(batches, {"idx.ohlcv": at, "idx.ticks": at})
+    return store
+
+
+@dataclass
+class Subject:
+    """A venue that retention looks after."""
+
+    data: Path
+    hot: DuckStore
+    folder: Path
+    checkpoints_folder: Path
+    clock: Ticking = field(default_factory=Ticking)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    venue: Venue = IDX
+    committed: int = 0
+    newest_ns: int = OPENS[-1]
+    idle: bool = True
+    floor: int | None = None
+
+    def oldest_kept(self, kind: str) -> int | None:
+        return self.floor
+
+
+@pytest.fixture
+def subject(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """The store lies beside the folder that is measured, so that figures are the journal's."""
+    store = stored(tmp_path_factory.mktemp("store") / "hot.duckdb")
+    return Subject(tmp_path, store, tmp_path / "journal", tmp_path / "checkpoints")
+
+
+def fill(subject: Subject) -> None:
+    """A journal of several segments and two checkpoints near its end."""
+    writer = JournalWriter(subject.folder, "idx", now_ns=lambda: 1, segment_bytes=1 << 20)
+    for _ in range(16):
+        writer.append([Frames(0, LINES, "", 0, 1, 0, b"x" * 400_000)])
+    writer.sync()
+    subject.committed = writer.position
+    for position in (writer.position - 10, writer.position):
+        checkpoint.save(
+            subject.checkpoints_folder,
+            position=position,
+            epoch=1,
+            day=DAYS[0],
+            signature="s",
+            state={},
+        )
+    writer.close()
+
+
+def test_days_past_their_time_are_dropped_once(subject: Subject) -> None:
+    subject.floor = IDX.calendar.midnight_ns(DAYS[1])
+    retention = Retention(subject, {"ticks": 2, "quotes": 2}, 0, settled_to=date.max)
+    retention.pump()
+    retention.pump()
+    assert subject.hot.days("idx") == DAYS[1:]
+    assert subject.hot.days("idx", ("ohlcv",)) == DAYS
+    assert subject.telemetry.store_dropped.labels("idx", "ticks")._value.get() == 1
+
+
+def test_over_its_cap_a_folder_gives_up_journal_segments_first(subject: Subject) -> None:
+    fill(subject)
+    cap = 4 << 20
+    assert folder_bytes(subject.data) > cap
+    Retention(subject, {"ticks": 3}, cap, settled_to=date.max).pump()
+    assert folder_bytes(subject.data) <= cap
+    assert subject.hot.days("idx") == DAYS
+    assert subject.telemetry.journal_retired.labels("idx")._value.get() > 0
+
+
+def test_what_recovery_needs_stays_and_the_oldest_day_goes(subject: Subject) -> None:
+    fill(subject)
+    for found in checkpoint.listing(subject.checkpoints_folder)[:1]:
+        found.path.unlink()  # only one is left: the journal may not shrink
+    kept = folder_bytes(subject.folder)
+    Retention(subject, {"ticks": 3}, 1 << 20, settled_to=date.max).pump()
+    assert folder_bytes(subject.folder) == kept
+    assert subject.hot.days("idx") == DAYS[1:]
+
+
+def test_days_that_closed_in_this_run_are_settled_one_a_turn(subject: Subject) -> None:
+    def in_order(day: int) -> bool:
+        start, end = OPENS[day], OPENS[day] + 10 * MINUTE_NS
+        rows = subject.hot.since("idx", "ohlcv", 0)
+        assert len(rows) == 18
+        found = subject.hot.select(
+            f"select ticker from idx_ohlcv where ts >= {start} and ts < {end}", Limits()
+        )
+        tickers = [row[0] for row in found.rows]
+        return tickers == sorted(tickers)
+
+    retention = Retention(subject, {}, 0, settled_to=DAYS[0])
+    assert [in_order(day) for day in range(3)] == [False, False, False]
+    retention.pump()
+    assert [in_order(day) for day in range(3)] == [True, False, False]
+    subject.idle = False
+    retention.pump()
+    assert [in_order(day) for day in range(3)] == [True, False, False]
+    subject.idle = True
+    retention.pump()
+    retention.pump()
+    assert [in_order(day) for day in range(3)] == [True, True, False]
