@@ -109,15 +109,18 @@ def _trade(market: Market, ts: int, out: Bytes) -> None:
     i = _ticker(market.shares, clock, m.CHANCE_TRADE, m.TRADE_CUT)
     clock[m.RING + clock[m.RING_AT]] = i
     clock[m.RING_AT] = (clock[m.RING_AT] + 1) % m.RING_SIZE
-    order(market, i, ts, out)
+    if market.shares[i, m.SEEN_NS]:  # it has opened
+        order(market, i, ts, out)
 
 
 @njit(nogil=True, cache=True)
 def _book(market: Market, ts: int, out: Bytes) -> None:
     shares, clock = market.shares, market.clock
     i = _ticker(shares, clock, m.CHANCE_BOOK, m.BOOK_CUT)
-    side = stir(shares, market.images, i, draw(clock, m.CHANCE_BOOK))
-    send(market.images, side_at(i, side), clock, ts, out)
+    bits = draw(clock, m.CHANCE_BOOK)
+    if shares[i, m.SEEN_NS]:
+        side = stir(shares, market.images, i, bits)
+        send(market.images, side_at(i, side), clock, ts, out)
 
 
 @njit(nogil=True, cache=True)
@@ -147,7 +150,7 @@ def _snapshot(shares: Block, images: Bytes, clock: Block, i: int, ts: int, out: 
     put64(images, at + VOLUME, shares[i, m.VOLUME])
     put64(images, at + VALUE, shares[i, m.VALUE])
     put32(images, at + TRADES, shares[i, m.TRADES])
-    if shares[i, m.ASK] > 0:  # it has opened
+    if shares[i, m.SEEN_NS]:  # it has opened
         for side in range(2):
             volume = best_volume(shares, images, clock[m.BOOKS], i, side)
             price = price_at(shares[i, m.BID + side]) if volume else 0

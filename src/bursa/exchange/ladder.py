@@ -11,6 +11,7 @@ import math
 from numba import njit
 
 FLOOR = 50
+STEP_MAX = 25
 
 
 @njit(nogil=True, cache=True)
@@ -24,7 +25,7 @@ def rung(price: float) -> float:
         return 300.0 + (price - 500.0) / 5.0
     if price <= 5_000:
         return 600.0 + (price - 2_000.0) / 10.0
-    return 900.0 + (price - 5_000.0) / 25.0
+    return 900.0 + (price - 5_000.0) / STEP_MAX
 
 
 @njit(nogil=True, cache=True)
@@ -38,7 +39,7 @@ def price_at(at: int) -> int:
         return 500 + (at - 300) * 5
     if at <= 900:
         return 2_000 + (at - 600) * 10
-    return 5_000 + (at - 900) * 25
+    return 5_000 + (at - 900) * STEP_MAX
 
 
 @njit(nogil=True, cache=True)

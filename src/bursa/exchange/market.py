@@ -27,13 +27,13 @@ Floats = NDArray[np.float64]
 BID, ASK = 0, 1  # rungs of the best bid and offer; a side beyond its limit is empty
 LOWEST, HIGHEST = 2, 3  # rungs of the day's band
 SPREAD = 4  # rungs between bid and offer
-PREV, LAST, OPENED, HIGH, LOW = 5, 6, 7, 8, 9  # rupiah; 0 before the first trade
+PREV, OPENED, HIGH, LOW, LAST = 5, 6, 7, 8, 9  # rupiah; 0 before the first trade
 VOLUME, VALUE, TRADES = 10, 11, 12
 CHANGED = 13  # 1: its snapshot is due
 OUTSTANDING = 14
 BLUE = 15  # 1: in the second index
 CLOSE = 16  # rung of the day's close
-SEEN_NS = 17  # when its price was looked at last
+SEEN_NS = 17  # when its price was looked at last; 0 before it opened
 SECTOR = 18
 DEPTH = 19  # shares that usually stand at a level of its book
 CLIP = 20  # shares of a usual order there
@@ -74,6 +74,7 @@ _VALUE_OF_A_TRADE = 11_000_000  # rupiah
 _STRAY_S = 1_800  # seconds in which a ticker's own deviation fades
 _OWN_SD, _OWN_SD_WILD = 0.007, 0.03  # of a day, in logs: the calmest, the wildest
 _BUSY_TICKER = 10.0  # activity above which a spread is one step
+_SPREAD_SHARE = 6e-4  # of the price, at least
 _FIRST_DAY = date(2000, 1, 1)
 
 
@@ -210,7 +211,8 @@ def _shares(day: Day, before: Block, after: Block) -> Block:
     shares[:, CLOSE] = [round(ladder.rung(float(p))) for p in after.tolist()]
     activity = np.array([t.activity for t in tickers])
     spread = 1 + np.floor(4 * np.clip(1 - activity / _BUSY_TICKER, 0, 1) ** 8)
-    shares[:, SPREAD] = spread.astype(np.int64)
+    fine = before * _SPREAD_SHARE / ladder.STEP_MAX  # steps are small change at high prices
+    shares[:, SPREAD] = np.maximum(spread, fine).astype(np.int64)
     shares[:, OUTSTANDING] = [t.shares for t in tickers]
     blue = sorted(range(len(tickers)), key=lambda i: (-activity[i], i))[:_BLUE_COUNT]
     shares[[i for i in blue if activity[i] > 0], BLUE] = 1

@@ -116,7 +116,7 @@ def _fills(
         bits = bits >> 8 if k & 7 else draw(clock, m.CHANCE_TRADE)
         size = max(1, int(lots * _LOT_CURVE[bits & 0xFF])) * LOT
         if steps > 1:
-            price = ladder.price_at(first + up * (k * steps // fills))
+            price = ladder.price_at(first + up * (k * (steps - 1) // (fills - 1)))
         if told:
             _tell(market.images, clock, i, ts, price, size, side, out)
         volume += size
