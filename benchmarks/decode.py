@@ -1,22 +1,20 @@
 """Decoding idx-1: ns a message, against a C decoder, memcpy and a `struct` loop.
 
 Messages are four fifths 10-level books, the rest trades with a few snapshots, indices and
-heartbeats, of 700 tickers on one channel, as SoupBinTCP packets; a batch is one chunk of one record.
-`idx1_N` is the kernel's call for batches of N, from Python, into its blocks; the C peer is called
-the same way through ctypes and does the same work into the same kind of blocks, which are compared
-first. `idx1_push_N` is a decoder's whole `push`: blocks copied out into batches too. memcpy copies
-the bytes; struct unpacks the same fields into tuples.
+heartbeats, of 700 tickers on one channel, as SoupBinTCP packets; a batch is a chunk of one record.
+`idx1_N` is one call of the kernel from Python for a batch of N, into its blocks. The C peer is
+called the same way through ctypes and does the same work into the same kind of blocks, which are
+compared first. memcpy copies a batch's bytes; struct unpacks the same fields into tuples.
+`idx1_push_N` is a decoder's whole `push`, from the chunk to batches with arrays of their own.
 """
 
 import ctypes
 import random
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import report
 from bursa.model.batch import (
@@ -28,13 +26,15 @@ from bursa.model.batch import (
     SPAN_POSITION,
     SPAN_ROWS,
     SPAN_TS_RECV,
+    TAPE_ROLE,
+    TRADE,
     Block,
     Chunk,
     Span,
     Words,
 )
 from bursa.model.venue import IDX
-from bursa.wire import idx_rows, sequence
+from bursa.wire import idx_rows
 from bursa.wire.idx import Blocks, IdxDecoder, channel_state
 from bursa.wire.idx_walk import decode
 from bursa.wire.layout import IDX1
@@ -44,6 +44,8 @@ MESSAGES = 65_536
 BATCHES = (1, 16, 64, 256, 1024, 65_536)
 TICKERS = [f"{a}{b}{c}{d}" for a in "ABGT" for b in "BLMR" for c in "BCIK" for d in "ABIJKMNRSTU"]
 SEQ_OF_FIRST, TS_OF_FIRST = 1, 1_775_527_200_000_000_000
+# The struct loop is slow: so many messages tell what one costs.
+STRUCT_MESSAGES = 8_192
 
 _HEAD = struct.Struct(">cQQ12s2s")
 _TRADE = struct.Struct(">QqQc")
@@ -112,12 +114,9 @@ class Ours:
         self.state = channel_state(IDX)
         self.state[0, idx_rows.SYMBOLS_COUNT] = symbols.known
         self._begin = self.state.copy()
-        self._fixed = (
-            IDX1.compiled(IDX.boards),
-            self.state,
-            symbols.slots,
-            *self.blocks.arguments(),
-        )
+        self.slots, self.known = symbols.slots, symbols.known
+        table = IDX1.compiled(IDX.boards)
+        self._fixed = (table, self.state, self.slots, *self.blocks.arguments())
 
     def run(self, chunks: list[Chunk]) -> float:
         """ns a message."""
@@ -148,7 +147,7 @@ class _Idx(ctypes.Structure):
 class Native:
     """The C peer: its own blocks, the same capacities."""
 
-    def __init__(self, ours: Ours, slots: Block, known: int) -> None:
+    def __init__(self, slots: Block, known: int) -> None:
         self.blocks = Blocks.of(MESSAGES + 64, 10)
         self._slots = slots.copy()
         b = self.blocks
@@ -174,3 +173,127 @@ class Native:
         for frames, spans in calls:
             call(at, frames, spans, 1)
         return (perf_counter_ns() - start) / MESSAGES
+
+
+def compare(ours: Ours, native: Native, chunks: list[Chunk]) -> None:
+    """The two have the same rows, bit for bit, or nothing is measured."""
+    ours.run(chunks)
+    native.run(chunks)
+    counts = ours.state[idx_rows.HERE, idx_rows.TAPE_COUNT : idx_rows.STATUS_COUNT].tolist()
+    context = native.context
+    theirs = [context.tapes, context.snapshots, context.books, context.level_count]
+    assert counts == [*theirs, context.indexes], "as many rows"
+    for name, count in zip(
+        ("tape", "snapshots", "books", "levels", "indexes"), counts, strict=True
+    ):
+        mine, other = getattr(ours.blocks, name), getattr(native.blocks, name)
+        if name == "tape":
+            trades = np.flatnonzero(mine[TAPE_ROLE, :count] == TRADE)
+            mine, other = mine[:, trades], other[:, trades]
+            count = len(trades)
+        assert (mine[:, :count] == other[:, :count]).all(), f"the same {name}"
+
+
+class Copy:
+    """memcpy: the bytes of a batch to another place."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        size = max(len(chunk.frames) for chunk in chunks)
+        self._to = np.empty(size, np.uint8)
+
+    def run(self, chunks: list[Chunk]) -> float:
+        """ns a message."""
+        calls = [(self._to[: len(chunk.frames)], chunk.frames) for chunk in chunks]
+        copy = np.copyto
+        start = perf_counter_ns()
+        for to, frames in calls:
+            copy(to, frames)
+        return (perf_counter_ns() - start) / MESSAGES
+
+
+def unpack(raw: bytes) -> list[tuple[object, ...]]:
+    """The struct loop over one batch."""
+    found: list[tuple[object, ...]] = []
+    at = 0
+    while at < len(raw):
+        size = int.from_bytes(raw[at : at + 2], "big")
+        kind = raw[at + 3]
+        if kind in b"34":
+            levels = tuple(_LEVEL.iter_unpack(raw[at + 35 : at + 2 + size]))
+            found.append((*_HEAD.unpack_from(raw, at + 3), levels))
+        elif kind in b"1":
+            found.append((*_HEAD.unpack_from(raw, at + 3), *_TRADE.unpack_from(raw, at + 34)))
+        elif kind in b"2":
+            found.append((*_HEAD.unpack_from(raw, at + 3), *_SNAPSHOT.unpack_from(raw, at + 34)))
+        elif kind in b"5":
+            found.append(_INDEX.unpack_from(raw, at + 3))
+        else:
+            found.append(_STATUS.unpack_from(raw, at + 3))
+        at += 2 + size
+    return found
+
+
+def run_struct(batches: list[bytes]) -> float:
+    """ns a message."""
+    count = 0
+    start = perf_counter_ns()
+    for raw in batches:
+        count += len(unpack(raw))
+    return (perf_counter_ns() - start) / count
+
+
+def run_push(decoder: IdxDecoder, fresh: dict[str, Any], chunks: list[Chunk]) -> float:
+    """ns a message of a whole push."""
+    decoder.restore(fresh)
+    decoder.push(chunk_of([], 0))  # takes the tickers in again
+    start = perf_counter_ns()
+    for chunk in chunks:
+        decoder.push(chunk)
+    return (perf_counter_ns() - start) / MESSAGES
+
+
+class Decoders:
+    """All that is measured, over one stream."""
+
+    def __init__(self) -> None:
+        self.run = packets(MESSAGES)
+        self.ours = Ours()
+        self.native = Native(self.ours.slots, self.ours.known)
+        words = Words(IDX.boards, [channel.name for channel in IDX.channels])
+        self.decoder = IdxDecoder(IDX, words)
+        self.decoder.warm()
+        self.fresh = self.decoder.snapshot()
+
+    def measure(self, size: int, rounds: int) -> list[report.Result]:
+        """The results for batches of `size`."""
+        starts = range(0, MESSAGES, size)
+        chunks = [chunk_of(self.run[at : at + size], SEQ_OF_FIRST + at) for at in starts]
+        slow = [b"".join(self.run[at : at + size]) for at in range(0, STRUCT_MESSAGES, size)]
+        compare(self.ours, self.native, chunks[:1])
+        copy = Copy(chunks)
+        times = report.interleave(
+            {
+                "ours": lambda: self.ours.run(chunks),
+                "c": lambda: self.native.run(chunks),
+                "memcpy": lambda: copy.run(chunks),
+                "struct": lambda: run_struct(slow),
+                "push": lambda: run_push(self.decoder, self.fresh, chunks),
+            },
+            rounds,
+        )
+        push = times.pop("push")
+        return [
+            *report.against(f"idx1_{size}", times, "ours", "ns a message"),
+            report.Result(f"idx1_push_{size}", push, "ns a message"),
+        ]
+
+
+def main() -> None:
+    options = report.arguments(__doc__)
+    decoders, rounds = Decoders(), 3 if options.quick else 15
+    results = [result for size in BATCHES for result in decoders.measure(size, rounds)]
+    report.emit("decode", results, options)
+
+
+if __name__ == "__main__":
+    main()

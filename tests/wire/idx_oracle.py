@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.wire.idx_encoder import Record
-
 from bursa.model.batch import (
     BLOCKS,
     CLOCK,
@@ -24,6 +22,7 @@ from bursa.model.batch import (
     UP,
 )
 from bursa.wire.decoded import Rejected
+from tests.wire.idx_encoder import Record
 
 CHANNELS = ("idxdata", "itchdata")
 SECOND = 1_000_000_000
@@ -307,7 +306,7 @@ class Oracle:
             "ts": self.ts,
             "trade_no": trade_no,
             "board": board,
-            "price": price / 10_000,
+            "price": float(price) / 10_000,
             "volume": float(volume),
             "aggressor": aggressor.strip() or None,
             "seq": self.seq,
@@ -320,7 +319,7 @@ class Oracle:
         priced = ("prev", "open", "high", "low", "last", "bid", "ask")
         counted = ("volume", "value", "bid_volume", "ask_volume")
         self._checked([row[name] for name in priced], [row[name] for name in counted])
-        row |= {name: row[name] / 10_000 if row[name] else None for name in priced}
+        row |= {name: float(row[name]) / 10_000 if row[name] else None for name in priced}
         row |= {name: float(row[name]) for name in counted}
         return {"ticker": ticker, "board": board, "ts": self.ts, **row, **self._when()}
 
@@ -335,7 +334,7 @@ class Oracle:
             "depth": len(levels),
             "seq": self.seq,
             **self._when(),
-            "prices": [level[0] / 10_000 if level[0] else None for level in levels],
+            "prices": [float(level[0]) / 10_000 if level[0] else None for level in levels],
             "volumes": [float(level[1]) for level in levels],
             "orders": [level[2] for level in levels],
         }
@@ -347,8 +346,8 @@ class Oracle:
         return {
             "index_code": code,
             "ts": self.ts,
-            "value": value / 10_000,
-            "prev": prev / 10_000 if prev else None,
+            "value": float(value) / 10_000,
+            "prev": float(prev) / 10_000 if prev else None,
             "value_traded": float(traded),
             **self._when(),
         }
@@ -368,7 +367,7 @@ class Oracle:
             "isin": text(91, 103),
             "lot": int.from_bytes(message[103:107], "big"),
             "currency": text(107, 110),
-            "prev_close": close / 10_000 if close else None,
+            "prev_close": float(close) / 10_000 if close else None,
             "price_decimals": 0,
             "volume_decimals": 0,
             **self._when(),

@@ -11,7 +11,6 @@ layout allows), `bad_ticker`, `bad_board`, `bad_price`, `bad_volume`, `bad_numbe
 of 0 or past the limit), `truncated` and `bad_form`: the rest of the record is.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +44,6 @@ from bursa.model.schema import (
     SNAPSHOT,
     STATUS,
     TICKS,
-    Kind,
 )
 from bursa.model.venue import Venue
 from bursa.wire import idx_rows as rows
@@ -107,20 +105,17 @@ class Blocks:
         )
 
 
-class _Parts:
-    """Copies of the filled parts of the blocks, call by call."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, list[Block]] = {}
+class _Parts(dict[str, list[Block]]):
+    """Copies of the filled parts of the blocks, call by call; only of those that have any."""
 
     def add(self, name: str, block: Block, count: int) -> None:
-        """Copy the first `count` columns; none leaves nothing behind."""
+        """Copy the first `count` columns."""
         if count:
-            self._columns.setdefault(name, []).append(block[:, :count].copy())
+            self.setdefault(name, []).append(block[:, :count].copy())
 
     def take(self, name: str, height: int) -> Block:
         """All of them as one block."""
-        parts = self._columns.get(name)
+        parts = self.get(name)
         if parts is None:
             return np.empty((height, 0), np.int64)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -149,7 +144,7 @@ class IdxDecoder:
     def push(self, chunk: Chunk) -> Decoded:
         """Decode the records of a chunk. What is returned is never written again."""
         assert chunk.frames.flags.writeable and chunk.spans.flags.writeable, "one signature"
-        assert (chunk.spans[SPAN_CHANNEL] < len(self._venue.channels)).all(), "known channels"
+        assert max(chunk.spans[SPAN_CHANNEL].tolist(), default=0) < len(self._state) - 1
         parts, rejects, contracts = _Parts(), list[Rejected](), list[tuple[int, ...]]()
         done = False
         while not done:
@@ -234,37 +229,41 @@ class IdxDecoder:
         rejects: list[Rejected],
         contracts: list[tuple[int, ...]],
     ) -> Decoded:
-        tape = parts.take("tape", TAPE_ROWS)
+        tape, counts = parts.take("tape", TAPE_ROWS), self._counts(rejects)
         batches: dict[str, Batch] = {}
-
-        def put(kind: Kind, block: Block, levels: Block | None = None) -> None:
-            if block.shape[1]:
-                batches[kind.name] = Batch(kind, block, self._words, chunk.span, levels)
-
-        put(TICKS, _ticks(tape))
+        others = counts.pop("roles", 0)
+        if tape.shape[1] > others:
+            ticks = _ticks(tape) if others else tape[:_TICK_ROWS]
+            batches[TICKS.name] = Batch(TICKS, ticks, self._words, chunk.span)
         for kind in _KINDS:
-            levels = parts.take("levels", 3) if kind is ORDERBOOK else None
-            put(kind, parts.take(kind.name, len(kind.scalars)), levels)
+            if kind.name in parts:
+                levels = parts.take("levels", 3) if kind is ORDERBOOK else None
+                block = parts.take(kind.name, len(kind.scalars))
+                batches[kind.name] = Batch(kind, block, self._words, chunk.span, levels)
         if contracts:
-            put(CONTRACTS, np.array(contracts, np.int64).T.copy())
-        return Decoded(tape, batches, rejects, self._counts(rejects), chunk.span.last)
+            block = np.array(contracts, np.int64).T.copy()
+            batches[CONTRACTS.name] = Batch(CONTRACTS, block, self._words, chunk.span)
+        return Decoded(tape, batches, rejects, counts, chunk.span.last)
 
     def _counts(self, rejects: list[Rejected]) -> dict[str, int]:
-        """What was counted since the last time, by word."""
-        here = self._state[rows.HERE, rows.MESSAGES : rows.SKIPPED + 1]
-        counts = dict(zip(rows.HERE_COUNTED, here.tolist(), strict=True))
+        """What was counted since the last time, by word, only what is above zero."""
+        here = self._state[rows.HERE, rows.MESSAGES : rows.ROLES + 1]
+        counts = {
+            word: count
+            for word, count in zip(rows.HERE_COUNTED, here.tolist(), strict=True)
+            if count
+        }
         here[:] = 0
         counted = self._state[1:, sequence.DUPLICATES : sequence.FORGOTTEN + 1]
-        if counted.any():
-            counts.update(zip(sequence.COUNTED, counted.sum(axis=0).tolist(), strict=True))
-            counted[:] = 0
-        counts.update(Counter(f"rejected_{reject.reason}" for reject in rejects))
-        return {word: count for word, count in counts.items() if count}
-
-    def watermarks(self) -> list[int]:
-        """Newest event time of each channel, ns UTC; -1 where nothing came yet."""
-        marks: list[int] = self._state[1:, sequence.WATERMARK].tolist()
-        return marks
+        for channel in counted.tolist():
+            for word, count in zip(sequence.COUNTED, channel, strict=True):
+                if count:
+                    counts[word] = counts.get(word, 0) + count
+                    counted[:] = 0
+        for reject in rejects:
+            word = f"rejected_{reject.reason}"
+            counts[word] = counts.get(word, 0) + 1
+        return counts
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint: the channels'. Tickers are the checkpoint's `Words`."""
@@ -288,11 +287,8 @@ class IdxDecoder:
 
 
 def _ticks(tape: Block) -> Block:
-    """The trades of a tape: its other rows are left out."""
-    roles = tape[TAPE_ROLE]
-    if not roles.any():
-        return tape[:_TICK_ROWS]
-    return np.compress(roles == TRADE, tape[:_TICK_ROWS], axis=1)
+    """The trades of a tape that has other rows too."""
+    return np.compress(tape[TAPE_ROLE] == TRADE, tape[:_TICK_ROWS], axis=1)
 
 
 def channel_state(venue: Venue) -> Block:

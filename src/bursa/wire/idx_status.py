@@ -169,6 +169,7 @@ def _role_row(state: Block, tape: Block, role: int) -> None:
     tape[TAPE_ROLE, n] = role
     tape[TAPE_CHANNEL, n] = row - 1
     state[HERE, TAPE_COUNT] = n + 1
+    state[HERE, rows.ROLES] += 1
 
 
 @njit(**KERNEL)
