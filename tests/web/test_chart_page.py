@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.web.market import TUESDAY, Market, at, some_days
 
 from bursa.web.facts import Progress
+from tests.web.market import TUESDAY, Market, at, some_days
 
 pytestmark = pytest.mark.browser
 

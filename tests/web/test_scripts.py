@@ -66,6 +66,17 @@ def test_a_rounded_number_takes_the_unit_it_rounds_into(run: Run) -> None:
     assert run("format", body) == ["999", "1.00K", "9.99K", "100K", "999K", "1.00M", "1.00B"]
 
 
+def test_volumes_print_in_the_venues_unit(run: Run) -> None:
+    body = """
+      const lots = { unit: 100, volumeDecimals: 0 }, coins = { unit: 1, volumeDecimals: 8 };
+      return [m.volume(74231800, lots), m.volume(400, lots), m.volume(0, lots),
+        ...[32.419, 0.17214, 1.5, 300.25, 45210].map((v) => m.volume(v, coins))];
+    """
+    assert run("format", body) == [
+        "742K", "4", "0", "32.4", "0.1721", "1.50", "300", "45.2K",
+    ]  # fmt: skip
+
+
 def test_ages_spans_and_shares(run: Run) -> None:
     body = """return [
       [38, 7400, 240e3, 3 * 3600e3, 50 * 3600e3].map(m.age),

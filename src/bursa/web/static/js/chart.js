@@ -177,7 +177,7 @@ function address() {
 }
 
 function head(info) {
-  now.name = info.description ?? "";
+  now.name = info.description && info.description !== now.ticker ? info.description : "";
   $("ticker").textContent = now.ticker;
   $("name").textContent = now.name;
   $("name").title = now.name;

@@ -43,20 +43,21 @@ export function signed(value, decimals) {
 /** 1.4327 -> "+1.43%". */
 export const percent = (value) => (missing(value) ? NONE : signed(value, 2) + "%");
 
-/** 742318 -> "742K", "742 rb" in Indonesian; three digits, whole below a thousand unless `decimals`. */
+/** 742318 -> "742K", "742 rb" in Indonesian; three digits. Whole below a thousand, unless there are
+    `decimals` to show: 32.419 -> "32.4". */
 export function compact(value, decimals = 0) {
   if (missing(value)) return NONE;
   const size = Math.abs(value), sign = value < 0 && !printsZero(value, decimals) ? MINUS : "";
   /* 999,950 would print as 1000K: the unit is chosen after rounding to three digits. */
   const rounded = size >= 1000 ? Number(size.toPrecision(3)) : size;
   const unit = UNITS[locale()].find(([least]) => rounded >= least);
-  if (!unit) return sign + digits(size, decimals);
+  if (!unit) return sign + digits(size, Math.min(decimals, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : decimals));
   const scaled = rounded / unit[0];
   return sign + digits(scaled, scaled < 10 ? 2 : scaled < 100 ? 1 : 0) + (locale() === "id-ID" ? NBSP : "") + unit[1];
 }
 
 /** A volume in the venue's unit of it (lots on idx), without its word. facts: {unit, volumeDecimals}. */
-export const volume = (value, { unit, volumeDecimals }) => (missing(value) ? NONE : compact(value / unit, Math.min(volumeDecimals, 3)));
+export const volume = (value, { unit, volumeDecimals }) => (missing(value) ? NONE : compact(value / unit, Math.min(volumeDecimals, 4)));
 
 /** Money in `currency`: "Rp 654B"; the code itself where it has no sign here. */
 export function money(value, currency) {
@@ -103,9 +104,10 @@ export function age(ms) {
   return Math.floor(s / 86400) + " d";
 }
 
-/** Seconds of missing data in words: "40 s", "35 min", "2 h 5 min". */
+/** Seconds of missing data in words: "under 1 s", "40 s", "35 min", "2 h 5 min". */
 export function span(s) {
-  if (s < 60) return Math.max(1, Math.round(s)) + " s";
+  if (s < 1) return "under 1 s";
+  if (s < 60) return Math.round(s) + " s";
   const minutes = Math.round(s / 60);
   if (minutes < 120) return minutes + " min";
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : minutes / 60 + " h";

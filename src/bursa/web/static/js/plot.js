@@ -8,7 +8,7 @@ import { BrokenLine } from "./lines.js";
 import { AxisNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
 const SHARES = { price: 54, volume: 12, hd: 19, rsi: 15 };
-const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 3, AXIS_PX = 62;
+const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62;
 const DASHED = 2, DOTTED = 1, LARGE_DASHED = 3;
 const RSI_GUIDES = [30, 70];
 
