@@ -18,6 +18,7 @@ from bursa.journal.record import Control, down
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk
+from bursa.model.errors import BursaError
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
@@ -124,9 +125,9 @@ class Ingest:
             uvloop.run(self._main())
         except BaseException as failure:  # noqa: BLE001 - whatever it is, the owner must learn of it
             self.failure = failure
-            self._log.error(
-                "ingest stopped", position=self._journal.writer.position, exc_info=failure
-            )
+            mild = isinstance(failure, BursaError)
+            told: dict[str, object] = {"why": str(failure)} if mild else {"exc_info": failure}
+            self._log.error("ingest stopped", position=self._journal.writer.position, **told)
         finally:
             self.finished.set()
 

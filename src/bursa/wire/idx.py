@@ -265,6 +265,11 @@ class IdxDecoder:
             counts[word] = counts.get(word, 0) + 1
         return counts
 
+    def watermarks(self) -> list[int]:
+        """Newest event time of each channel, ns UTC; -1 where nothing came yet."""
+        marks: list[int] = self._state[1:, sequence.WATERMARK].tolist()
+        return marks
+
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint: the channels'. Tickers are the checkpoint's `Words`."""
         return {"channels": self._state[1:].copy()}
