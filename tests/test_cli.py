@@ -1,0 +1,154 @@
+"""The command line as a user meets it: exit codes, and messages that say what is allowed."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import Bursa, environment
+
+# Times of the recording's bars, in ms, and what they hold (counted by an independent script).
+BARS = {
+    1723161240000: (61837.63, 61855.37, 61824.00, 61828.00, 12.43238, 875),
+    1723161300000: (61828.00, 61860.80, 61780.00, 61782.25, 15.07702, 1255),
+    1723161360000: (61782.25, 61782.26, 61723.99, 61727.66, 15.49778, 1011),
+    1723161420000: (61727.66, 61735.99, 61651.01, 61652.01, 59.29235, 2069),
+    1723161480000: (61652.00, 61745.27, 61583.22, 61717.63, 77.14202, 3216),
+    1723161540000: (61717.64, 61743.50, 61666.17, 61685.99, 32.41946, 1312),
+    1723161600000: (61686.00, 61686.00, 61685.99, 61685.99, 0.17214, 19),
+}
+TABLES = ("ticks", "quotes", "ohlcv", "orderbook", "contracts", "status", "metrics", "quarantine")
+
+
+def bursa(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bursa", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(**settings),
+    )
+
+
+def test_version_is_one_line() -> None:
+    done = bursa("version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("bursa ") and done.stdout.count("\n") == 1
+
+
+def test_config_show_tells_value_and_origin_and_masks_secrets() -> None:
+    settings = {
+        "feeds_main_venue": "idx",
+        "feeds_main_idxdata": "h:1",
+        "feeds_main_itchdata": "h:2",
+    }
+    done = bursa("config", "show", "--format", "json", feeds_main_password="hunter2", **settings)
+    assert done.returncode == 0
+    rows = {row["path"]: row for row in json.loads(done.stdout)}
+    assert rows["http.port"] == {"path": "http.port", "value": 18090, "origin": "default"}
+    assert rows["feeds.main.venue"]["origin"] == "environment BURSA_FEEDS_MAIN_VENUE"
+    assert "hunter2" not in done.stdout
+    table = bursa("config", "show", feeds_main_password="hunter2", **settings)
+    assert "http.port" in table.stdout and "hunter2" not in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["up", "--port", "99999"], {}, ["http.port", "65535"]),
+        (["up"], {"http_host": "0.0.0.0"}, ["http.host", "127.0.0.1"]),
+        (["up"], {"htp_port": "1"}, ["BURSA_HTP_PORT", "did you mean BURSA_HTTP_PORT"]),
+        (["config", "show"], {"idx_orderbook_store": "often"}, ["idx.orderbook.store", "Ns"]),
+        (["config", "show", "--config", "none.toml"], {}, ["none.toml", "cannot be read"]),
+        (["config", "show", "--format", "xml"], {}, ["xml", "table, json"]),
+        (["replay", "x", "--venue", "nyse"], {}, ["nyse", "idx, binance"]),
+        (["sql", "select 1", "--format", "xml"], {}, ["xml", "table, json, csv"]),
+    ],
+)
+def test_what_is_wrong_stops_with_its_path_and_what_is_allowed(
+    arguments: list[str], settings: dict[str, str], words: list[str], tmp_path: Path
+) -> None:
+    done = bursa(*arguments, **settings | {"data": str(tmp_path / "data")})
+    assert done.returncode == 2, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay", "none.gz", "--venue", "binance"], "none.gz"),
+        (["sql", "select 1"], "nothing was stored here yet"),
+        (["up"], "nothing to run"),
+    ],
+)
+def test_what_cannot_be_done_says_why(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = bursa(*arguments, "--data", str(tmp_path / "data"))
+    assert done.returncode == 1, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_recording_is_stored_once(shared_data: Path, tmp_path: Path) -> None:
+    recording = shared_data / "binance-spot-btcusdt-20240808.gz"
+    if not recording.exists():
+        pytest.skip(f"no {recording.name} among the recordings")
+    data = str(tmp_path / "data")
+
+    def asked(query: str) -> list[dict[str, float]]:
+        done = bursa("sql", query, "--data", data, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        rows: list[dict[str, float]] = json.loads(done.stdout)
+        return rows
+
+    def counts() -> list[float]:
+        return [asked(f"select count(*) as n from binance_{table}")[0]["n"] for table in TABLES]
+
+    done = bursa("replay", str(recording), "--venue", "binance", "--data", data)
+    assert done.returncode == 0, done.stderr
+    first = counts()
+    assert first[0] == 9757
+    bars = asked("select *, ts // 1000000 as ms from binance_ohlcv order by ts")
+    fields = ("open", "high", "low", "close", "volume", "trades")
+    assert {bar["ms"]: tuple(bar[name] for name in fields) for bar in bars} == BARS
+    ids = asked("select count(distinct trade_no) as n, min(trade_no) as a, max(trade_no) as b"
+                " from binance_ticks")  # fmt: skip
+    assert ids == [{"n": 9757, "a": 3735683259, "b": 3735693015}]
+
+    again = bursa("replay", str(recording), "--venue", "binance", "--data", data)
+    assert again.returncode == 0, again.stderr
+    assert counts() == first
+
+    own = bursa("replay", f"{data}/journal/binance", "--venue", "binance", "--data", data)
+    assert own.returncode == 0, own.stderr
+    assert counts() == first
+
+
+def test_a_torn_recording_is_not_called_stored(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.gz"
+    torn.write_bytes(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03not a stream")
+    done = bursa("replay", str(torn), "--venue", "binance", "--data", str(tmp_path / "data"))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:
+    small = {"exchange_tickers": "5", "exchange_history_days": "0"}
+    with Bursa(tmp_path / "data", "--demo", **small) as running:
+        second = bursa("up", "--demo", "--port", "0", "--data", str(tmp_path / "data"))
+        assert second.returncode == 1
+        assert str(running.process.pid) in second.stderr and "is held by" in second.stderr
+        port = running.url.rsplit(":", 1)[1]
+        taken = bursa("up", "--demo", "--port", port, "--data", str(tmp_path / "other"), **small)
+        assert taken.returncode == 1
+        assert port in taken.stderr and "--port 0" in taken.stderr
+        assert running.sql("select count(*) as n from idx_ticks")[0]["n"] >= 0
+        refused = bursa("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
+        assert refused.returncode == 1 and "SELECT" in refused.stderr
+        assert running.stop() == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", int(port)))
