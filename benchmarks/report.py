@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 C_FOLDER = Path(__file__).parent / "c"
-C_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-Wall", "-Werror")
+C_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-Wall")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Decoded:
     batches  kind name -> rows, only kinds that have any; all bear the chunk's span
     rejects  refused messages in stream order
     counts   what happened, by word, only those above zero: `messages`, `duplicates`, `gaps`,
-             `missing`, `rejected_<reason>` ...
+             `missing`, `rejected_<reason>` and what else the codec counts
     end      journal position up to which all of this goes; also where nothing came of the chunk
     """
 
