@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from tests.api.floor import DAYS, Floor, Served, at, serve
 
 

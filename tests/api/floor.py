@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from tests.wire import idx_encoder as idx
 
 from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
@@ -33,6 +33,7 @@ from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.wire.idx import IdxDecoder
+from tests.wire import idx_encoder as idx
 
 # Wednesday, Thursday, Friday.
 DAYS = (date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20))
@@ -119,7 +120,11 @@ class Floor:
 
     def list_all(self, ts: int) -> None:
         """Contracts of all tickers."""
-        self.say(*(lambda n, t=t: idx.contract(n, ts, t, name=NAMES[t]) for t in NAMES), channel=1)
+
+        def contract(ticker: str) -> Callable[[int], bytes]:
+            return lambda n: idx.contract(n, ts, ticker, name=NAMES[ticker])
+
+        self.say(*map(contract, NAMES), channel=1)
 
     def state(self, ts: int, state: str) -> None:
         self.say(lambda n: idx.status(n, ts, state))
@@ -161,12 +166,16 @@ class Floor:
                 rows.append(self._one("GOTO", minute + 31 * SECOND_NS, 60 + at % 7, 1_000))
             if at == 0:
                 rows.append(self._one("TLKM", minute + 32 * SECOND_NS, 3_000, 100))
-            rows.append(lambda n, t=minute: idx.status(n, t + 50 * SECOND_NS, "H"))
+            rows.append(partial(self._heartbeat, minute + 50 * SECOND_NS))
             self.say(*rows)
         if minutes is None:
             self.state(calendar.day_close_ns(day), "X")
             self.state(calendar.day_end_ns(day), "E")
             self.heartbeat(calendar.day_end_ns(day) + 5 * SECOND_NS)
+
+    @staticmethod
+    def _heartbeat(ts: int, seq: int) -> bytes:
+        return idx.status(seq, ts, "H")
 
     def _one(self, ticker: str, ts: int, price: int, volume: int) -> Callable[[int], bytes]:
         return lambda n: idx.trade(
@@ -206,7 +215,7 @@ class Floor:
             self.telemetry,
             "0.0.0",
             [
-                Dependency("hot", lambda: self.store.positions()),
+                Dependency("hot", self.store.positions),
                 Dependency("bus", self._check, False),
             ],
             lambda: "" if self.started else "the journal is replayed",

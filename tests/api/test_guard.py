@@ -8,10 +8,10 @@ import httpx
 import pytest
 from litestar import get
 from litestar.types import Scope
-from tests.api.floor import Floor, Served, serve
 
 from bursa.api.guard import loopback_only
 from bursa.model.errors import Refuse, Reject, Retry
+from tests.api.floor import Floor, Served, serve
 
 
 def ask(port: int, head: str) -> tuple[int, bytes]:

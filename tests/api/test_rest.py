@@ -7,10 +7,10 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from tests.api.floor import DAYS, NAMES, Served, at
 
 from bursa.api import shapes
 from bursa.metrics.engine import compute
+from tests.api.floor import DAYS, NAMES, Served, at
 
 WED, THU, FRI = DAYS
 
@@ -131,7 +131,7 @@ def test_as_of_shows_what_was_known(client: httpx.Client) -> None:
 
 
 def test_metric_history_gives_metric_rows(client: httpx.Client) -> None:
-    query = {"metric": "hd", "ticker": "BBCA", "limit": 2}
+    query: dict[str, Any] = {"metric": "hd", "ticker": "BBCA", "limit": 2}
     found = client.get("/v1/metrics/history", params=query).json()["data"]
     names = ["ticker", "date", "bar_time", "freq", "rev", "hd", "hd_mapo", "hd_dmapo"]
     assert list(found[-1]) == [*names, "hd_direction"]
@@ -251,7 +251,7 @@ BAD = [
     ("/v1/ohlcv/BBCA?page=abc", 400, "bad_page", "page"),
     ("/v1/ohlcv/BBCA?page=%00", 400, "bad_page", "page"),
     ("/v1/ohlcv/BBCA?since=abc", 400, "bad_cursor", "since"),
-    ("/v1/ohlcv/BBCA?since=00000000deadbeef-0&from=2026-11-19", 400, "exclusive_parameters", "from"),
+    ("/v1/ohlcv/BBCA?since=00000000deadbeef-0&open=1", 400, "exclusive_parameters", "open"),
     ("/v1/ohlcv/BBCA?since=00000000deadbee0-0", 410, "cursor_expired", "since"),
     ("/v1/ohlcv/BBCA?%ff=1", 400, "bad_query", None),
     ("/v1/metrics/history?ticker=BBCA", 400, "missing_parameter", "metric"),

@@ -10,8 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
-from tests.wire import idx_encoder as idx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -19,6 +17,8 @@ from bursa.api import ws
 from bursa.api.live import StreamLimits
 from bursa.api.outbox import OutboxLimits
 from bursa.model.batch import END_OF_FILE
+from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+from tests.wire import idx_encoder as idx
 
 DAY = DAYS[1]
 
@@ -351,8 +351,8 @@ BAD = [
     ({"action": "subscribe", "tickers": ["NIX"]}, "unknown_ticker", "tickers"),
     ({"action": "subscribe", "tickers": ["BBCA"], "freq": "2m"}, "unknown_timeframe", "freq"),
     ({"action": "subscribe", "tickers": ["BBCA"], "venue": "nix"}, "unknown_venue", "venue"),
-    ({"action": "subscribe", "tickers": ["BBCA"], "channels": ["x"]}, "unknown_channel", "channels"),
-    ({"action": "subscribe", "tickers": ["BBCA"], "channels": []}, "missing_parameter", "channels"),
+    ({"action": "subscribe", "tickers": ["A"], "channels": ["x"]}, "unknown_channel", "channels"),
+    ({"action": "subscribe", "tickers": ["A"], "channels": []}, "missing_parameter", "channels"),
     (
         {"action": "subscribe", "tickers": ["BBCA"], "channels": ["metrics"], "freq": "5m"},
         "timeframe_not_allowed",

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.api.floor import DAYS, Served, at
 
 WED, THU, FRI = DAYS
@@ -11,7 +12,8 @@ FAR = 1_995_000_000
 
 
 def history(client: httpx.Client, **query: Any) -> dict[str, Any]:
-    query = {"symbol": "BBCA", "resolution": "1", "from": 0, "to": FAR} | query
+    asked: dict[str, Any] = {"symbol": "BBCA", "resolution": "1", "from": 0, "to": FAR}
+    query = asked | query
     answer = client.get("/udf/history", params=query)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
