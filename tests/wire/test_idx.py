@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.wire import idx_encoder as wire
-from tests.wire.idx_encoder import SECOND, TS, Record
-from tests.wire.idx_oracle import Oracle
 
 from bursa.model.batch import (
     CLOCK,
@@ -34,6 +31,9 @@ from bursa.model.venue import IDX
 from bursa.wire.decoded import Decoded, Rejected
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.idx_walk import decode
+from tests.wire import idx_encoder as wire
+from tests.wire.idx_encoder import SECOND, TS, Record
+from tests.wire.idx_oracle import Oracle
 
 ROLES = ("trade", "mark", "up", "down", "session_end", "file_end")
 DEEP = [(90_000_000 - 250_000 * i, 2**40 + i, i + 1) for i in range(10)]

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.wire import idx_encoder as wire
-from tests.wire.idx_encoder import TS, Record
 
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.idx_walk import decode
 from bursa.wire.layout import HEADER, IDX1, LEVEL, Field, Layout
+from tests.wire import idx_encoder as wire
+from tests.wire.idx_encoder import TS, Record
 
 
 def other(which: str, **changes: Any) -> Layout:
