@@ -165,7 +165,7 @@ class Up:
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
             pages = Pages(LiveSource(self._views, self._shared.clock))
-            app = build_api(services, hub, Extra(pages.routes()))
+            app = build_api(services, hub, Extra(pages.routes(), pages.error))
             http = self._config.http
             listener = _bind(http.host, http.port)
             stack.callback(listener.close)
