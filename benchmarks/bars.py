@@ -1,13 +1,12 @@
 """Trades to 1-minute bars: ns a trade, against C, polars and DuckDB.
 
 The trades are those of idx: a million a day of 700 tickers over 330 minutes, busy ones and quiet
-ones, about five to a bar, on one channel; one in 500 comes late. `trades_to_1m` is the kernel's
-call for tapes of 65,536 rows, from Python, into its blocks: watermark, closes, revisions, markers.
-The C peer is called the same way through ctypes, and does the same work on the same tape into the
-same kind of blocks, which are compared first. `trades_to_1m_push` is the builder's whole `push`,
-rows copied out, against C with its rows copied out; `trades_to_1m_push_64` that of tapes of 64.
-polars and DuckDB group the same columns, all at once and already in their own form in memory; they
-know no watermark and make no revisions.
+ones, about five to a bar, on one channel; one in 500 comes late. `trades_to_1m` is the builder's
+whole `push` for tapes of 65,536 rows: watermark, closes, revisions, markers, and the rows in
+memory of their own. The C peer, called through ctypes, does the same work on the same tape into the
+same kind of blocks, out of which its rows are copied as ours are; they are compared first.
+`trades_to_1m_64` is the same in tapes of 64. polars and DuckDB group the same columns, all at once
+and already in their own form in memory; they know no watermark and make no revisions.
 """
 
 import ctypes
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from benchmarks import report
 from bursa.bars.build import REVISABLE_S, BarBuilder
-from bursa.model.batch import TAPE_ROWS, Batch, Block, Span, Words
+from bursa.model.batch import TAPE_ROWS, Block, Span, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import IDX
@@ -34,7 +33,7 @@ TRADES_A_DAY, MINUTES_A_DAY = 1_000_000, 330
 T = 1_775_527_200 * SECOND_NS
 LATE_S = 90
 # Of the C peer; rows of one tape at most (no power of two, as in bars/build.py).
-PAGES, SLOT, PAGE, NEVER, ROWS = 16, 16, 2, -(2**62), 32_768 + 8
+PAGES, SLOT, PAGE, NEVER, ROWS = 16, 16, 3, -(2**62), 32_768 + 8
 
 
 def trades(count: int) -> Block:
@@ -71,32 +70,11 @@ def words() -> Words:
     return found
 
 
-class Ours:
-    """A builder. `kernel_ns` is the time spent inside of its kernel's calls."""
-
-    def __init__(self) -> None:
-        self.kernel_ns = 0
-
-    def run(self, tapes: list[Block]) -> Iterator[Batch]:
-        """All tapes from cold."""
-        builder = BarBuilder(IDX, words())
-        for tape in tapes:
-            yield builder.push(tape, Span("idx", 1, 0, 1)).closed
-
-    def timed(self, tapes: list[Block]) -> float:
-        """ns a trade in the kernel."""
-        build, self.kernel_ns = kernel.build, 0
-
-        def measured(*arguments: Any) -> int:
-            start = perf_counter_ns()
-            row: int = build(*arguments)
-            self.kernel_ns += perf_counter_ns() - start
-            return row
-
-        kernel.build = measured
-        deque(self.run(tapes), maxlen=0)
-        kernel.build = build
-        return self.kernel_ns / sum(tape.shape[1] for tape in tapes)
+def ours(tapes: list[Block]) -> Iterator[Block]:
+    """All tapes through a cold builder; the rows that each closes."""
+    builder = BarBuilder(IDX, words())
+    for tape in tapes:
+        yield builder.push(tape, Span("idx", 1, 0, 1)).closed.block
 
 
 class Rules(ctypes.Structure):
@@ -110,7 +88,7 @@ class Rules(ctypes.Structure):
 
 
 class Twin:
-    """The C builder. Its blocks have room for the rows of one tape, and are written anew by each."""
+    """The C builder. Its blocks have room for the rows of one tape; each writes them anew."""
 
     def __init__(self) -> None:
         self._build = report.compile_c("bars").build
@@ -121,8 +99,8 @@ class Twin:
         self._rules = Rules(0, close_ns, forget_ns, TICKERS, PAGES, ROWS, 1.0, 1.0)
         self._touched = np.zeros(TICKERS, np.uint8)
 
-    def run(self, tapes: list[Block]) -> Iterator[int]:
-        """All tapes from cold; how many rows `out` holds after each."""
+    def run(self, tapes: list[Block]) -> Iterator[Block]:
+        """All tapes from cold; the rows that each closes."""
         slots = np.zeros((PAGES * TICKERS, SLOT), np.int64)
         pages = np.zeros((PAGES, PAGE), np.int64)
         pages[:, 0] = NEVER
@@ -133,7 +111,7 @@ class Twin:
             levels[5:7] = 0
             size = ctypes.c_int64(tape.shape[1])
             self._build(pointer(tape), size, ctypes.byref(self._rules), *state, *blocks)
-            yield int(levels[5])
+            yield self.out[:, : levels[5]].copy()
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
@@ -179,7 +157,7 @@ def with_duckdb(found: pa.Table) -> Callable[[], int]:
     connection.execute("create table trades as select * from found")
 
     def run() -> int:
-        bars = connection.execute(
+        bars = connection.sql(
             f"""
             select ticker, ts // {MINUTE_NS} as minute, arg_min(price, (ts, seq)) as open,
                    max(price) as high, min(price) as low, arg_max(price, (ts, seq)) as close,
@@ -192,34 +170,37 @@ def with_duckdb(found: pa.Table) -> Callable[[], int]:
     return run
 
 
+def timed(run: Callable[[], object], count: int) -> Callable[[], float]:
+    """ns a trade of one run over `count` trades."""
+
+    def measure() -> float:
+        start = perf_counter_ns()
+        run()
+        return (perf_counter_ns() - start) / count
+
+    return measure
+
+
 def main() -> None:
     options = report.arguments(__doc__)
     tape = trades(TAPE * (4 if options.quick else TAPES))
     tapes, small = cut(tape, TAPE), cut(tape, 64)
     twin = Twin()
-    for batch, rows in zip(ours(tapes), twin.run(tapes), strict=True):
-        assert np.array_equal(batch.block, twin.out[:, :rows]), "C makes the same rows"
-    table = frame(tape)
-
-    def timed(run: Callable[[], object]) -> Callable[[], float]:
-        def measure() -> float:
-            start = perf_counter_ns()
-            run()
-            return (perf_counter_ns() - start) / tape.shape[1]
-
-        return measure
+    for rows, theirs in zip(ours(tapes), twin.run(tapes), strict=True):
+        assert np.array_equal(rows, theirs), "C makes the same rows"
+    table, count = frame(tape), tape.shape[1]
 
     runs = {
-        "ours": timed(lambda: deque(ours(tapes), maxlen=0)),
-        "c": timed(lambda: deque(twin.run(tapes), maxlen=0)),
-        "polars": timed(with_polars(table)),
-        "duckdb": timed(with_duckdb(table)),
+        "ours": timed(lambda: deque(ours(tapes), maxlen=0), count),
+        "c": timed(lambda: deque(twin.run(tapes), maxlen=0), count),
+        "polars": timed(with_polars(table), count),
+        "duckdb": timed(with_duckdb(table), count),
     }
     rounds = 5 if options.quick else 11
     results = report.against("trades_to_1m", report.interleave(runs, rounds), "ours", "ns a trade")
     runs = {
-        "ours": timed(lambda: deque(ours(small), maxlen=0)),
-        "c": timed(lambda: deque(twin.run(small), maxlen=0)),
+        "ours": timed(lambda: deque(ours(small), maxlen=0), count),
+        "c": timed(lambda: deque(twin.run(small), maxlen=0), count),
     }
     results += report.against("trades_to_1m_64", report.interleave(runs, 3), "ours", "ns a trade")
     report.emit("bars", results, options)

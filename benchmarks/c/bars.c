@@ -21,7 +21,7 @@ typedef struct {
 } slot;
 
 typedef struct {
-    i64 start, dirty;
+    i64 start, from, to; /* from, to: the symbols that wait for a revision */
 } page;
 
 typedef struct {
@@ -58,14 +58,16 @@ static void write_row(i64 *out, i64 row, const rules *r, const slot *s, i64 symb
 
 static void emit_page(slot *slots, page *pages, i64 at, int changed, i64 known_at, i64 position,
                       const rules *r, levels *l, i64 *out) {
-    slot *s = slots + at * r->symbols;
-    for (i64 symbol = 0; symbol < r->symbols; symbol++, s++) {
+    i64 from = changed ? pages[at].from : 0, to = changed ? pages[at].to : r->symbols;
+    slot *s = slots + at * r->symbols + from;
+    for (i64 symbol = from; symbol < to; symbol++, s++) {
         if (s->trades == 0 || (changed && s->trades == s->emitted)) continue;
         s->rev++;
         s->emitted = s->trades;
         write_row(out, l->rows++, r, s, symbol, pages[at].start, known_at, position);
     }
-    pages[at].dirty = 0;
+    pages[at].from = 1LL << 62;
+    pages[at].to = 0;
 }
 
 static i64 next_page(const page *pages, i64 count, i64 after) {
@@ -90,7 +92,7 @@ static __attribute__((noinline)) int advance(const i64 *tape, i64 n, i64 row, sl
         if (l->dirty > 0)
             for (i64 at = next_page(pages, r->pages, NEVER); at >= 0 && pages[at].start <= l->closed;
                  at = next_page(pages, r->pages, pages[at].start))
-                if (pages[at].dirty > 0)
+                if (pages[at].to > 0)
                     emit_page(slots, pages, at, 1, known_at, position, r, l, out);
         l->dirty = 0;
         for (i64 at = next_page(pages, r->pages, l->closed); at >= 0 && pages[at].start <= through;
@@ -130,7 +132,8 @@ static __attribute__((noinline)) i64 seek(i64 opened, page *pages, const rules *
         if (pages[at].start == NEVER) free = at;
     }
     pages[free].start = opened;
-    pages[free].dirty = 0;
+    pages[free].from = 1LL << 62;
+    pages[free].to = 0;
     i64 due = due_of(opened, r, l);
     if (due < l->due) l->due = due;
     return free;
@@ -171,7 +174,8 @@ void build(const i64 *tape, i64 n, const rules *r, slot *slots, page *pages, lev
         if ((double)(s->volume | s->value) >= UNITS_MAX) continue;
         if (late) {
             if (s->trades == s->emitted) {
-                pages[at].dirty++;
+                if (symbol < pages[at].from) pages[at].from = symbol;
+                if (symbol >= pages[at].to) pages[at].to = symbol + 1;
                 l->dirty++;
             }
         } else {

@@ -21,7 +21,7 @@ The rules, row by row in stream order (a cut of the input changes nothing):
   is counted `range`; one that would need more than PAGES_MAX minutes to be held at once, because
   a channel that counts hangs that far behind, is counted `ahead`. Neither enters a bar.
 
-The arrays and the compiled passes are kernel.py.
+The arrays are told in state.py; the compiled passes over them are kernel.py and emit.py.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.bars import kernel as k
+from bursa.bars import emit, kernel
+from bursa.bars import state as s
 from bursa.model.batch import TAPE_ROWS, Batch, Block, Span, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.schema import OHLCV
@@ -40,16 +41,18 @@ from bursa.model.venue import Venue
 REVISABLE_S = 480
 PAGES_MAX = 2048
 
+_SLOT = int(s.SLOT)
 _PAGES_FIRST = 16  # the revisable minutes, the open ones and a few to spare
 _SYMBOLS_FIRST = 256
 # No power of two: columns that far apart would share their few lines of the cache.
-_ROWS_FIRST = 4096 + 8
+_ROWS_FIRST = 1024 + 8
+_ROWS_MANY = 16_384  # more than this at once are copied out piece by piece
 _COUNTS = {
-    "trades": k.D_TRADES,
-    "revising": k.D_REVISING,
-    "late": k.D_LATE,
-    "ahead": k.D_AHEAD,
-    "range": k.D_RANGE,
+    "trades": s.D_TRADES,
+    "revising": s.D_REVISING,
+    "late": s.D_LATE,
+    "ahead": s.D_AHEAD,
+    "range": s.D_RANGE,
 }
 
 
@@ -78,19 +81,19 @@ class BarBuilder:
         self._words = words
         self._span = Span(venue.name, 0, 0, 0)
         close_ns = MINUTE_NS + venue.grace_s * SECOND_NS
-        self._state = np.zeros(k.STATE, np.int64)
-        self._state[[k.L_WATERMARK, k.L_CLOSED, k.L_FORGOTTEN]] = k.NEVER
-        self._state[k.L_DUE] = k.ALWAYS
-        self._state[k.R_BOARD] = venue.boards.index(venue.bar_board)
-        self._state[k.R_CLOSE_NS] = close_ns
-        self._state[k.R_FORGET_NS] = close_ns + REVISABLE_S * SECOND_NS
-        self._state[k.R_VOLUME] = 10**venue.volume_decimals
-        self._state[k.R_VALUE] = 10**venue.value_decimals
-        self._state[k.R_SYMBOLS] = _SYMBOLS_FIRST
-        self._state[k.R_PAGES_MAX] = pages_max
-        self._channels = np.zeros((len(venue.channels), k.CHANNEL), np.int64)
-        self._channels[:, k.C_TICKS] = [channel.ticks for channel in venue.channels]
-        self._channels[:, [k.C_MARK, k.C_NEXT, k.C_ENDED]] = k.NEVER
+        self._state = np.zeros(s.STATE, np.int64)
+        self._state[[s.L_WATERMARK, s.L_CLOSED, s.L_FORGOTTEN]] = s.NEVER
+        self._state[s.L_DUE] = s.ALWAYS
+        self._state[s.R_BOARD] = venue.boards.index(venue.bar_board)
+        self._state[s.R_CLOSE_NS] = close_ns
+        self._state[s.R_FORGET_NS] = close_ns + REVISABLE_S * SECOND_NS
+        self._state[s.R_VOLUME] = 10**venue.volume_decimals
+        self._state[s.R_VALUE] = 10**venue.value_decimals
+        self._state[s.R_SYMBOLS] = _SYMBOLS_FIRST
+        self._state[s.R_PAGES_MAX] = pages_max
+        self._channels = np.zeros((len(venue.channels), s.CHANNEL), np.int64)
+        self._channels[:, s.C_TICKS] = [channel.ticks for channel in venue.channels]
+        self._channels[:, [s.C_MARK, s.C_NEXT, s.C_ENDED]] = s.NEVER
         self._pages, self._slots = _no_pages(_PAGES_FIRST, _SYMBOLS_FIRST)
         self._touched = np.zeros(_SYMBOLS_FIRST, np.uint8)
         self._make_room(_ROWS_FIRST)
@@ -98,7 +101,7 @@ class BarBuilder:
     @property
     def watermark(self) -> int:
         """The effective watermark in whole seconds, ns UTC; 0 before any row."""
-        return max(int(self._state[k.L_WATERMARK]), 0)
+        return max(int(self._state[s.L_WATERMARK]), 0)
 
     def push(self, tape: Block, span: Span) -> Built:
         """Take the rows of one tape, int64 (TAPE_ROWS, n), derived from the journal's `span`."""
@@ -111,21 +114,21 @@ class BarBuilder:
         counts = dict.fromkeys(_COUNTS, 0)
         start, emitted = 0, 0
         while True:
-            start = k.build(
+            start = kernel.build(
                 tape, start, self._channels, self._slots, self._pages, self._state,
                 self._touched, self._out, self._minutes,
             )  # fmt: skip
             done: list[int] = self._state.tolist()
             for name, at in _COUNTS.items():
                 counts[name] += done[at]
-            if done[k.D_ROWS]:
-                rows.append(self._out[:, : done[k.D_ROWS]].copy())
-            if done[k.D_MINUTES]:
-                found = self._minutes[:, : done[k.D_MINUTES]].copy()
+            if done[s.D_ROWS]:
+                rows.append(self._out[:, : done[s.D_ROWS]].copy())
+            if done[s.D_MINUTES]:
+                found = self._minutes[:, : done[s.D_MINUTES]].copy()
                 found[1] += emitted
                 markers.append(found)
-            emitted += done[k.D_ROWS]
-            if done[k.D_STOP] == k.END:
+            emitted += done[s.D_ROWS]
+            if done[s.D_STOP] == s.END:
                 break
             self._make_what_is_needed(done)
         touched = np.flatnonzero(self._touched)
@@ -140,8 +143,8 @@ class BarBuilder:
         if ids is None:
             ids = np.arange(len(self._words.symbols))
         ids = ids[ids < len(self._touched)]
-        out = np.empty((len(OHLCV.columns), len(ids) * (int(self._state[k.L_PAGES]) + 1)), np.int64)
-        rows = k.peek(self._slots, self._pages, ids, self._span.last, self._state, out)
+        out = np.empty((len(OHLCV.columns), len(ids) * (int(self._state[s.L_PAGES]) + 1)), np.int64)
+        rows = emit.peek(self._slots, self._pages, ids, self._span.last, self._state, out)
         return Batch(OHLCV, out[:, :rows].copy(), self._words, self._span)
 
     def warm(self) -> None:
@@ -151,11 +154,11 @@ class BarBuilder:
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint."""
-        used = np.flatnonzero(self._pages[:, k.P_START] != k.NEVER)
+        used = np.flatnonzero(self._pages[:, s.P_START] != s.NEVER)
         symbols = min(len(self._words.symbols), len(self._touched))
-        slots = self._slots.reshape(len(self._pages), -1, k.SLOT)
+        slots = self._slots.reshape(len(self._pages), -1, _SLOT)
         return {
-            "levels": self._state[: k.LEVELS].copy(),
+            "levels": self._state[: s.LEVELS].copy(),
             "channels": self._channels.copy(),
             "pages": self._pages[used],
             "slots": slots[used, :symbols],
@@ -164,38 +167,39 @@ class BarBuilder:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's state; whatever was there is forgotten."""
         pages, slots = state["pages"], state["slots"]
-        self._state[: k.LEVELS] = state["levels"]
+        self._state[: s.LEVELS] = state["levels"]
         self._channels[:] = state["channels"]
         self._pages, self._slots = _no_pages(
             max(_PAGES_FIRST, len(pages)), max(_SYMBOLS_FIRST, slots.shape[1])
         )
         self._pages[: len(pages)] = pages
-        view = self._slots.reshape(len(self._pages), -1, k.SLOT)
+        view = self._slots.reshape(len(self._pages), -1, _SLOT)
         view[: len(pages), : slots.shape[1]] = slots
-        self._state[k.R_SYMBOLS] = view.shape[1]
+        self._state[s.R_SYMBOLS] = view.shape[1]
         self._touched = np.zeros(view.shape[1], np.uint8)
 
     def _make_what_is_needed(self, done: list[int]) -> None:
-        if done[k.D_STOP] == k.NEED_ROOM:
-            if done[k.D_ROOM] > self._out.shape[1]:
-                self._make_room(2 * done[k.D_ROOM])
+        if done[s.D_STOP] == s.NEED_ROOM:
+            rows = self._out.shape[1]
+            if rows < max(done[s.D_ROOM], _ROWS_MANY):
+                self._make_room(max(2 * done[s.D_ROOM], 2 * rows))
         else:
             self._reshape(2 * len(self._pages), len(self._touched))
 
     def _make_room(self, rows: int) -> None:
-        self._out = np.zeros((len(OHLCV.columns), rows), np.int64)
-        self._minutes = np.zeros((4, rows), np.int64)
+        self._out = np.empty((len(OHLCV.columns), rows), np.int64)
+        self._minutes = np.empty((4, rows), np.int64)
 
     def _grow_symbols(self, symbols: int) -> None:
         self._reshape(len(self._pages), max(2 * len(self._touched), symbols))
-        self._state[k.R_SYMBOLS] = len(self._touched)
+        self._state[s.R_SYMBOLS] = len(self._touched)
 
     def _reshape(self, pages: int, symbols: int) -> None:
         old_pages, old_slots = self._pages, self._slots
         self._pages, self._slots = _no_pages(pages, symbols)
         self._pages[: len(old_pages)] = old_pages
-        old = old_slots.reshape(len(old_pages), -1, k.SLOT)
-        self._slots.reshape(pages, symbols, k.SLOT)[: old.shape[0], : old.shape[1]] = old
+        old = old_slots.reshape(len(old_pages), -1, _SLOT)
+        self._slots.reshape(pages, symbols, _SLOT)[: old.shape[0], : old.shape[1]] = old
         self._touched = np.concatenate(
             (self._touched, np.zeros(symbols - len(self._touched), np.uint8))
         )
@@ -203,12 +207,12 @@ class BarBuilder:
 
 def _no_pages(pages: int, symbols: int) -> tuple[Block, Block]:
     """Free pages, and their empty slots on cache lines."""
-    table = np.zeros((pages, k.PAGE), np.int64)
-    table[:, k.P_START] = k.NEVER
+    table = np.zeros((pages, s.PAGE), np.int64)
+    table[:, s.P_START] = s.NEVER
     line = 64
-    raw = np.zeros(pages * symbols * k.SLOT + line // 8, np.int64)
+    raw = np.zeros(pages * symbols * _SLOT + line // 8, np.int64)
     skip = -raw.ctypes.data % line // 8
-    return table, raw[skip : skip + pages * symbols * k.SLOT].reshape(-1, k.SLOT)
+    return table, raw[skip : skip + pages * symbols * _SLOT].reshape(-1, _SLOT)
 
 
 def _join(blocks: list[Block], rows: int) -> Block:
