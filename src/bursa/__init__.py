@@ -1,3 +1,42 @@
 """bursa: a real-time market-data platform, from the exchange's wire to the screen."""
 
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
 __version__ = "0.1.0"
+
+_KEPT = 4
+
+
+def _keep_kernels_by_source() -> None:
+    """Compiled kernels lie in a folder named by a digest of all our sources: the compiler's own
+    cache does not notice that a kernel in another file, which this one calls, has changed."""
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for home in (Path(sys.prefix) / "var" / "bursa", Path.home() / ".cache" / "bursa"):
+        kernels = home / "kernels" / digest.hexdigest()
+        with suppress(OSError):
+            kernels.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.utime(kernels)
+            os.environ["NUMBA_CACHE_DIR"] = str(kernels)
+            _forget_old(kernels.parent)
+            return
+
+
+def _forget_old(folder: Path) -> None:
+    """Keep the newest few; another process may be doing the same."""
+    for old in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        for file in sorted(old.rglob("*"), reverse=True):
+            with suppress(OSError):
+                file.rmdir() if file.is_dir() else file.unlink()
+        with suppress(OSError):
+            old.rmdir()
+
+
+_keep_kernels_by_source()

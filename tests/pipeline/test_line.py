@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from tests.pipeline import market, rows
 
 from bursa.journal import checkpoint
 from bursa.journal.closed import compress
@@ -26,10 +25,11 @@ from bursa.journal.write import JournalWriter
 from bursa.model.batch import END_OF_FILE, Batch, Chunk, Words
 from bursa.model.venue import IDX
 from bursa.pipeline.line import Derived, Line
-from bursa.pipeline.recover import replay, restore_before
+from bursa.pipeline.recover import Sources, replay, restore_before
 from bursa.pipeline.resume import Resume
 from bursa.ports import Frames
 from bursa.wire.idx import IdxDecoder
+from tests.pipeline import market, rows
 
 KEEP = {"orderbook": "1s", "index": "5s"}
 DAY = date(2025, 11, 21)
@@ -140,7 +140,7 @@ def restarted(folder: Path, rng: Random, sizes: Sequence[int], restarts: int) ->
     deaths = sorted(rng.randrange(end) for _ in range(restarts))
     while True:
         line, resume = make_line(), Resume(len(IDX.channels))
-        start = restore_before(line, resume, saved, whole.end, reader.first)
+        start = restore_before(line, resume, Sources(reader, saved), whole.end)
         for derived, loud in replay(line, resume, reader, start, whole.end):
             if loud:
                 whole.take(derived)
@@ -166,8 +166,8 @@ def restarted(folder: Path, rng: Random, sizes: Sequence[int], restarts: int) ->
 @settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     seed=st.integers(0, 2**32),
-    messages_max=st.sampled_from([1, 7, 60, 3000]),
-    bytes_max=st.lists(st.sampled_from([100, 300, 5_000, 60_000, 1 << 22]), min_size=1, max_size=3),
+    messages_max=st.sampled_from([2, 40, 3000]),
+    bytes_max=st.lists(st.sampled_from([300, 1_000, 5_000, 60_000, 1 << 22]), min_size=1, max_size=3),
     restarts=st.integers(0, 6),
     ended=st.booleans(),
 )

@@ -57,6 +57,7 @@ class Telemetry:
         self.late = make.count(
             "late_ticks", "Ticks past the revisable window: stored, no bar", "venue"
         )
+        self.events = make.count("stage_events", "What else stages count, by word", "venue", "word")
         self.rows = make.count("rows", "Rows derived", "venue", "kind")
         self.feed_up = make.gauge("feed_up", "1 while the channel delivers", "venue", "channel")
         self.feed_downs = make.count("feed_downs", "Times a channel went away", "venue", "channel")
@@ -90,10 +91,10 @@ class Telemetry:
         self.topic_lag = make.gauge(
             "topic_lag_bytes", "Journal bytes a reader is behind", "venue", "group"
         )
-        self.topic_evicted = make.count(
+        self.topic_evicted = make.gauge(
             "topic_evicted_rows", "Rows a reader re-derives", "venue", "group"
         )
-        self.topic_redelivered = make.count(
+        self.topic_redelivered = make.gauge(
             "topic_redelivered", "Batches delivered again", "venue", "group"
         )
 
@@ -121,7 +122,7 @@ class Telemetry:
         self.stream_closed = make.count("stream_closed", "Clients closed because they were slow")
         self.stream_queue = make.gauge("stream_queue", "Batches waiting for the stream")
         self.rings_bytes = make.gauge("rings_bytes", "Memory of the rings", "venue")
-        self.rings_evicted = make.count("rings_evicted", "Rings that left memory", "venue")
+        self.rings_evicted = make.gauge("rings_evicted", "Rings that left memory", "venue")
         self.kernels_warm = make.gauge(
             "kernels_warm_seconds", "Time to compile or load the kernels"
         )

@@ -192,6 +192,7 @@ class Ingest:
         state = self.channels[channel]
         state.why = why
         if not state.up:
+            self._telemetry.feed_retries.labels(self.venue.name).inc()
             return
         state.up = False
         self._telemetry.feed_up.labels(self.venue.name, state.name).set(0)

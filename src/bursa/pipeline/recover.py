@@ -30,10 +30,23 @@ class Recovered:
     loud_bytes: int
 
 
-def restore_before(line: Line, resume: Resume, checkpoints: Path, position: int, first: int) -> int:
+@dataclass(frozen=True)
+class Sources:
+    """What a recovery reads: the journal, and the folder of its checkpoints. `passed_over` is told
+    of each checkpoint that is unusable: its file, and why."""
+
+    reader: JournalReader
+    checkpoints: Path
+    passed_over: Callable[[Path, str], Any] = lambda path, why: None
+
+
+def restore_before(line: Line, resume: Resume, sources: Sources, position: int) -> int:
     """Restore the newest usable checkpoint at or before `position`; returns where the line stands.
-    Without one the line stays as it was made and stands at `first`, the journal's beginning."""
-    found = checkpoint.load_newest(checkpoints, position, line.signature, _passed_over)
+    Without one the line stays as it was made and stands at the journal's beginning."""
+    first = sources.reader.first
+    found = checkpoint.load_newest(
+        sources.checkpoints, position, line.signature, sources.passed_over
+    )
     if found is None or found[0] < first:
         return first
     line.restore(found[1]["line"])
@@ -54,18 +67,6 @@ def replay(
             yield line.push(chunk), high is None
 
 
-def _passed_over(path: Path, why: str) -> None:
-    _log.warning("checkpoint passed over", file=path.name, why=why)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a recovery reads: the journal, and the folder of its checkpoints."""
-
-    reader: JournalReader
-    checkpoints: Path
-
-
 def recover(
     line: Line,
     resume: Resume,
@@ -77,7 +78,7 @@ def recover(
     """The whole of a start's replay. `loud` takes what was derived past `committed`;
     `progress(done, total)` is told in bytes of journal."""
     reader = sources.reader
-    start = restore_before(line, resume, sources.checkpoints, committed, reader.first)
+    start = restore_before(line, resume, sources, committed)
     if start > committed > 0:
         _log.warning(
             "the journal between these is gone, its rows cannot be had",
@@ -98,15 +99,15 @@ def recover(
 
 
 def backlog(
-    make_line: Callable[[], Line], make_reader: Callable[[], JournalReader], checkpoints: Path
+    make_line: Callable[[], Line], sources: Callable[[], Sources]
 ) -> Callable[[int], Iterator[Entry]]:
     """What a lagging reader goes on from: a line of its own over the journal's segments."""
 
     def derive(position: int) -> Iterator[Entry]:
-        line, reader = make_line(), make_reader()
+        line, own = make_line(), sources()
         resume = Resume(len(line.venue.channels))
-        start = restore_before(line, resume, checkpoints, position, reader.first)
-        for derived, is_loud in replay(line, resume, reader, start, position):
+        start = restore_before(line, resume, own, position)
+        for derived, is_loud in replay(line, resume, own.reader, start, position):
             if is_loud:
                 yield Entry(derived.span, derived.batches)
 

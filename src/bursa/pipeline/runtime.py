@@ -157,10 +157,7 @@ class VenueRuntime:
         telemetry.journal_unsynced.labels(name).set(self.journal.position - position)
 
     def _open_topics(self, committed: int) -> None:
-        def reader() -> JournalReader:
-            return JournalReader(self.folder)
-
-        derive = backlog(self._own_line, reader, self.checkpoints_folder)
+        derive = backlog(self._own_line, self._sources)
         self.log: Log = self.parts.bus.open(self.venue.name, self._knobs.topics, derive)
         self.log.start(committed)
         self.writer = Writer(
@@ -177,12 +174,13 @@ class VenueRuntime:
         newest = max(
             (last for _, last in self.parts.store.span(self.venue.name).values()), default=0
         )
-        self.writer.idle = Retention(
+        self._retention = Retention(
             self,
             self._knobs.retain_days,
             self._knobs.cap_bytes,
             settled_to=self.venue.calendar.day_of(newest),
-        ).pump
+        )
+        self.writer.idle = self._between_writes
         self.writer.start(committed)
 
     def _rehydrate(self) -> None:
@@ -196,7 +194,7 @@ class VenueRuntime:
 
     def _recover(self, committed: int, progress: Progress) -> None:
         checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
-        sources = Sources(JournalReader(self.folder), self.checkpoints_folder)
+        sources = self._sources()
         self.recovered = recover(
             self.line, self._resume, sources, committed, self._publish_slowly, progress
         )
@@ -212,6 +210,13 @@ class VenueRuntime:
             silent_bytes=found.silent_bytes,
             loud_bytes=found.loud_bytes,
         )
+
+    def _sources(self) -> Sources:
+        return Sources(JournalReader(self.folder), self.checkpoints_folder, self._passed_over)
+
+    def _passed_over(self, path: Path, why: str) -> None:
+        self.parts.telemetry.checkpoints_bad.labels(self.venue.name).inc()
+        self._log.warning("checkpoint passed over", file=path.name, why=why)
 
     def _publish_slowly(self, derived: Derived) -> None:
         """During a recovery no socket waits, so the writer may be waited for."""
@@ -268,6 +273,20 @@ class VenueRuntime:
         for listen in self.listeners:
             listen(derived)
 
+    def _between_writes(self) -> None:
+        """On the writer's thread, after each of its turns."""
+        self._retention.pump()
+        telemetry, name = self.parts.telemetry, self.venue.name
+        telemetry.topic_rows.labels(name).set(self.log.rows)
+        telemetry.topic_bytes.labels(name).set(self.log.bytes)
+        telemetry.topic_lag.labels(name, "store").set(self.log.lag("store"))
+        telemetry.topic_evicted.labels(name, "store").set(self.log.evicted("store"))
+        telemetry.topic_redelivered.labels(name, "store").set(self.log.redelivered("store"))
+        telemetry.rings_bytes.labels(name).set(self.parts.rings.bytes)
+        telemetry.rings_evicted.labels(name).set(self.parts.rings.evicted)
+        for channel, mark in zip(self.venue.channels, self.facts.watermarks, strict=True):
+            telemetry.watermark.labels(name, channel.name).set(mark / 1e9)
+
     def _count(self, derived: Derived) -> None:
         telemetry, name = self.parts.telemetry, self.venue.name
         for batch in derived.batches:
@@ -277,6 +296,8 @@ class VenueRuntime:
                 telemetry.rejected.labels(name, word.removeprefix("rejected_")).inc(count)
             elif (counter := telemetry.by_word.get(word)) is not None:
                 counter.labels(name).inc(count)
+            elif word != "messages":  # counted by channel where they come in
+                telemetry.events.labels(name, word).inc(count)
 
     @property
     def newest_ns(self) -> int:
