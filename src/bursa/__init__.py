@@ -12,15 +12,19 @@ _KEPT = 4
 
 
 def _keep_kernels_by_source() -> None:
-    """Compiled kernels lie in a folder named by a digest of all our sources: the compiler's own
-    cache does not notice that a kernel in another file, which this one calls, has changed."""
+    """Compiled kernels lie in a folder named by a digest of the sources that they are made from
+    (files with kernels, and the vocabulary whose constants they use): the compiler's own cache
+    does not notice that a kernel in another file, which this one calls, has changed."""
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    for home in (Path(sys.prefix) / "var" / "bursa", Path.home() / ".cache" / "bursa"):
-        kernels = home / "kernels" / digest.hexdigest()
+    home = Path(__file__).parent
+    for path in sorted(home.rglob("*.py")):
+        text = path.read_bytes()
+        if b"njit" in text or path.parent == home / "model":
+            digest.update(text)
+    for place in (Path(sys.prefix) / "var" / "bursa", Path.home() / ".cache" / "bursa"):
+        kernels = place / "kernels" / digest.hexdigest()
         with suppress(OSError):
             kernels.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.utime(kernels)

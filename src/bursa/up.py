@@ -153,7 +153,10 @@ class Up:
     def run(self) -> int:
         """All of it; the exit code."""
         began = time.monotonic()
-        warm([runtime.venue for runtime in self._runtimes.values()])
+        with self._warn.status(
+            "loading the kernels (compiling them after an update: half a minute)"
+        ):
+            warm([runtime.venue for runtime in self._runtimes.values()])
         self._shared.telemetry.kernels_warm.set(time.monotonic() - began)
         with contextlib.ExitStack() as stack:
             self._telemetry(stack)
