@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from bursa.api import ws
+from bursa.api import live, ws
 from bursa.api.live import StreamLimits
 from bursa.api.outbox import OutboxLimits
 from bursa.model.batch import END_OF_FILE
@@ -409,6 +409,44 @@ def test_a_stop_says_shutdown_and_closes(floor: Floor) -> None:
         assert client.next()["type"] == "shutdown"
         with pytest.raises(ConnectionClosed):
             client.next()
+
+
+def test_a_fault_of_ours_closes_clients_and_ends_the_epoch(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that could not be made is not left out in silence."""
+    with serve(floor) as served, Client(served) as client:
+        cursor = client.subscribe("BBCA")["cursor"]
+        client.next()
+        frames = served.hub.streams["idx"].frames
+        monkeypatch.setattr(frames, "minute", lambda *_: 1 / 0)
+        minute(floor, 4)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                client.next()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
+        monkeypatch.undo()
+        with Client(served) as back:
+            assert back.subscribe("BBCA", resume=cursor)["recovered"] is False
+            back.next()
+            minute(floor, 5)
+            assert back.until("end_of_interval")
+
+
+def test_more_than_the_loop_can_hold_is_not_left_out_in_silence(
+    served: Served, floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "INBOX_ROWS_MAX", 0)
+    with Client(served) as client:
+        client.subscribe("BBCA")
+        monkeypatch.setattr(served.hub, "_woken", True)  # the loop does not come to it
+        minute(floor, 4)
+        minute(floor, 5)
+        monkeypatch.setattr(served.hub, "_woken", False)
+        minute(floor, 6)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                client.next()
 
 
 # -- slow clients ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bursa.api import udf
 from tests.api.floor import DAYS, Served, at
 
 WED, THU, FRI = DAYS
@@ -90,6 +91,14 @@ def test_countback_beats_from_and_counts_over_breaks_and_nights(client: httpx.Cl
     assert body["t"] == [s(THU, 11, 58), s(THU, 11, 59), s(THU, 13, 30), s(THU, 13, 31)]
     body = history(client, to=s(THU, 9, 2), countback=4, **{"from": s(FRI, 9, 0)})
     assert body["t"] == [s(WED, 15, 58), s(WED, 15, 59), s(THU, 9, 0), s(THU, 9, 1)]
+
+
+def test_a_window_longer_than_the_cap_gives_its_newest_bars(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udf, "COUNTBACK_MAX", 100)
+    body = history(client, **{"from": s(WED, 9, 0), "to": s(THU, 9, 50)})
+    assert len(body["t"]) == 100 and body["t"][-1] == s(THU, 9, 49)
 
 
 def test_countback_is_capped(client: httpx.Client) -> None:

@@ -11,7 +11,7 @@ and costs a millisecond of delay.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -37,6 +37,7 @@ FLUSH_GAP_S = 0.002
 # is left out in silence.
 INBOX_ROWS_MAX = 2_000_000
 RESUME_FRAMES = 500
+SWEEP_S = 1.0
 GOING_AWAY, TRY_AGAIN, SLOW = 1001, 1013, 4008
 
 _GAP, _DAY_OVER = STATES.index("gap"), STATES.index("E")
@@ -121,7 +122,7 @@ class Hub:
         self._lock = threading.Lock()
         self._woken = self._overflowed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flushed_s = 0.0
+        self._flushed_s = self._swept_s = 0.0
 
     # -- the ingest thread -------------------------------------------------------------------------
 
@@ -184,21 +185,33 @@ class Hub:
             self._inbox_rows, self._woken = 0, False
         self._queue.set(len(inbox))
         if overflowed:
-            self._begin_anew()
+            self._begin_anew("the stream fell behind")
+        try:
+            self._take_all(inbox)
+        except Exception as fault:  # noqa: BLE001 -- ours: told loudly, and no client misses a frame
+            _log.error("stream failed", exc_info=fault)
+            self._begin_anew("a fault of ours broke the stream")
+
+    def _take_all(self, inbox: Iterable[tuple[str, Derived, int]]) -> None:
         for stream in self.streams.values():
             self._begin_waiting(stream)
         for venue, derived, watermark_ns in inbox:
             self._take(self.streams[venue], derived, watermark_ns)
-        for name, partials in self.partials.items():
+        for partials in self.partials.values():
             partials.tell()
-            self.streams[name].forget_idle(self.retained.tail)
         self.post.flush()
+        if self._flushed_s - self._swept_s > SWEEP_S:
+            self._swept_s = self._flushed_s
+            for stream in self.streams.values():
+                stream.forget_idle(self.retained.tail)
 
-    def _begin_anew(self) -> None:
-        _log.error("stream fell behind, clients are closed", clients=len(self.post.clients))
-        self.retained.begin(f"{int(self.retained.epoch, 16) + 1:016x}")
+    def _begin_anew(self, why: str) -> None:
+        """Close every client and forget what was retained: whatever was lost, nobody who resumes
+        is told that he has all of it."""
+        _log.error("stream begins anew, clients are closed", why=why, was=self.retained.epoch)
+        self.retained.begin(f"{int(self.retained.epoch, 16) + 1:016x}"[-32:])
         for client in list(self.post.clients):
-            self.post.close(client, TRY_AGAIN, "the stream fell behind; reconnect")
+            self.post.close(client, TRY_AGAIN, f"{why}; reconnect")
 
     def _take(self, stream: VenueStream, derived: Derived, watermark_ns: int) -> None:
         joined, metrics = Joined(derived.closed, derived.metrics), derived.metrics

@@ -7,7 +7,7 @@ last one. Errors have UDF's form whoever raises them (errors.py). Parameters tha
 passed over: charting libraries add their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ from bursa.model.timeframe import TIMEFRAMES
 
 COUNTBACK_MAX = 5_000
 SEARCH_DEFAULT, SEARCH_MAX = 30, 200
+# Read beyond what is asked for, since some bars become one (an opening auction's) or are shown
+# after `to` although they open before: so many, and one more in so many.
+SPARE, SPARE_IN = 20, 50
 
 RESOLUTIONS = {
     "1": "1m",
@@ -197,32 +200,29 @@ class Udf:
         tf, start_s, end_s = values["resolution"], max(values["from"], 0), max(values["to"], 0)
         if values["countback"] is None and values["from"] > values["to"]:
             raise Refuse("from lies after to", "bad_range", parameter="from")
-        count = min(values["countback"] or COUNTBACK_MAX, COUNTBACK_MAX)
         if values["countback"]:
             start_s = 0
-        found = await self._before(service, symbol.ticker, tf, end_s, count)
-        inside = found.part(slice(int(np.searchsorted(found.t, start_s)), None))
-        if len(inside.t):
-            return _json(inside.body())
+        count = min(values["countback"] or COUNTBACK_MAX, COUNTBACK_MAX)
+        found = await self._between(service, Ask(symbol.ticker, tf, count), start_s, end_s)
+        if len(found.t):
+            return _json(found.body())
+        older = await self._between(service, Ask(symbol.ticker, tf, 1), 0, end_s)
         answer: dict[str, Any] = {"s": "no_data"}
-        older = found.t if len(found.t) else np.empty(0, np.int64)
-        if len(older):
-            answer["nextTime"] = int(older[-1])
+        if len(older.t):
+            answer["nextTime"] = int(older.t[-1])
         return _json(answer)
 
-    async def _before(
-        self, service: VenueService, ticker: str, tf: str, end_s: int, count: int
-    ) -> Columns:
-        """The newest bars shown before `end_s`, at most `count`, the open one included."""
-        end_ns = end_s * SECOND_NS
-        if TIMEFRAMES[tf] >= DAY_NS:
-            # Such a bar opens within a day of 00:00 UTC of its day, on either side.
-            end_ns += DAY_NS
-        ask = Ask(ticker, tf, count + 2, end_ns=min(end_ns, 2**62), open=True)
-        candles = await service.reader.candles(ask)
-        columns = shown(service, tf, candles.bars)
-        columns = columns.part(slice(0, int(np.searchsorted(columns.t, end_s))))
-        return columns.part(slice(max(len(columns.t) - count, 0), None))
+    async def _between(self, service: VenueService, ask: Ask, start_s: int, end_s: int) -> Columns:
+        """The newest bars shown in [start, end), the open one included."""
+        # A bar is shown within a day of its opening: at its session's, or at 00:00 UTC of its day.
+        start_ns = max(start_s * SECOND_NS - DAY_NS, 0)
+        end_ns = end_s * SECOND_NS + (DAY_NS if TIMEFRAMES[ask.tf] >= DAY_NS else 0)
+        limit = ask.limit + SPARE + ask.limit // SPARE_IN
+        wider = replace(ask, limit=limit, start_ns=start_ns, end_ns=end_ns, open=True)
+        candles = await service.reader.candles(wider)
+        columns = shown(service, ask.tf, candles.bars)
+        first, last = np.searchsorted(columns.t, (start_s, end_s))
+        return columns.part(slice(max(int(first), int(last) - ask.limit), int(last)))
 
     async def time(self, scope: Scope) -> ASGIResponse:
         """The venue's clock, whole seconds."""

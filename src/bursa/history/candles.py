@@ -181,7 +181,7 @@ class Reader:
         before, count = min(end, last_ns + 1), ask.limit + 1
         found: Candles | None = None
         for _ in range(_ATTEMPTS_MAX):
-            start = self._stretch_start(ask.tf, count, before)
+            start = self._stretch_start(ask.tf, count, before, lowest)
             minutes = self._minutes(ask, max(start, min(lowest, before)), end)
             found = self._rolled(ask, _joined(opened, minutes), self._stored_hd)
             if found.more or start <= lowest:
@@ -206,7 +206,9 @@ class Reader:
         assert found is not None, "at least one attempt is made"
         return found
 
-    def _stretch_start(self, tf: str, count: int, before_ns: int) -> int:
+    def _stretch_start(self, tf: str, count: int, before_ns: int, lowest_ns: int) -> int:
+        if before_ns - lowest_ns <= count * TIMEFRAMES[tf]:
+            return lowest_ns  # no venue trades so much of its time: all of it is needed
         start = lookback_ns(tf, count, self._calendar, before_ns)
         return self._bucket_minutes(start, tf)[0]
 
