@@ -8,7 +8,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from tests.bars.oracle import MINUTE, SECOND, VENUE, Oracle, Row, rows_of, tape_of
 
 from bursa.bars.build import BarBuilder, Built
 from bursa.model.batch import (
@@ -21,6 +20,7 @@ from bursa.model.batch import (
     Span,
     Words,
 )
+from tests.bars.oracle import MINUTE, SECOND, VENUE, Oracle, Row, rows_of, tape_of
 
 T = 1_775_527_200 * SECOND  # a whole minute
 SPAN = Span("test", 1, 0, 1)

@@ -6,8 +6,6 @@ from datetime import date
 
 import numpy as np
 import pytest
-from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, rows_of, tape_of
-from tests.bars.test_build import words
 
 from bursa.bars.build import BarBuilder
 from bursa.bars.rollup import roll_up
@@ -15,6 +13,8 @@ from bursa.model.batch import FILE_END, MARK, TRADE, Batch, Span
 from bursa.model.schema import FREQS
 from bursa.model.timeframe import TIMEFRAMES, buckets
 from bursa.model.venue import BINANCE, Venue
+from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, rows_of, tape_of
+from tests.bars.test_build import words
 
 SPAN = Span("test", 1, 0, 1)
 LONG = [tf for tf in TIMEFRAMES if tf != "1m"]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import talib
 from numpy.typing import NDArray
-from tests.metrics.bars import MINUTE, OPENING, Bar, batch, words
-from tests.metrics.plain import OUTPUTS, from_scratch
 
 from bursa.metrics.catalog import CATALOGUE, METRICS, find
 from bursa.metrics.engine import compute
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
+from tests.metrics.bars import MINUTE, OPENING, Bar, batch, words
+from tests.metrics.plain import OUTPUTS, from_scratch
 
 
 def walk(count: int, seed: int = 3) -> NDArray[np.float64]:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from tests.metrics.bars import Bar, at, batch, rows, words
-
 from bursa.metrics.engine import MetricEngine
 from bursa.model.venue import BINANCE, IDX
+from tests.metrics.bars import Bar, at, batch, rows, words
 
 
 def hd(*bars: Bar) -> list[tuple[Any, ...]]:
