@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import sys
 from array import array
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -87,7 +88,7 @@ async def run(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(3)
     for number in range(options.clients):
         tickers = [NAMES[i] for i in rng.choice(messages.TICKERS, options.tickers, replace=False)]
-        await ws_connect(lambda n=number, t=tickers: Client(n, seen, t, acknowledged), options.url)
+        await ws_connect(partial(Client, number, seen, tickers, acknowledged), options.url)
     for _ in range(options.clients):
         await asyncio.wait_for(acknowledged.acquire(), 30)
     print("ready", flush=True)
