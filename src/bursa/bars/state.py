@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-# How kernels of bars/ are compiled. They make no arrays, so numba need not count references to
-# those they are given: the counting took a third of the time.
+# Options of njit for the kernels of bars/. They make no arrays, so numba need not count references
+# to those they are given: the counting took a third of the time.
 KERNEL = {"nogil": True, "cache": True, "_nrt": False}
 
 # Before and after any time; far enough from the ends of int64 to be reckoned with.

@@ -36,8 +36,8 @@ BAR_FIELDS = 10
 # The rows of `steps` that a kernel reads.
 FROM, TO = 0, 1
 
-# How kernels of metrics/ are compiled. They make no arrays, so numba need not count references to
-# those they are given.
+# Options of njit for the kernels of metrics/. They make no arrays, so numba need not count
+# references to those they are given.
 KERNEL = {"nogil": True, "cache": True, "_nrt": False}
 
 Floats = NDArray[np.float64]
