@@ -6,6 +6,16 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="the long fault runs (make soak)")
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Is this a long run?"""
+    return bool(request.config.getoption("--soak"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of recordings made by others (BURSA_SHARED_DATA); absent, the test is skipped."""

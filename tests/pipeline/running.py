@@ -8,8 +8,6 @@ from random import Random
 from typing import Any
 
 import duckdb
-from tests.pipeline import market, rows
-from tests.pipeline.market import Message, Step
 
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.journal.read import JournalReader
@@ -26,6 +24,8 @@ from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.store.rows import Dictionary, to_batch
 from bursa.wire.idx import IdxDecoder
+from tests.pipeline import market, rows
+from tests.pipeline.market import Message, Step
 
 KEEP = {"orderbook": "1s"}
 # No wait of a test is longer.

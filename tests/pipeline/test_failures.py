@@ -14,9 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.fakes.flaky import FlakyStore
-from tests.pipeline import market, rows, running
-from tests.pipeline.running import until
 
 from bursa.bus.memory import Entry, Limits, MemoryBus
 from bursa.journal import checkpoint
@@ -31,6 +28,9 @@ from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.writer import Flush, Writer
 from bursa.wire.decoded import Decoded
 from bursa.wire.idx import IdxDecoder
+from tests.fakes.flaky import FlakyStore
+from tests.pipeline import market, rows, running
+from tests.pipeline.running import until
 
 SCRIPT = market.channels(minutes=3, share=0.0)
 

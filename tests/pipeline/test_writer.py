@@ -8,15 +8,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.fakes.flaky import FlakyStore
-from tests.pipeline import market, rows, running
-from tests.store.contract import KINDS, VENUES, StoreContract
 
 from bursa.bus.memory import Limits
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.writer import Flush
 from bursa.store.duckdb import DuckStore
+from tests.fakes.flaky import FlakyStore
+from tests.pipeline import market, rows, running
+from tests.store.contract import KINDS, VENUES, StoreContract
 
 
 class TestFlakyStore(StoreContract):
