@@ -47,12 +47,12 @@ def test_the_first_live_day_lies_a_year_back(today: date, live: date) -> None:
 
 
 def test_history_lies_before_the_live_day() -> None:
-    market = state().market
-    assert len(CALENDAR.days(market.first_day, market.live_day)) == 30
-    assert market.day(CALENDAR, market.first_day).detail == HISTORY
-    assert market.day(CALENDAR, market.live_day).detail == FULL
-    assert state(books=False).market.day(CALENDAR, market.live_day).detail == NO_BOOKS
-    alone = state(history_days=0).market
+    origin = state().origin
+    assert len(CALENDAR.days(origin.first_day, origin.live_day)) == 30
+    assert origin.day(CALENDAR, origin.first_day).detail == HISTORY
+    assert origin.day(CALENDAR, origin.live_day).detail == FULL
+    assert state(books=False).origin.day(CALENDAR, origin.live_day).detail == NO_BOOKS
+    alone = state(history_days=0).origin
     assert alone.first_day == alone.live_day
 
 

@@ -106,6 +106,12 @@ def test_seeds_are_mixed(seed: int, other: int) -> None:
     assert -(2**63) <= chance.seed_of(seed, other) < 2**63
 
 
+def test_chance_is_splitmix64() -> None:
+    streams = np.zeros(1, np.int64)
+    drawn = [chance.draw(streams, 0) % 2**64 for _ in range(3)]
+    assert drawn == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
 def test_chance_is_even() -> None:
     streams = np.array([chance.seed_of(5)])
     bits = [chance.draw(streams, 0) for _ in range(20_000)]

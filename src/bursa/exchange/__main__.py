@@ -83,13 +83,13 @@ def _state(calendar: Calendar, given: argparse.Namespace) -> State:
             given.books_live is not False,
             _HISTORY_DAYS if given.history_days is None else given.history_days,
         )
-    market = kept.market
-    history_days = len(calendar.days(market.first_day, market.live_day))
+    origin = kept.origin
+    history_days = len(calendar.days(origin.first_day, origin.live_day))
     for name, asked, has in (
-        ("seed", given.seed, market.seed),
-        ("tickers", given.tickers, market.tickers),
+        ("seed", given.seed, origin.seed),
+        ("tickers", given.tickers, origin.tickers),
         ("history-days", given.history_days, history_days),
-        ("books-live", given.books_live, market.books),
+        ("books-live", given.books_live, origin.books),
     ):
         if asked is not None and asked != has:
             raise Refuse(f"--{name} {asked}: {given.state} holds a market with {has}")
@@ -122,10 +122,10 @@ def _announce(given: argparse.Namespace, state: State, listeners: list[socket.so
         "pid": os.getpid(),
         "port_trades": ports[0],
         "port_market": ports[1],
-        "seed": state.market.seed,
-        "tickers": state.market.tickers,
-        "first_day": state.market.first_day.isoformat(),
-        "live_day": state.market.live_day.isoformat(),
+        "seed": state.origin.seed,
+        "tickers": state.origin.tickers,
+        "first_day": state.origin.first_day.isoformat(),
+        "live_day": state.origin.live_day.isoformat(),
         "user": given.user,
         "started_ns": time.time_ns(),
     }
@@ -152,7 +152,7 @@ async def _keep(path: Path, state: State) -> None:
 async def _run(given: argparse.Namespace, state: State, listeners: list[socket.socket]) -> None:
     pace = Pace(given.speed, given.rate or None, unbounded=given.rate is None)
     clock = MarketClock(IDX.calendar, state, pace)
-    exchange = Exchange(IDX.calendar, state.market, clock, given.user, given.password)
+    exchange = Exchange(IDX.calendar, state.origin, clock, given.user, given.password)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, exchange.stop.set)

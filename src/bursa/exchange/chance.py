@@ -2,7 +2,7 @@
 
 A stream is one int64 of a block; each draw moves it on by a constant and hashes it (splitmix64).
 So a stream's n-th number depends on its seed and n alone, and copying the block copies the chance.
-All arithmetic is in int64 and wraps.
+Hashing is done in unsigned numbers: a compiler may take it that signed ones never overflow.
 """
 
 import math
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 Block = NDArray[np.int64]
 
-_GOLDEN = -7046029254386353131
-_MIX_1 = -4658895280553007687
-_MIX_2 = -7723592293110705685
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEP, _FACTOR_1, _FACTOR_2 = np.uint64(_GOLDEN), np.uint64(_MIX_1), np.uint64(_MIX_2)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 _WORD = (1 << 64) - 1
 _UNIT = 1.0 / (1 << 53)
 _HALVES_MEAN = 2.0 * 65_535.0
@@ -23,17 +24,18 @@ _HALVES_SD = 37_836.8  # of the sum of four even 16-bit numbers
 
 
 @njit(nogil=True, cache=True)
-def mix(z: int) -> int:
-    """Hash an int64."""
-    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_1
-    z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_2
-    return z ^ ((z >> 31) & 0x1FFFFFFFF)
+def mix(bits: int) -> int:
+    """Hash 64 bits."""
+    z = np.uint64(bits)
+    z = (z ^ (z >> _SHIFT_1)) * _FACTOR_1
+    z = (z ^ (z >> _SHIFT_2)) * _FACTOR_2
+    return np.int64(z ^ (z >> _SHIFT_3))  # type: ignore[return-value]
 
 
 @njit(nogil=True, cache=True)
 def draw(streams: Block, stream: int) -> int:
     """64 random bits; moves the stream on."""
-    streams[stream] += _GOLDEN
+    streams[stream] = np.int64(np.uint64(streams[stream]) + _STEP)
     return mix(streams[stream])
 
 
@@ -68,8 +70,8 @@ def seed_of(*parts: int) -> int:
 def _mixed(z: int) -> int:
     """`mix` in plain integers, so that seeding waits for no compiler; unsigned."""
     z &= _WORD
-    z = ((z ^ (z >> 30)) * (_MIX_1 & _WORD)) & _WORD
-    z = ((z ^ (z >> 27)) * (_MIX_2 & _WORD)) & _WORD
+    z = ((z ^ (z >> 30)) * _MIX_1) & _WORD
+    z = ((z ^ (z >> 27)) * _MIX_2) & _WORD
     return z ^ (z >> 31)
 
 

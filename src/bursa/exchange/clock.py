@@ -39,7 +39,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Market:
+class Origin:
     """What the stream of an exchange follows from; fixed when its folder is made.
 
     first_day   the stream begins with it, history up to the day before `live_day`
@@ -61,9 +61,9 @@ class Market:
 
 @dataclass
 class State:
-    """What is kept: the market, and how far its clock has come."""
+    """What is kept: the origin, and how far the clock has come."""
 
-    market: Market
+    origin: Origin
     day: date
     now_ns: int
 
@@ -82,8 +82,8 @@ def new_state(
     live_day = first = first_live_day(calendar, today)
     for _ in range(history_days):
         first = calendar.previous_day(first)
-    market = Market(seed, tickers, books, first, live_day)
-    return State(market, live_day, calendar.day_open_ns(live_day) - OPENS_BEFORE_NS)
+    origin = Origin(seed, tickers, books, first, live_day)
+    return State(origin, live_day, calendar.day_open_ns(live_day) - OPENS_BEFORE_NS)
 
 
 def save(path: Path, state: State) -> None:
@@ -102,10 +102,10 @@ def load(path: Path) -> State | None:
         content = json.loads(path.read_text())
         if content["version"] != _VERSION:
             raise Refuse(f"{path}: version {content['version']}, this program writes {_VERSION}")
-        kept = content["market"]
+        kept = content["origin"]
         days = {name: date.fromisoformat(kept[name]) for name in ("first_day", "live_day")}
-        market = Market(int(kept["seed"]), int(kept["tickers"]), bool(kept["books"]), **days)
-        return State(market, date.fromisoformat(content["day"]), int(content["now_ns"]))
+        origin = Origin(int(kept["seed"]), int(kept["tickers"]), bool(kept["books"]), **days)
+        return State(origin, date.fromisoformat(content["day"]), int(content["now_ns"]))
     except (ValueError, KeyError, TypeError) as error:
         raise Refuse(f"{path}: no state of an exchange ({error})") from error
 

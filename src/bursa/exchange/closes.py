@@ -22,7 +22,7 @@ _WHO_SECTOR, _WHO_TICKER = 1, 1_000
 
 @njit(nogil=True, cache=True)
 def _news(seed: int, day: int, who: int) -> float:
-    return normal(mix(mix(seed ^ mix(day)) + who))
+    return normal(mix(mix(seed ^ mix(day)) ^ who))
 
 
 @njit(nogil=True, cache=True)

@@ -37,6 +37,7 @@ from bursa.exchange.encode import (
     USED,
     VALUE,
     VOLUME,
+    borrow,
     put32,
     put64,
     send,
@@ -243,7 +244,16 @@ def run(market: Market, until_ns: int, out: Bytes) -> int:
     out      uint8 (n,), n >= EVENT_BYTES_MAX; packets are written from its beginning on
     returns  bytes written
     """
-    clock, start = market.clock, market.clock[m.START]
+    market = Market(
+        borrow(market.shares),
+        borrow(market.traits),
+        borrow(market.images),
+        borrow(market.plan),
+        borrow(market.rates),
+        borrow(market.clock),
+        borrow(market.path),
+    )
+    out, clock, start = borrow(out), market.clock, market.clock[m.START]
     clock[USED] = 0
     if clock[m.NEXT_TRADE] < 0:
         for row in range(2):

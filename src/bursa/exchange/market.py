@@ -38,40 +38,38 @@ SECTOR = 18
 DEPTH = 19  # shares that usually stand at a level of its book
 CLIP = 20  # shares of a usual order there
 TRADE_CUT, TRADE_ELSE, BOOK_CUT, BOOK_ELSE = 21, 22, 23, 24  # alias tables of the two draws
-SHARE_COLUMNS = 26
+SHARE_COLUMNS = 25
 
 # Columns of `Market.traits`.
 STRAY, STRAY_SD = 0, 1  # own log deviation from the path, and its deviation per root second
 DRIFT, WITH_MARKET, WITH_SECTOR = 2, 3, 4
 FILL_LOTS = 5  # mean lots of a trade
-TRAIT_COLUMNS = 8
+TRAIT_COLUMNS = 6
 
-# `Market.clock`.
-QUIET_SEQ = 2  # SEQ a second of market time ago; 0 and 1 are encode.USED and encode.SEQ
-NOW, START, END = 3, 4, 5  # NOW: everything up to and with it was written
-DONE, STOP_SEQ = 20, 21  # STOP_SEQ: not to go on from where SEQ has reached it
-TRADE_NO = 6
-NEXT_TRADE, NEXT_BOOK, NEXT_TICK, NEXT_EVENT = 7, 8, 9, 10  # NEXT_EVENT: column of the plan
-TICK_NS, TICKS, GROUPS, INDEX_EVERY = 11, 12, 13, 14
-CHANNEL, BOOKS = 15, 16
-CONTINUOUS, INDEX_SHOWN = 17, 18
-ELAPSED_S, TRADING_S = 19, 50
-CAP, CAP_BASE, CAP_PREV, TRADED = 22, 24, 26, 28  # two of each: all shares, blue ones
-CHANCE_TRADE, CHANCE_BOOK, CHANCE_PATH = 30, 31, 32
-RING_AT, RING = 33, 34  # who traded last, RING_SIZE of them
+# `Market.clock`; 0 and 1 are encode.USED and encode.SEQ.
+QUIET_SEQ, STOP_SEQ = 2, 3  # SEQ a second of market time ago; where not to go on from
+START, END, NOW, DONE = 4, 5, 6, 7  # NOW: everything up to and with it was written
+TRADE_NO = 8
+NEXT_TRADE, NEXT_BOOK, NEXT_TICK, NEXT_EVENT = 9, 10, 11, 12  # NEXT_EVENT: column of the plan
+TICK_NS, TICKS, GROUPS, INDEX_EVERY = 13, 14, 15, 16
+CHANNEL, BOOKS = 17, 18
+CONTINUOUS, INDEX_SHOWN = 19, 20
+ELAPSED_S, TRADING_S = 21, 22
+CAP, CAP_BASE, CAP_PREV, TRADED = 23, 25, 27, 29  # two of each: all shares, blue ones
+CHANCE_TRADE, CHANCE_BOOK, CHANCE_PATH = 31, 32, 33
+RING_AT, RING = 34, 35  # who traded last, RING_SIZE of them
 RING_SIZE = 16
-CLOCK_FIELDS = 51
-
+CLOCK_FIELDS = RING + RING_SIZE
 
 # `Market.path`.
 PROGRESS, MARKET, SECTOR_PATHS = 0, 1, 2
 
 NEVER = 2**62
 TRADES_CHANNEL, MARKET_CHANNEL = 0, 1
+STRAY_S = 1_800.0  # in which a ticker's own deviation fades
 
 _BLUE_COUNT = 45
 _VALUE_OF_A_TRADE = 11_000_000  # rupiah
-_STRAY_S = 1_800  # seconds in which a ticker's own deviation fades
 _OWN_SD, _OWN_SD_WILD = 0.007, 0.03  # of a day, in logs: the calmest, the wildest
 _BUSY_TICKER = 10.0  # activity above which a spread is one step
 _SPREAD_SHARE = 6e-4  # of the price, at least
@@ -234,7 +232,7 @@ def _traits(day: Day, nature: Floats, before: Block, after: Block) -> Floats:
     chance = units(seed_of(day.seed, day.date.toordinal(), 23), 4 * count).reshape(4, -1)
     gap = (chance.sum(axis=0) - 2) * 1.73
     traits[:, STRAY] = gap * nature[3] * 0.5
-    traits[:, STRAY_SD] = 0.5 * nature[3] * (2.0 / _STRAY_S) ** 0.5
+    traits[:, STRAY_SD] = 0.5 * nature[3] * (2.0 / STRAY_S) ** 0.5
     traits[:, DRIFT] = np.log(after / before)
     traits[:, WITH_MARKET], traits[:, WITH_SECTOR] = nature[1], nature[2]
     traits[:, FILL_LOTS] = _fill_lots(before)

@@ -46,7 +46,7 @@ _FILLS_OF_ORDER = np.array(
 )
 _SLACK = 0.3  # rungs that a fair price may leave the quote by before an order follows it
 _SWEEP_MAX = 12
-_STRAY_S, _SEEN_S_MAX = 1_800.0, 900.0
+_SEEN_S_MAX = 900.0
 _NEGOTIATED = 2**32 // 250  # of 2**32 orders
 _CASH = 2**32 // 40  # of 2**32 negotiated ones
 
@@ -89,7 +89,7 @@ def _stray(shares: Block, traits: Floats, i: int, ts: int, bits: int) -> None:
     seconds = min((ts - shares[i, m.SEEN_NS]) / SECOND_NS, _SEEN_S_MAX)
     shares[i, m.SEEN_NS] = ts
     moved = traits[i, m.STRAY_SD] * math.sqrt(seconds) * normal(bits)
-    traits[i, m.STRAY] = traits[i, m.STRAY] * (1.0 - seconds / _STRAY_S) + moved
+    traits[i, m.STRAY] = traits[i, m.STRAY] * (1.0 - seconds / m.STRAY_S) + moved
 
 
 @njit(nogil=True, cache=True)

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from bursa.exchange.clock import Market, MarketClock
+from bursa.exchange.clock import MarketClock, Origin
 from bursa.exchange.stream import Session, Sessions, tally
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Reject
@@ -81,12 +81,12 @@ class Exchange:
     """Serves until `stop` is set, or until nobody was there for `idle_exit_s`."""
 
     def __init__(
-        self, calendar: Calendar, market: Market, clock: MarketClock, user: str, password: str
+        self, calendar: Calendar, origin: Origin, clock: MarketClock, user: str, password: str
     ) -> None:
         self.clock = clock
         self.stop = asyncio.Event()
         self._calendar = calendar
-        self._market = market
+        self._origin = origin
         self._user, self._password = user, password
         self._sessions = Sessions()
         self._connections: set[Connection] = set()
@@ -129,7 +129,7 @@ class Exchange:
             await asyncio.sleep(_TICK_FAST_S if fast else _TICK_S)
 
     async def _count(self, day: date) -> None:
-        counts = await asyncio.to_thread(tally, self._market.day(self._calendar, day))
+        counts = await asyncio.to_thread(tally, self._origin.day(self._calendar, day))
         self.clock.take(day, counts)
 
     def _notify(self) -> None:
@@ -237,19 +237,19 @@ class Exchange:
     def _find(self, channel: int, request: soupbin.Login) -> Session | None:
         """The session to go on in; None where there is no such message."""
         if request.seq == 0:
-            session = Session(self._market.day(self._calendar, self.clock.day), channel)
+            session = Session(self._origin.day(self._calendar, self.clock.day), channel)
             session.skip(self.clock.now_ns)
             return session
-        day = session_day(request.session, channel) if request.session else self._market.first_day
+        day = session_day(request.session, channel) if request.session else self._origin.first_day
         latest = self._calendar.next_day(self.clock.day)
-        if day is None or not self._market.first_day <= day <= latest:
+        if day is None or not self._origin.first_day <= day <= latest:
             return None
         if not self._calendar.is_trading_day(day):
             return None
-        found = self._sessions.open(self._market.day(self._calendar, day), channel, request.seq)
+        found = self._sessions.open(self._origin.day(self._calendar, day), channel, request.seq)
         if found is None or not found.done:
             return found
-        following = self._market.day(self._calendar, self._calendar.next_day(day))
+        following = self._origin.day(self._calendar, self._calendar.next_day(day))
         return self._sessions.open(following, channel, 1)
 
     def _limit_ns(self, connection: Connection, session: Session) -> int:
