@@ -30,6 +30,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+_SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 
 
 def loopback_only(host: str) -> str:
@@ -77,11 +78,11 @@ class Guard:
                 status = message["status"]
                 headers: Any = message["headers"]
                 own = {name.lower() for name, _ in headers}
-                message["headers"] = [
-                    *headers,
-                    (b"x-request-id", request_id.encode()),
-                    *(pair for pair in SECURITY_HEADERS if pair[0] not in own),
-                ]
+                wanted = SECURITY_HEADERS
+                if not own.isdisjoint(_SECURITY_NAMES):
+                    wanted = tuple(pair for pair in wanted if pair[0] not in own)
+                request = (b"x-request-id", request_id.encode())
+                message["headers"] = [*headers, request, *wanted]
             await send(message)
 
         try:
