@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from bursa.bars import emit, kernel
 from bursa.bars.build import BarBuilder, Built
 from bursa.model.batch import (
     CHANNEL_DOWN,
@@ -264,6 +265,16 @@ def test_more_symbols_and_more_rows_than_there_was_room_for() -> None:
     assert [r["ticker"] for r in rows] == [*range(3001), *range(3001)]
     assert (rows[0]["open"], rows[0]["close"], rows[0]["trades"]) == (5.0, 6.0, 2)
     assert story.built.minutes[1].tolist() == [3001, 6002]
+
+
+def test_nothing_is_compiled_after_warming_up() -> None:
+    story = Story()
+    story.builder.warm()
+    story.push(trade(1), trade(61), mark(200), Row(FILE_END, 0))
+    story.builder.restore(story.builder.snapshot())
+    story.push(trade(201))
+    assert len(story.builder.open_bars()) == len(story.builder.open_bars(np.arange(8)[::2])) == 1
+    assert len(kernel.build.signatures) == len(emit.peek.signatures) == 1
 
 
 STEPS = st.sampled_from([0, 1, SECOND // 3, SECOND, 21 * SECOND, 61 * SECOND, 700 * SECOND])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursa.bars import build
-from bursa.metrics import engine
+from bursa.metrics import engine, kernel
 from bursa.metrics.engine import MetricEngine
 from bursa.model.venue import IDX
 from tests.metrics.bars import MINUTE, OPENING, Bar, at, batch, rows, words
@@ -87,6 +87,16 @@ def test_more_symbols_than_there_was_room_for() -> None:
     bars = [Bar(at("09:06"), 11, symbol=s) for s in range(5001)]
     mapo = [r["hd_mapo"] for r in rows(found.push(batch(bars, vocabulary)))]
     assert mapo == [100 + (200 - 100) * 2 / 21] + [100.0] * 5000
+
+
+def test_nothing_is_compiled_after_warming_up() -> None:
+    vocabulary = words()
+    found = MetricEngine(IDX, vocabulary)
+    found.warm()
+    found.push(batch([Bar(at("09:05"), 10)], vocabulary))
+    found.restore(found.snapshot())
+    found.push(batch([Bar(at("09:06"), 10)], vocabulary))
+    assert len(kernel.run.signatures) == 1
 
 
 @st.composite

@@ -142,7 +142,7 @@ class BarBuilder:
         Shortly after a minute's end a symbol may have two."""
         if ids is None:
             ids = np.arange(len(self._words.symbols))
-        ids = ids[ids < len(self._touched)]
+        ids = np.ascontiguousarray(ids[ids < len(self._touched)])
         out = np.empty((len(OHLCV.columns), len(ids) * (int(self._state[s.L_PAGES]) + 1)), np.int64)
         rows = emit.peek(self._slots, self._pages, ids, self._span.last, self._state, out)
         return Batch(OHLCV, out[:, :rows].copy(), self._words, self._span)
