@@ -105,10 +105,11 @@ class VenueRuntime:
 
     def start(self, feeds: Sequence[Feed], progress: Progress = lambda done, total: None) -> None:
         """Recover, then run the feeds. `progress` is told in bytes of journal to replay."""
-        self.started, self.has_feed = True, bool(feeds)
+        self.has_feed = bool(feeds)
         committed = self._committed()
         self._open_journal(committed)
         self._open_topics(committed)
+        self.started = True  # from here on there is something to stop
         self._rehydrate()
         self._recover(committed, progress)
         self._remember()
