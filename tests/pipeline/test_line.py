@@ -167,7 +167,9 @@ def restarted(folder: Path, rng: Random, sizes: Sequence[int], restarts: int) ->
 @given(
     seed=st.integers(0, 2**32),
     messages_max=st.sampled_from([2, 40, 3000]),
-    bytes_max=st.lists(st.sampled_from([300, 1_000, 5_000, 60_000, 1 << 22]), min_size=1, max_size=3),
+    bytes_max=st.lists(
+        st.sampled_from([300, 1_000, 5_000, 60_000, 1 << 22]), min_size=1, max_size=3
+    ),
     restarts=st.integers(0, 6),
     ended=st.booleans(),
 )
@@ -200,7 +202,8 @@ def test_the_market_holds_what_can_befall_a_feed() -> None:
         *("ticks", "ohlcv", "metrics", "snapshot", "orderbook", "index", "contracts"),
         *("status", "quarantine"),
     }
-    for word in ("revising", "late", "gaps", "duplicates", "sessions", "rejected_bad_length"):
+    words = ("revising_ticks", "late_ticks", "gaps", "duplicates", "sessions")
+    for word in (*words, "rejected_bad_length"):
         assert live.counts[word] > 0, word
     bars = [b for b in live.batches if b.kind.name == "ohlcv"]
     assert max(int(b.column("rev").max()) for b in bars) > 0

@@ -9,7 +9,7 @@ The rules, row by row in stream order (a cut of the input changes nothing):
   channels that count have ended a session at or after t.
 - A closed bar can be revised until the watermark passes that point by REVISABLE_S: a late trade
   changes it (or makes it), and it is emitted again, rev + 1, when the watermark next moves. Later
-  trades are counted `late` and make no bar.
+  trades are counted `late_ticks` and make no bar.
 - What one row causes leaves in this order: revisions, then closing bars, each by (minute, symbol
   id); behind each closed minute's last bar stands one marker. All of it bears that row's receive
   time as known_at, and its position.
@@ -18,8 +18,8 @@ The rules, row by row in stream order (a cut of the input changes nothing):
 - Open and close go by (ts, seq). Volume and value are summed as int64 in units of the venue's
   decimals (a trade's value is rounded once, half to even) and divided once, on output.
 - Trades of boards other than the venue's bar board form no bars. A trade too large to be summed
-  is counted `range`; one that would need more than PAGES_MAX minutes to be held at once, because
-  a channel that counts hangs that far behind, is counted `ahead`. Neither enters a bar.
+  is counted `range_ticks`; one that would need more than PAGES_MAX minutes to be held at once,
+  because a channel that counts hangs that far behind, `ahead_ticks`. Neither enters a bar.
 
 The arrays are told in state.py; the compiled passes over them are kernel.py and emit.py.
 """
@@ -48,11 +48,11 @@ _SYMBOLS_FIRST = 256
 _ROWS_FIRST = 1024 + 8
 _ROWS_MANY = 16_384  # more than this at once are copied out piece by piece
 _COUNTS = {
-    "trades": s.D_TRADES,
-    "revising": s.D_REVISING,
-    "late": s.D_LATE,
-    "ahead": s.D_AHEAD,
-    "range": s.D_RANGE,
+    "bar_ticks": s.D_TRADES,
+    "revising_ticks": s.D_REVISING,
+    "late_ticks": s.D_LATE,
+    "ahead_ticks": s.D_AHEAD,
+    "range_ticks": s.D_RANGE,
 }
 
 
@@ -64,8 +64,9 @@ class Built:
     minutes   int64 (4, m), one column a closed minute with bars: its opening, the number of rows
               of `closed` before the marker, known_at, position
     touched   int64 (k,), ascending: symbols whose open bar changed
-    counts    trades by what became of them: `trades` went into bars, of these `revising` into
-              closed ones; `late`, `ahead` and `range` did not
+    counts    trades by what became of them, only those above zero: `bar_ticks` went into bars, of
+              these `revising_ticks` into closed ones; `late_ticks`, `ahead_ticks` and
+              `range_ticks` did not
     """
 
     closed: Batch
@@ -134,7 +135,12 @@ class BarBuilder:
         touched = np.flatnonzero(self._touched)
         self._touched[touched] = 0
         block = _join(rows, len(OHLCV.columns))
-        return Built(Batch(OHLCV, block, self._words, span), _join(markers, 4), touched, counts)
+        return Built(
+            Batch(OHLCV, block, self._words, span),
+            _join(markers, 4),
+            touched,
+            {k: v for k, v in counts.items() if v},
+        )
 
     def open_bars(self, ids: NDArray[np.int64] | None = None) -> Batch:
         """The bars under way (all, or those of some symbols) as they stand, by (minute, order of

@@ -42,7 +42,7 @@ class Telemetry:
             "duplicates": self.duplicates,
             "gaps": self.gaps,
             "missing": self.missing,
-            "late": self.late,
+            "late_ticks": self.late,
         }
 
     def _feeds(self, make: _Maker) -> None:
