@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 
 from bursa.bus.memory import Limits, MemoryBus
-from bursa.journal.read import JournalReader
+from bursa.journal.read import JournalReader, Record
 from bursa.journal.record import Control
-from bursa.model.batch import DOWN, END_OF_FILE, END_OF_SESSION, UP, Span, Words
+from bursa.model.batch import DOWN, END_OF_FILE, END_OF_SESSION, FRAMES, UP, Span, Words
 from bursa.model.schema import table
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
@@ -153,3 +153,13 @@ def rebuilt(journal: Path, keep: dict[str, str] | None = None) -> dict[str, rows
             found[kind.name] = rows.newest_of_key(kind, found[kind.name])
     empty = {kind.name: rows.none(kind) for kind in kinds()}
     return {name: rows.in_any_order(found.get(name, empty[name])) for name in empty}
+
+
+def journal_files(data: Path) -> list[Path]:
+    """The segments of the folder's journal."""
+    return sorted((data / "journal" / "idx").glob("*.log*"))
+
+
+def frames_of(journal: Path) -> list[Record]:
+    """The journal's records of messages."""
+    return [record for record in JournalReader(journal).records() if record.kind == FRAMES]

@@ -4,7 +4,6 @@ import threading
 from typing import Any
 
 import pytest
-from tests.fakes.store import Row, batch_of, rows_of
 
 from bursa.metrics.catalog import METRICS
 from bursa.model.batch import Batch, Span, Words, empty
@@ -25,6 +24,7 @@ from bursa.model.schema import (
 )
 from bursa.model.venue import BINANCE, IDX
 from bursa.ports import Committed
+from tests.fakes.store import Row, batch_of, rows_of
 
 VENUES = (IDX, BINANCE)
 KINDS = (*MARKET_KINDS, METRICS)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakes.store import FakeStore
-from tests.store.contract import KINDS, VENUES, StoreContract
 
 from bursa.ports import Store
 from bursa.store.duckdb import DuckStore
+from tests.fakes.store import FakeStore
+from tests.store.contract import KINDS, VENUES, StoreContract
 
 
 class TestDuckStore(StoreContract):

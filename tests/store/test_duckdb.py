@@ -9,9 +9,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.fakes.store import rows_of
-from tests.store import contract, writing
-from tests.store.contract import ALL, KINDS, OPEN, bar, batch, metric, put, tick
 
 from bursa.metrics.catalog import METRICS
 from bursa.model.errors import Refuse, Retry
@@ -21,6 +18,9 @@ from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
 from bursa.store.sql import Limits
+from tests.fakes.store import rows_of
+from tests.store import contract, writing
+from tests.store.contract import ALL, KINDS, OPEN, bar, batch, metric, put, tick
 
 ROOT = Path(__file__).parents[2]
 

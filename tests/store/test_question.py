@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.store import writing
-from tests.store.contract import KINDS, VENUES, batch, put, tick
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import TICKS
@@ -12,6 +10,8 @@ from bursa.store import question
 from bursa.store.duckdb import DuckStore
 from bursa.store.folder import DataFolder
 from bursa.store.sql import Limits
+from tests.store import writing
+from tests.store.contract import KINDS, VENUES, batch, put, tick
 
 LIMITS = Limits(100, 10.0)
 COUNT = "select count(*) from idx_ticks"

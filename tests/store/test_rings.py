@@ -5,14 +5,14 @@ import threading
 from typing import Any
 
 import pytest
-from tests.fakes.store import FakeStore, Row, batch_of, rows_of
-from tests.store.contract import ALL, KINDS, MINUTE, OPEN, VENUES, bar, batch, metric, minutes, put
 
 from bursa.metrics.catalog import METRICS
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.schema import OHLCV
 from bursa.model.venue import IDX
 from bursa.store.rings import ALWAYS_NS, Rings
+from tests.fakes.store import FakeStore, Row, batch_of, rows_of
+from tests.store.contract import ALL, KINDS, MINUTE, OPEN, VENUES, bar, batch, metric, minutes, put
 
 COLUMNS = len(OHLCV.scalars) + len(METRICS.scalars)
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.contract import KINDS, OPEN, VENUES, bar, batch, put, tick
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, TICKS
 from bursa.store import sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Answer, Limits, render
+from tests.store.contract import KINDS, OPEN, VENUES, bar, batch, put, tick
 
 LIMITS = Limits(rows_max=1000, time_s=20.0)
 
