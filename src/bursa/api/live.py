@@ -4,8 +4,8 @@
 a batch's closed bars and metric rows enter the retained log, become a frame once each if anybody
 wants them, and are written to each client in one piece a flush. Partial bars are read when they are
 sent, so under load they are conflated by themselves: work is bounded by symbols, not by trades.
-A flush follows another by FLUSH_GAP_S at least: at 12,000 messages a second that halves the writes
-and costs a millisecond of delay.
+A flush follows another by FLUSH_GAP_S at least: with 100 clients at 12,000 messages a second that
+takes a fifth less CPU and costs a millisecond of delay.
 """
 
 import asyncio
