@@ -18,6 +18,7 @@ from bursa.exchange.encode import (
     AT_BID,
     BOOK_BYTES,
     IMAGE_BYTES,
+    KERNEL,
     LEVEL_BYTES,
     LEVELS,
     LEVELS_COUNT,
@@ -37,13 +38,13 @@ BUY, SELL = 0, 1  # sides of a book; also who crossed the spread: a buyer hits s
 _VOLUME, _ORDERS = 8, 16  # within a level
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def side_at(i: int, side: int) -> int:
     """Where the packet of an instrument's side begins in the images."""
     return i * IMAGE_BYTES + (AT_BID if side == BUY else AT_ASK)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def levels_of(shares: Block, i: int, side: int) -> int:
     """Levels that a side has now: all, or as many as fit inside the band."""
     if side == BUY:
@@ -53,7 +54,7 @@ def levels_of(shares: Block, i: int, side: int) -> int:
     return min(max(room, 0), LEVELS_MAX)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _fresh(shares: Block, images: Bytes, clock: Block, i: int, side: int, level: int) -> None:
     """Orders for a level that had none."""
     bits = draw(clock, m.CHANCE_BOOK)
@@ -67,7 +68,7 @@ def _fresh(shares: Block, images: Bytes, clock: Block, i: int, side: int, level:
     put32(images, at + _ORDERS, orders)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def reach(shares: Block, images: Bytes, clock: Block, i: int, side: int, farther: int) -> None:
     """The best price of a side has moved by `farther` rungs away from the middle (below 0:
     towards it): levels that stay keep their orders, the others get new ones."""
@@ -95,7 +96,7 @@ def reach(shares: Block, images: Bytes, clock: Block, i: int, side: int, farther
     images[at + LEVELS_COUNT] = have
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def take(
     shares: Block, images: Bytes, clock: Block, i: int, side: int, volume: int, fills: int
 ) -> None:
@@ -113,7 +114,7 @@ def take(
     put32(images, level + _ORDERS, max(1, min(orders - fills, left // LOT)))
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _change(shares: Block, images: Bytes, i: int, side: int, level: int, bits: int) -> None:
     """One order comes to a level, or leaves it."""
     at = side_at(i, side) + LEVELS + level * LEVEL_BYTES
@@ -132,7 +133,7 @@ def _change(shares: Block, images: Bytes, i: int, side: int, level: int, bits: i
     put32(images, at + _ORDERS, orders)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def stir(shares: Block, images: Bytes, i: int, bits: int) -> int:
     """Change a book somewhere, mostly near the best price; returns the side that changed."""
     side = (bits >> 16) & 1
@@ -148,7 +149,7 @@ def stir(shares: Block, images: Bytes, i: int, bits: int) -> int:
     return side
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def best_volume(shares: Block, images: Bytes, books: int, i: int, side: int) -> int:
     """Shares at the best price of a side; without books a guess that goes with the trades."""
     if levels_of(shares, i, side) == 0:

@@ -27,6 +27,7 @@ from bursa.exchange.encode import (
     INDEX_TRADED,
     INDEX_VALUE,
     INDICES,
+    KERNEL,
     NEXT_SEQ,
     PREV,
     PREV_CLOSE,
@@ -37,7 +38,6 @@ from bursa.exchange.encode import (
     USED,
     VALUE,
     VOLUME,
-    borrow,
     put32,
     put64,
     send,
@@ -74,7 +74,7 @@ _INDEX_COUNT = len(INDICES)
 _MARKET_SD, _SECTOR_SD = 0.006, 0.005  # how far a day strays on its way, in logs
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _arrival(rates: Floats, clock: Block, row: int, ts: int) -> int:
     """When the next event after `ts` comes, at the rates of the timetable."""
     start = clock[m.START]
@@ -93,7 +93,7 @@ def _arrival(rates: Floats, clock: Block, row: int, ts: int) -> int:
     return m.NEVER
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _ticker(shares: Block, clock: Block, stream: int, cut: int) -> int:
     """Whose turn it is: a third of the time one of those that traded last, else by activity."""
     bits = draw(clock, stream)
@@ -104,7 +104,7 @@ def _ticker(shares: Block, clock: Block, stream: int, cut: int) -> int:
     return i if (bits & 0xFFFFFFFF) < shares[i, cut] else shares[i, cut + 1]
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _trade(market: Market, ts: int, out: Bytes) -> None:
     clock = market.clock
     i = _ticker(market.shares, clock, m.CHANCE_TRADE, m.TRADE_CUT)
@@ -114,7 +114,7 @@ def _trade(market: Market, ts: int, out: Bytes) -> None:
         order(market, i, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _book(market: Market, ts: int, out: Bytes) -> None:
     shares, clock = market.shares, market.clock
     i = _ticker(shares, clock, m.CHANCE_BOOK, m.BOOK_CUT)
@@ -124,7 +124,7 @@ def _book(market: Market, ts: int, out: Bytes) -> None:
         send(market.images, side_at(i, side), clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _status(images: Bytes, clock: Block, state: int, ts: int, out: Bytes) -> None:
     at = images.shape[0] - IMAGE_BYTES + AT_STATUS
     images[at + STATE] = state
@@ -132,7 +132,7 @@ def _status(images: Bytes, clock: Block, state: int, ts: int, out: Bytes) -> Non
     send(images, at, clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _indices(images: Bytes, clock: Block, ts: int, out: Bytes) -> None:
     for k in range(_INDEX_COUNT):
         at = images.shape[0] - (1 + _INDEX_COUNT - k) * IMAGE_BYTES + AT_INDEX
@@ -143,7 +143,7 @@ def _indices(images: Bytes, clock: Block, ts: int, out: Bytes) -> None:
         send(images, at, clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _snapshot(shares: Block, images: Bytes, clock: Block, i: int, ts: int, out: Bytes) -> None:
     at = i * IMAGE_BYTES + AT_SNAPSHOT
     for k in range(5):  # PREV, OPENED, HIGH, LOW, LAST, as they follow one another in the message
@@ -161,7 +161,7 @@ def _snapshot(shares: Block, images: Bytes, clock: Block, i: int, ts: int, out: 
     shares[i, m.CHANGED] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _wander(clock: Block, path: Floats) -> None:
     """A second of continuous trading: market and sectors stray, and are home at the close."""
     total = clock[m.TRADING_S]
@@ -176,7 +176,7 @@ def _wander(clock: Block, path: Floats) -> None:
     path[m.PROGRESS] = clock[m.ELAPSED_S] / total
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _tick(market: Market, ts: int, out: Bytes) -> None:
     shares, images, clock = market.shares, market.images, market.clock
     if (ts - clock[m.START]) % SECOND_NS == 0:
@@ -197,7 +197,7 @@ def _tick(market: Market, ts: int, out: Bytes) -> None:
     clock[m.NEXT_TICK] = ts + clock[m.TICK_NS]
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _state(images: Bytes, clock: Block, state: int, ts: int, out: Bytes) -> None:
     """The exchange goes over to another state; both channels say so."""
     _status(images, clock, state, ts, out)
@@ -210,7 +210,7 @@ def _state(images: Bytes, clock: Block, state: int, ts: int, out: Bytes) -> None
         _indices(images, clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _event(market: Market, out: Bytes) -> None:
     """The plan's next event."""
     shares, images, clock, plan = market.shares, market.images, market.clock, market.plan
@@ -236,7 +236,7 @@ def _event(market: Market, out: Bytes) -> None:
             _snapshot(shares, images, clock, i, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def run(market: Market, until_ns: int, out: Bytes) -> int:
     """Let time go by up to and with `until_ns`, or until `out` has no room for another event or
     clock[STOP_SEQ] is reached (clock[NOW] stays before it then), or the day is over (clock[DONE]).
@@ -244,16 +244,7 @@ def run(market: Market, until_ns: int, out: Bytes) -> int:
     out      uint8 (n,), n >= EVENT_BYTES_MAX; packets are written from its beginning on
     returns  bytes written
     """
-    market = Market(
-        borrow(market.shares),
-        borrow(market.traits),
-        borrow(market.images),
-        borrow(market.plan),
-        borrow(market.rates),
-        borrow(market.clock),
-        borrow(market.path),
-    )
-    out, clock, start = borrow(out), market.clock, market.clock[m.START]
+    clock, start = market.clock, market.clock[m.START]
     clock[USED] = 0
     if clock[m.NEXT_TRADE] < 0:
         for row in range(2):

@@ -23,6 +23,7 @@ from bursa.model.calendar import SECOND_NS, Calendar
 Block = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+# What the njit kernels of engine.py, matching.py and books.py find where.
 # Columns of `Market.shares`, one row an instrument.
 BID, ASK = 0, 1  # rungs of the best bid and offer; a side beyond its limit is empty
 LOWEST, HIGHEST = 2, 3  # rungs of the day's band

@@ -21,6 +21,7 @@ from bursa.exchange.encode import (
     AT_TRADE,
     BOARD,
     IMAGE_BYTES,
+    KERNEL,
     LOT,
     PRICE_UNITS,
     TRADE_NO,
@@ -61,7 +62,7 @@ def _lot_curve() -> Floats:
 _LOT_CURVE = _lot_curve()
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def offer_of(shares: Block, i: int, bid: int) -> int:
     """The best offer's rung to a bid's. A bid below the band is an empty side, with the offer at
     the band's end; a bid at the highest rung has no offer."""
@@ -72,7 +73,7 @@ def offer_of(shares: Block, i: int, bid: int) -> int:
     return min(bid + shares[i, m.SPREAD], shares[i, m.HIGHEST])
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def fair_rung(shares: Block, traits: Floats, path: Floats, i: int) -> float:
     """Where the price of a ticker is drawn to now, in rungs within its band."""
     x = traits[i, m.DRIFT] * path[m.PROGRESS] + traits[i, m.STRAY]
@@ -83,7 +84,7 @@ def fair_rung(shares: Block, traits: Floats, path: Floats, i: int) -> float:
     return min(max(rung, float(shares[i, m.LOWEST])), float(shares[i, m.HIGHEST]))
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _stray(shares: Block, traits: Floats, i: int, ts: int, bits: int) -> None:
     """A ticker's own deviation, brought up to `ts`."""
     seconds = min((ts - shares[i, m.SEEN_NS]) / SECOND_NS, _SEEN_S_MAX)
@@ -92,7 +93,7 @@ def _stray(shares: Block, traits: Floats, i: int, ts: int, bits: int) -> None:
     traits[i, m.STRAY] = traits[i, m.STRAY] * (1.0 - seconds / m.STRAY_S) + moved
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _quote_for(shares: Block, i: int, fair: float) -> int:
     """The bid's rung that goes with a fair price which has left the quote."""
     if fair <= shares[i, m.LOWEST] + 0.02:
@@ -100,7 +101,7 @@ def _quote_for(shares: Block, i: int, fair: float) -> int:
     return int(math.floor(fair))
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _fills(
     market: Market, i: int, ts: int, first: int, steps: int, fills: int, side: int, out: Bytes
 ) -> int:
@@ -127,7 +128,7 @@ def _fills(
     return volume
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _tell(
     images: Bytes, clock: Block, i: int, ts: int, price: int, volume: int, side: int, out: Bytes
 ) -> None:
@@ -141,7 +142,7 @@ def _tell(
     clock[m.TRADE_NO] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _count(
     shares: Block, clock: Block, i: int, first: int, last: int, volume: int, value: int, fills: int
 ) -> None:
@@ -165,7 +166,7 @@ def _count(
         clock[m.TRADED + 1] += value
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _negotiated(market: Market, i: int, ts: int, bits: int, out: Bytes) -> None:
     """A large trade on NG, seldom on TN, near the market."""
     shares, clock = market.shares, market.clock
@@ -182,7 +183,7 @@ def _negotiated(market: Market, i: int, ts: int, bits: int, out: Bytes) -> None:
         clock[m.TRADE_NO] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _side_of(shares: Block, i: int, fair: float, bits: int) -> int:
     """Who crosses the spread: buyers rather, the nearer the fair price is to the offer."""
     if shares[i, m.BID] < shares[i, m.LOWEST]:
@@ -194,7 +195,7 @@ def _side_of(shares: Block, i: int, fair: float, bits: int) -> int:
     return BUY if (bits & 0xFFFF) < buys * 65_536.0 else SELL
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def _follow(market: Market, i: int, bid: int, ask: int, ts: int, out: Bytes) -> None:
     """The quote has left (bid, ask) for what `shares` says: the books go after it."""
     shares, images, clock = market.shares, market.images, market.clock
@@ -205,7 +206,7 @@ def _follow(market: Market, i: int, bid: int, ask: int, ts: int, out: Bytes) -> 
             send(images, side_at(i, side), clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def order(market: Market, i: int, ts: int, out: Bytes) -> None:
     """One order of the continuous market crosses the spread."""
     shares, clock = market.shares, market.clock
@@ -236,14 +237,14 @@ def order(market: Market, i: int, ts: int, out: Bytes) -> None:
         send(market.images, side_at(i, 1 - side), clock, ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def fill(market: Market, i: int, ts: int, at: int, fills: int, out: Bytes) -> None:
     """An auction's trades at rung `at`."""
     if fills:
         _fills(market, i, ts, at, 0, fills, NO_SIDE, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def opening(market: Market, i: int, ts: int, fills: int, out: Bytes) -> None:
     """A ticker opens: the auction's trades where there are any, then its first quote and books."""
     shares = market.shares
@@ -255,7 +256,7 @@ def opening(market: Market, i: int, ts: int, fills: int, out: Bytes) -> None:
     _follow(market, i, bid, shares[i, m.ASK], ts, out)
 
 
-@njit(nogil=True, cache=True)
+@njit(**KERNEL)
 def closing(market: Market, i: int, ts: int, fills: int, out: Bytes) -> None:
     """A ticker's closing auction fills at the day's close. One that did not trade there all day
     has at least one trade, where its close is another than its last price."""

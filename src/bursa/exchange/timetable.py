@@ -17,7 +17,7 @@ from bursa.model.calendar import SECOND_NS, Calendar, Session
 Floats = NDArray[np.float64]
 Block = NDArray[np.int64]
 
-# Rows of a plan, and what its events are.
+# Rows of a plan, and what its events are; read by the njit kernel of engine.py.
 PLAN_TS, PLAN_WHAT, PLAN_TICKER, PLAN_COUNT = 0, 1, 2, 3
 STATE, CONTRACT, QUOTE, OPENING, CLOSING, FILLS = 0, 1, 2, 3, 4, 5
 
