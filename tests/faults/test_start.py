@@ -1,0 +1,296 @@
+"""Wrong states at a start, and the stop: each is mended, or refused with a reason; the rows are the
+journal's either way.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from random import Random
+from shutil import copytree, rmtree
+from typing import Any
+
+import duckdb
+import pytest
+
+from bursa.journal import checkpoint
+from bursa.journal.segment import listing
+from bursa.model.errors import Refuse
+from bursa.pipeline.runtime import VenueRuntime
+from tests.faults.exchange import Relay, relayed
+from tests.faults.process import Bursa, configure
+from tests.pipeline import market, rows, running
+
+SCRIPT = market.channels(minutes=5, share=0.01)
+DAY = date(2025, 11, 20)
+
+
+def start(data: Path) -> tuple[VenueRuntime, Any]:
+    store = running.open_store(data)
+    venue = running.runtime(data, store, running.knobs(checkpoint_s=0.2))
+    try:
+        venue.start([running.Script(SCRIPT, Random(1), 40)])
+    except BaseException:
+        store.close()
+        raise
+    return venue, store
+
+
+def finish(data: Path) -> VenueRuntime:
+    """A start, the rest of the market, a stop; the store holds what the journal gives, and all of
+    the market is in it."""
+    store = running.open_store(data)
+    venue = running.runtime(data, store, running.knobs())
+    feed = running.Script(SCRIPT, Random(1), 40)
+    venue.start([feed])
+    running.until(feed.told.is_set, "the feed's end")
+    assert venue.stop(running.RUN_S)
+    store.close()
+    found = running.stored(data / "hot.duckdb")
+    assert rows.hashes(found) == rows.hashes(running.rebuilt(data / "journal" / "idx"))
+    sent = sum(isinstance(step, market.Message) for steps in SCRIPT for step in steps)
+    assert sum(state.next_seq for state in venue.ingest.channels) > 0 if venue.ingest else False
+    kept = sum(record.count for record in running.frames_of(data / "journal" / "idx"))
+    assert kept == sent
+    return venue
+
+
+@pytest.fixture(scope="module")
+def died(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a kill leaves it in the market's midst: nothing closed, the store's log not
+    folded into its file, several checkpoints. The store is copied first: the journal may be ahead.
+    """
+    data = tmp_path_factory.mktemp("died") / "data"
+    image = data.parent / "image"
+    venue, store = start(data)
+    folder = data / "checkpoints" / "idx"
+    running.until(lambda: len(checkpoint.listing(folder)) >= 2, "two checkpoints")
+    at = venue.journal.position
+    running.until(lambda: venue.committed > at, "a commit")
+    image.mkdir()
+    with store._lock:
+        for path in data.glob("hot.duckdb*"):
+            (image / path.name).write_bytes(path.read_bytes())
+    for name in ("checkpoints", "journal"):
+        copytree(data / name, image / name)
+    venue.stop(running.RUN_S)
+    store.close()
+    assert (image / "hot.duckdb.wal").stat().st_size > 10_000
+    return image
+
+
+@pytest.fixture
+def data(died: Path, tmp_path: Path) -> Path:
+    copytree(died, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def checkpoints(data: Path) -> list[checkpoint.Checkpoint]:
+    return checkpoint.listing(data / "checkpoints" / "idx")
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_as_a_kill_leaves_it(data: Path) -> None:
+    venue = finish(data)
+    assert venue.recovered is not None and venue.recovered.checkpoint > 0
+
+
+def test_a_checkpoint_past_the_journals_end_is_deleted(data: Path) -> None:
+    """The store is gone too, so that the journal may be cut that short."""
+    for path in data.glob("hot.duckdb*"):
+        path.unlink()
+    oldest = checkpoints(data)[0]
+    beyond = checkpoints(data)[-1].path
+    last = listing(data / "journal" / "idx")
+    for segment in last:
+        if segment.base >= oldest.position:
+            segment.path.unlink()
+        elif segment.base + segment.disk_bytes > oldest.position and not segment.packed:
+            with open(segment.path, "r+b") as file:
+                file.truncate(oldest.position - segment.base - 8)
+    # One that a half written record could be mistaken for the start of.
+    odd = beyond.with_name(f"{oldest.position + 24:020d}-{DAY:%Y%m%d}.checkpoint")
+    odd.write_bytes(beyond.read_bytes())
+    venue, store = start(data)
+    assert not odd.exists() and not beyond.exists()
+    assert venue.recovered is not None and venue.recovered.checkpoint == 0
+    venue.stop(running.RUN_S)
+    store.close()
+    finish(data)
+
+
+@pytest.mark.parametrize("how_many", [1, 99])
+def test_a_corrupt_checkpoint_is_passed_over(data: Path, how_many: int) -> None:
+    found = checkpoints(data)
+    for one in found[::-1][:how_many]:
+        flip(one.path, one.path.stat().st_size // 2)
+    usable = [one.position for one in found][: max(0, len(found) - how_many)]
+    venue = finish(data)
+    assert venue.recovered is not None
+    assert venue.recovered.checkpoint in (*usable, 0)
+    if not usable:
+        assert venue.recovered.checkpoint == 0
+
+
+def test_a_checkpoint_of_other_code_is_passed_over(data: Path) -> None:
+    found = checkpoints(data)[-1]
+    for one in checkpoints(data):
+        one.path.unlink()
+    checkpoint.save(
+        found.path.parent, position=found.position, epoch=1, day=DAY, signature="older", state={}
+    )
+    venue = finish(data)
+    assert venue.recovered is not None and venue.recovered.checkpoint == 0
+
+
+def test_a_flipped_store_log_is_set_aside_and_filled_again(data: Path) -> None:
+    rng = Random()
+    seed = rng.randrange(2**32)
+    print(f"seed {seed}")
+    rng.seed(seed)
+    size = (data / "hot.duckdb.wal").stat().st_size
+    original = data.with_name("original")
+    copytree(data, original)
+    aside = 0
+    for at in [rng.randrange(size) for _ in range(4)] + [size // 2]:
+        rmtree(data)
+        copytree(original, data)
+        flip(data / "hot.duckdb.wal", at)
+        finish(data)
+        aside += bool(list(data.glob("hot.duckdb.aside-*")))
+    assert aside > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_cut_store_log_is_filled_again(data: Path, share: float) -> None:
+    log = data / "hot.duckdb.wal"
+    with open(log, "r+b") as file:
+        file.truncate(int(log.stat().st_size * share))
+    finish(data)
+
+
+def test_a_store_that_is_gone_is_filled_again(data: Path) -> None:
+    for path in data.glob("hot.duckdb*"):
+        path.unlink()
+    venue = finish(data)
+    assert venue.recovered is not None and venue.recovered.checkpoint == 0
+
+
+def test_a_ruined_store_is_set_aside_and_filled_again(data: Path) -> None:
+    store = data / "hot.duckdb"
+    (data / "hot.duckdb.wal").unlink()
+    store.write_bytes(b"\x00" * 5000 + store.read_bytes()[5000:])
+    finish(data)
+    assert list(data.glob("hot.duckdb.aside-*"))
+
+
+def test_a_journal_shorter_than_what_is_committed_is_refused(data: Path) -> None:
+    """And nothing is changed, so that the right journal may be brought back."""
+    journal = data / "journal" / "idx"
+    last = listing(journal)[-1]
+    kept = last.path.read_bytes()
+    with duckdb.connect(str(data / "hot.duckdb"), read_only=True) as connection:
+        (row,) = connection.execute("select min(position) from bursa_positions").fetchall()
+    files = {path: path.read_bytes() for path in journal.iterdir()}
+    for segment in listing(journal):
+        if segment.base >= row[0]:
+            segment.path.unlink()
+        elif segment.base + segment.disk_bytes >= row[0]:
+            segment.path.write_bytes(segment.path.read_bytes()[: row[0] - segment.base - 8])
+    cut = {path: path.read_bytes() for path in journal.glob("*.log*")}
+    with pytest.raises(Refuse, match=rf"journal ends at \d+, but the store has committed {row[0]}"):
+        start(data)
+    assert {path: path.read_bytes() for path in journal.glob("*.log*")} == cut
+    assert kept
+    for path, content in files.items():
+        path.write_bytes(content)
+    finish(data)
+
+
+def test_a_journal_that_is_gone_is_refused(data: Path) -> None:
+    rmtree(data / "journal")
+    with pytest.raises(Refuse, match="journal_short|has committed"):
+        start(data)
+
+
+# The program itself
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    folder = tmp_path_factory.mktemp("exchange") / "state"
+    options = ["--tickers", "10", "--history-days", "1", "--speed", "600"]
+    with relayed(folder, *options) as (_, relay):
+        yield relay
+
+
+def test_one_process_holds_a_folder_and_a_stop_is_clean(tmp_path: Path, exchange: Relay) -> None:
+    """A second one is refused with who holds it; SIGTERM under load commits all that was taken and
+    stores no open bar; a lock that a dead process left is nobody's."""
+    data = tmp_path / "data"
+    verb = ["up", "--config", str(configure(tmp_path / "c.toml", exchange.ports))]
+    first = Bursa(data, verb)
+    second = None
+    try:
+        url = first.url()
+        first.until(lambda: first.events("channel is up"), "a channel")
+        second = Bursa(data, verb)
+        assert second.process.wait(60) == 1
+        said = second.log()
+        assert f"held by process {first.process.pid} since" in said and url in said
+        assert "Traceback" not in said
+        first.until(lambda: len(running.journal_files(data)) >= 2, "some journal")
+        assert first.terminate() == 0, first.log()[-2000:]
+        (stopped,) = first.events("stopped")
+        assert stopped["committed"] == stopped["position"] > 0
+        check_no_open_bars(data)
+        killed = Bursa(data, verb)
+        killed.url()
+        killed.kill()
+        assert json.loads((data / "lock").read_bytes())["pid"] == killed.process.pid
+        first = Bursa(data, verb)
+        assert first.recovered()["committed"] == stopped["position"]
+        assert first.terminate() == 0
+    finally:
+        first.end()
+        if second is not None:
+            second.end()
+
+
+def check_no_open_bars(data: Path) -> None:
+    with duckdb.connect(str(data / "hot.duckdb"), read_only=True) as connection:
+        bars, final = connection.execute(
+            "select count(*), sum(final::int) from idx_ohlcv"
+        ).fetchall()[0]
+        newest = connection.execute("select max(ts) from idx_ticks where board = 'RG'").fetchall()
+        closed = connection.execute("select max(ts) from idx_ohlcv").fetchall()
+    assert bars == final > 0
+    assert closed[0][0] < newest[0][0]
+
+
+def test_what_cannot_start_says_why(tmp_path: Path, exchange: Relay) -> None:
+    data = tmp_path / "data"
+    verb = ["up", "--config", str(configure(tmp_path / "c.toml", exchange.ports))]
+    bursa = Bursa(data, verb)
+    try:
+        bursa.until(lambda: bursa.events("channel is up"), "a channel")
+        bursa.until(lambda: len(running.journal_files(data)) >= 2, "some journal")
+        assert bursa.terminate() == 0
+        for path in running.journal_files(data):
+            path.unlink()
+        bursa = Bursa(data, verb)
+        assert bursa.process.wait(60) == 1
+        assert "the journal ends at 0, but the store has committed" in bursa.log()
+        assert "Traceback" not in bursa.log()
+        wrong = configure(tmp_path / "w.toml", exchange.ports, password="wrong")
+        bursa = Bursa(tmp_path / "other", ["up", "--config", str(wrong)])
+        assert bursa.process.wait(60) == 1
+        assert "login on idxdata is refused" in bursa.log()
+        assert "Traceback" not in bursa.log()
+    finally:
+        bursa.end()
