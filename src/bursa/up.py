@@ -35,7 +35,7 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline.line import Derived
-from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.ports import Feed
 from bursa.store import question
 from bursa.store.folder import DataFolder
@@ -254,6 +254,8 @@ class Up:
         watching = asyncio.create_task(asyncio.to_thread(self._watch, loop, stopping))
         await stopping.wait()
         self._stop.set()
+        for runtime in self._runtimes.values():
+            runtime.interrupt()
         await asyncio.gather(starting, watching)
         self._stored = await asyncio.to_thread(self._stop_venues)
         http.should_exit = True
@@ -290,6 +292,8 @@ class Up:
                 self._waiting_for = f"recovery of {name}"
                 runtime.start(configured.get(name, []))
             self._waiting_for = ""
+        except Interrupted:
+            self._log.info("stopped before it had recovered")
         except BaseException as failure:  # noqa: BLE001 - told by `_watch`, which ends the run
             self._failure = failure
 

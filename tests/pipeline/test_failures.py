@@ -4,6 +4,7 @@ past what it did not do.
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -24,7 +25,7 @@ from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.line import kinds
-from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.pipeline.writer import Flush, Writer
 from bursa.wire.decoded import Decoded
 from bursa.wire.idx import IdxDecoder
@@ -227,3 +228,35 @@ def test_the_day_of_a_checkpoint_is_the_venues(tmp_path: Path) -> None:
     store.close()
     days = {found.day for found in checkpoint.listing(tmp_path / "checkpoints" / "idx")}
     assert date(2025, 11, 21) in days and days <= set(market.DAYS)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_start_whose_store_is_away_can_be_stopped(tmp_path: Path, waits: bool) -> None:
+    """It waits for the store for ever, but not past a stop; the next start finds all as it was."""
+    stored = sum(len(table) for table in finish(tmp_path).values())
+    rows_max = int(1.3 * stored) if waits else 100 * stored
+    for path in tmp_path.glob("hot.duckdb*"):
+        path.unlink()
+    store = running.open_store(tmp_path)
+    away = FlakyStore(store, lambda: "before")
+    venue = running.runtime(tmp_path, away, running.knobs(topics=Limits(rows_max, 1 << 30)))
+    ended: list[BaseException | None] = []
+
+    def begin() -> None:
+        try:
+            venue.start([running.Script(SCRIPT, Random(1), 50)])
+            ended.append(None)
+        except Interrupted as interrupted:
+            ended.append(interrupted)
+
+    starting = Thread(target=begin)
+    starting.start()
+    until(lambda: away.failed > 0, "the store to be asked")
+    venue.interrupt()
+    starting.join(running.RUN_S)
+    assert len(ended) == 1
+    began = time.monotonic()
+    assert not venue.stop(running.RUN_S)
+    assert time.monotonic() - began < running.RUN_S
+    store.close()
+    check_whole(tmp_path)

@@ -4,6 +4,8 @@
 committed, the state is saved, the journal is closed. Which adapters these are is app.py's choice.
 """
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +74,10 @@ class Parts:
     decoder: Callable[[Venue, Words], Decoder]
 
 
+class Interrupted(Exception):
+    """A start was told to end before it was done; `stop` comes next."""
+
+
 class VenueRuntime:
     """A venue from its feed to its committed rows."""
 
@@ -91,6 +97,7 @@ class VenueRuntime:
         self.started = self.has_feed = False
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
+        self._interrupted = threading.Event()
 
     def _make_line(self, words: Words) -> Line:
         decoder = self.parts.decoder(self.venue, words)
@@ -104,7 +111,8 @@ class VenueRuntime:
     # -- start -----------------------------------------------------------------------------------
 
     def start(self, feeds: Sequence[Feed], progress: Progress = lambda done, total: None) -> None:
-        """Recover, then run the feeds. `progress` is told in bytes of journal to replay."""
+        """Recover, then run the feeds. `progress` is told in bytes of journal to replay. Raises
+        Interrupted where `interrupt` ended it."""
         self.has_feed = bool(feeds)
         committed = self._committed()
         self._open_journal(committed)
@@ -114,6 +122,10 @@ class VenueRuntime:
         self._recover(committed, progress)
         self._remember()
         self._deliver(feeds)
+
+    def interrupt(self) -> None:
+        """End a start that is under way, though it waits for a store that is away."""
+        self._interrupted.set()
 
     def _committed(self) -> int:
         held = self.parts.store.positions()
@@ -196,8 +208,14 @@ class VenueRuntime:
     def _recover(self, committed: int, progress: Progress) -> None:
         checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
         sources = self._sources()
+
+        def told(done: int, total: int) -> None:
+            if self._interrupted.is_set():
+                raise Interrupted
+            progress(done, total)
+
         self.recovered = recover(
-            self.line, self._resume, sources, committed, self._publish_slowly, progress
+            self.line, self._resume, sources, committed, self._publish_slowly, told
         )
         self.facts.stand(self.line.watermarks())
         found = self.recovered
@@ -225,7 +243,8 @@ class VenueRuntime:
         while self.log.rows * 2 > self._knobs.topics.rows_max and self.writer is not None:
             if self.writer.failure is not None:
                 raise self.writer.failure
-            self.sync.wait(self.journal.position + 1, 0.01)  # a pause, no position is this high
+            if self._interrupted.wait(0.01):
+                raise Interrupted
 
     def _deliver(self, feeds: Sequence[Feed]) -> None:
         knobs, parts = self._knobs, self.parts
@@ -363,16 +382,22 @@ class VenueRuntime:
     # -- stop ------------------------------------------------------------------------------------
 
     def stop(self, timeout_s: float = 25.0) -> bool:
-        """Feeds, writer, checkpoint, journal, in this order. True if all rows were committed."""
+        """Feeds, writer, checkpoint, journal, in this order, all of it in about `timeout_s`. True
+        if all rows were committed."""
+        until = time.monotonic() + timeout_s
+
+        def left_s() -> float:
+            return max(0.1, until - time.monotonic())
+
         if self.ingest is not None:
-            self.ingest.stop(timeout_s)
+            self.ingest.stop(left_s())
         with self._failing_sync():
-            self.sync.wait(self.journal.position, timeout_s)
+            self.sync.wait(self.journal.position, left_s())
         self.log.close()
-        done = self.writer is not None and self.writer.stop(timeout_s)
+        done = self.writer is not None and self.writer.stop(left_s())
         if self.ingest is not None and self.ingest.failure is None:
             self.saver.take(self.journal.position)
-            self.saver.stop(timeout_s)
+            self.saver.stop(left_s())
         self._compressor.stop()
         with self._failing_sync():
             self.sync.stop()
