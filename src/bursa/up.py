@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,11 +46,14 @@ from bursa.web.source import LiveSource, View
 # How often threads are looked at, and the terminal's progress is drawn.
 LOOK_S = 0.25
 STOP_S = 30.0
+SWITCH_S = 0.0005
 
 
 def run_up(config: Config, *, demo: bool, say: Console, warn: Console) -> int:
     """Run everything until SIGTERM or SIGINT. Returns 0 if all that was taken was committed."""
     logs.setup(config.log.level, config.log.format)
+    # Ingest and the server's loop share the interpreter: 5 ms turns would be a client's latency.
+    sys.setswitchinterval(SWITCH_S)
     config = with_demo(config) if demo else config
     if demo and config.feeds:
         raise Refuse("--demo brings its own feed; feeds.* is configured too", "bad_config")

@@ -14,6 +14,7 @@ import numpy as np
 
 from bursa.bars.build import BarBuilder
 from bursa.bars.sample import Sampler
+from bursa.metrics import catalog
 from bursa.metrics.catalog import METRICS
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import (
@@ -91,7 +92,7 @@ class Line:
             if how[-1] == "s"
         }
         self.signature = ":".join(
-            [str(SCHEMA_VERSION), str(STATE_VERSION), *(c.name for c in METRICS.columns)]
+            [str(SCHEMA_VERSION), str(STATE_VERSION), catalog.SIGNATURE]
             + [f"{kind}={how}" for kind, how in sorted(keep.items())]
         )
 
