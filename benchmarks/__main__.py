@@ -15,7 +15,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history.tsv"
-NAMES = ("decode", "bars", "journal", "http", "start", "e2e")
+NAMES = ("decode", "bars", "journal", "store", "http", "start", "e2e")
 FIELDS = ("day", "commit", "processor", "bench", "name", "peer", "value", "unit", "ratio", "note")
 
 
@@ -62,9 +62,8 @@ def record(reports: list[dict[str, Any]], note: str) -> None:
                 writer.writerow(row)
                 before = last.get((processor, report["bench"], result["name"], row["peer"]))
                 change = "" if not before else f"  {100 * (result['value'] / before - 1):+.1f} %"
-                print(
-                    f"{report['bench']:8} {result['name']:28} {row['peer']:10} {result['value']}{change}"
-                )
+                head = f"{report['bench']:8} {result['name']:28} {row['peer']:10}"
+                print(f"{head} {result['value']}{change}")
 
 
 if __name__ == "__main__":

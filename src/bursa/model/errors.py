@@ -34,7 +34,7 @@ class Refuse(BursaError):
     """The caller asked for what cannot be had.
 
     code       stable word for programs: `unknown_ticker`
-    status     HTTP status of the answer (400 bad input, 404 unknown, 403 not allowed, 503 not ready)
+    status     HTTP status of the answer: 400 bad input, 404 unknown, 403 not allowed, 503 not ready
     parameter  name of the offending parameter or dotted configuration path, if there is one
     """
 
