@@ -107,7 +107,8 @@ def sort(
 
 @njit(nogil=True, cache=True)
 def _size(data: NDArray[np.uint8], at: int) -> int:
-    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
+    size: int = (np.int64(data[at]) << 8) | np.int64(data[at + 1])
+    return size
 
 
 @njit(nogil=True, cache=True)
