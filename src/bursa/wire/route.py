@@ -107,8 +107,7 @@ def sort(
 
 @njit(nogil=True, cache=True)
 def _size(data: NDArray[np.uint8], at: int) -> int:
-    size: int = (np.int64(data[at]) << 8) | np.int64(data[at + 1])
-    return size
+    return int((np.int64(data[at]) << 8) | np.int64(data[at + 1]))
 
 
 @njit(nogil=True, cache=True)
