@@ -252,6 +252,8 @@ def test_a_start_whose_store_is_away_can_be_stopped(tmp_path: Path, waits: bool)
     starting = Thread(target=begin)
     starting.start()
     until(lambda: away.failed > 0, "the store to be asked")
+    if waits:
+        until(lambda: venue.log.rows * 2 > rows_max, "the recovery to wait")
     venue.interrupt()
     starting.join(running.RUN_S)
     assert len(ended) == 1
