@@ -274,7 +274,9 @@ class Up:
             what += " (found running)"
         self._say.print(f"[bold]bursa {__version__}[/]  {what}")
         self._say.print(f"  page       [bold]{url}/chart[/]")
-        self._say.print(f"  data       {self._shared.folder.path}")
+        cap = self._config.retention.disk_gb
+        most = f" (at most {cap:g} GB; the oldest goes first)" if cap else ""
+        self._say.print(f"  data       {self._shared.folder.path}{most}")
         self._say.print(f"  telemetry  http://127.0.0.1:{self._port}/metrics")
         self._say.print("  stop       Ctrl-C")
         self._say.print(f"listening {url}")
