@@ -208,6 +208,8 @@ async function open(ticker, interval, push = true) {
     const named = api.symbol(facts.exchange, ticker).then((info) => { if (current()) head(info); });
     refreshQuote();
     await Promise.all([named, feed.load()]);
+    /* A live bar that came before the past ones was shown alone, and wide. */
+    if (current() && !again && now.bars.list.length) { now.ready = false; changed("all"); }
     if (current() && !now.bars.list.length) { plot.clear(); draw("all"); }
   } catch (error) { if (current()) await refused(error, ticker); } finally { clearTimeout(skeleton); if (current() || !now.feed) $("loading").hidden = true; }
 }
@@ -249,7 +251,7 @@ function takeFrame(frame) {
 function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volume: v, hd, rev, final }) {
   const { bars } = now, t = Date.parse(at) / 1000;
   if (freq !== bars.tf) return;
-  const bar = { t: bars.key(t), o, h, l, c, v, rev, final, ...(facts.hd && freq !== "1m" ? { hd } : {}) };
+  const bar = { t: bars.key(t), o, h, l, c, v, final, ...(freq === "1m" ? { rev } : {}), ...(facts.hd && freq !== "1m" ? { hd } : {}) };
   const newest = !bars.last || bar.t >= bars.last.t;
   /* The auction before the opening belongs to the first bar, which the server adds up. */
   if (bars.isAuction(t) || !bars.last) now.feed.tail();

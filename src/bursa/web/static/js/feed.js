@@ -93,7 +93,9 @@ export class ChartFeed {
   async details(range) {
     const rows = await api.details(range, this.abort.signal);
     const withHd = this.what.hd && this.bars.tf !== "1m";
-    return rows.map((row) => ({ t: this.bars.key(row.at), rev: row.rev, value: row.value, traded: row.volume, ...(withHd ? { hd: row.hd } : {}) }));
+    /* A longer bar's rev counts its minutes as they come in: nothing to tell a reader of. */
+    const revision = ({ rev }) => (this.bars.tf === "1m" ? { rev } : {});
+    return rows.map((row) => ({ t: this.bars.key(row.at), ...revision(row), value: row.value, traded: row.volume, ...(withHd ? { hd: row.hd } : {}) }));
   }
 
   /* A metric that this timeframe has not is asked for once. */
