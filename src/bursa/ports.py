@@ -87,6 +87,14 @@ class Committed:
     epoch: int
 
 
+class Disk(Protocol):
+    """What a store takes of the disk."""
+
+    @property
+    def free(self) -> int:
+        """Bytes of its files that later rows will fill before they grow."""
+
+
 class Store(Protocol):
     """Hot storage of one data folder. Methods block; call them off the event loop.
     All raise Retry when the engine is away."""
@@ -141,6 +149,9 @@ class Store(Protocol):
     def since(self, venue: str, kind: str, start_ns: int) -> Batch:
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
         each its newest revision."""
+
+    def bytes(self) -> Disk:
+        """Disk in use now."""
 
     def settle(self, venue: str, start_ns: int, end_ns: int) -> None:
         """Rewrite the bars and metrics of a closed range so that long histories of one ticker are

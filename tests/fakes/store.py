@@ -186,6 +186,12 @@ class FakeStore:
         calendar = self._venues[venue].calendar
         return sorted({calendar.day_of(r["ts"]) for kind in kinds for r in self._all(venue, kind)})
 
+    def bytes(self) -> "FakeStore":
+        """All of it is in use."""
+        return self
+
+    free = 0
+
     def settle(self, venue: str, start_ns: int, end_ns: int) -> None:
         """There is no order to bring rows into."""
         self._there()

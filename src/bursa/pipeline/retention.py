@@ -83,6 +83,7 @@ class Retention:
             self._settle()
         size = folder_bytes(self._subject.data)
         self._subject.telemetry.disk_bytes.set(size)
+        size -= self._subject.hot.bytes().free  # dropped rows leave room, not a smaller file
         if self._cap_bytes and size > self._cap_bytes:
             self._by_size(size)
 
