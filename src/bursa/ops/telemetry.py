@@ -4,7 +4,7 @@ Parts take the object they count with; nothing is counted that is not described 
 the market are *metrics* (metrics/), never telemetry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -127,6 +127,16 @@ class Telemetry:
             "kernels_warm_seconds", "Time to compile or load the kernels"
         )
         self.disk_bytes = make.gauge("data_bytes", "Bytes of the data folder")
+
+    def begin(self, venue: str, channels: Sequence[str]) -> None:
+        """Show a venue's counters from the start, at zero, and not only once they have counted."""
+        for metric in vars(self).values():
+            names = getattr(metric, "_labelnames", ())
+            if names == ("venue",):
+                metric.labels(venue)
+            elif names == ("venue", "channel"):
+                for channel in channels:
+                    metric.labels(venue, channel)
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
         """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop.

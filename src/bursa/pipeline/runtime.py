@@ -87,6 +87,7 @@ class VenueRuntime:
         self.checkpoints_folder = data / "checkpoints" / venue.name
         self.data = data
         self.facts = Facts(venue, words)
+        parts.telemetry.begin(venue.name, [channel.name for channel in venue.channels])
         self.line = self._make_line(words)
         self.recovered: Recovered | None = None
         self.live_from_ns: int | None = None
