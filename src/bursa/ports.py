@@ -150,6 +150,10 @@ class Store(Protocol):
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
         each its newest revision."""
 
+    def folded(self, venue: str) -> int:
+        """The smallest position of the venue's topics that survives if the store's own log is
+        ruined; 0 where that is not known yet."""
+
     def bytes(self) -> Disk:
         """Disk in use now."""
 

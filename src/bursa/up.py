@@ -101,11 +101,11 @@ class DemoExchange:
         if self.running is None:
             self._process = launch.begin(self.folder, [*self._market, *self._options])
 
-    def ready(self) -> launch.Running:
-        """Wait until it listens."""
+    def ready(self, given_up: Callable[[], bool]) -> launch.Running | None:
+        """Wait until it listens; None where the caller gave up."""
         if self.running is None:
             assert self._process is not None, "it was begun"
-            self.running = launch.ready(self.folder, self._process)
+            self.running = launch.ready(self.folder, self._process, given_up)
         return self.running
 
     def watch(self) -> None:
@@ -288,7 +288,9 @@ class Up:
             configured: dict[str, list[Feed]] = dict(feeds(self._config))
             if self._exchange is not None:
                 self._waiting_for = "the demo exchange"
-                running = self._exchange.ready()
+                running = self._exchange.ready(self._stop.is_set)
+                if running is None:
+                    return
                 configured["idx"] = [demo_feed(running)]
                 idx = self._runtimes["idx"]
                 idx.live_from_ns = idx.venue.calendar.midnight_ns(running.live_day)

@@ -186,6 +186,11 @@ class FakeStore:
         calendar = self._venues[venue].calendar
         return sorted({calendar.day_of(r["ts"]) for kind in kinds for r in self._all(venue, kind)})
 
+    def folded(self, venue: str) -> int:
+        """It has no log."""
+        mine = [at.position for name, at in self.positions().items() if name.startswith(venue)]
+        return min(mine, default=0)
+
     def bytes(self) -> "FakeStore":
         """All of it is in use."""
         return self

@@ -38,10 +38,13 @@ real_fdatasync = os.fdatasync
 
 def fdatasync(fd: int) -> None:
     """The journal's; its segments are named by the address of their first byte."""
+    address = os.path.basename(os.readlink(f"/proc/self/fd/{fd}")).partition(".")[0]
+    if not address.isdigit():
+        real_fdatasync(fd)  # the mark beside the segments
+        return
     tell("fsync")
     time.sleep(LINGER_S)
-    durable = int(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")).partition(".")[0])
-    durable += os.fstat(fd).st_size
+    durable = int(address) + os.fstat(fd).st_size
     real_fdatasync(fd)
     tell(f"fsync end {durable}")
     time.sleep(LINGER_S)

@@ -168,3 +168,10 @@ def test_pruning_keeps_the_newest_two_committed_the_open_ones_and_one_a_day(tmp_
     assert positions(tmp_path) == [1600, 1800, 1900, 2000]
     for position in positions(tmp_path):
         assert load_newest(tmp_path, position, "a") is not None
+
+
+def test_pruning_keeps_two_where_a_ruined_store_would_fall_back_to(tmp_path: Path) -> None:
+    for at in range(20):
+        put(tmp_path, at * 100 + 100)
+    prune(tmp_path, committed=1950, folded=850)
+    assert positions(tmp_path) == [100, 700, 800, 1800, 1900, 2000]

@@ -63,6 +63,7 @@ class Subject:
     hot: DuckStore
     folder: Path
     checkpoints_folder: Path
+    store_file: Path
     clock: Ticking = field(default_factory=Ticking)
     telemetry: Telemetry = field(default_factory=Telemetry)
     venue: Venue = IDX
@@ -78,8 +79,8 @@ class Subject:
 @pytest.fixture
 def subject(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """The store lies beside the folder that is measured, so that figures are the journal's."""
-    store = stored(tmp_path_factory.mktemp("store") / "hot.duckdb")
-    return Subject(tmp_path, store, tmp_path / "journal", tmp_path / "checkpoints")
+    file = tmp_path_factory.mktemp("store") / "hot.duckdb"
+    return Subject(tmp_path, stored(file), tmp_path / "journal", tmp_path / "checkpoints", file)
 
 
 def fill(subject: Subject) -> None:
@@ -89,6 +90,10 @@ def fill(subject: Subject) -> None:
         writer.append([Frames(0, LINES, "", 0, 1, 0, b"x" * 400_000)])
     writer.sync()
     subject.committed = writer.position
+    at = Committed(writer.position, 1)
+    subject.hot.write([], {"idx.ohlcv": at, "idx.ticks": at})
+    subject.hot.close()  # folds its log
+    subject.hot = DuckStore(subject.store_file, [IDX], kinds())
     for position in (writer.position - 10, writer.position):
         checkpoint.save(
             subject.checkpoints_folder,

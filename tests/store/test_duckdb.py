@@ -116,6 +116,26 @@ def test_a_flipped_log_is_set_aside(left_by_kill: Path, tmp_path: Path) -> None:
     assert writing.stored(path) == (24, 24 * writing.ROWS)
 
 
+def test_what_is_folded_survives_without_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "hot.duckdb"
+    store = opened(path, Options(checkpoint_mb=1))
+    seen = set()
+    for i in range(24):
+        put(store, batch(TICKS, [tick("BBCA", 1 + 4000 * i + n) for n in range(4000)]))
+        folded = store.folded("idx")
+        seen.add(folded)
+        assert folded <= store.positions()["idx.ticks"].position
+        if i % 4 == 3:
+            alone = tmp_path / f"{i}.duckdb"
+            shutil.copy(path, alone)
+            left = opened(alone)
+            held = left.positions().get("idx.ticks", Committed(0, 0)).position
+            left.close()
+            assert held >= folded
+    store.close()
+    assert len(seen) > 2, "the log was folded now and then"
+
+
 def test_a_truncated_log_is_a_prefix(left_by_kill: Path, tmp_path: Path) -> None:
     size = left_by_kill.with_name("hot.duckdb.wal").stat().st_size
     seen = set()

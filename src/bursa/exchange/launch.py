@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -73,10 +73,15 @@ def begin(folder: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
         )
 
 
-def ready(folder: Path, process: subprocess.Popen[bytes]) -> Running:
-    """Wait until a started exchange listens. Refuse where it ended, with its last words."""
+def ready(
+    folder: Path, process: subprocess.Popen[bytes], given_up: Callable[[], bool]
+) -> Running | None:
+    """Wait until a started exchange listens; None where the caller gave up. Refuse where it ended,
+    with its last words."""
     until = time.monotonic() + START_WAIT_S
     while (running := find(folder)) is None or running.pid != process.pid:
+        if given_up():
+            return None
         if process.poll() is not None or time.monotonic() > until:
             words = (folder / LOG).read_text(errors="replace").strip().splitlines()
             raise Refuse(

@@ -130,17 +130,25 @@ def needed_from(folder: Path, committed: int) -> int:
 
 
 def prune(
-    folder: Path, committed: int, *, journal_first: int = 0, days_max: int = DAYS_MAX
+    folder: Path,
+    committed: int,
+    *,
+    folded: int | None = None,
+    journal_first: int = 0,
+    days_max: int = DAYS_MAX,
 ) -> list[Path]:
     """Delete what recovery and backfills do not need; returns what went.
 
     Kept are all after `committed` (the smallest committed position), the newest two at or before
-    it, and of each of the newest `days_max` days the first, unless its journal is gone
+    it, the newest two at or before `folded` (where a store would fall back to if its log were
+    ruined), and of each of the newest `days_max` days the first, unless its journal is gone
     (`journal_first` is where that begins).
     """
     found = listing(folder)
     usable = [c for c in found if c.position <= committed]
     kept = {c.path for c in found if c.position > committed} | {c.path for c in usable[-NEWEST:]}
+    if folded is not None:
+        kept |= {c.path for c in [c for c in usable if c.position <= folded][-NEWEST:]}
     firsts = {c.day: c.path for c in reversed(usable) if c.position >= journal_first}
     kept |= {firsts[day] for day in sorted(firsts)[-days_max:]}
     return _delete(folder, [c.path for c in found if c.path not in kept])

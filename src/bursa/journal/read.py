@@ -203,7 +203,7 @@ class JournalReader:
                    a chunk, so that spans join. Refuses a `start` before `first` (journal_retired).
         """
         last = start
-        for found, source in self._found(start, end, bytes_max):
+        for found, source in self._found(start, end, max(bytes_max, HEADER + 8)):
             position = int(found.spans[SPAN_POSITION, -1])
             yield Chunk(found.frames, found.spans, Span(source, found.epoch, last, position))
             last = position

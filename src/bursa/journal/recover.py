@@ -85,6 +85,10 @@ class Mark:
         data = struct.pack("<qq", position, epoch)
         os.pwrite(self._fd, data + struct.pack("<Q", xxh3_64_intdigest(data)), 0)
 
+    def sync(self) -> None:
+        """Make it durable, once an opening: a hole after a power loss is then told from a tail."""
+        os.fdatasync(self._fd)
+
     def close(self) -> None:
         """Give the file back."""
         os.close(self._fd)

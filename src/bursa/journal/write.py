@@ -247,6 +247,7 @@ class JournalWriter:
         self._dropped = 0
         self._day = self._ts_recv // _DAY_NS
         self._mark.write(self._position, self.epoch)
+        self._mark.sync()
 
     def sync(self) -> int:
         """Bring what was appended until now to the disk; returns the position. Raises OSError when

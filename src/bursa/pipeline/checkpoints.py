@@ -51,6 +51,7 @@ class Checkpoints:
         self._ended = False
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
         self.committed: Callable[[], int] = lambda: 0
+        self.folded: Callable[[], int] = lambda: 0
         self.journal_first: Callable[[], int] = lambda: 0
         self.resume: Callable[[], dict[str, Any]] = dict
         self.epoch = 0
@@ -112,7 +113,12 @@ class Checkpoints:
                 signature=self._line.signature,
                 state=state,
             )
-            checkpoint.prune(self.folder, self.committed(), journal_first=self.journal_first())
+            checkpoint.prune(
+                self.folder,
+                self.committed(),
+                folded=self.folded(),
+                journal_first=self.journal_first(),
+            )
         except OSError as error:
             self._log.error("checkpoint was not saved", position=position, why=str(error))
             return

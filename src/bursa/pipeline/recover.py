@@ -48,6 +48,10 @@ def restore_before(line: Line, resume: Resume, sources: Sources, position: int) 
         sources.checkpoints, position, line.signature, sources.passed_over
     )
     if found is None or found[0] < first:
+        if first > 0:
+            _log.error(
+                "no usable checkpoint, and the journal's beginning is gone: starts cold", at=first
+            )
         return first
     line.restore(found[1]["line"])
     resume.restore(found[1]["resume"])

@@ -112,8 +112,10 @@ class Retention:
         over = size - self._cap_bytes
         journal = folder_bytes(self._subject.folder)
         room = max(int(self._cap_bytes * JOURNAL_SHARE), journal - over)
+        # A store whose log is ruined falls back to its last fold: it must be rebuilt from there.
+        folded = self._subject.hot.folded(self._subject.venue.name)
         keep_from = checkpoint.needed_from(
-            self._subject.checkpoints_folder, self._subject.committed
+            self._subject.checkpoints_folder, min(self._subject.committed, folded)
         )
         for segment in closed.retire(self._subject.folder, room, keep_from):
             gone = segment.disk_bytes

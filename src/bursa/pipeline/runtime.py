@@ -269,6 +269,7 @@ class VenueRuntime:
         assert self.writer is not None, "topics are opened before feeds run"
         writer = self.writer
         self.saver.committed = lambda: writer.committed
+        self.saver.folded = lambda: self.hot.folded(self.venue.name)
         self.saver.resume = self._resume_state
         self.saver.journal_first = lambda: JournalReader(self.folder).first
         self.saver.start(self.journal.position, self.journal.epoch)

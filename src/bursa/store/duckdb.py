@@ -67,7 +67,11 @@ class DuckStore:
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Lock()
+        self._folded: dict[str, Committed] = {}
         self._engine = Engine(path, options or Options(), self._prepare)
+        self._log_bytes = self._engine.log_bytes()
+        if self._log_bytes == 0:
+            self._folded = dict(self._committed)
 
     @property
     def set_aside(self) -> tuple[Path, ...]:
@@ -147,10 +151,26 @@ class DuckStore:
                 for batch in fresh:
                     self._insert(writer, batch)
                 self._advance(writer, marks)
-            self._committed = {**self._committed, **marks}
+            before, self._committed = self._committed, {**self._committed, **marks}
+            self._note_fold(before)
             for batch in fresh:
                 if batch.kind.name == "ohlcv":
                     self._extend_span(batch)
+
+    def _note_fold(self, before: Mapping[str, Committed]) -> None:
+        """A log that shrank was folded into the file: all that was committed before lies there, and
+        where nothing of it is left, what was committed just now too."""
+        log = self._engine.log_bytes()
+        if log == 0:
+            self._folded = dict(self._committed)
+        elif log < self._log_bytes:
+            self._folded = dict(before)
+        self._log_bytes = log
+
+    def folded(self, venue: str) -> int:
+        """As ports.Store."""
+        mine = [at.position for name, at in self._folded.items() if name.startswith(f"{venue}.")]
+        return min(mine, default=0)
 
     def _uncommitted(
         self, batches: Sequence[Batch], positions: Mapping[str, Committed]

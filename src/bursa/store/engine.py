@@ -189,9 +189,12 @@ class Engine:
             block, free = cursor.execute(
                 "select block_size, free_blocks from pragma_database_size()"
             ).fetchone()
+        return Bytes(self._path.stat().st_size, self.log_bytes(), int(block) * int(free))
+
+    def log_bytes(self) -> int:
+        """What is committed and not folded into the file yet; it shrinks when it is folded."""
         logs = [self._path.with_name(self._path.name + suffix) for suffix in _LOGS]
-        log = sum(file.stat().st_size for file in logs if file.exists())
-        return Bytes(self._path.stat().st_size, log, int(block) * int(free))
+        return sum(file.stat().st_size for file in logs if file.exists())
 
     def select(self, text: str, limits: sql.Limits) -> sql.Answer:
         """One read-only SELECT of a person."""
