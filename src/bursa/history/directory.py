@@ -17,7 +17,7 @@ from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ports import Store
 
-RENEW_EVERY_S = 30.0
+RENEW_EVERY_S = 5.0
 _SEARCH_MAX = 500
 
 _log = logger("directory")

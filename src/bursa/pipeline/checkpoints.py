@@ -53,7 +53,7 @@ class Checkpoints:
         self.committed: Callable[[], int] = lambda: 0
         self.folded: Callable[[], int] = lambda: 0
         self.journal_first: Callable[[], int] = lambda: 0
-        self.resume: Callable[[], dict[str, Any]] = dict
+        self.beside: Callable[[], dict[str, Any]] = dict
         self.epoch = 0
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
@@ -71,7 +71,7 @@ class Checkpoints:
 
     def take(self, position: int) -> None:
         """Copy the state and hand it to the thread."""
-        state = {"line": self._line.snapshot(), "resume": self.resume()}
+        state = {"line": self._line.snapshot(), **self.beside()}
         self._last_ns, self._last_position = self._clock.now_ns(), position
         with self._change:
             day = self._line.venue.calendar.day_of(max(0, self._line.watermark_ns))

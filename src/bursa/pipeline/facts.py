@@ -7,9 +7,10 @@ decides nothing: what it holds can be had anew from the store and the stream.
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +136,21 @@ class Facts:
         block[0] = [self._words.find_symbol(ticker or "") for ticker in tickers]
         block = np.ascontiguousarray(block[:, block[0] >= 0])
         return Batch(batch.kind, block, self._words, batch.span)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The day's pulse, for a checkpoint; the rest is had anew from the store."""
+        with self._lock:
+            return {
+                "pulse": self._pulse.copy(),
+                "start": self._pulse_start_ns,
+                "end": self._pulse_end_ns,
+            }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take a checkpoint's pulse; a line is replayed from there."""
+        with self._lock:
+            self._pulse = state["pulse"]
+            self._pulse_start_ns, self._pulse_end_ns = state["start"], state["end"]
 
     def stand(self, watermarks: Sequence[int]) -> None:
         """Where the channels stand after a recovery; no clock runs on from there yet."""

@@ -5,7 +5,7 @@ exactly once. The same two functions serve a start and a reader that lagged past
 spec: the order of steps is in docs/life-of-a-tick.md, under "After a kill".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,18 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a recovery reads: the journal, and the folder of its checkpoints. `passed_over` is told
-    of each checkpoint that is unusable: its file, and why."""
+    """What a recovery reads: the journal, and the folder of its checkpoints.
+
+    passed_over  told of each checkpoint that is unusable: its file, and why
+    restored     told the whole state of the checkpoint that was taken
+    silent       told what was derived anew up to what was committed
+    """
 
     reader: JournalReader
     checkpoints: Path
     passed_over: Callable[[Path, str], Any] = lambda path, why: None
+    restored: Callable[[Mapping[str, Any]], Any] = lambda state: None
+    silent: Callable[[Derived], Any] = lambda derived: None
 
 
 def restore_before(line: Line, resume: Resume, sources: Sources, position: int) -> int:
@@ -55,6 +61,7 @@ def restore_before(line: Line, resume: Resume, sources: Sources, position: int) 
         return first
     line.restore(found[1]["line"])
     resume.restore(found[1]["resume"])
+    sources.restored(found[1])
     return found[0]
 
 
@@ -97,6 +104,7 @@ def recover(
             loud(derived)
             noisy += size
         else:
+            sources.silent(derived)
             silent += size
         progress(silent + noisy, total)
     return Recovered(start, reader.end, silent, noisy)

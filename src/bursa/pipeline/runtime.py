@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,11 @@ class VenueRuntime:
 
     def _recover(self, committed: int, progress: Progress) -> None:
         checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
-        sources = self._sources()
+        sources = replace(
+            self._sources(),
+            restored=lambda state: self.facts.resume(state["facts"]),
+            silent=self._note,
+        )
 
         def told(done: int, total: int) -> None:
             if self._interrupted.is_set():
@@ -237,6 +241,9 @@ class VenueRuntime:
     def _passed_over(self, path: Path, why: str) -> None:
         self.parts.telemetry.checkpoints_bad.labels(self.venue.name).inc()
         self._log.warning("checkpoint passed over", file=path.name, why=why)
+
+    def _note(self, derived: Derived) -> None:
+        self.facts.take(derived, self.line.watermarks(), self.parts.clock.now_ns())
 
     def _publish_slowly(self, derived: Derived) -> None:
         """During a recovery no socket waits, so the writer may be waited for."""
@@ -270,17 +277,18 @@ class VenueRuntime:
         writer = self.writer
         self.saver.committed = lambda: writer.committed
         self.saver.folded = lambda: self.hot.folded(self.venue.name)
-        self.saver.resume = self._resume_state
+        self.saver.beside = self._beside_the_line
         self.saver.journal_first = lambda: JournalReader(self.folder).first
         self.saver.start(self.journal.position, self.journal.epoch)
         self.ingest.after_push = self.saver.after_push
         self.ingest.listeners.append(self._publish)
         self.ingest.start()
 
-    def _resume_state(self) -> dict[str, Any]:
+    def _beside_the_line(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the line's state."""
         assert self.ingest is not None, "checkpoints are taken while feeds run"
         self._resume.places = list(self.ingest.places)
-        return self._resume.snapshot()
+        return {"resume": self._resume.snapshot(), "facts": self.facts.snapshot()}
 
     # -- the way of what was derived ---------------------------------------------------------------
 
@@ -289,7 +297,7 @@ class VenueRuntime:
             self.parts.rings.feed_bars(derived.closed)
         if len(derived.metrics):
             self.parts.rings.feed_metrics(derived.metrics)
-        self.facts.take(derived, self.line.watermarks(), self.parts.clock.now_ns())
+        self._note(derived)
         self._count(derived)
         self.log.publish(Entry(derived.span, derived.batches))
         for listen in self.listeners:
