@@ -131,6 +131,8 @@ export class Palette {
       event.preventDefault();
       this.pick(Math.max(0, Math.min(this.items.length - 1, this.picked + move)));
     } else if (event.key === "Enter") { event.preventDefault(); this.take(); }
+    /* A search field would keep the first Escape to empty itself. */
+    else if (event.key === "Escape") { event.preventDefault(); this.dialog.close(); }
   }
 
   click(event) {
