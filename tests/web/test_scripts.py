@@ -225,6 +225,22 @@ def test_vwap_starts_anew_each_day_and_only_where_the_day_is_whole(run: Run) -> 
     assert run("bars", body) == [None, 2, 3, None, None]
 
 
+def test_the_opening_auction_counts_to_the_first_bar(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1"), longer = new m.Bars(time, sessions, "5");
+      const nine = at(18, 9, 0), auction = at(18, 8, 59), later = at(18, 9, 1);
+      return [
+        bars.countsTo(auction) === nine, bars.countsTo(nine) === nine,
+        bars.countsTo(later) === later, longer.countsTo(auction) === auction,
+        bars.beginning(nine) <= auction, bars.beginning(nine) > at(17, 16, 0),
+        bars.beginning(later) === later, longer.beginning(nine) === nine];
+    """
+    )
+    assert run("bars", body) == [True] * 8
+
+
 def test_the_tape_draws_the_day_to_scale_and_says_it(run: Run) -> None:
     body = """
       const d = await (await fetch("/web/tape")).json();

@@ -69,9 +69,27 @@ export class Bars {
   /** /udf/history counts what trades before the first session opens to the session's first bar; a live
       minute from then cannot simply be put beside it. */
   isAuction(utcS) {
-    if (this.sessions.always || this.tf !== "1m") return false;
-    const local = this.time.local(utcS), second = local - dayOf(local) * DAY, [opening] = this.sessions.of(local)[0] ?? [0];
+    const { second, opening } = this.opening(utcS);
     return second < opening + 60;
+  }
+
+  /** The bar that a minute counts to. */
+  countsTo(utcS) {
+    const { second, opening } = this.opening(utcS);
+    return utcS + Math.max(0, opening - second);
+  }
+
+  /** The first second of which anything can count to the bar of that key. */
+  beginning(key) {
+    const { second, opening } = this.opening(key);
+    return second === opening ? key - second : key;
+  }
+
+  /* Where bars have no auction, none is before the opening. */
+  opening(utcS) {
+    if (this.sessions.always || this.tf !== "1m") return { second: 0, opening: -60 };
+    const local = this.time.local(utcS), [opening] = this.sessions.of(local)[0] ?? [-60];
+    return { second: local - dayOf(local) * DAY, opening };
   }
 
   /** Does a UTC second lie in the bar of that key? */

@@ -76,7 +76,7 @@ export class ChartFeed {
   async detail(from, to) {
     const { what, bars } = this, long = !bars.step;
     /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. */
-    const range = { ...what, tf: bars.tf, from: long ? from - DAY : from, to };
+    const range = { ...what, tf: bars.tf, from: long ? from - DAY : bars.beginning(from), to: to && bars.beginning(to) };
     const names = [["rsi_14", (r) => ({ rsi: r.rsi_14 })], ["ema_20", (r) => ({ ema: r.ema_20 })]];
     if (what.hd && bars.tf === "1m") names.push(["hd", (r) => ({ hd: r.hd, mapo: r.hd_mapo, dmapo: r.hd_dmapo, direction: r.hd_direction })]);
     const wanted = names.filter(([name]) => !this.refused.has(name)).map(([name, fields]) => this.metric(name, fields, range));
@@ -95,7 +95,12 @@ export class ChartFeed {
     const withHd = this.what.hd && this.bars.tf !== "1m";
     /* A longer bar's rev counts its minutes as they come in: nothing to tell a reader of. */
     const revision = ({ rev }) => (this.bars.tf === "1m" ? { rev } : {});
-    return rows.map((row) => ({ t: this.bars.key(row.at), ...revision(row), value: row.value, traded: row.volume, ...(withHd ? { hd: row.hd } : {}) }));
+    const found = new Map();
+    for (const row of rows) {
+      const t = this.bars.countsTo(this.bars.key(row.at)), before = found.get(t);
+      found.set(t, { t, ...revision(row), value: row.value + (before?.value ?? 0), traded: row.volume + (before?.traded ?? 0), ...(withHd ? { hd: row.hd } : {}) });
+    }
+    return [...found.values()];
   }
 
   /* A metric that this timeframe has not is asked for once. */
