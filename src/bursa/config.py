@@ -238,7 +238,7 @@ def load(
     try:
         return Loaded(msgspec.convert(tree, Config, strict=False), origins)
     except msgspec.ValidationError as error:
-        raise _refusal(error, origins) from None
+        raise _refusal(error, origins, _bad_feed(tree)) from None
 
 
 def variable(path: str) -> str:
@@ -339,12 +339,25 @@ def _check_names(tree: Mapping[str, Any], table: type[Struct], above: str) -> No
             _check_names(value, kind, f"{path}.")
 
 
-def _refusal(error: msgspec.ValidationError, origins: Mapping[str, str]) -> Refuse:
+def _bad_feed(tree: Mapping[str, Any]) -> str:
+    """Name of the first source that cannot be read: a validation error does not tell it."""
+    sources = tree.get("feeds")
+    for name, source in sources.items() if isinstance(sources, dict) else ():
+        try:
+            msgspec.convert(source, SoupBin, strict=False)
+        except msgspec.ValidationError:
+            return str(name)
+    return "NAME"
+
+
+def _refusal(error: msgspec.ValidationError, origins: Mapping[str, str], bad_feed: str) -> Refuse:
     what, _, where = str(error).partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".").replace("[...]", ".NAME")
+    where = where.removeprefix("key` in `")  # of a name that may not be one
+    general = where.rstrip("`").removeprefix("$").removeprefix(".").replace("[...]", ".NAME")
+    path = general.replace("feeds.NAME", f"feeds.{bad_feed}")
     given = next((o for p, o in origins.items() if p == path), "")
-    meaning = next((m for p, _, m in leaves() if p == path), "")
-    allowed = _choices(path)
+    meaning = next((m for p, _, m in leaves() if p == general), "")
+    allowed = _choices(general)
     message = f"{path or 'config'}: {what}"
     message += f", allowed: {', '.join(allowed)}" if allowed else ""
     message += f" ({meaning})" if meaning else ""
