@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bursa import __version__, config
@@ -42,10 +43,10 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Refuse as refused:
-        err.print(f"[red]bursa:[/] {refused}", markup=True)
+        err.print(f"[red]bursa:[/] {escape(str(refused))}")
         sys.exit(2 if refused.code in ("bad_config", "bad_request") else 1)
     except BursaError as error:
-        err.print(f"[red]bursa:[/] {error}")
+        err.print(f"[red]bursa:[/] {escape(str(error))}")
         sys.exit(1)
 
 
@@ -132,8 +133,9 @@ def config_show(
     meanings = {path: meaning for path, _, meaning in config.leaves()}
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
     for path, value, origin in found:
-        shown = f"[bold]{value}[/]" if origin != "default" else str(value)
-        table.add_row(path, shown, origin, f"[dim]{meanings.get(path, '')}[/]")
+        shown = escape(str(value))
+        shown = f"[bold]{shown}[/]" if origin != "default" else shown
+        table.add_row(path, shown, escape(origin), f"[dim]{escape(meanings.get(path, ''))}[/]")
     out.print(table)
 
 
