@@ -110,6 +110,7 @@ def test_a_recording_is_stored_once(shared_data: Path, tmp_path: Path) -> None:
 
     done = bursa("replay", str(recording), "--venue", "binance", "--data", data)
     assert done.returncode == 0, done.stderr
+    assert "ticks 9,757, quotes 28,040" in done.stdout
     first = counts()
     assert first[0] == 9757
     bars = asked("select *, ts // 1000000 as ms from binance_ohlcv order by ts")
@@ -134,6 +135,14 @@ def test_a_torn_recording_is_not_called_stored(tmp_path: Path) -> None:
     done = bursa("replay", str(torn), "--venue", "binance", "--data", str(tmp_path / "data"))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+def test_a_recording_of_which_nothing_can_be_read_is_not_called_done(tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("not a frame\nnor this\n")
+    done = bursa("replay", str(other), "--venue", "binance", "--data", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "2 messages were refused: binance_quarantine" in done.stderr
 
 
 def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:

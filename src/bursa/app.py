@@ -6,6 +6,7 @@ What a venue, its feeds and its store are made of; up.py runs all of it with the
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +189,10 @@ def run_replay(config: Config, file: Path, name: str, *, say: Console, warn: Con
         told = stack.enter_context(_progress(warn, file.name, runtime))
         # A folder's own journal is not journalled again: what the store lacks is derived from it.
         feed = None if from_journal else ReplayFeed(file, venue, progress=told)
+        held: Counter[str] = Counter()
+        runtime.listeners.append(
+            lambda derived: held.update({b.kind.name: len(b) for b in derived.batches})
+        )
         warm([venue])
         runtime.start([] if feed is None else [feed], progress=told)
         try:
@@ -197,8 +202,15 @@ def run_replay(config: Config, file: Path, name: str, *, say: Console, warn: Con
             stored = runtime.stop(timeout_s=3600.0)
         runtime.check()
         rows = runtime.rows
-    say.print(f"{file.name}: {rows:,} rows stored in {config.data}, venue {venue.name}")
-    return 0 if stored else 1
+    tale = f"{file.name}: {rows:,} rows stored in {config.data}, venue {venue.name}"
+    refused, taken = held.pop("quarantine", 0), held.total()
+    what = ", ".join(f"{kind} {count:,}" for kind, count in held.items())
+    say.print(f"{tale}: {what}" if what else tale, markup=False)
+    if refused:
+        where = f"{venue.name}_quarantine holds each with its reason"
+        warn.print(f"{refused:,} messages were refused: {where}", markup=False)
+    # A recording of which nothing can be read is another venue's, or none.
+    return 0 if stored and (taken or not refused) else 1
 
 
 @contextlib.contextmanager
