@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from bursa.journal import checkpoint
@@ -173,6 +173,8 @@ def restarted(folder: Path, rng: Random, sizes: Sequence[int], restarts: int) ->
     restarts=st.integers(0, 6),
     ended=st.booleans(),
 )
+# A line that died with its checkpoint at the journal's very end.
+@example(seed=29096418, messages_max=40, bytes_max=[1 << 22, 5_000], restarts=1, ended=True)
 def test_any_cut_and_any_restart_give_the_same_rows(
     seed: int, messages_max: int, bytes_max: list[int], restarts: int, ended: bool
 ) -> None:

@@ -168,6 +168,7 @@ class BarBuilder:
             "channels": self._channels.copy(),
             "pages": self._pages[used],
             "slots": slots[used, :symbols],
+            "span": np.array([self._span.epoch, self._span.first, self._span.last], np.int64),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -183,6 +184,7 @@ class BarBuilder:
         view[: len(pages), : slots.shape[1]] = slots
         self._state[s.R_SYMBOLS] = view.shape[1]
         self._touched = np.zeros(view.shape[1], np.uint8)
+        self._span = Span(self._span.source, *state["span"].tolist())
 
     def _make_what_is_needed(self, done: list[int]) -> None:
         if done[s.D_STOP] == s.NEED_ROOM:
