@@ -132,6 +132,27 @@ def test_too_many_rows_are_refused_not_cut(store: DuckStore) -> None:
     assert refused.value.code == "too_many_rows"
 
 
+def test_what_would_not_fit_into_memory_is_refused(store: DuckStore) -> None:
+    query = "select repeat('x', 100000) from range(100)"
+    assert len(store.select(query, LIMITS).rows) == 100
+    with pytest.raises(Refuse, match="more than 1 MB") as refused:
+        store.select(query, Limits(1000, 20.0, 1 << 20))
+    assert refused.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("select case when range > 50000 then error('boom') end from range(60000)", "boom"),
+        (f"select * from {'(select * from ' * 800}idx_ticks{') t' * 800}", "nested too deeply"),
+    ],
+)
+def test_what_fails_between_the_rows_is_a_refusal(store: DuckStore, query: str, why: str) -> None:
+    with pytest.raises(Refuse, match=why) as refused:
+        store.select(query, Limits(1_000_000, 20.0))
+    assert refused.value.code == "bad_query"
+
+
 @pytest.mark.parametrize(
     "query",
     [

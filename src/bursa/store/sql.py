@@ -35,10 +35,12 @@ _ROWS_A_STEP = 8192
 
 @dataclass(frozen=True)
 class Limits:
-    """rows_max: a longer answer is refused, not cut. time_s: for the query and its rows."""
+    """rows_max, bytes_max: a longer answer is refused, not cut. time_s: for the query and its
+    rows."""
 
     rows_max: int = 1_000_000
     time_s: float = 60.0
+    bytes_max: int = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,36 @@ def select(cursor: Any, text: str, limits: Limits) -> Answer:
     try:
         with cursor.sql(text).to_arrow_reader(_ROWS_A_STEP) as reader:
             return _answer(reader, limits, until)
+    except (OSError, pa.ArrowException) as error:
+        # What fails between the rows comes from the reader, no longer in the engine's own errors.
+        if time.monotonic() > until:
+            raise _too_slow(limits) from error
+        raise Refuse(str(error).splitlines()[0], "bad_query") from error
     finally:
         timer.cancel()
         cursor.execute("rollback")
 
 
+def _too_slow(limits: Limits) -> Refuse:
+    return Refuse(f"the query took longer than {limits.time_s:g} s: ask for less", "too_slow")
+
+
 def _answer(reader: pa.RecordBatchReader, limits: Limits, until: float) -> Answer:
     found: list[list[Any]] = []
+    size = 0
     for batch in reader:
         if len(found) + batch.num_rows > limits.rows_max:
             raise Refuse(
                 f"the answer has more than {limits.rows_max:,} rows: add a limit or a condition",
                 "too_many_rows",
             )
-        if time.monotonic() > until:
+        size += batch.nbytes
+        if size > limits.bytes_max:
             raise Refuse(
-                f"the query took longer than {limits.time_s:g} s: ask for less", "too_slow"
+                f"the answer has more than {limits.bytes_max >> 20:,} MB: ask for less", "too_large"
             )
+        if time.monotonic() > until:
+            raise _too_slow(limits)
         found += [list(row) for row in zip(*map(_json_values, batch.columns), strict=True)]
     return Answer(tuple(_unique(reader.schema.names)), found)
 
@@ -112,7 +127,14 @@ def check(cursor: Any, text: str) -> None:
     if kind != "SELECT":
         raise Refuse(f"only SELECT is allowed, not {kind}", "not_select")
     written = cursor.execute("select json_serialize_sql(?::varchar)", [text]).fetchone()[0]
-    tree = json.loads(written)
+    try:
+        tree = json.loads(written)
+        _judge(cursor, tree)
+    except RecursionError:
+        raise Refuse("the query is nested too deeply", "bad_query") from None
+
+
+def _judge(cursor: Any, tree: dict[str, Any]) -> None:
     if tree["error"]:
         raise Refuse(f"only SELECT is allowed: {tree.get('error_message', '')}", "not_select")
     own = cursor.execute(
