@@ -364,14 +364,21 @@ BAD = [
 ]  # fmt: skip
 
 
+def refused(served: Served, code: str) -> float:
+    registry = served.floor.telemetry.registry
+    return registry.get_sample_value("bursa_refused_total", {"code": code}) or 0.0
+
+
 @pytest.mark.parametrize(("message", "code", "parameter"), BAD)
 def test_bad_messages_are_answered_and_change_nothing(
     served: Served, message: dict[str, Any], code: str, parameter: str | None
 ) -> None:
     with Client(served) as client:
+        before = refused(served, code)
         client.say(**message)
         error = client.next()
         assert (error["type"], error["code"], error.get("parameter")) == ("error", code, parameter)
+        assert refused(served, code) == before + 1
         client.say(action="unsubscribe")
         assert client.next()["subscriptions"] == []
 
@@ -391,11 +398,26 @@ def test_a_message_too_long_closes(served: Served) -> None:
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
 
 
+def test_a_client_that_asks_for_much_leaves_the_loop_to_others(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.hub, "throttle", lambda client, throttle_ms: time.sleep(0.02))
+    with Client(served) as client, httpx.Client(base_url=served.url) as other:
+        client.subscribe("BBCA")
+        for n in range(100):  # they come with one read, and take two seconds
+            client.say(action="subscribe", tickers=["BBCA"], throttle_ms=n)
+        began = time.monotonic()
+        for _ in range(5):
+            assert other.get("/health").status_code == 200
+        assert time.monotonic() - began < 1.0
+
+
 def test_the_stream_has_a_limit_of_clients(floor: Floor) -> None:
     with serve(floor, StreamLimits(clients=1)) as served, Client(served) as first:
         first.subscribe("BBCA")
         with Client(served) as second:
             assert second.next()["code"] == "too_many_clients"
+            assert refused(served, "too_many_clients") == 1
             with pytest.raises(ConnectionClosed):
                 second.next()
 
@@ -550,6 +572,21 @@ def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, sm
         assert gaps and gaps[0]["reason"] == "slow" and gaps[0]["conflated"] >= 49
         assert frames[-1]["close"] == 12_345
         assert served.hub.post.clients == {client}, "it is not closed: it missed nothing for good"
+
+
+def test_what_a_client_that_leaves_was_not_sent_is_counted(floor: Floor, small: None) -> None:
+    ask = {"tickers": ["BBCA"], "channels": ["bars"]}
+    with serve(floor) as served, stuck(served, **ask) as (wire, client):
+        opened, n = at(DAY, 9, 3, 4), 0
+        while client.withheld < 5:
+            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
+            n += 1
+            assert n < 5_000
+            time.sleep(0.003)
+        wire.close()
+        until(lambda: not served.hub.post.clients)
+        registry = floor.telemetry.registry
+        assert (registry.get_sample_value("bursa_stream_conflated_total") or 0) >= 5
 
 
 def test_a_stalled_client_is_closed_in_time(floor: Floor, small: None) -> None:

@@ -44,7 +44,9 @@ class Post:
         return client
 
     def leave(self, client: Client) -> None:
-        """A client is gone."""
+        """A client is gone; the partial bars that it is not sent any more are counted."""
+        self._telemetry.stream_conflated.inc(client.withheld)
+        client.withheld = 0
         self.clients.discard(client)
         self._blocked.discard(client)
         client.closed = True

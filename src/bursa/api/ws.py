@@ -44,6 +44,9 @@ THROTTLE_MS_MAX = 60_000
 # What the kernel and the transport hold for one client; past it the client's outbox fills.
 SOCKET_BYTES, TRANSPORT_BYTES = 1 << 18, 1 << 18
 LET_GO_S = 3.0
+# After a message its client waits so many times what that took, but not longer than so many
+# seconds: what one client says takes a tenth of the loop at most, the others have the rest.
+REST, REST_S = 9.0, 1.0
 
 _log = logger("stream")
 
@@ -153,18 +156,22 @@ class Stream:
         try:
             client = post.connect(wire, self._hub.limits.throttle_ms)
         except Refuse as full:
+            self._services.telemetry.refused.labels(full.code).inc()
             wire.write(_error(full))
             wire.close(1013, full.code)
             return
         wire.on_writable = lambda: post.writable(client)
         wire.on_shutdown = lambda: self._hub.dismiss(client)
+        time = asyncio.get_running_loop().time
         try:
             while True:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 if message["type"] == "websocket.receive":
+                    began_s = time()
                     await self._heard(client, message.get("text"))
+                    await asyncio.sleep(min(REST * (time() - began_s), REST_S))
         except Exception as fault:  # noqa: BLE001 -- ours: told loudly, the client is let go
             _log.error("stream client failed", exc_info=fault)
             wire.close(1011, "a fault of ours")
@@ -179,9 +186,13 @@ class Stream:
                 raise Refuse(f"a message has at most {MESSAGE_BYTES_MAX} bytes", "bad_message")
             await self._obey(client, _decode(text))
         except msgspec.MsgspecError as error:
-            self._tell(client, _error(Refuse(str(error), "bad_message")))
+            self._refuse(client, Refuse(str(error), "bad_message"))
         except BursaError as refusal:
-            self._tell(client, _error(refusal))
+            self._refuse(client, refusal)
+
+    def _refuse(self, client: Client, refusal: BursaError) -> None:
+        self._services.telemetry.refused.labels(failure_of(refusal).code).inc()
+        self._tell(client, _error(refusal))
 
     async def _obey(self, client: Client, ask: Ask) -> None:
         if ask.action == "ping":
