@@ -274,6 +274,25 @@ def test_a_silent_line_is_given_up(play: Callable[[Story], None]) -> None:
     play(story())
 
 
+def test_a_login_that_is_not_answered_is_given_up(play: Callable[[Story], None]) -> None:
+    """Heartbeats alone would keep such a line for ever."""
+
+    async def mute(
+        server: Server, login: Login, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            writer.write(soupbin.heartbeat())
+            await asyncio.sleep(0.05)
+
+    async def story() -> None:
+        kept = Kept()
+        async with Server([mute, tells(stream(3))]) as server, Running(feed(server), kept):
+            await kept.until(lambda: kept.points[0][1] == 4)
+        assert kept.told()[:2] == ["down: the login was not answered for 0.2 s", "up"]
+
+    play(story())
+
+
 def test_heartbeats_alone_keep_a_line(play: Callable[[Story], None]) -> None:
     async def story() -> None:
         kept = Kept()

@@ -121,16 +121,19 @@ class SoupFeed:
 
     async def _live(self, line: "_Line") -> None:
         """Heartbeats out, silence counted, until the connection is gone. Silence is counted in
-        heartbeats: a loop that stood still itself has not listened."""
+        heartbeats: a loop that stood still itself has not listened. Until the login is answered
+        nothing else breaks it."""
         timing = self._timing
         silent_s = 0.0
         while not line.closed.done():
             line.heard = False
             await asyncio.wait((line.closed,), timeout=timing.heartbeat_s)
             line.send(soupbin.client_heartbeat())
-            silent_s = 0.0 if line.heard else silent_s + timing.heartbeat_s
+            alive = line.heard and line.accepted
+            silent_s = 0.0 if alive else silent_s + timing.heartbeat_s
             if silent_s >= timing.dead_s:
-                line.leave(f"nothing came for {timing.dead_s:g} s")
+                what = "nothing came" if line.accepted else "the login was not answered"
+                line.leave(f"{what} for {timing.dead_s:g} s")
 
 
 class _Past:
