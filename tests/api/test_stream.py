@@ -469,6 +469,8 @@ def test_more_than_the_loop_can_hold_is_not_left_out_in_silence(
         with pytest.raises(ConnectionClosed):
             while True:
                 client.next()
+    registry = floor.telemetry.registry
+    assert registry.get_sample_value("bursa_stream_begun_anew_total") == 1
 
 
 # -- slow clients ----------------------------------------------------------------------------------

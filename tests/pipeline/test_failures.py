@@ -126,6 +126,17 @@ def test_a_checkpoint_that_waits_is_not_forgotten(tmp_path: Path) -> None:
     assert checkpoint.listing(tmp_path)[-1].position == 16
 
 
+def test_a_checkpoint_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
+    telemetry, folder = Telemetry(), tmp_path / "checkpoints"
+    folder.write_text("no folder")
+    saver = Checkpoints(folder, running.line(), 3600.0, 1 << 40, running.WallClock(), telemetry)
+    saver.start(0, 1)
+    saver.take(8)
+    saver.stop(10.0)
+    labels = {"venue": "idx"}
+    assert telemetry.registry.get_sample_value("bursa_checkpoint_errors_total", labels) == 1
+
+
 def test_a_failing_stage_stops_the_venue(tmp_path: Path) -> None:
     """Its bug is raised to who looks after the venue, and nothing later is derived or committed."""
     pushes = 0

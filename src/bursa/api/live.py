@@ -117,6 +117,7 @@ class Hub:
         self.streams = {name: VenueStream(service) for name, service in services.venues.items()}
         self.partials = {name: Partials(s, self.post) for name, s in self.streams.items()}
         self._queue = services.telemetry.stream_queue
+        self._anew = services.telemetry.stream_anew
         self._inbox: deque[tuple[str, Derived, int]] = deque()
         self._inbox_rows = 0
         self._lock = threading.Lock()
@@ -208,6 +209,7 @@ class Hub:
     def _begin_anew(self, why: str) -> None:
         """Close every client and forget what was retained: whatever was lost, nobody who resumes
         is told that he has all of it."""
+        self._anew.inc()
         _log.error("stream begins anew, clients are closed", why=why, was=self.retained.epoch)
         self.retained.begin(f"{int(self.retained.epoch, 16) + 1:016x}"[-32:])
         for client in list(self.post.clients):

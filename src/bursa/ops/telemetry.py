@@ -82,6 +82,9 @@ class Telemetry:
         self.checkpoint_s = make.spread(
             "checkpoint_seconds", "Time to save one checkpoint", "venue"
         )
+        self.checkpoint_errors = make.count(
+            "checkpoint_errors", "Checkpoints that could not be saved", "venue"
+        )
         self.checkpoints_bad = make.count(
             "checkpoints_passed_over", "Unusable checkpoints", "venue"
         )
@@ -118,6 +121,9 @@ class Telemetry:
         self.stream_frames = make.count("stream_frames", "Frames sent", "type")
         self.stream_conflated = make.count(
             "stream_conflated", "Partial bars left out for slow clients"
+        )
+        self.stream_anew = make.count(
+            "stream_begun_anew", "Times the stream lost entries and closed all its clients"
         )
         self.stream_closed = make.count("stream_closed", "Clients closed because they were slow")
         self.stream_queue = make.gauge("stream_queue", "Batches waiting for the stream")

@@ -120,6 +120,7 @@ class Checkpoints:
                 journal_first=self.journal_first(),
             )
         except OSError as error:
+            self._telemetry.checkpoint_errors.labels(self._line.venue.name).inc()
             self._log.error("checkpoint was not saved", position=position, why=str(error))
             return
         seconds = (self._clock.now_ns() - began) / 1e9
