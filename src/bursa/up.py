@@ -125,11 +125,11 @@ class DemoExchange:
 
     def end(self) -> None:
         """Stop it; its market clock is kept."""
-        running = self.running or launch.find(self.folder)
+        running = launch.find(self.folder)
         if running is not None:
             launch.end(running)
-        elif self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()  # one that was starting
             self._process.wait()
 
 
@@ -206,13 +206,17 @@ class Up:
                 self._past if name == "idx" else lambda: None,
             )
         hot = Dependency("hot", shared.store.positions)
+        journals = [
+            Dependency(f"journal of {name}", runtime.check_journal, required=False)
+            for name, runtime in self._runtimes.items()
+        ]
         return Services(
             venues,
             shared.clock,
             offload,
             shared.telemetry,
             __version__,
-            (hot,),
+            (hot, *journals),
             lambda: self._waiting_for,
         )
 

@@ -55,7 +55,9 @@ class Client:
         return self.until("subscribed")[-1]
 
     def rest(self) -> list[dict[str, Any]]:
-        """What was sent before the answer to a ping."""
+        """What was sent before the answer to a ping, and what was pushed just now: the stream
+        gathers for some milliseconds."""
+        time.sleep(0.1)
         self.say(action="ping")
         return self.until("pong")[:-1]
 

@@ -42,7 +42,7 @@ def make_line() -> Line:
 
 def ticking(rng: Random) -> Callable[[], int]:
     """A clock that goes on by a little at each question."""
-    now = 1_700_000_000 * 10**9
+    now = 1_800_000_000 * 10**9
 
     def now_ns() -> int:
         nonlocal now

@@ -14,6 +14,8 @@ from bursa.model.batch import BLOCKS, FRAMES, SOUPBIN, SPAN_ROWS, Chunk, Span, W
 from bursa.model.venue import IDX
 
 TS = 1_775_527_200_000_000_000
+# Received later than any message of a test: none of them is from the future.
+RECV = TS + 400 * 86_400 * 1_000_000_000
 SECOND = 1_000_000_000
 
 Level = tuple[int, int, int]
@@ -125,15 +127,15 @@ class Record:
     channel: int = 0
     form: int = SOUPBIN
     kind: int = FRAMES
-    ts_recv: int = TS
+    ts_recv: int = RECV
 
 
-def frames(messages: Iterable[bytes], channel: int = 0, ts_recv: int = TS) -> Record:
+def frames(messages: Iterable[bytes], channel: int = 0, ts_recv: int = RECV) -> Record:
     """A record of sequenced packets."""
     return Record(soup(messages), channel, SOUPBIN, FRAMES, ts_recv)
 
 
-def blocks_of(messages: Iterable[bytes], channel: int = 0, ts_recv: int = TS) -> Record:
+def blocks_of(messages: Iterable[bytes], channel: int = 0, ts_recv: int = RECV) -> Record:
     """A record of blocks, as a file has them."""
     return Record(blocks(messages), channel, BLOCKS, FRAMES, ts_recv)
 

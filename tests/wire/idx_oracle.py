@@ -164,7 +164,8 @@ class Oracle:
         channel = self.channel
         if not 1 <= seq < 2**63 - 1:
             raise Refused("bad_seq")
-        if ts > 4_102_444_800 * SECOND:
+        recv = self.record.ts_recv
+        if ts > (recv + 86_400 * SECOND if recv > 0 else 4_102_444_800 * SECOND):
             raise Refused("bad_ts")
         if channel.next == 0 and ts > channel.before:
             return "new"

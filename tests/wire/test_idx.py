@@ -251,6 +251,17 @@ BAD = [
 ]
 
 
+def test_a_message_from_the_future_is_refused() -> None:
+    """Taken, it would make all that follows it stale."""
+    day = 86_400 * SECOND
+    soon = wire.frames([wire.trade(1, TS + day)], ts_recv=TS)
+    far = wire.frames([wire.trade(2, TS + day + 1)], ts_recv=TS)
+    after = wire.frames([wire.trade(2, TS + day)], ts_recv=TS)
+    heard = check_one(soon, far, after)
+    assert seqs(heard) == [1, 2]
+    assert [reject.reason for reject in heard.rejects] == ["bad_ts"]
+
+
 @pytest.mark.parametrize(
     ("message", "reason"), BAD, ids=[f"{i}-{r}" for i, (_, r) in enumerate(BAD)]
 )

@@ -55,6 +55,7 @@ class Checkpoints:
         self.journal_first: Callable[[], int] = lambda: 0
         self.beside: Callable[[], dict[str, Any]] = dict
         self.epoch = 0
+        self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
     def start(self, position: int, epoch: int) -> None:
@@ -86,6 +87,13 @@ class Checkpoints:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        try:
+            self._until_the_end()
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the owner must learn of it
+            self.failure = failure
+            self._log.error("checkpoints stopped", exc_info=failure)
+
+    def _until_the_end(self) -> None:
         while True:
             with self._change:
                 while self._waiting is None and not self._ended:

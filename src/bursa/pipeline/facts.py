@@ -138,17 +138,21 @@ class Facts:
         return Batch(batch.kind, block, self._words, batch.span)
 
     def snapshot(self) -> dict[str, Any]:
-        """The day's pulse, for a checkpoint; the rest is had anew from the store."""
+        """The day's pulse and the newest rows, for a checkpoint; names are had from the store."""
         with self._lock:
             return {
                 "pulse": self._pulse.copy(),
                 "start": self._pulse_start_ns,
                 "end": self._pulse_end_ns,
+                "last": {kind: last.rows(self._words).block for kind, last in self._last.items()},
             }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Take a checkpoint's pulse; a line is replayed from there."""
+        """Take a checkpoint's, whose dictionary the line has; it is replayed from there."""
         with self._lock:
+            for kind, block in state["last"].items():
+                last = self._last[kind]
+                last.take(Batch(last.kind, block, self._words, Span("", 0, 0, 0)))
             self._pulse = state["pulse"]
             self._pulse_start_ns, self._pulse_end_ns = state["start"], state["end"]
 

@@ -29,6 +29,7 @@ from bursa.ports import Clock, Feed, Frames
 PENDING_BYTES_MAX = 256 * 1024
 # How long a refused append (a full disk) waits before it is tried again.
 FULL_DISK_WAIT_S = 0.5
+STOPPED = "stopped"
 
 
 class Listener(Protocol):
@@ -50,6 +51,7 @@ class ChannelState:
     last_recv_ns: int = 0
     messages: int = 0
     bytes: int = 0
+    ended: bool = False
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Ingest:
         self.listeners: list[Listener] = []
         self.after_push: Callable[[int], None] = lambda position: None
         self.failure: BaseException | None = None
+        # Why the journal takes nothing now; "" while it does.
+        self.refused = ""
         self.finished = threading.Event()
         self._pending: list[Frames | Control] = []
         self._pending_bytes = 0
@@ -139,7 +143,7 @@ class Ingest:
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for state in self.channels:
             if state.up:
-                self.down(self.channels.index(state), "stopped")
+                self.down(self.channels.index(state), STOPPED)
         self.flush()
         if self.failure is not None:
             raise self.failure
@@ -184,7 +188,10 @@ class Ingest:
         state = self.channels[channel]
         state.up, state.why = True, ""
         self._telemetry.feed_up.labels(self.venue.name, state.name).set(1)
-        self._log.info("channel is up", channel=state.name, next_seq=state.next_seq)
+        # A session that follows another is no news: past days bring dozens within a minute.
+        say = self._log.debug if state.ended else self._log.info
+        state.ended = False
+        say("channel is up", channel=state.name, next_seq=state.next_seq)
         self._wait(Control(UP, channel))
 
     def down(self, channel: int, why: str) -> None:
@@ -197,11 +204,13 @@ class Ingest:
         state.up = False
         self._telemetry.feed_up.labels(self.venue.name, state.name).set(0)
         self._telemetry.feed_downs.labels(self.venue.name, state.name).inc()
-        self._log.warning("channel is down", channel=state.name, why=why, next_seq=state.next_seq)
+        say = self._log.info if why == STOPPED else self._log.warning
+        say("channel is down", channel=state.name, why=why, next_seq=state.next_seq)
         self._wait(down(channel, why))
 
     def end_of_session(self, channel: int) -> None:
         """The channel's session is over (ports.Intake)."""
+        self.channels[channel].ended = True
         self._wait(Control(END_OF_SESSION, channel))
 
     def end_of_file(self, channel: int) -> None:
@@ -266,13 +275,18 @@ class Ingest:
                 chunk = self._journal.writer.append(items)
             except OSError as full:
                 self._telemetry.journal_errors.labels(self.venue.name).inc()
-                self._log.error("journal refuses, feeds wait", why=str(full))
+                if not self.refused:
+                    self._log.error("journal refuses, feeds wait", why=str(full))
+                self.refused = str(full)
                 if self._journal.sync.error is not None:
                     raise  # what a failed sync left undone is not known: only a restart finds out
                 if self._stopping.is_set():
                     return None
                 time.sleep(FULL_DISK_WAIT_S)
             else:
+                if self.refused:
+                    self._log.info("journal takes again", position=chunk.span.last)
+                    self.refused = ""
                 self._journal_bytes.inc(chunk.span.last - chunk.span.first)
                 return chunk
 

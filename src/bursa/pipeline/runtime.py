@@ -23,6 +23,7 @@ from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import Batch, Block, Words
 from bursa.model.calendar import DAY_NS
+from bursa.model.errors import Retry
 from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
@@ -346,9 +347,15 @@ class VenueRuntime:
 
     def check(self) -> None:
         """Raise what stopped a thread of this venue, if anything did."""
-        for part in (self.ingest, self.writer):
+        saver = self.saver if self.ingest is not None else None
+        for part in (self.ingest, self.writer, saver):
             if part is not None and part.failure is not None:
                 raise part.failure
+
+    def check_journal(self) -> None:
+        """Raise Retry while the journal takes nothing and the feeds wait."""
+        if self.ingest is not None and self.ingest.refused:
+            raise Retry(f"feeds wait: {self.ingest.refused}")
 
     def open_bars(self, ids: Block | None = None) -> Batch:
         """The bars not closed yet; safe from any thread."""

@@ -39,7 +39,7 @@ from bursa.wire.symbols import is_ticker, slot_of
 HERE = 0
 RECORD, OFFSET, ROW, TS_RECV, POSITION, SEQ, TS, SYMBOLS_COUNT = 0, 1, 2, 3, 4, 5, 6, 7
 TAPE_COUNT, SNAPSHOT_COUNT, BOOK_COUNT, LEVEL_COUNT = 8, 9, 10, 11
-INDEX_COUNT, STATUS_COUNT, NOTE_COUNT = 12, 13, 14
+INDEX_COUNT, STATUS_COUNT, NOTE_COUNT, TS_LIMIT = 12, 13, 14, 15
 MESSAGES, HEARTBEATS, SKIPPED, ROLES = 16, 17, 18, 19
 HERE_COUNTED = ("messages", "heartbeats", "packets_skipped", "roles")
 # Columns of a channel's row past those of the sequence: ts from which on a whole second is new,

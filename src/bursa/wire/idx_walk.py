@@ -41,6 +41,7 @@ from bursa.wire.idx_rows import (
     TOO_DEEP,
     TRUNCATED,
     TS,
+    TS_LIMIT,
     TS_RECV,
     UNKNOWN_TYPE,
     number,
@@ -73,7 +74,10 @@ from bursa.wire.loads import INLINE, KERNEL, be16
 from bursa.wire.sequence import DROP, GUARD, INT_MAX, NEXT, REFUSE, WATERMARK, judge
 
 TS_MAX = 4_102_444_800 * 1_000_000_000
-"""2100-01-01. A ts past it is a fault of the source: taken, it would close every bar for good."""
+"""2100-01-01: the limit of ts where a source has no receive times."""
+AHEAD_MAX = 86_400 * 1_000_000_000
+"""How far a ts may run ahead of its receive time. One that lies further is a fault of the source:
+taken, it would close every bar, and make all that follows stale, for good."""
 
 _DATA = ord("S")
 _HEAD_SEQ, _HEAD_TS = CELL["header", "seq"], CELL["header", "ts"]
@@ -150,7 +154,9 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
 def _enter(spans: Block, state: Block, record: int) -> None:
     """What rows take from their record."""
     state[HERE, ROW] = spans[SPAN_CHANNEL, record] + 1
-    state[HERE, TS_RECV] = spans[SPAN_TS_RECV, record]
+    recv = spans[SPAN_TS_RECV, record]
+    state[HERE, TS_RECV] = recv
+    state[HERE, TS_LIMIT] = recv + AHEAD_MAX if recv > 0 else TS_MAX
     state[HERE, POSITION] = spans[SPAN_POSITION, record]
 
 
@@ -269,7 +275,7 @@ def _message(  # noqa: PLR0913 - a kernel
         )
         state[HERE, SEQ] = seq
         state[HERE, TS] = ts
-        if seq != state[row, NEXT] or ts <= state[row, GUARD] or ts > TS_MAX:
+        if seq != state[row, NEXT] or ts <= state[row, GUARD] or ts > state[HERE, TS_LIMIT]:
             verdict, reason = _examine(state, row, seq, ts)
         if verdict == DROP:
             return
@@ -312,7 +318,7 @@ def _examine(state: Block, row: int, seq: int, ts: int) -> tuple[int, int]:
     """(verdict, reason) for a message that is not simply the next one."""
     if seq < 1 or seq == INT_MAX:
         return REFUSE, BAD_SEQ
-    if ts < 0 or ts > TS_MAX:
+    if ts < 0 or ts > state[HERE, TS_LIMIT]:
         return REFUSE, BAD_TS
     verdict = judge(state, row, seq, ts)
     return verdict, STALE_SESSION if verdict == REFUSE else 0
