@@ -100,6 +100,14 @@ def test_every_answer_bears_an_id_and_a_policy(client: httpx.Client) -> None:
     assert len(ids) == 5
 
 
+@pytest.mark.parametrize("path", ["/health", "/v1/symbols", "/udf/config", "/v1/ohlcv/NONE"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert client.get("/health").json() == {"ok": True}  # the connection goes on in order
+
+
 def test_refusals_are_counted(client: httpx.Client, served: Served) -> None:
     registry = served.floor.telemetry.registry
 

@@ -66,6 +66,8 @@ class Guard:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         began_ns = time.perf_counter_ns()
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server knows what was asked, and sends no body
         state = scope.setdefault("state", {})
         host, given = _headers(scope, b"host", b"x-request-id")
         request_id = self._id(given)
