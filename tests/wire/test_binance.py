@@ -297,6 +297,8 @@ BAD = [
     (b'{"x": ' + b"[" * 100_000, "bad_json"),
     (b'{"stream": "' + b"\xff" * 9 + b'"}', "bad_json"),
     (b"{}", "unknown_event"),
+    (trade(6, T=RECV // 1_000_000 + 86_500_000), "bad_ts"),
+    (depth(5, 9, E=RECV // 1_000_000 + 86_500_000), "bad_ts"),
     (b"not json", "bad_json"),
     ({"e": "kline", "k": {}}, "unknown_event"),
     ({"stream": "btcusdt@kline_1m", "data": {"e": "kline"}}, "unknown_event"),

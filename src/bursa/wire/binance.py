@@ -163,7 +163,7 @@ class BinanceDecoder:
     # Messages. Whatever can be refused is looked at before any state changes.
 
     def _trade(self, rows: Rows, message: Trade) -> None:
-        ts = messages.time_ns(message.T)
+        ts = rows.believed(messages.time_ns(message.T))
         price, volume = messages.numbers((message.p, message.q))
         if not (price and volume):
             raise Reject("bad_number", "a trade of nothing")
@@ -203,7 +203,7 @@ class BinanceDecoder:
     def _depth(self, rows: Rows, message: DepthUpdate) -> None:
         if message.U > message.u:
             raise Reject("bad_number", "update ids run backwards")
-        ts = messages.time_ns(message.E)
+        ts = rows.believed(messages.time_ns(message.E))
         bids, asks = messages.levels(message.b), messages.levels(message.a)
         symbol = self._symbol(message.s)
         book = symbol.book

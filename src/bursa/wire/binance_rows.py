@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import TAPE_ROLE, TAPE_ROWS, TRADE, Batch, Block, Chunk, Words
+from bursa.model.calendar import DAY_NS
+from bursa.model.errors import Reject
 from bursa.model.schema import (
     CAUSES,
     CONTRACTS,
@@ -60,6 +62,13 @@ class Rows:
     def recv(self, ts: int) -> int:
         """Receive time of the record; the row's own where its source has none."""
         return self._ts_recv if self._ts_recv >= 0 else ts
+
+    def believed(self, ts: int) -> int:
+        """The ts itself. Reject `bad_ts` where it lies a day or more past its receive time: taken,
+        it would close every bar for good."""
+        if 0 < self._ts_recv < ts - DAY_NS:
+            raise Reject("bad_ts", f"{ts} was received at {self._ts_recv}")
+        return ts
 
     def mark(self, ts: int, role: int) -> None:
         """A row of the tape that is no trade."""
