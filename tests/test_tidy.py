@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 60
 LONG_FUNCTIONS: dict[str, int] = {}
 # Words that name a machine, a package registry's host, or what a change leaves for later.
 UNWANTED = re.compile(
-    r"/home/|/root/|/work/|pypi\.org|registry\.npmjs|files\.pythonhosted|\bTODO\b|\bFIXME\b|\bXXX\b"
+    r"/(?:home|root|work)/|\b\w*(?:pypi|npmjs|pythonhosted)\.(?:org|com)\b|\b(?:TODO|FIXME|XXX)\b"
 )
 VENDORED = "src/bursa/web/static/vendor/"
 
