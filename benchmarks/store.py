@@ -51,7 +51,7 @@ class Market:
         block[-1] = self._position + 1 + np.arange(rows)
         span = Span("idx", 1, self._position, self._position + rows)
         self._position = span.last
-        return Batch(kind, block, self.words, span, levels)  # type: ignore[arg-type]
+        return Batch(kind, block, self.words, span, levels)  # type: ignore[arg-type]  # blocks are int64 here
 
     def _prices(self, rows: int) -> np.ndarray:
         return (self._random.integers(10, 2000, rows) * 5.0).view(np.int64)

@@ -8,18 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.recording import BARS
 from tests.running import Bursa, environment
 
-# Times of the recording's bars, in ms, and what they hold (counted by an independent script).
-BARS = {
-    1723161240000: (61837.63, 61855.37, 61824.00, 61828.00, 12.43238, 875),
-    1723161300000: (61828.00, 61860.80, 61780.00, 61782.25, 15.07702, 1255),
-    1723161360000: (61782.25, 61782.26, 61723.99, 61727.66, 15.49778, 1011),
-    1723161420000: (61727.66, 61735.99, 61651.01, 61652.01, 59.29235, 2069),
-    1723161480000: (61652.00, 61745.27, 61583.22, 61717.63, 77.14202, 3216),
-    1723161540000: (61717.64, 61743.50, 61666.17, 61685.99, 32.41946, 1312),
-    1723161600000: (61686.00, 61686.00, 61685.99, 61685.99, 0.17214, 19),
-}
 TABLES = ("ticks", "quotes", "ohlcv", "orderbook", "contracts", "status", "metrics", "quarantine")
 
 

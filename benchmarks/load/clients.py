@@ -44,7 +44,7 @@ class Seen:
         self.other: dict[str, int] = {}
 
 
-class Client(WSListener):  # type: ignore[misc]
+class Client(WSListener):  # type: ignore[misc]  # picows has no types
     def __init__(
         self, number: int, seen: Seen, tickers: list[str], acknowledged: asyncio.Semaphore
     ) -> None:

@@ -108,7 +108,7 @@ class Shop:
 
     def runtime(self, venue: Venue) -> VenueRuntime:
         """A venue's runtime with the adapters of this program."""
-        words = _words(venue)
+        words = venue.words()
         rings = Rings(venue, words, self.config.rings.depth, self.config.rings.mb * MB)
         parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, DECODERS[venue.name])
         return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
@@ -127,14 +127,10 @@ def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterato
         store.close()
 
 
-def _words(venue: Venue) -> Words:
-    return Words(venue.boards, tuple(channel.name for channel in venue.channels))
-
-
 def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
     """Compile or load every kernel, as a start does before a port is bound."""
     for venue in venues:
-        words = _words(venue)
+        words = venue.words()
         Line(venue, words, DECODERS[venue.name](venue, words), {"orderbook": "1s"}).warm()
         Rings(venue, words, 60, MB).warm()
     record.warm()

@@ -152,7 +152,8 @@ class Up:
         self._waiting_for = "kernels"
         self._stop = threading.Event()
         self._failure: BaseException | None = None
-        self._views: dict[str, View] = {}
+        # When the progress of past days was seen first, and the day then.
+        self._first_seen: tuple[float, int] | None = None
 
     def run(self) -> int:
         """All of it; the exit code."""
@@ -171,7 +172,7 @@ class Up:
             stream = StreamLimits(limits.throttle_ms, limits.retain, outbox=outbox)
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
-            pages = Pages(LiveSource(self._views, self._shared.clock))
+            pages = Pages(self._source)
             app = build_api(services, hub, Extra(pages.routes(), pages.error))
             http = self._config.http
             listener = _bind(http.host, http.port)
@@ -185,7 +186,7 @@ class Up:
 
     def _services(self) -> Services:
         shared, offload = self._shared, Offload()
-        venues = {}
+        venues, views = {}, {}
         for name, runtime in self._runtimes.items():
             parts = VenueParts(
                 venue=runtime.venue,
@@ -198,13 +199,15 @@ class Up:
                 watermark_ns=_watermark_of(runtime),
                 channels=_channels_of(runtime),
             )
-            venues[name] = VenueService(parts, shared.clock, offload)
-            self._views[name] = View(
+            service = venues[name] = VenueService(parts, shared.clock, offload)
+            views[name] = View(
                 runtime.venue,
                 runtime.facts,
+                service.now_ns,
                 _feed_channels_of(runtime),
                 self._past if name == "idx" else lambda: None,
             )
+        self._source = LiveSource(views, shared.clock)
         hot = Dependency("hot", shared.store.positions)
         journals = [
             Dependency(f"journal of {name}", runtime.check_journal, required=False)
@@ -253,6 +256,7 @@ class Up:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopping.set)
+        # The signals are ours: a stop goes upstream first.
         http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         while not http.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event
@@ -329,30 +333,19 @@ class Up:
         if self._waiting_for:
             return f"waiting for {self._waiting_for}"
         lines = []
-        for name, view in self._views.items():
-            runtime = self._runtimes[name]
-            now = self._shared.clock.now_ns()
-            at = runtime.facts.venue_now_ns(now, live=bool(view.channels()))
-            rate = runtime.facts.rate(now)
-            day = runtime.venue.calendar.day_of(at) if at else None
-            past = view.past()
-            text = f"{name}: {rate:,.0f} msg/s, {runtime.rows:,} rows stored"
-            if past is not None and day is not None and day < past[1]:
-                days = runtime.venue.calendar.days(*past)
-                nth = runtime.venue.calendar.days(past[0], day)
-                left = self._left(len(nth) + 1, len(days))
-                text = (
-                    f"{name}: past days stream in, day {len(nth) + 1} of {len(days)}{left}, {text}"
-                )
+        for name, runtime in self._runtimes.items():
+            tape = self._source.tape(name)
+            text = f"{name}: {tape.rate:,.0f} msg/s, {runtime.rows:,} rows stored"
+            if (past := tape.progress) is not None:
+                left = self._left(past.day, past.days)
+                text = f"{name}: past days stream in, day {past.day} of {past.days}{left}, {text}"
             lines.append(text)
         return "; ".join(lines)
 
     def _left(self, day: int, days: int) -> str:
         """Time left of the past days, by how long those so far took."""
         now = time.monotonic()
-        if not hasattr(self, "_first_seen"):
-            self._first_seen = (now, day)
-        began, first = self._first_seen
+        self._first_seen = began, first = self._first_seen or (now, day)
         if day <= first:
             return ""
         return f", {(now - began) / (day - first) * (days - day + 1):.0f} s left"

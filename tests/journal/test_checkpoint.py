@@ -133,7 +133,7 @@ def test_no_damage_is_loaded(tmp_path: Path) -> None:
         for image in (data[:at], data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :]):
             path.write_bytes(image)
             over: list[str] = []
-            found = load_newest(tmp_path, 300, "a", lambda p, why: over.append(why))  # noqa: B023
+            found = load_newest(tmp_path, 300, "a", lambda p, why: over.append(why))  # noqa: B023 - called at once
             assert found is not None
             assert (found[0], len(over)) == (100, 1)
     renamed = path.with_name(path.name.replace("200", "250"))

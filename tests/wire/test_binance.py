@@ -35,21 +35,12 @@ from bursa.model.schema import TICKS
 from bursa.model.venue import BINANCE
 from bursa.wire.binance import DIGITS_TRADES, BinanceDecoder
 from bursa.wire.decoded import Decoded
+from tests.recording import BARS
 
 RECORDING = "binance-spot-btcusdt-20240808.gz"
 T0 = 1_723_161_255_342
 RECV = 1_723_161_254_000_000_000
 Record = tuple[int, int, int, bytes]  # kind, form, ts_recv, payload
-# open time ms: open, high, low, close, volume, trades, from the recording's own description.
-BARS = {
-    1723161240000: (61837.63, 61855.37, 61824.00, 61828.00, 12.43238, 875),
-    1723161300000: (61828.00, 61860.80, 61780.00, 61782.25, 15.07702, 1255),
-    1723161360000: (61782.25, 61782.26, 61723.99, 61727.66, 15.49778, 1011),
-    1723161420000: (61727.66, 61735.99, 61651.01, 61652.01, 59.29235, 2069),
-    1723161480000: (61652.00, 61745.27, 61583.22, 61717.63, 77.14202, 3216),
-    1723161540000: (61717.64, 61743.50, 61666.17, 61685.99, 32.41946, 1312),
-    1723161600000: (61686.00, 61686.00, 61685.99, 61685.99, 0.17214, 19),
-}
 
 
 def chunks(records: Sequence[Record], size: int | None = None) -> Iterator[Chunk]:

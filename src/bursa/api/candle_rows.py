@@ -141,7 +141,7 @@ def serialise(ticker: str, tf: str, candles: Candles, calendar: Calendar) -> lis
     return [
         f'{head}{d}","bar_time":"{b}","freq":"{tf}","open":{o},"high":{h},"low":{l},"close":{c},'
         f'"volume":{v},"value":{m},"freq_cnt":{n},"vwap":{w},"rev":{r},"hd":{x}}}'.encode()
-        for d, b, o, h, l, c, v, m, n, w, r, x in zip(  # noqa: E741
+        for d, b, o, h, l, c, v, m, n, w, r, x in zip(  # noqa: E741 - l is low, beside o, h and c
             text.utc(ts),
             text.local(ts, calendar),
             open_,

@@ -29,7 +29,7 @@ from bursa.history.directory import Symbol
 from bursa.model.batch import Batch
 from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
-from bursa.model.timeframe import TIMEFRAMES
+from bursa.model.timeframe import RESOLUTIONS, TIMEFRAMES
 
 COUNTBACK_MAX = 5_000
 SEARCH_DEFAULT, SEARCH_MAX = 30, 200
@@ -37,17 +37,6 @@ SEARCH_DEFAULT, SEARCH_MAX = 30, 200
 # after `to` although they open before: so many, and one more in so many.
 SPARE, SPARE_IN = 20, 50
 
-RESOLUTIONS = {
-    "1": "1m",
-    "5": "5m",
-    "15": "15m",
-    "30": "30m",
-    "60": "1h",
-    "240": "4h",
-    "D": "1d",
-    "W": "1w",
-    "M": "1M",
-}
 _ALIASES = {"1D": "D", "1W": "W", "1M": "M"}
 # Seconds since 1970 of 2200-01-01: what lies beyond is a mistake.
 _SECONDS_MAX = 7_258_118_400

@@ -29,7 +29,7 @@ def mix(bits: int) -> int:
     z = np.uint64(bits)
     z = (z ^ (z >> _SHIFT_1)) * _FACTOR_1
     z = (z ^ (z >> _SHIFT_2)) * _FACTOR_2
-    return np.int64(z ^ (z >> _SHIFT_3))  # type: ignore[return-value]
+    return np.int64(z ^ (z >> _SHIFT_3))  # type: ignore[return-value]  # a kernel's int
 
 
 @njit(nogil=True, cache=True)

@@ -11,7 +11,7 @@ Offsets below count from the first byte of the packet (message offset + 3).
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]  # ships no types
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray

@@ -32,6 +32,19 @@ TIMEFRAMES: dict[str, int] = {
     "1M": 30 * DAY_NS,
 }
 
+# TradingView's resolution -> timeframe, in the order in which they are shown.
+RESOLUTIONS = {
+    "1": "1m",
+    "5": "5m",
+    "15": "15m",
+    "30": "30m",
+    "60": "1h",
+    "240": "4h",
+    "D": "1d",
+    "W": "1w",
+    "M": "1M",
+}
+
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _ONE_DAY = timedelta(days=1)
 

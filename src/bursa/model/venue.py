@@ -1,4 +1,4 @@
-"""A venue: its clock, calendar, boards, channels, precision and HD gates. Data, no behaviour.
+"""A venue: its clock, calendar, boards, channels, precision and HD gates. Data.
 
 The sessions themselves are dated tables in calendar.py. `VENUES` holds what this program knows;
 configuration picks from it. A provider's oddity belongs into its codec (wire/) and feed (feeds/).
@@ -6,6 +6,7 @@ configuration picks from it. A provider's oddity belongs into its codec (wire/) 
 
 from dataclasses import dataclass
 
+from bursa.model.batch import Words
 from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, Calendar
 
 
@@ -60,6 +61,10 @@ class Venue:
     grace_s: int = 2
     stale_after_s: int = 10
     gates: Gates | None = None
+
+    def words(self) -> Words:
+        """A new dictionary of this venue, without symbols or texts yet."""
+        return Words(self.boards, [channel.name for channel in self.channels])
 
     @property
     def value_decimals(self) -> int:

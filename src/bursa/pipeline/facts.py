@@ -100,7 +100,6 @@ class Facts:
         self.watermarks: Sequence[int] = [0] * len(venue.channels)
         self.newest_ns = 0
         self.messages = 0
-        self._newest_at_ns = 0
         self._rates: deque[tuple[int, int]] = deque(maxlen=64)
 
     def take(self, derived: Derived, watermarks: Sequence[int], now_ns: int) -> None:
@@ -110,9 +109,7 @@ class Facts:
             for batch in derived.batches:
                 self._batch(batch)
             self.watermarks = watermarks
-            newest = max(watermarks)
-            if newest > self.newest_ns:
-                self.newest_ns, self._newest_at_ns = newest, now_ns
+            self.newest_ns = max(self.newest_ns, *watermarks)
             self._beat(derived.counts.get("messages", 0), now_ns)
 
     def restore(self, batches: Iterable[Batch]) -> None:
@@ -215,12 +212,6 @@ class Facts:
         minute = (self.newest_ns - self._pulse_start_ns) // MINUTE_NS
         if 0 <= minute < len(self._pulse):
             self._pulse[minute] += count
-
-    def venue_now_ns(self, now_ns: int, live: bool) -> int:
-        """The venue's clock: its newest event time, run on by ours while a feed is live."""
-        if not live or not self._newest_at_ns:
-            return self.newest_ns
-        return self.newest_ns + max(0, now_ns - self._newest_at_ns)
 
     def rate(self, now_ns: int) -> float:
         """Messages a second, lately."""

@@ -106,9 +106,7 @@ class VenueRuntime:
         return Line(self.venue, words, decoder, self._knobs.keep)
 
     def _own_line(self) -> Line:
-        return self._make_line(
-            Words(self.venue.boards, tuple(channel.name for channel in self.venue.channels))
-        )
+        return self._make_line(self.venue.words())
 
     # -- start -----------------------------------------------------------------------------------
 
@@ -120,7 +118,7 @@ class VenueRuntime:
         self._open_journal(committed)
         self._open_topics(committed)
         self.started = True  # from here on there is something to stop
-        self._rehydrate()
+        self.parts.rings.rehydrate(self.parts.store)
         self._recover(committed, progress)
         self._remember()
         self._deliver(feeds)
@@ -186,25 +184,24 @@ class VenueRuntime:
         )
         self.writer.synced_past = self.sync.wait
         self.writer.oldest_kept = self.oldest_kept
-        newest = max(
-            (last for _, last in self.parts.store.span(self.venue.name).values()), default=0
-        )
         self._retention = Retention(
             self,
             self._knobs.retain_days,
             self._knobs.cap_bytes,
-            settled_to=self.venue.calendar.day_of(newest),
+            settled_to=self.venue.calendar.day_of(self._newest_bar_ns()),
         )
         self.writer.idle = self._between_writes
         self.writer.start(committed)
 
-    def _rehydrate(self) -> None:
-        self.parts.rings.rehydrate(self.parts.store)
+    def _newest_bar_ns(self) -> int:
+        """Opening of the newest stored bar; 0 before the first."""
+        spans = self.parts.store.span(self.venue.name)
+        return max((last for _, last in spans.values()), default=0)
 
     def _remember(self) -> None:
         store, name = self.parts.store, self.venue.name
         self.facts.restore(store.latest(name, kind) for kind in ("contracts", "snapshot", "index"))
-        newest = max((last for _, last in store.span(name).values()), default=0)
+        newest = self._newest_bar_ns()
         self.facts.restore([store.status(name, newest - STATUS_BACK_NS, newest + STATUS_BACK_NS)])
 
     def _recover(self, committed: int, progress: Progress) -> None:

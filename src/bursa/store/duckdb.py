@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bursa.model.batch import Batch, Span, Words, concat, empty, keep_levels
+from bursa.model.batch import Batch, Span, concat, empty, keep_levels
 from bursa.model.errors import Refuse
 from bursa.model.schema import FREQS, INT_NULL, SCHEMA_VERSION, Kind, table, topic
 from bursa.model.venue import Venue
@@ -61,9 +61,7 @@ class DuckStore:
     ) -> None:
         self._venues = {venue.name: venue for venue in venues}
         self._kinds = {kind.name: kind for kind in kinds}
-        self._dictionaries = {
-            v.name: rows.Dictionary(Words(v.boards, [c.name for c in v.channels])) for v in venues
-        }
+        self._dictionaries = {v.name: rows.Dictionary(v.words()) for v in venues}
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Lock()

@@ -18,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Refuse
+from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
 from bursa.web import assets, display
 from bursa.web.facts import Instrument, PageSource, Tape, freshness, session_at
@@ -28,20 +29,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
 _CHART_ENTRY = "js/chart.js"
 
-# Interval in the address (TradingView's resolutions) -> timeframe of the API. Pages show them in
-# this order.
-INTERVALS = {
-    "1": "1m",
-    "5": "5m",
-    "15": "15m",
-    "30": "30m",
-    "60": "1h",
-    "240": "4h",
-    "D": "1d",
-    "W": "1w",
-    "M": "1M",
-}
-_BY_NAME = {tf: interval for interval, tf in INTERVALS.items()}
+_BY_NAME = {tf: interval for interval, tf in RESOLUTIONS.items()}
 
 PageRequest = Request[Any, Any, Any]
 
@@ -137,8 +125,8 @@ class Pages:
         venue, ticker = self._symbol(query.get("symbol", ""), query.get("venue", ""))
         interval = query.get("interval", "1")
         interval = _BY_NAME.get(interval, interval)
-        if interval not in INTERVALS:
-            known = " ".join(INTERVALS)
+        if interval not in RESOLUTIONS:
+            known = " ".join(RESOLUTIONS)
             text = f"There is no interval {interval!r}. A chart knows {known}."
             raise Refuse(text, "unknown_interval", parameter="interval")
         instrument = self._source.instrument(venue.name, ticker) if ticker else None
@@ -151,7 +139,7 @@ class Pages:
             "instrument": instrument,
             "state": state,
             "interval": interval,
-            "intervals": INTERVALS,
+            "intervals": RESOLUTIONS,
             "facts": chart_facts(venue, instrument),
             "modules": self._assets.modules(_CHART_ENTRY),
         }

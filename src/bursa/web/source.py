@@ -36,12 +36,14 @@ class Channel(Protocol):
 class View:
     """One running venue.
 
+    now_ns    the venue's clock; ours before its first event
     channels  states of its feed's channels; empty where no feed is configured
     past      [first, live) are past days that stream in before the live one; None: there are none
     """
 
     venue: Venue
     facts: Facts
+    now_ns: Callable[[], int]
     channels: Callable[[], Sequence[Channel]]
     past: Callable[[], tuple[date, date] | None]
 
@@ -88,7 +90,7 @@ class LiveSource:
         facts, calendar, now = view.facts, view.venue.calendar, self._clock.now_ns()
         channels = view.channels()
         connected = bool(channels) and all(channel.up for channel in channels)
-        venue_now = facts.venue_now_ns(now, live=bool(channels)) or now
+        venue_now = view.now_ns()
         day = calendar.day_of(venue_now)
         if not calendar.is_trading_day(day):
             day = calendar.next_day(day)

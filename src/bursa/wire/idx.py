@@ -283,7 +283,7 @@ class IdxDecoder:
 
     def warm(self) -> None:
         """Compile what `push` calls, without touching this decoder's state."""
-        words = Words(self._venue.boards, [channel.name for channel in self._venue.channels])
+        words = self._venue.words()
         words.symbol_id("WARM")
         spans = np.zeros((SPAN_ROWS, 1), np.int64)
         spans[SPAN_KIND], spans[SPAN_FORM], spans[SPAN_END] = FRAMES, BLOCKS, 3

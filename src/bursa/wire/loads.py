@@ -8,7 +8,7 @@ For kernels only. Nothing is checked: the caller has seen to it that the bytes a
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]  # ships no types
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
