@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import uvloop
 
-from bursa.feeds.session import BackOff
 from bursa.feeds.tcp import PACKET_BYTES_MAX, SoupFeed, Timing
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
+from bursa.ops.back_off import BackOff
 from bursa.ports import Frames, Intake
 from bursa.wire import soupbin
 from bursa.wire.soupbin import Login, Packets

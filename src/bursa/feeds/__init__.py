@@ -1,1 +1,1 @@
-"""Where bytes come from: one file a transport, sharing only feeds/session.py."""
+"""Where bytes come from: one file a transport."""

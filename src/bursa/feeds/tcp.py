@@ -19,10 +19,10 @@ from typing import cast
 
 import numpy as np
 
-from bursa.feeds.session import BACK_OFF_S, BackOff
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
+from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ports import Frames, Intake
 from bursa.wire import soupbin
 from bursa.wire.layout import IDX1

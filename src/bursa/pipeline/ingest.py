@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import uvloop
@@ -49,8 +49,6 @@ class ChannelState:
     session: str = ""
     next_seq: int = 1
     last_recv_ns: int = 0
-    messages: int = 0
-    bytes: int = 0
     ended: bool = False
 
 
@@ -60,7 +58,6 @@ class Journalled:
 
     writer: JournalWriter
     sync: GroupSync
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Ingest:
@@ -78,7 +75,7 @@ class Ingest:
         self._line, self._journal, self._feeds = line, journal, feeds
         self._clock, self._telemetry = clock, telemetry
         self._log = logger("ingest").bind(venue=self.venue.name)
-        self.lock = journal.lock
+        self.lock = threading.Lock()
         self.channels = [ChannelState(c.name) for c in self.venue.channels]
         # Session and next number of each channel, as journalled: what a checkpoint keeps.
         self.places: list[tuple[str, int]] = [("", 1)] * len(self.channels)
@@ -159,8 +156,6 @@ class Ingest:
         """Take packets (ports.Intake)."""
         state = self.channels[frames.channel]
         size = len(frames.payload)
-        state.bytes += size
-        state.messages += frames.count
         self._messages[frames.channel].inc(frames.count)
         self._bytes[frames.channel].inc(size)
         state.session = frames.session

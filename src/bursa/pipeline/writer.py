@@ -6,10 +6,10 @@ leaves), and writes rows and positions in one transaction. While the store is aw
 place and tries again; what memory cannot hold meanwhile, the journal does.
 """
 
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 
@@ -17,11 +17,11 @@ from bursa.bus.memory import Consumer, Entry, merge
 from bursa.model.batch import Batch, concat, keep_levels
 from bursa.model.errors import Retry
 from bursa.model.schema import Kind, topic
+from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.ports import Clock, Committed, Store
 
-BACK_OFF_S = (1, 2, 4, 8, 16, 32)
 # How long one poll of the topics waits; also how soon a stop is seen.
 POLL_S = 0.05
 
@@ -132,13 +132,14 @@ class Writer:
         return True
 
     def _until_written(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> bool:
+        back_off = BackOff(Random(), BACK_OFF_S)
         for attempt in range(1_000_000):
             try:
                 self._store.write(batches, positions)
                 return True
             except Retry as away:
                 self._telemetry.store_retries.labels(self._venue).inc()
-                wait = BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)] * random.uniform(0.8, 1.2)
+                wait = back_off.next_s()
                 self._log.warning(
                     "store is away, holding",
                     why=str(away),

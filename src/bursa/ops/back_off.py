@@ -1,4 +1,4 @@
-"""How feeds come back: the waits between attempts. What feeds share, and nothing else."""
+"""How long to wait before the outside is tried again: a lost feed, a store that is away."""
 
 from collections.abc import Sequence
 from random import Random
