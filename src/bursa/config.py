@@ -47,6 +47,30 @@ class Http(_Table, frozen=True):
     port: Annotated[Port, _doc("port; 0 takes a free one")] = 18090
 
 
+class Viewer(_Table, frozen=True):
+    """The small public face: `/api/v1`, `/healthz`, `/version`, `/ws`; serves public venues only."""
+
+    origins: Annotated[
+        str,
+        _doc(
+            "origins of other sites whose pages may ask, with blanks between; *: any",
+            pattern=r"^(|\*|https?://[A-Za-z0-9.\-\[\]:]+( +https?://[A-Za-z0-9.\-\[\]:]+)*)$",
+        ),
+    ] = ""
+    rate_per_minute: Annotated[
+        int, _doc("requests a minute from one address; 0: no limit", ge=0)
+    ] = 12_000
+
+
+class Web(_Table, frozen=True):
+    """The pages."""
+
+    tradingview: Annotated[
+        str,
+        _doc("folder of your licensed TradingView charting library; empty: there is none"),
+    ] = ""
+
+
 class Telemetry(_Table, frozen=True):
     """The process's counters for Prometheus, on loopback only."""
 
@@ -154,9 +178,13 @@ class KindStore(_Table, frozen=True):
     store: Annotated[Keep, _doc("all, off, or Ns: the last row of each key in N seconds")] = "all"
 
 
+Public = Annotated[bool, _doc("anyone may ask for it by the viewer API; the demo always is")]
+
+
 class IdxKinds(_Table, frozen=True):
     """Kinds of the Indonesia Stock Exchange."""
 
+    public: Public = False
     quotes: KindStore = KindStore()
     snapshot: KindStore = KindStore()
     orderbook: KindStore = KindStore(store="1s")
@@ -165,6 +193,7 @@ class IdxKinds(_Table, frozen=True):
 class BinanceKinds(_Table, frozen=True):
     """Kinds of Binance."""
 
+    public: Public = False
     quotes: KindStore = KindStore()
     snapshot: KindStore = KindStore()
     orderbook: KindStore = KindStore()
@@ -188,6 +217,8 @@ class Config(_Table, frozen=True):
 
     data: Annotated[str, _doc("the data folder", min_length=1)] = "data"
     http: Http = Http()
+    viewer: Viewer = Viewer()
+    web: Web = Web()
     telemetry: Telemetry = Telemetry()
     log: Log = Log()
     journal: Journal = Journal()
