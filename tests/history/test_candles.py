@@ -1,6 +1,7 @@
 """The reader: memory and store give the same bars, and what is not committed yet is there too."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_memory_says_what_the_store_says(reader: Reader, ask: Ask) -> None:
     ts = found.bars.column("ts")
     assert (np.diff(ts) > 0).all() and (ts >= ask.start_ns).all() and (ts < ask.end_ns).all()
     assert len(ts) <= ask.limit
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+def test_bars_without_hd_are_the_same_bars(reader: Reader, ask: Ask) -> None:
+    whole, plain = reader.read(ask), replace(ask, hd=False)
+    for found in (reader.in_memory(plain), reader.read(plain)):
+        assert found is not None and found.more == whole.more
+        np.testing.assert_array_equal(found.bars.block[1:], whole.bars.block[1:])
+        assert np.isnan(found.hd).all() and found.hd.shape == whole.hd.shape
+    assert np.isfinite(whole.hd).any()
 
 
 @pytest.mark.parametrize("tf", [tf for tf in TIMEFRAMES if tf != "1m"])

@@ -56,6 +56,7 @@ class Ask:
 
     as_of_ns  only what was known then; None: now
     open      with the bars that are still open (not together with as_of_ns)
+    hd        with HD at each bar; without it no metric row is read and HD is null
     """
 
     ticker: str
@@ -66,6 +67,7 @@ class Ask:
     newest: bool = True
     as_of_ns: int | None = None
     open: bool = False
+    hd: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Reader:
 
     def _ring_hd(self, ask: Ask, ts: Block) -> NDArray[np.float64]:
         none = np.full(len(ts), np.nan)
-        if not len(ts) or self._market.venue.gates is None:
+        if not len(ts) or not self._shows_hd(ask):
             return none
         held = self._market.rings.metrics(ask.ticker, len(ts) + 1, int(ts[-1]) + 1)
         return none if held is None else rows.aligned(ts, held, "hd")
@@ -243,7 +245,7 @@ class Reader:
         return rows.newest_revisions([stored, recent]) if len(stored) else recent
 
     def _stored_hd(self, ask: Ask, ts: Block) -> NDArray[np.float64]:
-        if not len(ts) or self._market.venue.gates is None:
+        if not len(ts) or not self._shows_hd(ask):
             return np.full(len(ts), np.nan)
         return rows.aligned(ts, self._metric_minutes(ask, int(ts[0]), int(ts[-1]) + 1), "hd")
 
@@ -257,6 +259,9 @@ class Reader:
         return int(found.column("ts")[-1]) if len(found) else None
 
     # -- both ------------------------------------------------------------------------------------
+
+    def _shows_hd(self, ask: Ask) -> bool:
+        return ask.hd and self._market.venue.gates is not None
 
     def _minute_range(self, ask: Ask) -> tuple[int, int]:
         """The minutes that bars with start <= ts < end are made of, and maybe some more."""
