@@ -43,7 +43,7 @@ from bursa.pipeline.line import Line, kinds
 from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
-from bursa.web.facts import Hole, Instrument, Tape
+from bursa.web.facts import Heard, Hole, Instrument, Tape
 from bursa.web.pages import Pages
 from bursa.wire.idx import IdxDecoder
 
@@ -193,8 +193,13 @@ class Market:
         ]
         sessions = IDX.calendar.sessions(day)
         heard = 40 if self._heard else None
+        up = bool(self.shown.get("connected", True))
+        channels = [
+            Heard(channel.name, mark, up, channel.ticks)
+            for channel, mark in zip(IDX.channels, self.line.watermarks(), strict=True)
+        ]
         tape = Tape(day, now, sessions, start, counts, 812.0, True, True, heard, holes)
-        return replace(tape, **self.shown)
+        return replace(tape, heard=channels, **self.shown)
 
     # -- serving -----------------------------------------------------------------------------------
 

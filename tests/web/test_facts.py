@@ -5,7 +5,8 @@ from datetime import date
 
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.venue import IDX
-from bursa.web.facts import Progress, Tape, freshness, session_at
+from bursa.web.facts import Heard, Progress, Tape, away, freshness, session_at
+from bursa.web.pages import tape_fields
 
 DAY = date(2025, 11, 18)
 SESSIONS = IDX.calendar.sessions(DAY)
@@ -33,6 +34,18 @@ def test_a_channel_that_is_away_counts_more_than_its_silence() -> None:
 def test_waiting_while_past_days_come_or_nothing_came() -> None:
     assert freshness(replace(LIVE, progress=Progress(3, 30, DAY)), 10) == "wait"
     assert freshness(replace(LIVE, age_ms=None), 10) == "wait"
+
+
+def test_what_is_away_is_the_cut_channel_or_a_silent_feed_whole() -> None:
+    trades, rest = Heard("idxdata", OPEN, False, True), Heard("itchdata", OPEN + 9, True, False)
+    tape = replace(LIVE, heard=[trades, rest])
+    assert away(tape, "live") == []
+    assert away(tape, "cut") == [trades]
+    assert away(tape, "stale") == [trades, rest]
+    fields = tape_fields(IDX, replace(tape, connected=False))
+    assert fields["away"] == [{"channel": "idxdata", "since": OPEN // 10**6, "trades": True}]
+    never = replace(tape, connected=False, heard=[Heard("idxdata", 0, False, True)])
+    assert tape_fields(IDX, never)["away"][0]["since"] is None
 
 
 def test_sessions_meet_without_overlap() -> None:

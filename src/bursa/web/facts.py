@@ -40,6 +40,20 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """How far one channel was heard: event time of its newest message, 0 before the first.
+
+    up       it delivers
+    trades   it carries the trades that bars are made of
+    """
+
+    channel: str
+    until_ns: int
+    up: bool
+    trades: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far past days have come in: `day` of `days`, and which date that is."""
 
@@ -63,6 +77,7 @@ class Tape:
     age_ms       since the newest message came, our clock; None before the first one
     backfilled   ranges that were filled in later
     progress     None unless past days are streaming in
+    heard        the feed's channels
     """
 
     day: date
@@ -77,6 +92,7 @@ class Tape:
     holes: Sequence[Hole] = ()
     backfilled: Sequence[tuple[int, int]] = ()
     progress: Progress | None = None
+    heard: Sequence[Heard] = ()
 
 
 class PageSource(Protocol):
@@ -125,3 +141,10 @@ def freshness(tape: Tape, stale_after_s: int) -> str:
     if session_at(tape) is None:
         return CLOSED
     return STALE if tape.age_ms > stale_after_s * 1000 else LIVE
+
+
+def away(tape: Tape, fresh: str) -> list[Heard]:
+    """The channels from which nothing comes now: cut ones, or all where the feed is silent."""
+    if fresh == STALE:
+        return list(tape.heard)
+    return [channel for channel in tape.heard if not channel.up] if fresh == CUT else []

@@ -21,7 +21,7 @@ from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
 from bursa.web import assets, display
-from bursa.web.facts import Instrument, PageSource, Tape, freshness, session_at
+from bursa.web.facts import Instrument, PageSource, Tape, away, freshness, session_at
 
 _ROOM = Path(__file__).parent
 _MS = 1_000_000
@@ -239,6 +239,7 @@ def tape_fields(venue: Venue, tape: Tape) -> dict[str, Any]:
     now = session_at(tape)
     following = next((s for s in tape.sessions if s.trading and s.open_ns > tape.now_ns), None)
     progress = tape.progress
+    fresh = freshness(tape, venue.stale_after_s)
     return {
         "venue": venue.name,
         "exchange": venue.exchange,
@@ -263,8 +264,12 @@ def tape_fields(venue: Venue, tape: Tape) -> dict[str, Any]:
             "counts": tape.counts,
         },
         "rate": round(tape.rate, 1),
-        "fresh": freshness(tape, venue.stale_after_s),
+        "fresh": fresh,
         "age_ms": tape.age_ms,
+        "away": [
+            {"channel": c.channel, "since": c.until_ns // _MS or None, "trades": c.trades}
+            for c in away(tape, fresh)
+        ],
         "holes": [
             {
                 "channel": h.channel,

@@ -14,7 +14,7 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.pipeline.facts import Facts
 from bursa.ports import Clock
-from bursa.web.facts import Hole, Instrument, Progress, Tape
+from bursa.web.facts import Heard, Hole, Instrument, Progress, Tape
 
 # What a chart opens with, where the venue has it.
 KNOWN_BEST = ("BBCA", "BTCUSDT")
@@ -22,6 +22,14 @@ KNOWN_BEST = ("BBCA", "BTCUSDT")
 
 class Channel(Protocol):
     """What is asked of a feed's channel."""
+
+    @property
+    def name(self) -> str:
+        """As the venue calls it."""
+
+    @property
+    def watermark_ns(self) -> int:
+        """Event time of its newest message; 0 before."""
 
     @property
     def up(self) -> bool:
@@ -109,6 +117,7 @@ class LiveSource:
             age_ms=(now - newest) // 1_000_000 if newest else None,
             holes=_holes(facts, calendar, day),
             progress=_progress(view, calendar, venue_now),
+            heard=_heard(view.venue, channels),
         )
 
     def _view(self, venue: str) -> View:
@@ -116,6 +125,13 @@ class LiveSource:
         if view is None:
             raise Refuse(f"venue={venue!r}: none of {', '.join(self._views)}", "unknown_venue", 404)
         return view
+
+
+def _heard(venue: Venue, channels: Sequence[Channel]) -> list[Heard]:
+    trades = {channel.name: channel.ticks for channel in venue.channels}
+    return [
+        Heard(state.name, state.watermark_ns, state.up, trades[state.name]) for state in channels
+    ]
 
 
 def _shown(facts: Facts, sessions: Sequence[Session]) -> tuple[int, list[int]]:

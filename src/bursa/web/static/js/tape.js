@@ -34,6 +34,7 @@ export function drawTape(d) {
     out.push(el("rect", { class: "tp-back", x: at(b.from), width: wide(b.from, b.to), y: "87%", height: "13%" }));
   }
   for (const h of d.holes.filter(inside)) for (const kind of ["tp-gapw", "tp-gap"]) out.push(el("rect", { class: kind, x: at(h.from), width: wide(h.from, Math.max(h.to, h.from + whole / 500)), height: "100%" }));
+  for (const a of awaySpans(d)) if (inside(a)) for (const kind of ["tp-gapw", "tp-gap tp-away"]) out.push(el("rect", { class: kind, x: at(a.from), width: wide(a.from, Math.max(a.to, a.from + whole / 500)), height: "100%" }));
   const now = d.now >= from && d.now < to;
   const label = (ms) => el("text", { class: "tp-t b-p2", x: at(ms), dx: 4, y: 11 }, clockMinutes(local(ms)));
   const near = (ms) => now && Math.abs(ms - d.now) < whole / 14;
@@ -73,8 +74,16 @@ export function describeTape(d) {
   const ranges = (list) => list.map((r) => `${hm(r.from)} to ${hm(r.to)}`).join(", ");
   const parts = [`Trading day ${hm(d.sessions[0].from)} to ${hm(d.sessions.at(-1).to)} ${d.zone}.`, `Now ${hm(d.now)}, ${d.session}.`];
   if (d.holes.length) parts.push(`Missing ${ranges(d.holes)}.`);
+  for (const a of awaySpans(d)) parts.push(`Not received yet: ${hm(a.from)} to ${hm(a.to)}.`);
   if (d.backfilled.length) parts.push(`Backfilled ${ranges(d.backfilled)}.`);
   return parts.join(" ");
+}
+
+/* What is not received yet: from the last that was heard of a channel that is away to the venue's clock;
+   of several the longest. */
+function awaySpans(d) {
+  const since = Math.min(...d.away.map((a) => a.since ?? Infinity));
+  return since < d.now ? [{ from: since, to: d.now }] : [];
 }
 
 /** Total of the holes in seconds, overlaps counted once. */
