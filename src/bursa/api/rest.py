@@ -157,9 +157,7 @@ class Rest:
         service = self._services.venue(values["venue"])
         every = service.directory.all()
         found, next_page = _paged(every, values, ("symbols", service.venue.name))
-        calendar = service.venue.calendar
-        today = calendar.day_of(service.now_ns())
-        lately_ns = calendar.midnight_ns(calendar.previous_day(today))
+        lately_ns = service.lately_ns()
         return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
 
     async def snapshot(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
@@ -335,14 +333,11 @@ def _metric_rows(
 
 
 def _symbol(symbol: Symbol, lately_ns: int) -> shapes.Symbol:
-    status = "listed"
-    if symbol.last_ns is not None:
-        status = "trading" if symbol.last_ns >= lately_ns else "quiet"
     return shapes.Symbol(
         symbol.ticker,
         symbol.name,
         symbol.board,
-        status,
+        symbol.status(lately_ns),
         symbol.lot,
         symbol.currency,
         symbol.price_decimals,

@@ -104,6 +104,11 @@ class VenueService:
         states = [state.state for state in self.channels() if state.state]
         return closed_until_ns(self.venue, watermark, bool(states) and states[0] == "E")
 
+    def lately_ns(self) -> int:
+        """Midnight of the venue's last day before the present one: who traded since is trading."""
+        calendar = self.venue.calendar
+        return calendar.midnight_ns(calendar.previous_day(calendar.day_of(self.now_ns())))
+
     def live_range(self, start_ns: int, end_ns: int) -> Range:
         """A range for the ledger, with how far the channels are."""
         return Range(start_ns, end_ns, tuple(state.watermark_ns for state in self.channels()))
@@ -133,8 +138,12 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Services:
-    """All that the surfaces need. `waiting_for` says what the start still waits for, "" when it is
-    done."""
+    """All that the surfaces need.
+
+    waiting_for  what the start still waits for, "" when it is done
+    public       names of the venues that anyone may ask for by the viewer API
+    backend      the store's name
+    """
 
     venues: Mapping[str, VenueService]
     clock: Clock
@@ -143,6 +152,8 @@ class Services:
     version: str
     dependencies: Sequence[Dependency] = ()
     waiting_for: Callable[[], str] = field(default=lambda: "")
+    public: frozenset[str] = frozenset()
+    backend: str = ""
 
     @property
     def default(self) -> VenueService:

@@ -39,6 +39,12 @@ class Symbol:
     last_ns: int | None = None
     listed: bool = False
 
+    def status(self, lately_ns: int) -> str:
+        """trading: it has a bar since then; quiet: an older one; listed: none."""
+        if self.last_ns is None:
+            return "listed"
+        return "trading" if self.last_ns >= lately_ns else "quiet"
+
 
 @dataclass(frozen=True)
 class Sources:
