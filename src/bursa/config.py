@@ -7,6 +7,7 @@ allowed. Only cli.py and app.py read this module; parts receive the few values t
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ class Http(_Table, frozen=True):
 
 
 class Viewer(_Table, frozen=True):
-    """The small public face: `/api/v1`, `/healthz`, `/version`, `/ws`; serves public venues only."""
+    """The small public face: `/api/v1`, `/healthz`, `/version`, `/ws`; public venues only."""
 
     origins: Annotated[
         str,
@@ -121,13 +122,15 @@ class Topics(_Table, frozen=True):
     rows_max: Annotated[int, _doc("rows all topics of a venue keep for their readers", ge=1000)] = (
         2_000_000
     )
-    mb_max: Annotated[int, _doc("megabytes they keep", ge=1)] = 512
+    mb_max: Annotated[int, _doc("megabytes all topics of a venue keep", ge=1)] = 512
 
 
 class Rings(_Table, frozen=True):
     """The newest bars and metrics of each ticker, in memory."""
 
-    depth: Annotated[int, _doc("1-minute bars a ticker", ge=60, le=100_000)] = 1500
+    depth: Annotated[int, _doc("newest 1-minute bars kept of each ticker", ge=60, le=100_000)] = (
+        1500
+    )
     mb: Annotated[int, _doc("megabytes for all rings of a venue", ge=1)] = 384
 
 
@@ -144,10 +147,10 @@ class Stream(_Table, frozen=True):
 class Retention(_Table, frozen=True):
     """How long the hot store keeps rows (days of the venue's calendar); 0 keeps them for ever."""
 
-    ticks_days: Annotated[int, _doc("days of ticks", ge=0)] = 3
-    quotes_days: Annotated[int, _doc("days of quotes", ge=0)] = 3
-    snapshot_days: Annotated[int, _doc("days of snapshots", ge=0)] = 3
-    orderbook_days: Annotated[int, _doc("days of order books", ge=0)] = 3
+    ticks_days: Annotated[int, _doc("days that ticks are kept; 0: for ever", ge=0)] = 3
+    quotes_days: Annotated[int, _doc("days that quotes are kept; 0: for ever", ge=0)] = 3
+    snapshot_days: Annotated[int, _doc("days that snapshots are kept; 0: for ever", ge=0)] = 3
+    orderbook_days: Annotated[int, _doc("days that order books are kept; 0: for ever", ge=0)] = 3
     disk_gb: Annotated[
         float, _doc("cap of the data folder: oldest partitions, segments go first; 0: none", ge=0)
     ] = 0.0
@@ -168,14 +171,16 @@ class Exchange(_Table, frozen=True):
     rate: Annotated[
         str, _doc("messages a second, `max`, or empty: by the clock", pattern=r"^(|max|[0-9]+)$")
     ] = ""
-    tickers: Annotated[int, _doc("instruments", ge=1, le=5000)] = 700
+    tickers: Annotated[int, _doc("number of instruments it lists", ge=1, le=5000)] = 700
     history_days: Annotated[int, _doc("trading days sent before the live one", ge=0, le=260)] = 30
 
 
 class KindStore(_Table, frozen=True):
     """What the store takes of one kind."""
 
-    store: Annotated[Keep, _doc("all, off, or Ns: the last row of each key in N seconds")] = "all"
+    store: Annotated[
+        Keep, _doc("rows that are stored: all, off, or Ns: the last of each key in N seconds")
+    ] = "all"
 
 
 Public = Annotated[bool, _doc("anyone may ask for it by the viewer API; the demo always is")]
@@ -205,8 +210,10 @@ class SoupBin(_Table, frozen=True):
     venue: Annotated[Literal["idx"], _doc("venue whose wire it speaks")]
     idxdata: Annotated[Endpoint, _doc("host:port of the trades channel")]
     itchdata: Annotated[Endpoint, _doc("host:port of the market-data channel")]
-    user: Annotated[str, _doc("login, at most 6 characters", max_length=6)] = ""
-    password: Annotated[str, _doc("password, at most 10 characters", max_length=10)] = ""
+    user: Annotated[str, _doc("login name of the line", max_length=6)] = ""
+    password: Annotated[
+        str, _doc("password of the line; best set by its variable", max_length=10)
+    ] = ""
 
 
 FeedName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$")]
@@ -235,6 +242,20 @@ class Config(_Table, frozen=True):
     feeds: Annotated[
         dict[FeedName, SoupBin], _doc("sources by name, e.g. [feeds.main]: letters and digits")
     ] = {}
+
+
+class Setting(Struct, frozen=True):
+    """One setting as people are told of it.
+
+    allowed  words, bounds or form of the value; empty: whatever is of the type
+    """
+
+    path: str
+    variable: str
+    type: str
+    default: str
+    allowed: str
+    meaning: str
 
 
 class Loaded(Struct, frozen=True):
@@ -279,15 +300,56 @@ def variable(path: str) -> str:
 
 def leaves(table: type[Struct] = Config, above: str = "") -> Iterator[tuple[str, Any, str]]:
     """(dotted path, default, meaning) of every value; sources stand once, as `feeds.NAME.*`."""
+    for path, field in _fields(table, above):
+        default = None if field.default is msgspec.NODEFAULT else field.default
+        yield path, default, _meaning(field.type)
+
+
+def settings(table: type[Struct] = Config) -> Iterator[Setting]:
+    """Every value as people are told of it, in the order of `leaves`."""
+    in_force = dict(_flatten(msgspec.to_builtins(table())))
+    for path, field in _fields(table):
+        default = in_force.get(path, field.default)
+        kind, notes = field.type, []
+        while hasattr(kind, "__metadata__"):
+            notes += [note for note in kind.__metadata__ if isinstance(note, Meta)]
+            kind = get_args(kind)[0]
+        bounds = (
+            f"{word} {value}"
+            for note in notes
+            for limit, word in _LIMITS.items()
+            if (value := getattr(note, limit)) is not None
+        )
+        yield Setting(
+            path,
+            variable(path),
+            _TYPES.get(kind, "string"),
+            "" if default is msgspec.NODEFAULT else json.dumps(default),
+            ", ".join(_words(field.type)) or "; ".join(bounds),
+            _meaning(field.type),
+        )
+
+
+_TYPES = {int: "integer", float: "number", bool: "true or false"}
+_LIMITS = {
+    "ge": "at least",
+    "gt": "more than",
+    "le": "at most",
+    "max_length": "longest",
+    "pattern": "form",
+}
+
+
+def _fields(table: type[Struct], above: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, field) of every value."""
     for field in msgspec.structs.fields(table):
         path = f"{above}{field.name}"
         if isinstance(field.type, type) and issubclass(field.type, Struct):
-            yield from leaves(field.type, f"{path}.")
+            yield from _fields(field.type, f"{path}.")
         elif path == "feeds":
-            yield from leaves(SoupBin, "feeds.NAME.")
+            yield from _fields(SoupBin, "feeds.NAME.")
         else:
-            default = None if field.default is msgspec.NODEFAULT else field.default
-            yield path, default, _meaning(field.type)
+            yield path, field
 
 
 def rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
@@ -398,14 +460,10 @@ def _refusal(error: msgspec.ValidationError, origins: Mapping[str, str], bad_fee
 
 def _choices(path: str) -> tuple[str, ...]:
     """The words a value may be, where it is one of a few."""
-    table: Any = Config
-    *parents, name = path.replace("feeds.NAME", "feeds").split(".")
-    for parent in parents:
-        fields = {f.name: f.type for f in msgspec.structs.fields(table)}
-        table = SoupBin if parent == "feeds" else fields.get(parent)
-        if not (isinstance(table, type) and issubclass(table, Struct)):
-            return ()
-    kind = {f.name: f.type for f in msgspec.structs.fields(table)}.get(name)
+    return next((_words(field.type) for found, field in _fields(Config) if found == path), ())
+
+
+def _words(kind: Any) -> tuple[str, ...]:
     inner = get_args(kind)[0] if get_args(kind) else kind
     return tuple(str(word) for word in get_args(inner)) if get_origin(inner) is Literal else ()
 
