@@ -1,7 +1,11 @@
 """Exponential moving average of closes, as TA-Lib defines it.
 
 The first value is the simple mean of the first `length` closes, given with the bar that completes
-them; from there ema <- ema + (close - ema) * 2 / (length + 1). Remembers for ever.
+them; from there
+
+    ema <- ema + (close - ema) * 2 / (length + 1)
+
+It remembers for ever, and is null before its first value.
 """
 
 import numpy as np
@@ -42,11 +46,12 @@ def ema(length: int) -> Metric:
         description=f"Exponential moving average of the last closes, length {length}",
         unit="quote currency",
         inputs=("close",),
-        outputs=(Output("value", "quote currency"),),
+        outputs=(Output("value", "quote currency: the average of the closes so far"),),
         parameters=(("length", length),),
         warmup=length - 1,
         fields=3,
         arguments=lambda venue: (float(length), 2.0 / (length + 1)),
+        definition=__doc__ or "",
     )
 
 

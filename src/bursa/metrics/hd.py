@@ -100,7 +100,7 @@ METRICS = (
         unit="shares or base units",
         inputs=("close", "volume"),
         outputs=(
-            Output("value", "shares or base units"),
+            Output("value", "shares or base units: net volume of the day less dmapo"),
             Output("mapo", "shares or base units: average of the day's net volume, over days"),
             Output("dmapo", "shares or base units: mapo less that of the day before"),
             Output("direction", "-1, 0, +1: sign of the change against the previous value"),
@@ -109,6 +109,7 @@ METRICS = (
         warmup=0,
         fields=10,
         arguments=_gates,
+        definition=__doc__ or "",
         timeframes=("1m",),
     ),
 )

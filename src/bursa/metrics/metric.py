@@ -48,7 +48,7 @@ ALL_TIMEFRAMES = tuple(TIMEFRAMES)
 @dataclass(frozen=True)
 class Output:
     """One output. The one called `value` bears the metric's name as its column, another one
-    `{metric}_{name}`."""
+    `{metric}_{name}`. `unit` says the unit and what the number means."""
 
     name: str
     unit: str
@@ -58,6 +58,7 @@ class Output:
 class Metric:
     """One metric.
 
+    definition    how it is computed and after whom, in words and formulas: its family's docstring
     parameters    what distinguishes it inside its family: (("length", 20),)
     inputs        columns of the bars that it reads
     warmup        bars of one symbol before the first that can have a value
@@ -75,6 +76,7 @@ class Metric:
     warmup: int
     fields: int
     arguments: Arguments
+    definition: str
     timeframes: tuple[str, ...] = ALL_TIMEFRAMES
 
     @property

@@ -1,9 +1,13 @@
 """Relative strength index with Wilder's smoothing, as TA-Lib defines it but for one case.
 
 The means of gains and losses are seeded by the simple means of the first `length` changes of the
-close; from there mean <- (mean * (length - 1) + new) / length. The index is 100 * gain /
-(gain + loss): 100 where the mean loss is 0, and 50 where both means are 0 (TA-Lib says 0 there).
-Remembers for ever.
+close; from there
+
+    mean <- (mean * (length - 1) + new) / length
+    rsi  <- 100 * gain / (gain + loss)
+
+100 where the mean loss is 0, and 50 where both means are 0 (TA-Lib says 0 there). It remembers for
+ever, and is null before its first value.
 """
 
 import numpy as np
@@ -57,11 +61,12 @@ def rsi(length: int) -> Metric:
         description=f"Relative strength index, Wilder's smoothing, length {length}",
         unit="0 to 100",
         inputs=("close",),
-        outputs=(Output("value", "0 to 100"),),
+        outputs=(Output("value", "0 to 100: the share of gains in all moves, 50 where none"),),
         parameters=(("length", length),),
         warmup=length,
         fields=4,
         arguments=lambda venue: (float(length),),
+        definition=__doc__ or "",
     )
 
 

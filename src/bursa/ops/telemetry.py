@@ -5,10 +5,20 @@ the market are *metrics* (metrics/), never telemetry.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class Name(NamedTuple):
+    """One name under which something is counted, as Prometheus sees it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
 
 
 class _Maker:
@@ -46,79 +56,110 @@ class Telemetry:
         }
 
     def _feeds(self, make: _Maker) -> None:
-        self.messages = make.count("messages", "Messages decoded", "venue", "channel")
+        self.messages = make.count(
+            "messages", "Messages of the feed that were decoded", "venue", "channel"
+        )
         self.bytes_in = make.count("feed_bytes", "Bytes that feeds delivered", "venue", "channel")
         self.rejected = make.count(
             "rejected", "Messages refused and quarantined", "venue", "reason"
         )
         self.duplicates = make.count("duplicates", "Messages already seen, dropped", "venue")
-        self.gaps = make.count("gaps", "Sequence gaps", "venue")
+        self.gaps = make.count("gaps", "Jumps in the sequence numbers of a feed", "venue")
         self.missing = make.count("gap_messages", "Messages missing in sequence gaps", "venue")
         self.late = make.count(
             "late_ticks", "Ticks past the revisable window: stored, no bar", "venue"
         )
-        self.events = make.count("stage_events", "What else stages count, by word", "venue", "word")
-        self.rows = make.count("rows", "Rows derived", "venue", "kind")
+        self.events = make.count(
+            "stage_events", "Whatever else stages count, by its word", "venue", "word"
+        )
+        self.rows = make.count("rows", "Rows that the stages derived", "venue", "kind")
         self.feed_up = make.gauge("feed_up", "1 while the channel delivers", "venue", "channel")
         self.feed_downs = make.count("feed_downs", "Times a channel went away", "venue", "channel")
         self.feed_retries = make.count(
             "feed_retries", "Connection attempts after a failure", "venue"
         )
         self.watermark = make.gauge(
-            "watermark_seconds", "Newest event time seen", "venue", "channel"
+            "watermark_seconds",
+            "Newest event time seen, seconds since 1970 UTC",
+            "venue",
+            "channel",
         )
 
     def _journal(self, make: _Maker) -> None:
         self.journal_bytes = make.count("journal_bytes", "Bytes appended to the journal", "venue")
         self.journal_unsynced = make.gauge(
-            "journal_unsynced_bytes", "Appended, not synced", "venue"
+            "journal_unsynced_bytes", "Bytes appended to the journal and not synced yet", "venue"
         )
-        self.journal_sync = make.spread("journal_sync_seconds", "Time of one sync", "venue")
+        self.journal_sync = make.spread(
+            "journal_sync_seconds", "Seconds that one sync of the journal took", "venue"
+        )
         self.journal_errors = make.count("journal_errors", "Appends or syncs that failed", "venue")
-        self.journal_damaged = make.count("journal_damaged", "Records with a bad checksum", "venue")
+        self.journal_damaged = make.count(
+            "journal_damaged", "Journal records with a bad checksum", "venue"
+        )
         self.journal_retired = make.count(
-            "journal_retired_bytes", "Bytes of dropped segments", "venue"
+            "journal_retired_bytes", "Bytes of journal segments that were dropped", "venue"
         )
         self.checkpoint_s = make.spread(
-            "checkpoint_seconds", "Time to save one checkpoint", "venue"
+            "checkpoint_seconds", "Seconds to save one checkpoint", "venue"
         )
         self.checkpoint_errors = make.count(
             "checkpoint_errors", "Checkpoints that could not be saved", "venue"
         )
         self.checkpoints_bad = make.count(
-            "checkpoints_passed_over", "Unusable checkpoints", "venue"
+            "checkpoints_passed_over", "Checkpoints that a start could not use", "venue"
         )
 
-        self.topic_rows = make.gauge("topic_rows", "Rows held in memory for readers", "venue")
-        self.topic_bytes = make.gauge("topic_bytes", "Bytes held in memory for readers", "venue")
+        self.topic_rows = make.gauge(
+            "topic_rows", "Rows that topics hold in memory for their readers", "venue"
+        )
+        self.topic_bytes = make.gauge(
+            "topic_bytes", "Bytes that topics hold in memory for their readers", "venue"
+        )
         self.topic_lag = make.gauge(
             "topic_lag_bytes", "Journal bytes a reader is behind", "venue", "group"
         )
         self.topic_evicted = make.gauge(
-            "topic_evicted_rows", "Rows a reader re-derives", "venue", "group"
+            "topic_evicted_rows",
+            "Rows a reader missed in memory and derives again",
+            "venue",
+            "group",
         )
         self.topic_redelivered = make.gauge(
-            "topic_redelivered", "Batches delivered again", "venue", "group"
+            "topic_redelivered", "Batches that a reader was given again", "venue", "group"
         )
 
     def _store(self, make: _Maker) -> None:
-        self.store_rows = make.count("store_rows", "Rows committed", "venue", "kind")
+        self.store_rows = make.count("store_rows", "Rows committed to the store", "venue", "kind")
         self.store_thinned = make.count(
-            "store_thinned_rows", "Rows left out by configuration", "venue", "kind"
+            "store_thinned_rows",
+            "Rows that the configuration keeps out of the store",
+            "venue",
+            "kind",
         )
-        self.store_write = make.spread("store_write_seconds", "Time of one transaction", "venue")
-        self.store_retries = make.count("store_retries", "Writes tried again", "venue")
+        self.store_write = make.spread(
+            "store_write_seconds", "Seconds that one transaction of the store took", "venue"
+        )
+        self.store_retries = make.count(
+            "store_retries", "Writes to the store that were tried again", "venue"
+        )
         self.store_dropped = make.count(
-            "store_retired_rows", "Rows dropped by retention", "venue", "kind"
+            "store_retired_rows", "Rows that retention removed from the store", "venue", "kind"
         )
         self.store_set_aside = make.count("store_set_aside", "Store files that refused to open")
 
     def _surfaces(self, make: _Maker) -> None:
-        self.http_requests = make.count("http_requests", "Answers", "route", "status")
-        self.http_seconds = make.spread("http_seconds", "Time to answer", "route")
-        self.refused = make.count("refused", "Requests refused", "code")
+        self.http_requests = make.count(
+            "http_requests", "HTTP requests answered", "route", "status"
+        )
+        self.http_seconds = make.spread(
+            "http_seconds", "Seconds to answer an HTTP request", "route"
+        )
+        self.refused = make.count(
+            "refused", "Requests and stream messages refused, by code", "code"
+        )
         self.clients = make.gauge("stream_clients", "Connected stream clients")
-        self.stream_frames = make.count("stream_frames", "Frames sent", "type")
+        self.stream_frames = make.count("stream_frames", "Stream frames sent, by type", "type")
         self.stream_conflated = make.count(
             "stream_conflated", "Partial bars left out for slow clients"
         )
@@ -127,12 +168,25 @@ class Telemetry:
         )
         self.stream_closed = make.count("stream_closed", "Clients closed because they were slow")
         self.stream_queue = make.gauge("stream_queue", "Batches waiting for the stream")
-        self.rings_bytes = make.gauge("rings_bytes", "Memory of the rings", "venue")
-        self.rings_evicted = make.gauge("rings_evicted", "Rings that left memory", "venue")
-        self.kernels_warm = make.gauge(
-            "kernels_warm_seconds", "Time to compile or load the kernels"
+        self.rings_bytes = make.gauge("rings_bytes", "Bytes of memory that the rings take", "venue")
+        self.rings_evicted = make.gauge(
+            "rings_evicted", "Tickers whose rings had to leave memory", "venue"
         )
-        self.disk_bytes = make.gauge("data_bytes", "Bytes of the data folder")
+        self.kernels_warm = make.gauge(
+            "kernels_warm_seconds", "Seconds to compile or load the kernels at the start"
+        )
+        self.disk_bytes = make.gauge("data_bytes", "Bytes that the data folder takes on disk")
+
+    def names(self) -> list[Name]:
+        """All that is counted, by name; a counter's bears the `_total` of the exposition."""
+        found = []
+        for metric in vars(self).values():
+            if isinstance(metric, Counter | Gauge | Histogram):
+                about = next(iter(metric.describe()))
+                suffix = "_total" if isinstance(metric, Counter) else ""
+                labels = tuple(metric._labelnames)
+                found.append(Name(about.name + suffix, about.type, labels, about.documentation))
+        return sorted(found)
 
     def begin(self, venue: str, channels: Sequence[str]) -> None:
         """Show a venue's counters from the start, at zero, and not only once they have counted."""
