@@ -87,7 +87,8 @@ export async function snapshot(venue, ticker, signal) {
 }
 
 /** The ledger of a range: {total: {received, backfilled, empty, missing} in minutes, holes: [{from, to,
-    channel, seqFrom, seqTo}]}; a hole that no lost message explains has no channel. */
+    channel, seqFrom, seqTo, part}]}; a hole that no lost message explains has no channel. `part`: messages were
+    lost, but each minute has something. */
 export async function continuity({ venue, ticker, from, to }, signal) {
   const missing = [], lost = [];
   let totals;
@@ -97,7 +98,14 @@ export async function continuity({ venue, ticker, from, to }, signal) {
     missing.push(...data.ranges.filter(({ state }) => state === "missing"));
   }
   const total = { received: totals.received, backfilled: 0, empty: totals.confirmed_empty, missing: totals.missing };
-  return { total, holes: missing.map((stretch) => explained(stretch, lost)) };
+  const holes = missing.map((stretch) => explained(stretch, lost));
+  const bare = lost.map(part).filter((gap) => !holes.some((hole) => gap.from < hole.to && gap.to >= hole.from));
+  return { total, holes: [...holes, ...bare].sort((a, b) => a.from - b.from) };
+}
+
+function part(gap) {
+  const from = seconds(gap.from), to = Math.max(seconds(gap.to), from + 0.001);
+  return { from, to, channel: gap.channel, seqFrom: gap.seq_from, seqTo: gap.seq_to, part: true };
 }
 
 function explained(stretch, lost) {

@@ -21,6 +21,7 @@ export class Bars {
     this.list = [];
     this.byKey = new Map();
     this.holes = [];
+    this.pending = null;
     this.complete = false;
     this.early = new Map();
   }
@@ -112,12 +113,28 @@ export class Bars {
   /** Missing ranges [{from, to, kind, ...}] in UTC seconds, ascending. */
   setHoles(holes) { this.holes = holes; }
 
+  /** Nothing came since `since` and the venue's clock shows `now` (UTC seconds, `since` null: unknown): what
+      lies between is not received yet. null: all is. Answers whether that changed any slot. */
+  setPending(cut) {
+    const { last, pending: before } = this;
+    this.pending = null;
+    if (cut && last && cut.now > last.t) {
+      const open = this.step ? last.t + this.step > (cut.since ?? cut.now) : this.within(cut.since ?? cut.now, last.t);
+      const end = this.time.local(last.t) + this.step, to = this.time.local(cut.now);
+      const ahead = this.step ? this.sessions.slots(end, to, this.step) : [];
+      if (open || ahead.length) this.pending = { from: Math.max(last.t, cut.since ?? last.t), to: cut.now, pending: true, of: last.t, open, ahead };
+    }
+    const key = (p) => p && [p.of, p.open, p.ahead.length].join();
+    return key(before) !== key(this.pending);
+  }
+
   /** Bars and empty slots in time order: [{x, bar|null, hole|null, first, noon}]; `hole` of a bar says
       that a part of it is missing. A confirmed-empty minute has no slot. */
   slots() {
     const out = this.list.map((bar) => ({ x: bar.x, bar, hole: null, first: false, noon: false }));
     if (this.step && this.holes.length && out.length) this.addMissing(out);
     this.markParts(out);
+    this.addPending(out);
     for (let i = 0; i < out.length; i++) this.markBreaks(out, i);
     return out;
   }
@@ -147,6 +164,14 @@ export class Bars {
       }
     }
     if (added) out.sort((a, b) => a.x - b.x);
+  }
+
+  addPending(out) {
+    const { pending, last } = this;
+    if (!pending) return;
+    if (pending.open) out.findLast((slot) => slot.bar === last).hole = pending;
+    const end = out.at(-1).x;
+    for (const x of pending.ahead) if (x > end) out.push({ x, bar: null, hole: pending, first: false, noon: false });
   }
 
   markParts(out) {
@@ -206,7 +231,7 @@ export function marksOf(slots, name) {
 export function mark({ days, noons, holes, strip }, slot, i, name) {
   if (slot.first) days.push(i);
   if (slot.noon) noons.push(i);
-  if (!slot.bar) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
+  if (!slot.bar || slot.hole?.pending || slot.hole?.part) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
   const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.bar.backfilled ? "backfilled" : "received";
   extend(strip, i, kind, () => ({ kind, hole: kind, from: i, to: i }));
 }

@@ -6,14 +6,14 @@ import { Bars, INTERVALS, mark, marksOf } from "./bars.js";
 import { Sessions, VenueTime } from "./clock.js";
 import { keysCount } from "./display.js";
 import { ChartFeed } from "./feed.js";
-import { clockMinutes, day, direction, fixed, percent } from "./format.js";
+import { clockMinutes, clockSeconds, day, direction, fixed, percent } from "./format.js";
 import { Legend } from "./legend.js";
 import { Plot } from "./plot.js";
 import { Quote } from "./quote.js";
 import { say, toast } from "./say.js";
 import { remember } from "./search.js";
 import { shell } from "./shell.js";
-import { barTable, holeWords, lastBar, listHoles, statusLine } from "./status.js";
+import { awayWords, barTable, holeWords, lastBar, listHoles, statusLine } from "./status.js";
 import { Stream } from "./stream.js";
 
 const STUDIES_KEY = "bursa.studies", STUDIES = ["vwap", "ema", "hd", "rsi"];
@@ -46,21 +46,25 @@ function long() { return !INTERVALS[now.interval].step; }
 
 const hole = (which) => holeWords(which, time);
 
+/* Place of the last bar: behind it stand slots that are not received yet. */
+const lastAt = () => now.slots.findLastIndex((slot) => !slot.hole?.pending || slot.bar);
+
 function draw(change) {
   const { bars } = now, grown = change === "tail" ? bars.grow(now.slots) : "no";
   if (grown === "no") {
     now.slots = bars.slots();
     now.marks = marksOf(now.slots, hole);
-    plot.setSlots(now.slots, now.marks, long());
+    plot.setSlots(now.slots, now.marks, long(), lastAt());
   } else {
     if (grown === "added") mark(now.marks, now.slots.at(-1), now.slots.length - 1, hole);
     plot.touchLast();
   }
   showEmpty(bars.list.length === 0 ? "none" : "");
-  barTable(now.slots, { facts, long: long() }, grown !== "no");
+  const { pending } = bars, shown = pending ? now.slots.slice(0, lastAt() + 1) : now.slots;
+  barTable(shown, { facts, long: long(), time, pending }, grown !== "no" && !pending);
   showBar();
   showStatus();
-  const { hd } = lately(now.slots.length - 1);
+  const { hd } = lately(lastAt());
   if (facts.hd && hd !== undefined && hd !== quote.figures.hd) quote.take({ hd });
 }
 
@@ -90,7 +94,7 @@ function redraw() {
 }
 
 function showBar() {
-  const at = now.hover ?? now.slots.length - 1, slot = now.slots[at];
+  const at = now.hover ?? lastAt(), slot = now.slots[at];
   legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...lately(at), ...known(slot.bar) } } : slot, long());
 }
 
@@ -119,7 +123,7 @@ function isOpen(bar) {
 function showStatus() {
   const bar = now.bars.last;
   statusLine(now.ledger.total, now.ledger.holes);
-  lastBar(bar && { ...bar, final: !isOpen(bar) }, long());
+  lastBar(bar && { ...bar, final: !isOpen(bar) }, long(), awayWords(shell.tape.away, time));
   const words = describe();
   if ($("plot").getAttribute("aria-label") !== words) $("plot").setAttribute("aria-label", words);
 }
@@ -132,7 +136,7 @@ function describe() {
   const parts = [`${ticker} ${INTERVALS[interval].tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, facts.priceDecimals)}`];
   if (change !== null) parts.push(`${words} ${percent(change)}`);
   const holes = now.ledger.holes.map((hole) => `${clockMinutes(time.local(hole.from))} to ${clockMinutes(time.local(hole.to))}`);
-  return `${parts.join(", ")}.${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}`;
+  return `${parts.join(", ")}.${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
 }
 
 function titles() {
@@ -211,6 +215,7 @@ async function open(ticker, interval, push = true) {
     /* A live bar that came before the past ones was shown alone, and wide. */
     if (current() && !again && now.bars.list.length) { now.ready = false; changed("all"); }
     if (current() && !now.bars.list.length) { plot.clear(); draw("all"); }
+    if (current()) followAway();
   } catch (error) { if (current()) await refused(error, ticker); } finally { clearTimeout(skeleton); if (current() || !now.feed) $("loading").hidden = true; }
 }
 
@@ -244,7 +249,7 @@ function takeFrame(frame) {
   if (frame.type === "bar") takeBar(frame);
   else if (frame.type === "metrics") takeMetrics(frame);
   /* Value, and what longer bars have of metrics, come with the minute. */
-  else if (frame.type === "end_of_interval") feed.tail();
+  else if (frame.type === "end_of_interval") { feed.tail(); feed.ledgerSoon(); }
   else if (frame.type === "gap" && frame.reason === "feed") feed.ledger();
 }
 
@@ -257,6 +262,8 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
   else changed(bars.merge([bar]));
   if (newest) now.newest = [bar, hd];
+  /* What was away has come back: do not wait for the next look at the tape. */
+  if (bars.pending) shell.tape.soon();
 }
 
 function takeMetrics({ freq, bar_time: at, values }) {
@@ -269,7 +276,9 @@ function takeMetrics({ freq, bar_time: at, values }) {
 }
 
 function takeLedger(ledger) {
+  const same = JSON.stringify(ledger.holes) === JSON.stringify(now.ledger.holes);
   now.ledger = ledger;
+  if (same) { showStatus(); return; }
   now.bars.setHoles(ledger.holes);
   listHoles(ledger.holes, time);
   changed("all");
@@ -300,6 +309,16 @@ async function openFirst({ first }) {
   const ticker = first ?? (await api.search("", 1, facts.exchange).catch(() => []))[0]?.symbol;
   if (ticker && !now.ticker) open(ticker, now.interval, false);
 }
+
+/* What lies between the last bar and the venue's clock while nothing comes; it closes by itself as bars come. */
+function followAway() {
+  const { bars } = now, { tape } = shell, { away } = tape;
+  if (!bars) return;
+  const cut = away && { since: away.since === null ? null : away.since / 1000, now: tape.now() / 1000 };
+  if (bars.setPending(tape.latest ? cut : null)) changed("all");
+  showStatus();
+}
+document.addEventListener("bursa:away", followAway);
 
 let progressClosed = false, wasStreaming = false, dayShown = "", holesSeen = 0;
 document.addEventListener("bursa:tape", ({ detail: tape }) => {
@@ -344,7 +363,7 @@ $("studies").addEventListener("click", (event) => {
 });
 
 function step(by) {
-  const last = now.slots.length - 1;
+  const last = lastAt();
   if (last < 0) return;
   now.hover = Math.max(0, Math.min(last, (now.hover ?? last + (by < 0 ? 1 : 0)) + by));
   plot.point(now.hover);
@@ -364,7 +383,7 @@ $("plot").addEventListener("keydown", (event) => {
 });
 
 function walkBars(by) {
-  const rows = [...$("bars").rows], at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+  const rows = [...$("bars").querySelectorAll("[data-x]")], at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
   const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
   if (!row) return;
   rows[at]?.removeAttribute("aria-selected");

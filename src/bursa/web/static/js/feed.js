@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { setVwap } from "./bars.js";
 
-const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92;
+const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
 
 export class ChartFeed {
   /** what: {venue, exchange, ticker, interval, hd}; bars: Bars; handlers: change("none"|"tail"|"all"),
@@ -14,11 +14,11 @@ export class ChartFeed {
     this.abort = new AbortController();
     this.paging = false;
     this.tailAt = 0;
-    this.tailTimer = 0;
+    this.tailTimer = this.ledgerTimer = 0;
     this.refused = new Set();
   }
 
-  stop() { this.abort.abort(); clearTimeout(this.tailTimer); }
+  stop() { this.abort.abort(); clearTimeout(this.tailTimer); clearTimeout(this.ledgerTimer); }
 
   /** The newest bars; resolves when they are in. Their details follow by themselves. */
   async load() {
@@ -124,6 +124,9 @@ export class ChartFeed {
       this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, to - LEDGER_DAYS * DAY), to }, this.abort.signal));
     } catch (error) { this.failed(error); }
   }
+
+  /** Fetch the ledger again within some seconds: minutes have closed. */
+  ledgerSoon() { this.ledgerTimer ||= setTimeout(() => { this.ledgerTimer = 0; this.ledger(); }, LEDGER_MS); }
 
   changed(change) { if (change !== "none") this.handlers.change(change); }
 

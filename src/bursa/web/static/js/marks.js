@@ -7,7 +7,7 @@ const HATCH_STEP = 7, STRIP = 4, AXIS_INDENT = 10;
 
 export const NO_MARKS = { days: [], noons: [], holes: [], strip: [] };
 
-/** What the primitives draw, in slot numbers. `holes`: [{from, to, label, short}], both ends inside;
+/** What the primitives draw, in slot numbers. `holes`: [{hole, from, to, label, short}], both ends inside;
     `days` and `noons`: slots a break stands before; `strip`: [{from, to, kind}] with kind received,
     backfilled, part or missing. */
 export class Marks {
@@ -111,7 +111,7 @@ export class PaneMarks {
       let free = 0;
       for (const hole of this.marks.shown.holes) {
         const a = Math.max(0, left(hole.from)), b = Math.min(width, right(hole.to));
-        if (b - a > 8) free = label(g, width < 620 ? hole.short : hole.label, (a + b) / 2, width, { y: height - 30, free }, this.marks.colors);
+        if (b - a > 8 || (hole.hole.pending && b > a)) free = label(g, width < 620 ? hole.short : hole.label, (a + b) / 2, width, { y: height - 30, free }, this.marks.colors);
       }
     });
   }

@@ -8,7 +8,7 @@ import { BrokenLine } from "./lines.js";
 import { AxisNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
 const SHARES = { price: 54, volume: 12, hd: 19, rsi: 15 };
-const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62;
+const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62, PENDING_SHARE = 0.6;
 const DASHED = 2, DOTTED = 1, LARGE_DASHED = 3;
 const RSI_GUIDES = [30, 70];
 
@@ -18,6 +18,7 @@ export class Plot {
   constructor(element, facts, studies) {
     Object.assign(this, { element, facts, studies });
     this.slots = [];
+    this.behind = 0;
     this.long = false;
     this.marks = new Marks();
     this.series = {};
@@ -107,7 +108,7 @@ export class Plot {
     this.guideNames = null;
     this.studies = studies;
     this.build();
-    this.setSlots(this.slots, this.marks.shown, this.long);
+    this.setSlots(this.slots, this.marks.shown, this.long, this.slots.length - 1 - this.behind);
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
   }
 
@@ -147,14 +148,20 @@ export class Plot {
     };
   }
 
-  /** Show these slots. marks: {days, noons, holes, strip}; long: bars of a day and more. */
-  setSlots(slots, marks, long) {
+  /** Show these slots. marks: {days, noons, holes, strip}; long: bars of a day and more; `last`: place of
+      the last bar, what lies behind it is not received yet. */
+  setSlots(slots, marks, long, last = slots.length - 1) {
+    const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange(), { behind } = this;
+    const wasNewest = range && range.to >= this.slots.length - 1;
     this.slots = slots;
+    this.behind = slots.length - 1 - last;
     this.long = long;
     this.marks.show(marks);
     const items = slots.map((slot) => this.items(slot));
     for (const name of this.drawn()) this.series[name].setData(items.map((item) => item[name]));
     this.paintLast();
+    /* The library keeps the last bar in its place; what is not received yet would grow out of sight. */
+    if (wasNewest && (behind || this.behind)) this.showEnd(range.to - range.from);
   }
 
   /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */
@@ -171,11 +178,16 @@ export class Plot {
 
   /** The newest bars at the usual width; fewer on a narrow screen. */
   showNewest() {
-    const scale = this.chart.timeScale(), width = this.element.clientWidth - AXIS_PX;
+    const width = this.element.clientWidth - AXIS_PX;
     const narrow = this.element.clientWidth < NARROW_PX;
     const room = narrow ? NARROW_BARS : Math.floor(width / SPACING);
-    const count = Math.min(room, Math.max(FEW_BARS, this.slots.length + RIGHT_SLOTS)), end = this.slots.length - 1 + RIGHT_SLOTS;
-    scale.setVisibleLogicalRange({ from: end - count, to: end });
+    this.showEnd(Math.min(room, Math.max(FEW_BARS, this.slots.length + RIGHT_SLOTS)));
+  }
+
+  /* `count` slots up to the end, or as many of those not received yet as leave some bars in view. */
+  showEnd(count) {
+    const end = this.slots.length - 1 + RIGHT_SLOTS - Math.max(0, this.behind - Math.floor(count * PENDING_SHARE));
+    this.chart.timeScale().setVisibleLogicalRange({ from: end - count, to: end });
   }
 
   clear() { this.setSlots([], NO_MARKS, this.long); }

@@ -1,7 +1,7 @@
 /* What is whole and what is not, in words: the line under the chart, the list of what is missing, and
    the newest bars as a table (the chart's figures for who cannot see it). */
 
-import { clockMinutes, day, dayShort, dayYear, direction, fixed, percent, share, span, volume } from "./format.js";
+import { clockMinutes, clockSeconds, day, dayShort, dayYear, direction, fixed, percent, share, span, volume } from "./format.js";
 
 const ROWS = 60, HOLES = 5;
 const $ = (id) => document.getElementById(id);
@@ -20,24 +20,37 @@ export function statusLine(total, holes) {
   words("st-received", `received ${part(total?.received)}`);
   words("st-back", `backfilled ${part(total?.backfilled)}`, Boolean(total?.backfilled));
   words("st-empty", `no trades ${part(total?.empty)}`);
-  words("st-missing", !total ? "missing \u2013" : total.missing ? `missing ${span(total.missing * 60)}` : "nothing missing");
-  $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing));
+  const some = holes.length ? "messages missing" : "nothing missing";
+  words("st-missing", !total ? "missing \u2013" : total.missing ? `missing ${span(total.missing * 60)}` : some);
+  $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing || holes.length));
   const ranged = holes.filter((hole) => hole.seqFrom), [first, last] = [ranged[0], ranged.at(-1)];
   words("st-seq", first ? `seq ${fixed(first.seqFrom, 0)} to ${fixed(last.seqTo, 0)}${ranged.length > 1 ? `, ${ranged.length} holes` : ""} on ${first.channel}` : "");
 }
 
-/** "last bar 14:30, open · rev 1". */
-export function lastBar(bar, long) {
-  if (!bar) { words("st-last", ""); return; }
+const AWAY = { feed: "feed away", silent: "feed silent", stream: "stream cut", server: "no connection" };
+
+/** "feed away since 10:31:07"; `away`: tape.js's, null where all comes as it should. */
+export function awayWords(away, time) {
+  if (!away) return "";
+  return AWAY[away.why] + (away.since === null ? "" : ` since ${clockSeconds(time.local(away.since / 1000))}`);
+}
+
+/** "last bar 14:30, open · rev 1"; what is away stands in the place of whether it is open. */
+export function lastBar(bar, long, away = "") {
+  $("st-last").classList.toggle("b-gapc", Boolean(away));
+  if (!bar) { words("st-last", away); return; }
   const when = long ? day(bar.x) : clockMinutes(bar.x);
-  words("st-last", `last bar ${when}, ${bar.final === false ? "open" : "closed"}${bar.rev === undefined ? "" : ` \u00b7 rev ${bar.rev}`}`);
+  if (away) words("st-last", `${away} \u00b7 last bar ${when}`);
+  else words("st-last", `last bar ${when}, ${bar.final === false ? "open" : "closed"}${bar.rev === undefined ? "" : ` \u00b7 rev ${bar.rev}`}`);
 }
 
 /** Words of a hole for the chart: {label, short}. `time`: VenueTime. */
 export function holeWords(hole, time) {
-  const from = time.local(hole.from), to = time.local(hole.to);
+  const from = time.local(hole.from), to = time.local(hole.to), long = span(hole.to - hole.from);
+  if (hole.pending) return { short: "not received yet", label: `not received yet \u00b7 ${long}` };
+  if (hole.part) return { short: "messages lost", label: `messages lost \u00b7 ${long}` };
   const short = `no data ${clockMinutes(from)}\u2013${clockMinutes(to)}`;
-  return { short, label: `${short} \u00b7 ${span(hole.to - hole.from)}` };
+  return { short, label: `${short} \u00b7 ${long}` };
 }
 
 /** The list of holes beside the chart; hidden when there are none. */
@@ -49,7 +62,8 @@ export function listHoles(holes, time) {
     const item = document.createElement("li"), fact = document.createElement("b");
     item.className = "b-note b-note--gap";
     const from = time.local(hole.from), to = time.local(hole.to);
-    fact.textContent = `${dayShort(from)}, ${clockMinutes(from)} to ${clockMinutes(to)} is missing${hole.channel ? ` on ${hole.channel}` : ""}.`;
+    const clock = hole.part ? clockSeconds : clockMinutes;
+    fact.textContent = `${dayShort(from)}, ${clock(from)} to ${clock(to)} is missing${hole.channel ? ` on ${hole.channel}` : ""}.`;
     const long = span(hole.to - hole.from);
     const rest = hole.channel ? ` ${long}, seq ${fixed(hole.seqFrom, 0)} to ${fixed(hole.seqTo, 0)}.` : ` ${long}. Nothing proves that the feed was heard.`;
     const text = document.createElement("span");
@@ -85,7 +99,15 @@ function barRow(slot, before, { facts, long }) {
   return row;
 }
 
-/** The newest bars, newest first; `only`: just the last two slots changed, or one came behind them. */
+function pendingRow({ from, to }, { time }) {
+  const row = document.createElement("tr"), rest = cell("not received yet", "b-gapc");
+  rest.colSpan = 3;
+  row.append(cell(`${clockMinutes(time.local(from))}\u2013${clockMinutes(time.local(to))}`, "b-faint"), rest);
+  return row;
+}
+
+/** The newest bars, newest first; `only`: just the last two slots changed, or one came behind them. context:
+    {facts, long, time, pending}, `pending` being what bars.js says is not received yet. */
 export function barTable(slots, context, only = false) {
   const body = $("bars"), last = slots.length - 1;
   const make = (i) => {
@@ -100,7 +122,7 @@ export function barTable(slots, context, only = false) {
     if (body.childElementCount > ROWS) body.lastChild.remove();
     return;
   }
-  const rows = [];
+  const rows = context.pending ? [pendingRow(context.pending, context)] : [];
   for (let i = last; i >= 0 && rows.length < ROWS; i--) rows.push(make(i));
   const chosen = body.querySelector("[aria-selected]")?.dataset.x;
   body.replaceChildren(...rows);

@@ -5,7 +5,7 @@ import { tape as fetchTape } from "./api.js";
 import { age, clockMinutes, clockSeconds, compact, day, span } from "./format.js";
 import { say } from "./say.js";
 
-const POLL_MS = 2000, POLL_HIDDEN_MS = 15_000;
+const POLL_MS = 2000, POLL_HIDDEN_MS = 15_000, SOON_MS = 300;
 const PULSE_TOP = 26, VIEW = 30;
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
@@ -101,12 +101,16 @@ const WORDS = {
 };
 const SPOKEN = { stale: "The feed is silent.", cut: "The feed is away.", gone: "The connection to the server is cut.", silent: "The stream is cut; it reconnects.", live: "The feed is live again." };
 
+/** Polls the tape, keeps badge and clock. Tells the page by events on the document: "bursa:tape" with each
+    answer, "bursa:away" when `away` may have changed. */
 export class TapeWatch {
   constructor(venue) {
     this.venue = venue;
     this.latest = null;
     this.gone = false;
     this.streamCut = false;
+    this.lostAt = null;
+    this.polling = false;
     this.shown = "";
     this.asked = 0;
     this.speed = 1;
@@ -120,14 +124,25 @@ export class TapeWatch {
   }
 
   async poll() {
+    if (this.polling) return;
+    this.polling = true;
     clearTimeout(this.timer);
     try {
-      this.take(await fetchTape(this.venue));
+      const fresh = await fetchTape(this.venue);
       this.gone = false;
-    } catch { this.gone = true; }
+      this.lose();
+      this.take(fresh);
+    } catch {
+      this.gone = true;
+      this.lose();
+    } finally { this.polling = false; }
     this.badge();
+    document.dispatchEvent(new Event("bursa:away"));
     this.timer = setTimeout(() => this.poll(), document.hidden ? POLL_HIDDEN_MS : POLL_MS);
   }
+
+  /** Ask again at once, unless that was done a moment ago. */
+  soon() { if (performance.now() - this.asked > SOON_MS) this.poll(); }
 
   take(d) {
     const at = performance.now();
@@ -153,17 +168,37 @@ export class TapeWatch {
     this.tick();
   }
 
+  /** The venue's clock in ms, null before the first answer. Without answers a clock of the usual pace
+      goes on; one that runs fast, or jumps, may be anywhere. */
+  now() {
+    const d = this.latest, elapsed = performance.now() - this.asked;
+    if (!d) return null;
+    return d.now + (elapsed < 3 * POLL_MS || Math.abs(this.speed - 1) < 0.05 ? elapsed * this.speed : 0);
+  }
+
+  /** Why bars may be missing at the end, or null: {why: "feed" | "silent" | "stream" | "server", since} with
+      `since` in ms on the venue's clock, null where nothing was ever heard. Channels without trades do not count. */
+  get away() {
+    const d = this.latest, mine = this.gone ? "server" : this.streamCut ? "stream" : null;
+    const cut = (d?.away ?? []).filter((a) => a.trades).map((a) => a.since ?? Infinity);
+    const since = Math.min(...cut, mine ? this.lostAt ?? Infinity : Infinity);
+    const why = mine ?? (cut.length ? (d.fresh === "stale" ? "silent" : "feed") : null);
+    return why && { why, since: since === Infinity ? null : since };
+  }
+
+  /* When the page itself began to hear nothing. */
+  lose() { this.lostAt = this.gone || this.streamCut ? this.lostAt ?? (this.gone ? this.latest?.now : this.now()) ?? null : null; }
+
   tick() {
     if (!this.latest) return;
-    const elapsed = performance.now() - this.asked, d = this.latest;
-    const now = d.now + (elapsed < 3 * POLL_MS ? elapsed * this.speed : 0);
+    const now = this.now(), d = this.latest;
     const time = $("clock").firstElementChild;
     const words = clockSeconds(now / 1000 + d.offset_s);
     if (time.textContent !== words) { time.textContent = words; time.dateTime = new Date(now).toISOString(); }
   }
 
   /** The page's own stream is cut or back. */
-  stream(cut) { this.streamCut = cut; this.badge(); }
+  stream(cut) { this.streamCut = cut; this.lose(); this.badge(); document.dispatchEvent(new Event("bursa:away")); }
 
   badge() {
     const d = this.latest, box = $("fresh");
