@@ -33,7 +33,8 @@ def test_config_says_what_is_there(client: httpx.Client) -> None:
     config = client.get("/udf/config").json()
     assert config["supported_resolutions"] == ["1", "5", "15", "30", "60", "240", "D", "W", "M"]
     assert config["supports_search"] and config["supports_time"]
-    assert not config["supports_marks"] and not config["supports_group_request"]
+    assert config["supports_marks"] and config["supports_timescale_marks"]
+    assert not config["supports_group_request"]
 
 
 @pytest.mark.parametrize("symbol", ["BBCA", "IDX:BBCA", "idx:bbca", " bbca "])

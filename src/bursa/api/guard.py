@@ -15,7 +15,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.api.errors import JSON, Failure, body_of, note
+from bursa.api.errors import JSON, Failure, body_of, is_udf, note
 from bursa.model.errors import Refuse
 from bursa.ops.telemetry import Telemetry
 
@@ -104,6 +104,8 @@ class Guard:
         host, origin = _headers(scope, b"host", b"origin")
         if _HOST.match(host) is None:
             failure = _misdirected(scope)
+        elif is_udf(scope["path"]):
+            failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
         elif origin and not _own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
         else:

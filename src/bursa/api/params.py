@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
@@ -62,12 +62,7 @@ class Param:
 def read_query(query: bytes, params: Sequence[Param], *, foreign: bool = False) -> dict[str, Any]:
     """The values of a query string by name, defaults filled in. `foreign`: parameters that are not
     ours are passed over (a charting library adds its own) rather than refused."""
-    try:
-        pairs = parse_qsl(
-            query.decode("ascii"), True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
-        )
-    except ValueError:
-        raise Refuse("the query string cannot be read", "bad_query", parameter="") from None
+    pairs = _pairs(query)
     given: dict[str, str] = {}
     known = {param.name: param for param in params}
     for name, text in pairs:
@@ -79,6 +74,28 @@ def read_query(query: bytes, params: Sequence[Param], *, foreign: bool = False) 
             raise Refuse(text, "unknown_parameter", parameter=name[:64])
         given[name] = text
     return {param.name: _value(param, given.get(param.name)) for param in params}
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    """Names and texts as they were sent. Refuse `bad_query`, by the name where one is at fault."""
+    if len(query) > QUERY_BYTES_MAX:
+        message = f"the query string is longer than {QUERY_BYTES_MAX:,} bytes"
+        raise Refuse(message, "bad_query")
+    parts = [part for part in query.split(b"&") if part]
+    if len(parts) > QUERY_FIELDS_MAX:
+        raise Refuse(f"more than {QUERY_FIELDS_MAX} parameters", "bad_query")
+    return [_pair(part) for part in parts]
+
+
+def _pair(part: bytes) -> tuple[str, str]:
+    name, _, text = part.partition(b"=")
+    try:
+        given = [unquote_plus(raw.decode("ascii"), errors="strict") for raw in (name, text)]
+    except ValueError:
+        named = unquote_plus(name.decode("ascii", "replace"))[:64]
+        message = f"{named}: what is sent of it cannot be decoded; it must be UTF-8, %-encoded"
+        raise Refuse(message, "bad_query", parameter=named) from None
+    return given[0], given[1]
 
 
 class Table:
@@ -94,8 +111,6 @@ class Table:
 
     def read(self, query: bytes) -> Mapping[str, Any]:
         """The values of a query string by name."""
-        if len(query) > QUERY_BYTES_MAX:
-            raise Refuse("the query string is too long", "bad_query")
         return self._read(query)
 
 

@@ -95,10 +95,14 @@ class Directory:
 
     def all(self) -> list[Symbol]:
         """Every symbol, by ticker."""
+        return [self._fresh(symbol) for symbol in self.listed()]
+
+    def listed(self) -> list[Symbol]:
+        """As `all`, the last bars as of the last renewal."""
         for ticker in self._tickers():
             if ticker not in self._symbols:
                 self._symbols[ticker] = self._make(ticker)
-        return [self._fresh(self._symbols[ticker]) for ticker in sorted(self._symbols)]
+        return [self._symbols[ticker] for ticker in sorted(self._symbols)]
 
     def count(self) -> int:
         """How many symbols are known."""

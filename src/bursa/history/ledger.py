@@ -41,6 +41,10 @@ class Ledger:
         """The state of a ticker's expected minutes that open in the range and are closed."""
         return await self._offload.run(self._read, ticker, asked)
 
+    async def status(self, start_ns: int, end_ns: int) -> Batch:
+        """The venue's status rows of [start, end), ascending by ts: sessions, gaps, links."""
+        return await self._offload.run(self._status, start_ns, end_ns)
+
     def _read(self, ticker: str, asked: Range) -> Continuity:
         venue, calendar = self._market.venue, self._market.venue.calendar
         closed_ns = self._market.closed_until_ns() // MINUTE_NS * MINUTE_NS
