@@ -39,7 +39,7 @@ from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 
 MB = 1 << 20
-STORE_FILE = "hot.duckdb"
+STORE_NAME, STORE_FILE = "duckdb", "hot.duckdb"
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {

@@ -27,7 +27,8 @@ from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
 from bursa.api.outbox import OutboxLimits
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
-from bursa.app import Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
+from bursa.api.viewer import Face
+from bursa.app import STORE_NAME, Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange import launch
 from bursa.history.offload import Offload
@@ -173,7 +174,9 @@ class Up:
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
             pages = Pages(self._source)
-            app = build_api(services, hub, Extra(pages.routes(), pages.error))
+            viewer = self._config.viewer
+            face = Face(viewer.origins, viewer.rate_per_minute)
+            app = build_api(services, hub, Extra(pages.routes(), pages.error, face))
             http = self._config.http
             listener = _bind(http.host, http.port)
             stack.callback(listener.close)
@@ -224,7 +227,14 @@ class Up:
         )
 
     def _past(self) -> tuple[date, date] | None:
+            self._public(),
+            STORE_NAME,
         return None if self._exchange is None else self._exchange.past()
+
+    def _public(self) -> frozenset[str]:
+        """The venues that anyone may ask for; the demo's always."""
+        names = {name for name in self._runtimes if getattr(self._config, name).public}
+        return frozenset(names | ({"idx"} if self._exchange is not None else set()))
 
     def _listen(self, hub: Hub) -> None:
         for name, runtime in self._runtimes.items():

@@ -20,6 +20,7 @@ import uvloop
 from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
+from bursa.api.viewer import Face
 from bursa.history.offload import Offload
 from bursa.history.present import RecentStatus
 from bursa.model.batch import Batch, Block, Words
@@ -76,6 +77,7 @@ class Floor:
         self.started = True
         self.ill: Exception | None = None
         self.opens = 0
+        self.public = frozenset({"idx"})
 
     # -- the feed ----------------------------------------------------------------------------------
 
@@ -219,6 +221,8 @@ class Floor:
                 Dependency("bus", self._check, False),
             ],
             lambda: "" if self.started else "the journal is replayed",
+            self.public,
+            "duckdb",
         )
 
     def close(self) -> None:
@@ -243,12 +247,15 @@ class Served:
 
 @contextlib.contextmanager
 def serve(
-    floor: Floor, limits: StreamLimits | None = None, routes: Sequence[Any] = ()
+    floor: Floor,
+    limits: StreamLimits | None = None,
+    routes: Sequence[Any] = (),
+    face: Face | None = None,
 ) -> Iterator[Served]:
     """Serve a floor until the block ends."""
     services = floor.services()
     hub = Hub(services, limits or StreamLimits(throttle_ms=0), EPOCH)
-    app = build_api(services, hub, Extra(routes))
+    app = build_api(services, hub, Extra(routes, face=face or Face()))
     listening = socket.create_server(("127.0.0.1", 0))
     running = server(app, "127.0.0.1", 0)
 

@@ -17,12 +17,16 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from bursa.api import errors
+from bursa.api.cors import Origins
+from bursa.api.door import Door
 from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
 from bursa.api.live import Hub
+from bursa.api.rates import Rates
 from bursa.api.rest import Rest
 from bursa.api.services import Services
 from bursa.api.udf import Udf
+from bursa.api.viewer import Face, Viewer
 from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
 
 PING_S, PONG_S = 30.0, 75.0
@@ -37,10 +41,12 @@ known to be whole. Streams: `/v1/stream` (WebSocket). TradingView's protocol: `/
 
 @dataclass(frozen=True)
 class Extra:
-    """What others add: routes, and the page a browser gets where the API would answer an error."""
+    """What others add: routes, the page a browser gets where the API would answer an error, and
+    the knobs of the viewer API."""
 
     routes: Sequence[BaseRouteHandler] = ()
     error_page: errors.ErrorPage | None = None
+    face: Face = Face()
 
 
 def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIApp:
@@ -61,7 +67,13 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
             hub.stop()
             services.offload.close()
 
-    surfaces = (Health(services), Rest(services, hub), Udf(services), Stream(services, hub))
+    surfaces = (
+        Health(services),
+        Rest(services, hub),
+        Udf(services),
+        Viewer(services),
+        Stream(services, hub),
+    )
     own: list[BaseRouteHandler] = []
     for surface in surfaces:
         own += surface.routes()
@@ -79,7 +91,9 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         logging_config=None,
     )
     boot = f"{services.clock.now_ns() // 1_000_000:x}"
-    return Guard(app, services.telemetry, boot)
+    rates = Rates(extra.face.rate_per_minute, services.clock)
+    door = Door(app, Origins(extra.face.origins), rates, services.telemetry)
+    return Guard(app, services.telemetry, boot, door)
 
 
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:

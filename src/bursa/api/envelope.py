@@ -65,8 +65,10 @@ def responses(good: type[Any], *statuses: int) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's answers."""
     texts = {
         400: "a parameter is malformed or unknown; `meta.parameter` names it",
-        404: "unknown ticker or venue",
+        404: "unknown ticker, symbol or venue",
+        403: "not for this address or origin",
         410: "the cursor is not retained any more",
+        429: "too many requests a minute; `Retry-After` says how many seconds to wait",
         503: "something it needs is away; try again",
     }
     found = {200: ResponseSpec(good, generate_examples=False, description="the answer")}

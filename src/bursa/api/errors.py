@@ -4,7 +4,7 @@ TradingView's client ignores the status and reads the body, so the form goes by 
 whoever answers (a route, the router, the guard, a crash) makes its answer here.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ _log = logger("api")
 # Codes of what no route of ours raises: the router's refusals and whatever a library answers.
 _CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 # Below these nobody gets a page.
-_API = ("/v1/", "/udf", "/health", "/ready", "/schema")
+_API = ("/v1/", "/api/", "/udf", "/health", "/ready", "/schema", "/version", "/stats", "/ws")
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -112,6 +112,23 @@ def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
         media_type=JSON,
         headers={**dict(failure.headers), "cache-control": "no-store"},
     )
+
+
+async def send_failure(
+    send: Callable[[Any], Awaitable[None]],
+    scope: Any,
+    failure: Failure,
+    kind: str = "http.response",
+) -> None:
+    """A failure as an answer of its own, where there is no route that could return one."""
+    body = body_of(failure, scope["path"], scope["state"]["request_id"])
+    headers = [
+        (b"content-type", JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.encode(), value.encode()) for name, value in failure.headers),
+    ]
+    await send({"type": f"{kind}.start", "status": failure.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 def handlers(page: ErrorPage | None = None) -> ExceptionHandlersMap:

@@ -2,20 +2,21 @@
 
 Until there are accounts bursa serves this machine alone. It listens on loopback, and answers only
 to a Host that names loopback, so that a page of another origin cannot reach it through a name that
-resolves here; WebSockets only open for its own origin. A crash past every other layer becomes an
-answer here, in the form of its path.
+resolves here; WebSockets open for its own origin, the viewer's also for those listed (cors.py). A
+crash past every other layer becomes an answer here, in the form of its path.
 """
 
 import ipaddress
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.api.errors import JSON, Failure, body_of, is_udf, note
+from bursa.api.cors import is_open
+from bursa.api.door import Door, is_viewer
+from bursa.api.errors import Failure, is_udf, note, send_failure
 from bursa.model.errors import Refuse
 from bursa.ops.telemetry import Telemetry
 
@@ -45,10 +46,12 @@ def loopback_only(host: str) -> str:
 
 
 class Guard:
-    """The application around the application. `boot` makes request ids differ between starts."""
+    """The application around the application. `boot` makes request ids differ between starts;
+    `door` is the application for the viewer's paths."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, boot: str) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, boot: str, door: Door) -> None:
         self._app, self._telemetry = app, telemetry
+        self._door = door
         self._numbers = itertools.count(1)
         self._boot = boot
         self._counters: dict[tuple[str, int], Any] = {}
@@ -89,13 +92,14 @@ class Guard:
 
         try:
             if _HOST.match(host) is None:
-                await _answer(bearing, scope, _misdirected(scope))
+                await send_failure(bearing, scope, _misdirected(scope))
             else:
-                await self._app(scope, receive, bearing)
+                app = self._door if is_viewer(scope["path"]) else self._app
+                await app(scope, receive, bearing)
         except Exception as error:  # noqa: BLE001 -- the last layer: logged there, then answered
             failure = note(scope, error)
             if not status:
-                await _answer(bearing, scope, failure)
+                await send_failure(bearing, scope, failure)
         finally:
             self._count(scope, status, began_ns)
 
@@ -106,15 +110,19 @@ class Guard:
             failure = _misdirected(scope)
         elif is_udf(scope["path"]):
             failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
-        elif origin and not _own(origin, host):
+        elif origin and not _own(origin, host) and not self._listed(scope, origin):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
         else:
-            await self._app(scope, receive, send)
+            app = self._door if is_viewer(scope["path"]) else self._app
+            await app(scope, receive, send)
             return
         scope["state"]["failure"] = failure.code
         self._telemetry.refused.labels(failure.code).inc()
         await receive()
-        await _answer(send, scope, failure, "websocket.http.response")
+        await send_failure(send, scope, failure, "websocket.http.response")
+
+    def _listed(self, scope: Any, origin: bytes) -> bool:
+        return is_open(scope["path"]) and self._door.origins.allow(origin)
 
     def _id(self, given: bytes) -> str:
         if given and _REQUEST_ID.match(given):
@@ -152,19 +160,3 @@ def _misdirected(scope: Any) -> Failure:
     scope["state"]["failure"] = "bad_host"
     message = "bursa answers only to 127.0.0.1, localhost and ::1"
     return Failure(421, "bad_host", message)
-
-
-async def _answer(
-    send: Callable[[Any], Awaitable[None]],
-    scope: Any,
-    failure: Failure,
-    kind: str = "http.response",
-) -> None:
-    body = body_of(failure, scope["path"], scope["state"]["request_id"])
-    headers = [
-        (b"content-type", JSON.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.encode(), value.encode()) for name, value in failure.headers),
-    ]
-    await send({"type": f"{kind}.start", "status": failure.status, "headers": headers})
-    await send({"type": f"{kind}.body", "body": body})

@@ -217,6 +217,56 @@ class Ready(_Row):
     waiting_for: str | None = None
 
 
+class Status(_Row):
+    """The process is alive."""
+
+    status: str
+
+
+class Version(_Row):
+    """What runs."""
+
+    version: Annotated[str, Meta(description="bursa's version")]
+    api: Annotated[str, Meta(description="version of the viewer API")]
+    python: str
+
+
+class ViewerSymbol(_Row):
+    """One instrument of a public venue."""
+
+    symbol: Annotated[str, Meta(description="its code; EXCHANGE:code where two venues share one")]
+    base: str
+    quote: Annotated[str, Meta(description="currency of its prices; empty where unknown")]
+    status: Annotated[str, Meta(description="trading, quiet, listed: as in /v1/symbols")]
+
+
+class ViewerSymbols(_Row):
+    """The instruments of all public venues."""
+
+    symbols: list[ViewerSymbol]
+
+
+class Intervals(_Row, omit_defaults=True):
+    """Widths of candle, ascending."""
+
+    intervals: list[str]
+    symbol: str | None = None
+
+
+Candle = Annotated[
+    list[float],
+    Meta(description="ms since 1970, open, high, low, close, volume", min_length=6, max_length=6),
+]
+
+
+class ViewerCandles(_Row):
+    """Candles, ascending by opening."""
+
+    symbol: str
+    interval: str
+    data: list[Candle]
+
+
 class ErrorFacts(_Row):
     """What a refusal says about itself."""
 
