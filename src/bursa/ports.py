@@ -134,6 +134,19 @@ class Store(Protocol):
     ) -> Batch:
         """Metric rows of the 1m timeframe, as `bars`."""
 
+    def index(
+        self,
+        venue: str,
+        code: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """Rows of one index with start <= ts < end, ascending by ts, those of one instant as they
+        came. `newest=N` keeps the last N of the range, `oldest=N` the first. Empty if none."""
+
     def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
         """Status rows with start <= ts < end, ascending by (ts, position)."""
 

@@ -154,6 +154,20 @@ class FakeStore:
         found.sort(key=lambda row: (row["ts"], row["seq"]))
         return self._part(venue, "ticks", found, (start_ns, end_ns), newest, oldest)
 
+    def index(
+        self,
+        venue: str,
+        code: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        found = [row for row in self._all(venue, "index") if row["index_code"] == code]
+        found.sort(key=lambda row: (row["ts"], row["position"]))
+        return self._part(venue, "index", found, (start_ns, end_ns), newest, oldest)
+
     def since(self, venue: str, kind: str, start_ns: int) -> Batch:
         found = [row for row in self._newest(kind, venue, lambda row: True, None)]
         tickers = list(dict.fromkeys(row["ticker"] for row in self._all(venue, kind)))

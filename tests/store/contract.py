@@ -255,6 +255,27 @@ class StoreContract:
         (found,) = rows_of(store.status("idx", *ALL))
         assert found["seq_from"] == 4 and found["seq_to"] is None and found["cause"] is None
 
+    def test_an_index_is_read_by_range(self, store: Any) -> None:
+        def value(nth: int, ts: int, code: str = "COMPOSITE") -> Row:
+            return {
+                "index_code": code, "ts": OPEN + ts, "value": 7000.0 + nth, "prev": None,
+                "value_traded": 1.5e13 + nth, "ts_recv": OPEN, "position": nth,
+            }  # fmt: skip
+
+        rows = [value(1, 1), value(2, 2), value(3, 2), value(4, 3), value(5, 4)]
+        other = value(6, 2, "LQ45")
+        put(store, batch(INDEX, [rows[4], rows[1], rows[0], other, rows[2], rows[3]]))
+        assert rows_of(store.index("idx", "COMPOSITE", *ALL)) == rows
+        assert rows_of(store.index("idx", "LQ45", *ALL)) == [other]
+        assert rows_of(store.index("idx", "COMPOSITE", OPEN + 2, OPEN + 4)) == rows[1:4]
+        assert rows_of(store.index("idx", "COMPOSITE", *ALL, newest=3)) == rows[2:]
+        assert rows_of(store.index("idx", "COMPOSITE", *ALL, oldest=2)) == rows[:2]
+        assert rows_of(store.index("idx", "COMPOSITE", *ALL, newest=99)) == rows
+        assert len(store.index("idx", "COMPOSITE", *ALL, newest=0)) == 0
+        assert len(store.index("idx", "COMPOSITE", OPEN + 2, OPEN + 2)) == 0
+        assert len(store.index("idx", "ZZZZ", *ALL)) == 0
+        assert len(store.index("binance", "COMPOSITE", *ALL)) == 0
+
     def test_status_ascends(self, store: Any) -> None:
         def status(nth: int, ts: int) -> Row:
             return {

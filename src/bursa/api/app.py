@@ -50,14 +50,16 @@ class Extra:
 
 
 def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIApp:
-    """The application. Its lifespan starts and stops the hub and renews the directories."""
+    """The application. Its lifespan starts and stops the hub and renews directories and days."""
     extra = extra or Extra()
 
     @contextlib.asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         hub.start()
         renewing = [
-            asyncio.create_task(service.directory.run()) for service in services.venues.values()
+            asyncio.create_task(part.run())
+            for service in services.venues.values()
+            for part in (service.directory, service.day)
         ]
         try:
             yield

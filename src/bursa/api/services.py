@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bursa.history.candles import Market, Reader, Rings
+from bursa.history.day import MarketDay, Parts
 from bursa.history.directory import Directory, Sources
 from bursa.history.ledger import Ledger, Range
 from bursa.history.offload import Offload
@@ -83,6 +84,7 @@ class VenueService:
         )
         self.reader = Reader(self.market, offload)
         self.ledger = Ledger(self.market, self.reader, parts.recent, offload)
+        self.day = MarketDay(Parts(self.market, parts.present, self.now_ns), clock, offload)
 
     def is_ticker(self, text: str) -> bool:
         """Is it well formed for the venue?"""

@@ -41,6 +41,7 @@ class Venue:
     grace_s           a bar closes when the watermark is this far past its end
     stale_after_s     silence on a channel past this is stale
     gates             None: HD is null on this venue
+    main_index        code of the index that stands for the market, "" where there is none
     """
 
     name: str
@@ -61,6 +62,7 @@ class Venue:
     grace_s: int = 2
     stale_after_s: int = 10
     gates: Gates | None = None
+    main_index: str = ""
 
     def words(self) -> Words:
         """A new dictionary of this venue, without symbols or texts yet."""
@@ -89,6 +91,7 @@ IDX = Venue(
     volume_unit=100,
     volume_word="lots",
     gates=Gates(9 * 3600 + 300, 14 * 3600 + 3000, 15 * 3600),
+    main_index="COMPOSITE",
 )
 
 BINANCE = Venue(

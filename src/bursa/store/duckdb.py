@@ -30,6 +30,7 @@ HOT = ("ticks", "quotes", "snapshot", "orderbook")
 SPARE_ROWS = 16
 # By event time, and trades of one instant as they came.
 TICK_ORDER = ("ts", "seq", "position", "trade_no")
+INDEX_ORDER = ("ts", "position")
 
 
 @dataclass(frozen=True)
@@ -370,19 +371,36 @@ class DuckStore:
     ) -> Batch:
         """Trades with start <= ts < end, ascending by (ts, seq); `newest=N` the last N of them,
         `oldest=N` the first. Empty if none."""
-        kind = self._kinds["ticks"]
-        back = newest is not None
-        count = newest if back else oldest
+        part = _Part(start_ns, end_ns, None, newest, oldest)
+        return self._raw(venue, "ticks", ticker, part, TICK_ORDER)
+
+    def index(
+        self,
+        venue: str,
+        code: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """As ports.Store."""
+        part = _Part(start_ns, end_ns, None, newest, oldest)
+        return self._raw(venue, "index", code, part, INDEX_ORDER)
+
+    def _raw(self, venue: str, name: str, symbol: str, part: _Part, by: Sequence[str]) -> Batch:
+        """Rows of one symbol (its column is the kind's first), ascending by some columns."""
+        kind = self._kinds[name]
+        back = part.newest is not None
         way = "desc" if back else "asc"
-        order = "order by " + ", ".join(f"{name} {way}" for name in TICK_ORDER)
-        values: list[Any] = [ticker, start_ns, end_ns]
-        if count is not None:
+        order = "order by " + ", ".join(f"{column} {way}" for column in by)
+        values: list[Any] = [symbol, part.start_ns, part.end_ns]
+        if part.count is not None:
             order += " limit ?"
-            values.append(count)
-        where = "ticker = ? and ts >= ? and ts < ?"
-        found = self._rows(
-            venue, kind, tables.select(venue, kind, kind.columns, where, order), values
-        )
+            values.append(part.count)
+        where = f"{kind.columns[0].name} = ? and ts >= ? and ts < ?"
+        text = tables.select(venue, kind, kind.columns, where, order)
+        found = self._rows(venue, kind, text, values)
         block = np.ascontiguousarray(found.block[:, ::-1]) if back else found.block
         return Batch(kind, block, found.words, found.span)
 
