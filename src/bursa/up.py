@@ -31,6 +31,7 @@ from bursa.api.viewer import Face
 from bursa.app import STORE_NAME, Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange import launch
+from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import RecentStatus
 from bursa.model.errors import Refuse
@@ -201,6 +202,7 @@ class Up:
                 open_bars=runtime.open_bars,
                 watermark_ns=_watermark_of(runtime),
                 channels=_channels_of(runtime),
+                names=NameBook(runtime.venue, shared.folder.path),
             )
             service = venues[name] = VenueService(parts, shared.clock, offload)
             views[name] = View(
@@ -209,6 +211,7 @@ class Up:
                 service.now_ns,
                 _feed_channels_of(runtime),
                 self._past if name == "idx" else lambda: None,
+                service.names.name,
             )
         self._source = LiveSource(views, shared.clock)
         hot = Dependency("hot", shared.store.positions)
@@ -224,17 +227,17 @@ class Up:
             __version__,
             (hot, *journals),
             lambda: self._waiting_for,
-        )
-
-    def _past(self) -> tuple[date, date] | None:
             self._public(),
             STORE_NAME,
-        return None if self._exchange is None else self._exchange.past()
+        )
 
     def _public(self) -> frozenset[str]:
         """The venues that anyone may ask for; the demo's always."""
         names = {name for name in self._runtimes if getattr(self._config, name).public}
         return frozenset(names | ({"idx"} if self._exchange is not None else set()))
+
+    def _past(self) -> tuple[date, date] | None:
+        return None if self._exchange is None else self._exchange.past()
 
     def _listen(self, hub: Hub) -> None:
         for name, runtime in self._runtimes.items():

@@ -12,6 +12,7 @@ from bursa.history.candles import Market, Reader, Rings
 from bursa.history.day import MarketDay, Parts
 from bursa.history.directory import Directory, Sources
 from bursa.history.ledger import Ledger, Range
+from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Present, RecentStatus
 from bursa.model.batch import Batch, Block, Words
@@ -48,6 +49,7 @@ class VenueParts:
     channels      the channels' states, in the venue's order
     present       what is known right now
     recent        fed by the ingest thread with every batch
+    names         what instruments are called; None: by what comes with the program
     """
 
     venue: Venue
@@ -59,6 +61,7 @@ class VenueParts:
     open_bars: Callable[[Block], Batch]
     watermark_ns: Callable[[], int]
     channels: Callable[[], Sequence[ChannelState]]
+    names: NameBook | None = None
 
 
 class VenueService:
@@ -71,7 +74,10 @@ class VenueService:
         self.watermark_ns = parts.watermark_ns
         self._clock = clock
         self._ticker = re.compile(parts.venue.ticker_pattern)
-        sources = Sources(parts.venue, parts.words, parts.store, parts.rings, parts.present)
+        self.names = parts.names or NameBook(parts.venue)
+        sources = Sources(
+            parts.venue, parts.words, parts.store, parts.rings, parts.present, self.names
+        )
         self.directory = Directory(sources, offload)
         self.market = Market(
             parts.venue,

@@ -1,14 +1,19 @@
 """The symbols of a venue: who they are, how their numbers print, and since when there are bars.
 
 Held in memory and renewed off the event loop; lookups never wait. Contracts come from the feed, the
-range of bars from the store; a ticker that just began to trade is known by its ring or open bar.
+range of bars from the store, names from the name book; a ticker that just began to trade is known
+by its ring or open bar.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bursa.history.candles import Rings
+from bursa.history.name_book import NameBook
+from bursa.history.names import rank
 from bursa.history.offload import Offload
 from bursa.history.present import Present
 from bursa.model.batch import Words
@@ -55,6 +60,7 @@ class Sources:
     store: Store
     rings: Rings
     present: Present
+    names: NameBook
 
 
 class Directory:
@@ -64,6 +70,8 @@ class Directory:
         self._sources, self._offload = sources, offload
         self._spans: dict[str, tuple[int, int]] = {}
         self._symbols: dict[str, Symbol] = {}
+        # Ticker -> value it traded on its last day, quote currency.
+        self._traded: dict[str, float] = {}
 
     async def run(self) -> None:
         """Renew for ever; a store that is away is tried again at the next turn."""
@@ -75,8 +83,10 @@ class Directory:
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def renew(self) -> None:
-        """Read the store once."""
+        """Read the store, and the names where they changed, once."""
         venue = self._sources.venue.name
+        await self._offload.run(self._sources.names.refresh)
+        self._traded = _traded(self._sources.present)
         self._spans = await self._offload.run(self._sources.store.span, venue)
         self._symbols = {ticker: self._make(ticker) for ticker in self._tickers()}
 
@@ -115,16 +125,16 @@ class Directory:
 
     def search(self, query: str, limit: int) -> list[Symbol]:
         """Symbols whose code or name matches, the best first: the code itself, codes that begin
-        with it, names with all its words, codes that hold it. "" matches all."""
-        text = query.strip().upper()
-        words = text.split()
+        with it, names with all its words, codes that hold it (names.rank); of equals the one of
+        which more was traded. "" matches all."""
         ranked = []
         for symbol in self._symbols.values():
-            rank = _rank(symbol, text, words)
-            if rank is not None:
-                ranked.append((rank, symbol.ticker, symbol))
-        ranked.sort(key=lambda found: found[:2])
-        return [symbol for _, _, symbol in ranked[: min(limit, _SEARCH_MAX)]]
+            place = rank(symbol.ticker, symbol.name, query)
+            if place is not None:
+                traded = self._traded.get(symbol.ticker, 0.0)
+                ranked.append((place, -traded, symbol.ticker, symbol))
+        ranked.sort(key=lambda found: found[:3])
+        return [symbol for *_, symbol in ranked[: min(limit, _SEARCH_MAX)]]
 
     def _tickers(self) -> Sequence[str]:
         listed = list(self._sources.present.contracts)
@@ -137,7 +147,7 @@ class Directory:
         if row is None:
             return Symbol(
                 ticker,
-                ticker,
+                self._sources.names.name(ticker),
                 venue.bar_board,
                 1,
                 venue.currency,
@@ -149,7 +159,7 @@ class Directory:
             )
         return Symbol(
             ticker,
-            row.name or ticker,
+            self._sources.names.name(ticker, row.name),
             row.board,
             row.lot,
             row.currency or venue.currency,
@@ -179,14 +189,9 @@ class Directory:
         return ring is not None and len(ring) > 0
 
 
-def _rank(symbol: Symbol, text: str, words: Sequence[str]) -> int | None:
-    if symbol.ticker == text:
-        return 0
-    if symbol.ticker.startswith(text):
-        return 1
-    name = symbol.name.upper()
-    if all(any(part.startswith(word) for part in name.split()) for word in words):
-        return 2
-    if text in symbol.ticker:
-        return 3
-    return 4 if all(word in name for word in words) else None
+def _traded(present: Present) -> dict[str, float]:
+    """Value of each instrument's newest day, by what its venue says of the day; none where it says
+    nothing."""
+    rows = present.last("snapshot")
+    values = np.nan_to_num(rows.column("value")).tolist()
+    return {ticker or "": value for ticker, value in zip(rows.text("ticker"), values, strict=True)}

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from bursa.history.day import MarketDay
 from bursa.model.calendar import MINUTE_NS, Calendar, Session
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.pipeline.facts import Facts
 from bursa.ports import Clock
-from bursa.web.facts import Heard, Hole, Instrument, Progress, Tape
+from bursa.web.facts import Heard, Hole, Instrument, Market, Progress, Tape
+from bursa.web.market import Find, market
 
 # What a chart opens with, where the venue has it.
 KNOWN_BEST = ("BBCA", "BTCUSDT")
@@ -46,7 +48,10 @@ class View:
 
     now_ns    the venue's clock; ours before its first event
     channels  states of its feed's channels; empty where no feed is configured
+    name_of   (ticker, what its venue calls it) -> the name to show
     past      [first, live) are past days that stream in before the live one; None: there are none
+    day       its figures
+    find      its instruments by exact code
     """
 
     venue: Venue
@@ -54,6 +59,7 @@ class View:
     now_ns: Callable[[], int]
     channels: Callable[[], Sequence[Channel]]
     past: Callable[[], tuple[date, date] | None]
+    name_of: Callable[[str, str], str]
 
 
 class LiveSource:
@@ -78,7 +84,7 @@ class LiveSource:
             return None
         return Instrument(
             ticker,
-            contract.name,
+            view.name_of(ticker, contract.name),
             contract.price_decimals,
             contract.volume_decimals,
             contract.lot,
@@ -119,6 +125,12 @@ class LiveSource:
             progress=_progress(view, calendar, venue_now),
             heard=_heard(view.venue, channels),
         )
+
+    def market(self, venue: str) -> Market:
+        """The venue's day in figures."""
+        view = self._view(venue)
+        tape, first = self.tape(venue), self.first_ticker(venue)
+        return market(view.venue, view.day, view.find, tape, first)
 
     def _view(self, venue: str) -> View:
         view = self._views.get(venue)
