@@ -79,3 +79,11 @@ def test_secrets_are_masked_and_every_value_has_a_meaning() -> None:
 def test_every_variable_names_one_value() -> None:
     names = [config.variable(path) for path, _, _ in config.leaves()]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_an_endpoint_without_a_port_that_can_be_is_refused_with_its_path(port: str) -> None:
+    source = {"VENUE": "idx", "IDXDATA": "h:65535", "ITCHDATA": f"h:{port}"}
+    with pytest.raises(Refuse, match="allowed: 1 to 65535; given by environment") as refused:
+        config.load({}, {f"BURSA_FEEDS_MAIN_{k}": v for k, v in source.items()})
+    assert refused.value.parameter == "feeds.main.itchdata"

@@ -216,6 +216,9 @@ class SoupBin(_Table, frozen=True):
     ] = ""
 
 
+# The settings of a source that are endpoints.
+ENDPOINTS = ("idxdata", "itchdata")
+
 FeedName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$")]
 
 
@@ -288,9 +291,11 @@ def load(
             origins[path] = origin.format(variable=variable(path))
     _check_names(tree, Config, "")
     try:
-        return Loaded(msgspec.convert(tree, Config, strict=False), origins)
+        loaded = Loaded(msgspec.convert(tree, Config, strict=False), origins)
     except msgspec.ValidationError as error:
         raise _refusal(error, origins, _bad_feed(tree)) from None
+    _check_ports(loaded)
+    return loaded
 
 
 def variable(path: str) -> str:
@@ -430,6 +435,21 @@ def _check_names(tree: Mapping[str, Any], table: type[Struct], above: str) -> No
                     _check_names(source, SoupBin, f"feeds.{feed}.")
         elif isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
             _check_names(value, kind, f"{path}.")
+
+
+def _check_ports(loaded: Loaded) -> None:
+    """Endpoints are text: their ports are numbers that a pattern would describe badly."""
+    for name, source in loaded.config.feeds.items():
+        for key in ENDPOINTS:
+            path, endpoint = f"feeds.{name}.{key}", getattr(source, key)
+            port = int(endpoint.rpartition(":")[2])
+            if not 1 <= port <= 65_535:
+                raise Refuse(
+                    f"{path}: port {port} of {endpoint!r}, allowed: 1 to 65535"
+                    f"; given by {loaded.origins.get(path, 'default')}",
+                    "bad_config",
+                    parameter=path,
+                )
 
 
 def _bad_feed(tree: Mapping[str, Any]) -> str:
