@@ -331,7 +331,7 @@ def test_openapi_describes_every_route_and_parameter(client: httpx.Client) -> No
         "/health", "/ready", "/v1/symbols", "/v1/snapshot/{ticker}", "/v1/ohlcv/{ticker}",
         "/v1/metrics/latest", "/v1/metrics/history", "/v1/continuity/{ticker}", "/udf/config",
         "/udf/symbols", "/udf/search", "/udf/history", "/udf/time", "/udf/symbol_info",
-        "/udf/marks", "/udf/timescale_marks",
+        "/udf/marks", "/udf/timescale_marks", "/udf/quotes",
     }  # fmt: skip
     for path, item in schema["paths"].items():
         operation = item["get"]

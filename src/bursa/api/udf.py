@@ -1,7 +1,7 @@
 """TradingView's UDF protocol over the same readers: what it can do, bars, time.
 
 The client polls `history` and draws what it gets. The other routes are beside: symbols
-(udf_symbols.py), marks (udf_marks.py).
+(udf_symbols.py), quotes (udf_quotes.py), marks (udf_marks.py).
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services
 from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, kind_of, read, route, seconds
 from bursa.api.udf_marks import UdfMarks
+from bursa.api.udf_quotes import UdfQuotes
 from bursa.api.udf_symbols import UdfSymbols
 from bursa.history.candles import Ask
 from bursa.model.errors import Refuse
@@ -42,7 +43,7 @@ class Udf:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._beside = (UdfSymbols(services), UdfMarks(services))
+        self._beside = (UdfSymbols(services), UdfQuotes(services), UdfMarks(services))
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
