@@ -212,6 +212,7 @@ class Up:
                 _feed_channels_of(runtime),
                 self._past if name == "idx" else lambda: None,
                 service.names.name,
+                service.day,
             )
         self._source = LiveSource(views, shared.clock)
         hot = Dependency("hot", shared.store.positions)
@@ -294,7 +295,7 @@ class Up:
         if self._exchange is not None and self._exchange.found:
             what += " (found running)"
         self._say.print(f"[bold]bursa {__version__}[/]  {what}")
-        self._say.print(f"  page       [bold]{url}/chart[/]")
+        self._say.print(f"  page       [bold]{url}/[/]")
         cap = self._config.retention.disk_gb
         most = f" (at most {cap:g} GB; the oldest goes first)" if cap else ""
         self._say.print(f"  data       {self._shared.folder.path}{most}")

@@ -13,7 +13,7 @@ import uvicorn
 
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.venue import IDX, Venue
-from bursa.web.facts import Hole, Instrument, Tape
+from bursa.web.facts import Headline, Hole, Index, Instrument, Market, Row, Tape
 
 DAY = date(2025, 11, 18)
 CHROMIUM = (
@@ -31,6 +31,44 @@ def quiet_day() -> Tape:
     return Tape(DAY, now, sessions, first.open_ns, [40] * 275, 812.4, True, True, 38, [hole])
 
 
+def some_figures() -> Market:
+    """What an overview may say of that day: two instruments, an index with a hole in its course."""
+    opens = IDX.calendar.day_open_ns(DAY)
+    rows = [
+        Row("BBCA", "Bank Central Asia", 0, 8850.0, 8725.0, 1.4327, 5e6, 4.4e10, 900, (1.0, None)),
+        Row("TLKM", "</script><b>", 0, 3310.0, 3350.0, -1.194, 2e6, 6.6e9, 400, (2.0, 1.5)),
+    ]
+    main = Headline(
+        "COMPOSITE",
+        "Jakarta Composite",
+        2,
+        opens + 2 * MINUTE_NS,
+        7412.08,
+        7365.02,
+        [opens, opens + MINUTE_NS],
+        [7370.5, 7412.08],
+        [(opens + 75 * MINUTE_NS, opens + 110 * MINUTE_NS)],
+    )
+    lists = {"gainers": ["BBCA"], "losers": ["TLKM"]}
+    lists |= {name: ["BBCA", "TLKM"] for name in ("value", "volume", "trades")}
+    return Market(
+        day=DAY,
+        as_of_ns=opens + 2 * MINUTE_NS,
+        headline=main,
+        indices=[Index("COMPOSITE", opens, 7412.08, 7365.02), Index("LQ45", opens, 812.3, None)],
+        up=1,
+        down=1,
+        untraded=3,
+        volume=7e6,
+        value=5e10,
+        trades=1300,
+        usual=1.2,
+        rows=rows,
+        lists=lists,
+        spark_lost=[1],
+    )
+
+
 @dataclass
 class Facts:
     """A source of facts that holds what a test gives it."""
@@ -39,6 +77,7 @@ class Facts:
         default_factory=lambda: {"BBCA": Instrument("BBCA", "Bank Central Asia", 0, 0, 100)}
     )
     shown: Tape = field(default_factory=quiet_day)
+    figures: Market = field(default_factory=some_figures)
 
     def venues(self) -> Sequence[Venue]:
         return [IDX]
@@ -54,6 +93,9 @@ class Facts:
 
     def tape(self, venue: str) -> Tape:
         return self.shown
+
+    def market(self, venue: str) -> Market:
+        return self.figures
 
 
 @pytest.fixture

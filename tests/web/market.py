@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.web.facts import Heard, Hole, Instrument, Tape
+from bursa.web.facts import Market as Figures
+from bursa.web.market import market
 from bursa.web.pages import Pages
 from bursa.wire.idx import IdxDecoder
 
@@ -200,6 +203,10 @@ class Market:
         ]
         tape = Tape(day, now, sessions, start, counts, 812.0, True, True, heard, holes)
         return replace(tape, heard=channels, **self.shown)
+
+    def market(self, venue: str) -> Figures:
+        first, find = self.first_ticker(venue), partial(self.instrument, venue)
+        return market(IDX, self.services.default.day, find, self.tape(venue), first)
 
     # -- serving -----------------------------------------------------------------------------------
 

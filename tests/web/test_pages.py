@@ -1,5 +1,6 @@
 """The routes: what they answer, with which headers, and how they refuse."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,8 +11,13 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from bursa.model.venue import IDX
 from bursa.web.facts import Instrument, Progress
+from bursa.web.overview import Overviews
 from bursa.web.pages import Pages
+
+# A data block is no script.
+INLINE = r"\sstyle=|\son\w+=|<style|<script(?![^>]*(?:\ssrc=|type=\"application/json\"))"
 
 
 @pytest.fixture
@@ -27,9 +33,61 @@ def attributes(html: str, tag: str) -> dict[str, str]:
     return dict(re.findall(r'([\w-]+)="([^"]*)"', found[0]))
 
 
-def test_the_root_leads_to_the_chart(client: TestClient[Litestar]) -> None:
-    answer = client.get("/", follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, "/chart")
+def test_the_overview_brings_its_first_figures_along(client: TestClient[Litestar]) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    found = re.search(r'<script type="application/json" id="first">(.*?)</script>', answer.text)
+    assert found is not None
+    first = json.loads(found[1])
+    assert first["overview"] == client.get("/web/overview").json()
+    assert first["tape"]["session"] == "session 2"
+    assert first["overview"]["rows"]["TLKM"]["name"] == "</script><b>"
+
+
+def test_the_overviews_json_says_the_day(client: TestClient[Litestar]) -> None:
+    answer = client.get("/web/overview?venue=idx")
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert (body["venue"], body["day"], body["offset_s"]) == ("idx", "2025-11-18", 7 * 3600)
+    head = body["headline"]
+    assert (head["code"], head["value"], head["prev"]) == ("COMPOSITE", 7412.08, 7365.02)
+    assert head["minutes"] == [0, 1]
+    assert [b - a for a, b in head["lost"]] == [35 * 60_000]
+    assert head["from"] == body["trading"][0][0]
+    assert body["indices"][1]["prev"] is None
+    assert body["lists"]["losers"] == ["TLKM"]
+    assert body["rows"]["BBCA"]["spark"] == [1.0, None]
+    assert body["totals"]["usual"] == 1.2
+    assert body["venues"] == []
+    hour, minute = divmod((body["next_open"] // 60_000 + 7 * 60) % 1440, 60)
+    assert (hour, minute) == (15, 50)  # the closing auction
+
+
+def test_a_venue_is_asked_once_a_second_however_many_look(facts: Any) -> None:
+    asked: list[str] = []
+    clock = [100.0]
+
+    def market(venue: str) -> Any:
+        asked.append(venue)
+        return facts.figures
+
+    counted = type("Counted", (type(facts),), {"market": lambda _, venue: market(venue)})()
+    overviews = Overviews(counted, lambda: clock[0])
+    bodies = {overviews.body(IDX) for _ in range(5)}
+    clock[0] += 0.99
+    bodies.add(overviews.body(IDX))
+    assert (len(bodies), asked) == (1, ["idx"])
+    clock[0] += 0.02
+    overviews.body(IDX)
+    assert asked == ["idx", "idx"]
+
+
+def test_an_overview_of_no_venue_is_an_error_page(client: TestClient[Litestar]) -> None:
+    answer = client.get("/?venue=mars")
+    assert answer.status_code == 404
+    assert "<code>unknown_venue</code>" in answer.text
+    assert "content-security-policy" in answer.headers
 
 
 def test_the_chart_is_rendered_as_the_reader_wants_it(client: TestClient[Litestar]) -> None:
@@ -57,8 +115,11 @@ def test_the_browsers_scheme_counts_without_a_cookie(client: TestClient[Litestar
     assert attributes(forced.text, "html")["data-theme"] == "dark"
 
 
-def test_nothing_is_inline_and_nothing_comes_from_elsewhere(client: TestClient[Litestar]) -> None:
-    answer = client.get("/chart?symbol=BBCA")
+@pytest.mark.parametrize("page", ["/", "/chart?symbol=BBCA"])
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere(
+    client: TestClient[Litestar], page: str
+) -> None:
+    answer = client.get(page)
     policy = answer.headers["content-security-policy"]
     for rule in (
         "default-src 'none'",
@@ -73,14 +134,15 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere(client: TestClient[L
         assert rule in policy
     assert "unsafe" not in policy
     assert "connect-src 'self' ws://testserver.local wss://testserver.local;" in policy
-    assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\ssrc=)", answer.text)
+    assert not re.search(INLINE, answer.text)
     loaded = re.findall(r'(?:src|href)="([^"#]+)"', answer.text)
     outside = [url for url in loaded if not url.startswith("/")]
-    assert outside == ["https://www.tradingview.com/"]  # a link to follow, not a file to fetch
+    assert set(outside) <= {"https://www.tradingview.com/"}  # a link to follow, no file to fetch
 
 
-def test_every_file_that_the_page_names_is_there(client: TestClient[Litestar]) -> None:
-    html = client.get("/chart?symbol=BBCA").text
+@pytest.mark.parametrize("page", ["/", "/chart?symbol=BBCA"])
+def test_every_file_that_the_page_names_is_there(client: TestClient[Litestar], page: str) -> None:
+    html = client.get(page).text
     urls = set(re.findall(r'"(/static/[^"]+)"', html))
     assert len(urls) > 10
     for url in urls:

@@ -5,8 +5,8 @@ are int64 ns UTC on the venue's clock unless a field says otherwise, ranges are 
 Does not draw (static/js) and does not answer requests (pages.py).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
@@ -95,6 +95,95 @@ class Tape:
     heard: Sequence[Heard] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instrument's day. Prices are in quote currency, None where there is none.
+
+    change   percent against `prev`
+    volume   shares or base units; value in quote currency
+    spark    closes over equal parts of the trading day so far; None: no bar begins in that part
+    """
+
+    ticker: str
+    name: str
+    decimals: int
+    last: float | None
+    prev: float | None
+    change: float | None
+    volume: float
+    value: float
+    trades: int
+    spark: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index now. `ts_ns` is when it was said."""
+
+    code: str
+    ts_ns: int
+    value: float | None
+    prev: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What an overview begins with: the venue's main index, else its best known instrument.
+
+    minutes_ns  openings of the minutes that have a value, ascending
+    values      the last value in each of them
+    lost        ranges in which values are missing, [start, end), ascending
+    chart       it is an instrument, which a chart can show
+    """
+
+    code: str
+    name: str
+    decimals: int
+    ts_ns: int
+    value: float | None
+    prev: float | None
+    minutes_ns: Sequence[int] = ()
+    values: Sequence[float] = ()
+    lost: Sequence[tuple[int, int]] = ()
+    chart: bool = False
+
+
+# The overview's lists, each of tickers, the first one first.
+LISTS = ("gainers", "losers", "value", "volume", "trades")
+LIST_ROWS = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A venue's day in figures.
+
+    day          the day they are of
+    as_of_ns     the newest of them; 0 where there is none
+    untraded     instruments without a trade on that day; the three before count the others
+    usual        value traded, as a multiple of what is usual by this time; None: not known
+    rows         every instrument of `lists`, once
+    spark_lost   parts of the sparks in which messages are missing
+    """
+
+    day: date
+    as_of_ns: int = 0
+    headline: Headline | None = None
+    indices: Sequence[Index] = ()
+    up: int = 0
+    down: int = 0
+    unchanged: int = 0
+    untraded: int = 0
+    at_high: int = 0
+    at_low: int = 0
+    volume: float = 0.0
+    value: float = 0.0
+    trades: int = 0
+    usual: float | None = None
+    rows: Sequence[Row] = ()
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    spark_lost: Sequence[int] = ()
+
+
 class PageSource(Protocol):
     """Live facts for the pages. Every method is called on the event loop and answers from memory,
     without waiting."""
@@ -114,6 +203,9 @@ class PageSource(Protocol):
 
     def tape(self, venue: str) -> Tape:
         """The venue's day now."""
+
+    def market(self, venue: str) -> Market:
+        """The venue's day in figures. It costs milliseconds: ask once for many readers."""
 
 
 # Freshness: what the badge shows. The words of each state are the page's (static/js/fresh.js).

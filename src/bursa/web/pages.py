@@ -1,8 +1,9 @@
-"""The routes of the pages: the chart, the files it loads, what its day tape polls, the error page.
+"""The routes of the pages: overview and chart, the files they load, what they poll, the error page.
 
 Every answer carries the strict Content-Security-Policy; nothing is inline and nothing comes from
-another origin. What pages show of the market comes from the data API; this room adds only the
-day tape (facts.py). Does not shape the API's errors (api/): `Pages.error` is for people.
+another origin. What a chart shows of the market comes from the data API; this room adds only the
+day tape (facts.py) and the overview's figures (overview.py). Does not shape the API's errors
+(api/): `Pages.error` is for people.
 """
 
 import re
@@ -15,19 +16,23 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from markupsafe import Markup
 
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
 from bursa.web import assets, display
-from bursa.web.facts import Instrument, PageSource, Tape, away, freshness, session_at
+from bursa.web.facts import LIST_ROWS, Instrument, PageSource, Tape, away, freshness, session_at
+from bursa.web.overview import Overviews
 
 _ROOM = Path(__file__).parent
 _MS = 1_000_000
 _FOREVER = "public, max-age=31536000, immutable"
 _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
-_CHART_ENTRY = "js/chart.js"
+_CHART_ENTRY, _OVERVIEW_ENTRY = "js/chart.js", "js/overview.js"
+# As static/js/format.js prints them.
+CURRENCY_SIGNS = {"IDR": "Rp"}
 
 _BY_NAME = {tf: interval for interval, tf in RESOLUTIONS.items()}
 
@@ -73,14 +78,25 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals["asset"] = self._assets.url
+        self._overviews = Overviews(source)
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """`/`, `/chart`, `/static/...` and `/web/tape`."""
+        """`/`, `/chart`, `/static/...`, `/web/overview` and `/web/tape`."""
 
         @get("/", include_in_schema=False, sync_to_thread=False)
-        def home() -> Response[None]:
-            """The chart is the only page yet."""
-            return Response(None, status_code=307, headers={"Location": "/chart"})
+        def home(request: PageRequest) -> Response[bytes]:
+            """The overview of `venue`."""
+            try:
+                return self._overview(request)
+            except Refuse as refusal:
+                said = Said(refusal.status, refusal.code, str(refusal))
+                return self.error(request, said)
+
+        @get("/web/overview", include_in_schema=False, sync_to_thread=False)
+        def overview(request: PageRequest) -> Response[bytes]:
+            """The figures of `venue` for the overview; made once a second for all who ask."""
+            chosen = self._venue(request.query_params.get("venue", ""))
+            return _json(self._overviews.body(chosen))
 
         @get("/chart", include_in_schema=False, sync_to_thread=False)
         def chart(request: PageRequest) -> Response[bytes]:
@@ -103,12 +119,10 @@ class Pages:
             chosen = self._venue(request.query_params.get("venue", ""))
             facts = self._source.tape(chosen.name)
             fields = tape_fields(chosen, facts)
-            body = msgspec.json.encode(fields | {"first": self._source.first_ticker(chosen.name)})
-            return Response(
-                body, media_type="application/json", headers={"Cache-Control": "no-store"}
-            )
+            first = self._source.first_ticker(chosen.name)
+            return _json(msgspec.json.encode(fields | {"first": first}))
 
-        return [home, chart, static, tape]
+        return [home, chart, static, overview, tape]
 
     def error(self, request: PageRequest, failure: Failure) -> Response[bytes]:
         """The error page: what happened, in the look of the others; the message as it is."""
@@ -119,6 +133,23 @@ class Pages:
             "path": request.url.path,
         }
         return self._page("error.html", request, failure.status, context)
+
+    def _overview(self, request: PageRequest) -> Response[bytes]:
+        venue = self._venue(request.query_params.get("venue", ""))
+        tape = self._source.tape(venue.name)
+        figures = msgspec.Raw(self._overviews.body(venue))
+        first = {"overview": figures, "tape": tape_fields(venue, tape)}
+        context = {
+            "page": "overview",
+            "venue": venue,
+            "facts": chart_facts(venue, None),
+            "rows": LIST_ROWS,
+            "currency": CURRENCY_SIGNS.get(venue.currency, venue.currency),
+            "first": script_data(msgspec.json.encode(first)),
+            "feed": tape.feed,
+            "modules": self._assets.modules(_OVERVIEW_ENTRY),
+        }
+        return self._page("overview.html", request, 200, context)
 
     def _chart(self, request: PageRequest) -> Response[bytes]:
         query = request.query_params
@@ -185,11 +216,19 @@ class Pages:
             request.headers.get(display.PREFERS),
         )
         text = self._templates.get_template(template).render(
-            context, display=settings.attributes(), choices=display.CHOICES
+            context,
+            display=settings.attributes(),
+            choices=display.CHOICES,
+            venue_is_default=context["venue"] == self._source.venues()[0],
         )
         return Response(
             text.encode(), status_code=status, media_type="text/html", headers=page_headers(request)
         )
+
+
+def script_data(body: bytes) -> Markup:
+    """JSON as the content of a data block: nothing in it can end the block."""
+    return Markup(body.decode().replace("<", "\\u003c"))
 
 
 def page_headers(request: PageRequest) -> dict[str, str]:
@@ -283,6 +322,10 @@ def tape_fields(venue: Venue, tape: Tape) -> dict[str, Any]:
         "progress": progress
         and {"day": progress.day, "days": progress.days, "date": progress.date.isoformat()},
     }
+
+
+def _json(body: bytes) -> Response[bytes]:
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _offset_s(calendar: Calendar, ts_ns: int) -> int:

@@ -7,6 +7,7 @@ memory only.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Protocol
 
 from bursa.history.day import MarketDay
@@ -16,7 +17,7 @@ from bursa.model.venue import Venue
 from bursa.pipeline.facts import Facts
 from bursa.ports import Clock
 from bursa.web.facts import Heard, Hole, Instrument, Market, Progress, Tape
-from bursa.web.market import Find, market
+from bursa.web.market import market
 
 # What a chart opens with, where the venue has it.
 KNOWN_BEST = ("BBCA", "BTCUSDT")
@@ -51,7 +52,6 @@ class View:
     name_of   (ticker, what its venue calls it) -> the name to show
     past      [first, live) are past days that stream in before the live one; None: there are none
     day       its figures
-    find      its instruments by exact code
     """
 
     venue: Venue
@@ -60,6 +60,7 @@ class View:
     channels: Callable[[], Sequence[Channel]]
     past: Callable[[], tuple[date, date] | None]
     name_of: Callable[[str, str], str]
+    day: MarketDay
 
 
 class LiveSource:
@@ -130,7 +131,7 @@ class LiveSource:
         """The venue's day in figures."""
         view = self._view(venue)
         tape, first = self.tape(venue), self.first_ticker(venue)
-        return market(view.venue, view.day, view.find, tape, first)
+        return market(view.venue, view.day, partial(self.instrument, venue), tape, first)
 
     def _view(self, venue: str) -> View:
         view = self._views.get(venue)

@@ -121,3 +121,6 @@ function explained(stretch, lost) {
 
 /** The venue's day for tape, clock and badge. */
 export const tape = (venue, signal) => get("/web/tape", { venue }, signal);
+
+/** The figures of a venue's day for the overview. */
+export const overview = (venue, signal) => get("/web/overview", { venue }, signal);

@@ -25,7 +25,7 @@ export const shell = {
 const palette = new Palette($("palette"), (item) => shell.open(item));
 shell.palette = palette;
 
-let chord = 0;
+let chord = -Infinity;
 document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey) { event.preventDefault(); palette.open(); return; }
   if (event.key === "Escape" && $("settings").open) { $("settings").open = false; $("settings").querySelector("summary").focus(); return; }
@@ -33,7 +33,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/") { event.preventDefault(); palette.open(); }
   else if (event.key === "?") openKeys();
   else if (event.key === "g") chord = performance.now();
-  else if (event.key === "c" && performance.now() - chord < CHORD_MS) go("/chart");
+  else if (performance.now() - chord < CHORD_MS) {
+    const link = document.querySelector(`.b-nav [data-key="${CSS.escape(event.key)}"]`);
+    if (link) go(link.href);
+  }
 });
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-open]")?.dataset.open;
