@@ -15,7 +15,7 @@ import numpy as np
 from bursa.api.services import ChannelState, Services, VenueParts, VenueService
 from bursa.bars.build import BarBuilder
 from bursa.history.offload import Offload
-from bursa.history.present import RecentStatus
+from bursa.history.present import Recent
 from bursa.metrics.catalog import METRICS
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import Batch, Block, Span, Words
@@ -107,7 +107,7 @@ class Market:
         states = [ChannelState(c.name, True, end_ns, end_ns) for c in IDX.channels]
         builder = BarBuilder(IDX, self.words)
         parts = VenueParts(
-            IDX, self.words, self.store, self.rings, Facts(IDX, self.words), RecentStatus(),
+            IDX, self.words, self.store, self.rings, Facts(IDX, self.words), Recent(),
             builder.open_bars, lambda: end_ns, lambda: states,
         )  # fmt: skip
         offload = Offload()

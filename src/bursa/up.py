@@ -33,7 +33,7 @@ from bursa.config import Config
 from bursa.exchange import launch
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
-from bursa.history.present import RecentStatus
+from bursa.history.present import Recent
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
@@ -150,7 +150,7 @@ class Up:
         self._say, self._warn = say, warn
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
-        self._recent = {venue.name: RecentStatus() for venue in venues}
+        self._recent = {venue.name: Recent() for venue in venues}
         self._waiting_for = "kernels"
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -247,7 +247,7 @@ class Up:
                 derived: Derived,
                 name: str = name,
                 runtime: VenueRuntime = runtime,
-                recent: RecentStatus = self._recent[name],
+                recent: Recent = self._recent[name],
             ) -> None:
                 recent.feed(derived.batches)
                 hub.offer(name, derived, runtime.line.watermark_ns)

@@ -22,7 +22,7 @@ from bursa.api.live import Hub, StreamLimits
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
 from bursa.api.viewer import Face
 from bursa.history.offload import Offload
-from bursa.history.present import RecentStatus
+from bursa.history.present import Recent
 from bursa.model.batch import Batch, Block, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.schema import topic
@@ -64,7 +64,7 @@ class Floor:
         self.line = Line(IDX, self.words, IdxDecoder(IDX, self.words), {})
         self.store = DuckStore(folder / "hot.duckdb", [IDX, BINANCE], kinds())
         self.rings = Rings(IDX, self.words, depth, 64 << 20)
-        self.facts, self.recent = Facts(IDX, self.words), RecentStatus()
+        self.facts, self.recent = Facts(IDX, self.words), Recent()
         self.clock = HandClock(idx.TS)
         self.telemetry = Telemetry()
         self.offload = Offload(2, 16, 10.0)
@@ -204,7 +204,7 @@ class Floor:
         )  # fmt: skip
         other = VenueParts(
             BINANCE, idle, self.store, Rings(BINANCE, idle, 60, 1 << 20), Facts(BINANCE, idle),
-            RecentStatus(), none.open_bars, lambda: 0,
+            Recent(), none.open_bars, lambda: 0,
             lambda: [ChannelState("stream", False, 0, 0)],
         )  # fmt: skip
         return Services(

@@ -19,7 +19,7 @@ from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
 from bursa.api.services import ChannelState, Services, VenueParts, VenueService
 from bursa.history.offload import Offload
-from bursa.history.present import RecentStatus
+from bursa.history.present import Recent
 from bursa.model.batch import (
     BLOCKS,
     FRAMES,
@@ -77,7 +77,7 @@ class Market:
         self.store = DuckStore(folder / "hot.duckdb", [IDX], kinds())
         self.rings = Rings(IDX, self.words, 4000, 64 << 20)
         self.facts = Facts(IDX, self.words)
-        self.recent = RecentStatus()
+        self.recent = Recent()
         self.lock = threading.Lock()
         self.shown: dict[str, Any] = {}
         parts = VenueParts(

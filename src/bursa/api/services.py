@@ -14,7 +14,7 @@ from bursa.history.directory import Directory, Sources
 from bursa.history.ledger import Ledger, Range
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
-from bursa.history.present import Present, RecentStatus
+from bursa.history.present import Present, Recent
 from bursa.model.batch import Batch, Block, Words
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
@@ -57,7 +57,7 @@ class VenueParts:
     store: Store
     rings: Rings
     present: Present
-    recent: RecentStatus
+    recent: Recent
     open_bars: Callable[[Block], Batch]
     watermark_ns: Callable[[], int]
     channels: Callable[[], Sequence[ChannelState]]

@@ -11,51 +11,27 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bursa.history.candles import Market
 from bursa.history.day_bars import DayBars
-from bursa.history.figures import DayTable, Figures, Listed, listed, listed_state
+from bursa.history.day_table import RANKINGS, Breadth, DayTable, Ints
+from bursa.history.figures import Figures, Listed, listed, listed_state
 from bursa.history.offload import Offload
 from bursa.history.present import Present
 from bursa.history.trail import Trail, Trails
-from bursa.model.errors import BursaError, Refuse
+from bursa.model.errors import BursaError
 from bursa.ops.logs import logger
 from bursa.ports import Clock
 
-RANKINGS = ("change", "volume", "value", "frequency")
 RENEW_EVERY_S = 2.0
 # For so long all who ask get the same table.
 REMEMBER_NS = 250_000_000
 _SPARKS_MAX = 4_096
 _DAY_MINUTES = 24 * 60
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 __all__ = ["RANKINGS", "Breadth", "DayTable", "IndexFigure", "MarketDay", "Parts", "Trail"]
 
 _log = logger("day")
-
-
-@dataclass(frozen=True, slots=True)
-class Breadth:
-    """How many instruments did what today; up, down, unchanged and untraded are all of them.
-
-    unchanged        traded, and at the previous close or without one
-    at_high, at_low  traded, moved, and now at the day's high or low
-    volume, value, trades   of all instruments
-    """
-
-    up: int
-    down: int
-    unchanged: int
-    untraded: int
-    at_high: int
-    at_low: int
-    volume: float
-    value: float
-    trades: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +67,6 @@ class MarketDay:
         self._bars = DayBars(market)
         self._listed = Listed()
         self._table: DayTable | None = None
-        self._rows: dict[str, int] = {}
         self._made_ns = 0
         self._sparks: dict[tuple[str, int], tuple[object, list[float | None]]] = {}
 
@@ -106,45 +81,15 @@ class MarketDay:
 
     def row(self, ticker: str) -> int | None:
         """An instrument's place in `table()`; None where it has none."""
-        self.table()
-        return self._rows.get(ticker)
+        return self.table().rows.get(ticker)
 
     def ranking(self, by: str, limit: int, ascending: bool = False) -> list[int]:
-        """Places in `table()` of the first `limit` instruments traded today, the highest first
-        unless `ascending`; equal ones by ticker. `change` ranks by percent and leaves out who has
-        none. Refuse `unknown_ranking` for any other word than RANKINGS."""
-        if by not in RANKINGS:
-            known = ", ".join(RANKINGS)
-            raise Refuse(f"by={by!r} is none of {known}", "unknown_ranking", parameter="by")
-        table = self.table()
-        values: Floats | Ints = table.trades if by == "frequency" else getattr(table, by)
-        ranked = table.trades > 0
-        if by == "change":
-            ranked &= ~np.isnan(table.change)
-        places = np.flatnonzero(ranked)
-        keys = values[places]
-        order = np.argsort(keys if ascending else -keys, kind="stable")
-        found: list[int] = places[order[:limit]].tolist()
-        return found
+        """As `table().ranking`: who reads the rows too takes both from one table."""
+        return self.table().ranking(by, limit, ascending)
 
     def breadth(self) -> Breadth:
-        """Counts over all instruments."""
-        table = self.table()
-        traded = table.trades > 0
-        up = traded & (table.last > table.prev)
-        down = traded & (table.last < table.prev)
-        moved = traded & (table.high > table.low)
-        return Breadth(
-            up=int(up.sum()),
-            down=int(down.sum()),
-            unchanged=int((traded & ~up & ~down).sum()),
-            untraded=int((~traded).sum()),
-            at_high=int((moved & (table.last >= table.high)).sum()),
-            at_low=int((moved & (table.last <= table.low)).sum()),
-            volume=float(table.volume.sum()),
-            value=float(table.value.sum()),
-            trades=int(table.trades.sum()),
-        )
+        """As `table().breadth`."""
+        return self.table().breadth()
 
     def spark(self, ticker: str, points: int = 34) -> list[float | None]:
         """Closes over `points` equal parts of the day's trading minutes so far (fewer parts where
@@ -251,5 +196,4 @@ class MarketDay:
         figures.take_bars(self._bars.figures(day))
         figures.take_trades(ticks)
         figures.take_quotes(self._present.last("quotes"))
-        self._rows = instruments.rows
         return figures.table(day)

@@ -11,50 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursa.history.day_bars import BarFigures
+from bursa.history.day_table import DayTable, Floats, Ints
 from bursa.history.present import Present
 from bursa.model.batch import Batch, Words
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 _PRICES = ("last", "prev", "open", "high", "low", "bid", "ask")
-
-
-@dataclass(frozen=True, slots=True)
-class DayTable:
-    """Day figures of a venue's instruments, by ticker ascending; arrays of shape (n,), read-only.
-
-    day       the venue's day that is shown: that of the newest figure
-    as_of_ns  newest ts of all rows, 0 where there is none
-    last, prev, open, high, low, bid, ask   float64, quote currency, NaN is null
-    volume    float64, shares or base units; 0 where none
-    value     float64, quote currency; 0 where none
-    trades    int64
-    ts        int64, ns UTC of the figures; 0 where there are none
-    change    float64, percent (last / prev - 1) * 100; NaN without prev or without a trade today
-
-    A row whose figures are of an earlier day has no trades, no change, and as last and prev its
-    last price.
-    """
-
-    day: date
-    as_of_ns: int
-    tickers: list[str]
-    last: Floats
-    prev: Floats
-    open: Floats
-    high: Floats
-    low: Floats
-    bid: Floats
-    ask: Floats
-    volume: Floats
-    value: Floats
-    trades: Ints
-    ts: Ints
-    change: Floats
-
-    def __len__(self) -> int:
-        return len(self.tickers)
 
 
 @dataclass(frozen=True)
@@ -176,7 +137,13 @@ class Figures:
         for array in arrays.values():
             array.setflags(write=False)
         as_of_ns = int(self._ts.max(initial=0))
-        return DayTable(day=day, as_of_ns=as_of_ns, tickers=self._listed.tickers, **arrays)
+        return DayTable(
+            day=day,
+            as_of_ns=as_of_ns,
+            tickers=self._listed.tickers,
+            rows=self._listed.rows,
+            **arrays,
+        )
 
     def _places(self, ids: Ints, wanted: NDArray[np.bool_] | None = None) -> tuple[Ints, Ints]:
         """Places of symbol ids that are instruments (and wanted), and which of `ids` they are."""

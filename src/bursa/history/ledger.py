@@ -12,7 +12,7 @@ from bursa.history import rows
 from bursa.history.candles import Ask, Market, Reader
 from bursa.history.continuity import Continuity, Evidence, classify
 from bursa.history.offload import Offload
-from bursa.history.present import RecentStatus
+from bursa.history.present import Recent
 from bursa.model.batch import Batch
 from bursa.model.calendar import DAY_NS, MINUTE_NS
 
@@ -31,9 +31,7 @@ class Range:
 class Ledger:
     """Continuity of one venue."""
 
-    def __init__(
-        self, market: Market, reader: Reader, recent: RecentStatus, offload: Offload
-    ) -> None:
+    def __init__(self, market: Market, reader: Reader, recent: Recent, offload: Offload) -> None:
         self._market, self._reader = market, reader
         self._recent, self._offload = recent, offload
 
@@ -66,7 +64,7 @@ class Ledger:
 
     def _status(self, start_ns: int, end_ns: int) -> Batch:
         # What is in memory is copied first: a row that leaves it meanwhile is in the store.
-        recent = self._recent.rows()
+        recent = self._recent.status()
         stored = self._market.store.status(self._market.venue.name, start_ns, end_ns)
         if recent is None:
             return stored

@@ -1,19 +1,23 @@
-"""What is known of a venue right now, as its readers see it; and the status rows of late.
+"""What is known of a venue right now, as its readers see it; and the rows of late.
 
-`Present` is filled by the running pipeline. `RecentStatus` bridges the time until the store has
-committed a status row, so that a gap counts from the moment it is seen.
+`Present` is filled by the running pipeline. `Recent` bridges the time until the store has committed
+a row, so that a gap counts from the moment it is seen and no index row is missed by who asks on.
 """
 
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from bursa.model.batch import Batch, concat
-from bursa.model.schema import STATUS
+import numpy as np
 
-# The store commits within seconds, and a day has a few dozen rows.
+from bursa.model.batch import Batch, concat
+from bursa.model.schema import INDEX, STATUS
+
+# The store commits within seconds. A day has a few dozen status rows, a second some index rows.
 STATUS_ROWS_MAX = 20_000
+INDEX_ROWS_MAX = 8_192
+_BATCHES_MAX = 64
 
 
 class Contract(Protocol):
@@ -64,26 +68,52 @@ class Present(Protocol):
         and day figures are those of the bar board."""
 
 
-class RecentStatus:
-    """The newest status rows of one venue. Fed by the ingest thread, read on any."""
+class Recent:
+    """The newest rows of one venue that readers may ask for before the store has them: status and
+    index rows. Fed by the ingest thread, read on any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._batches: deque[Batch] = deque()
-        self._rows = 0
+        self._kept = {STATUS.name: _Rows(STATUS_ROWS_MAX), INDEX.name: _Rows(INDEX_ROWS_MAX)}
 
     def feed(self, batches: Sequence[Batch]) -> None:
-        """Take the status rows among batches in stream order; the oldest of too many go."""
+        """Take what is kept among batches in stream order; the oldest of too many rows go."""
         for batch in batches:
-            if batch.kind is not STATUS or not len(batch):
-                continue
-            with self._lock:
-                self._batches.append(batch)
-                self._rows += len(batch)
-                while self._rows > STATUS_ROWS_MAX and len(self._batches) > 1:
-                    self._rows -= len(self._batches.popleft())
+            kept = self._kept.get(batch.kind.name)
+            if kept is not None and len(batch):
+                with self._lock:
+                    kept.take(batch)
+
+    def status(self) -> Batch | None:
+        """The status rows in stream order; None where there are none."""
+        with self._lock:
+            return self._kept[STATUS.name].rows()
+
+    def index(self) -> Batch | None:
+        """The index rows in stream order; None where there are none."""
+        with self._lock:
+            return self._kept[INDEX.name].rows()
+
+
+class _Rows:
+    """The newest rows of one kind: some batches, joined now and then so that they stay few."""
+
+    def __init__(self, rows_max: int) -> None:
+        self._rows_max = rows_max
+        self._batches: list[Batch] = []
+
+    def take(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        if len(self._batches) > _BATCHES_MAX:
+            self._join()
 
     def rows(self) -> Batch | None:
-        """All of them in stream order; None where there are none."""
-        with self._lock:
-            return concat(list(self._batches)) if self._batches else None
+        self._join()
+        return self._batches[0] if self._batches else None
+
+    def _join(self) -> None:
+        if not self._batches:
+            return
+        joined = concat(self._batches)
+        block = joined.block[:, -self._rows_max :]
+        self._batches = [replace(joined, block=np.ascontiguousarray(block))]
