@@ -31,6 +31,16 @@ def frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+def payload(made: bytes) -> bytes:
+    """The JSON of a frame that `frame` made.
+
+    >>> payload(frame(b'{"type":"pong"}'))
+    b'{"type":"pong"}'
+    """
+    size = made[1]
+    return made[2 if size < 126 else 4 if size == 126 else 10 :]
+
+
 def said(fields: dict[str, Any]) -> bytes:
     """A frame of any fields; `type` comes first."""
     return frame(_encode(fields))

@@ -403,13 +403,16 @@ class Hub:
             if offset < self.retained.tail:
                 self.post.close(client, SLOW, "too slow: the stream has moved on")
                 return
+            if client.wire.blocked:
+                await asyncio.sleep(0.01)
+                continue
             frames, offset = self._missed(wanted, offset)
             self.post.send_each(client, frames)
             if offset == self.retained.head:
                 self.subscribe(client, keys)
                 return
             self.post.flush()
-            await asyncio.sleep(0.01 if client.wire.blocked else 0)
+            await asyncio.sleep(0)
 
     def _missed(self, wanted: "Wanted", offset: int) -> tuple[list[bytes], int]:
         """At most RESUME_FRAMES frames, and the offset behind the last entry looked at."""

@@ -6,6 +6,7 @@ outbox with limits; a client past them, or stalled with frames waiting, is close
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,27 +39,37 @@ class OutboxLimits:
 # What a client asked for: (venue, channel, freq, symbol id). `Client.later` has those whose ticker
 # the venue does not know yet, with the code in the id's place.
 Key = tuple[str, str, str, int]
+# What a frame, as frames.py makes it, becomes on the way to a client; b"": it is left out. Frames
+# are made once for all clients, so a form that remembers what it made makes each once too.
+Form = Callable[[bytes], bytes]
 
 
 class Client:
-    """One connected client."""
+    """One connected client. `quiet`: those of its keys whose bars under way it does not want."""
 
-    def __init__(self, wire: Wire, limits: OutboxLimits, throttle_ms: int) -> None:
+    def __init__(
+        self, wire: Wire, limits: OutboxLimits, throttle_ms: int, form: Form | None = None
+    ) -> None:
         self.wire = wire
         self.throttle_ms = throttle_ms
         self.keys: set[Key] = set()
+        self.quiet: set[Key] = set()
         self.later: set[tuple[str, str, str, str]] = set()
         self.closed = False
         self.blocked_since_s: float | None = None
         self.missed: dict[Key, None] = {}
         self.withheld = 0
-        self._limits = limits
+        self._limits, self._form = limits, form
         self._gathered: list[bytes] = []
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
 
     def put(self, frame: bytes) -> bool:
         """Gather a frame for the next `flush`. True: it is the first since the last one."""
+        if self._form is not None:
+            frame = self._form(frame)
+            if not frame:
+                return False
         self._gathered.append(frame)
         return len(self._gathered) == 1
 
@@ -104,7 +115,8 @@ class Client:
         keys = list(self.missed)
         left_out = self.withheld - len(keys)
         if left_out > 0:
-            self.wire.write(said({"type": "gap", "reason": "slow", "conflated": left_out}))
+            told = said({"type": "gap", "reason": "slow", "conflated": left_out})
+            self.wire.write(told if self._form is None else self._form(told))
         self.missed.clear()
         self.withheld = 0
         return keys

@@ -72,7 +72,7 @@ class Partials:
 
     def newest(self, client: Client, keys: Iterable[Key]) -> None:
         """Give one client the bars under way of some of its keys."""
-        wanted = [key for key in keys if key[1] == BARS and key in client.keys]
+        wanted = [k for k in keys if k[1] == BARS and k in client.keys and k not in client.quiet]
         opened = self._opened({key[3] for key in wanted})
         for key in wanted:
             for frame in self._frames(key[2], key[3], opened):

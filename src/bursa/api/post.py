@@ -6,7 +6,7 @@ Does not know what is in a frame, nor who asked for it (live.py, partials.py).
 import asyncio
 from collections.abc import Callable, Iterable
 
-from bursa.api.outbox import SLOW, Client, Key, OutboxLimits, Wire
+from bursa.api.outbox import SLOW, Client, Form, Key, OutboxLimits, Wire
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
@@ -34,11 +34,11 @@ class Post:
         self._blocked: set[Client] = set()
         self._watch: asyncio.TimerHandle | None = None
 
-    def connect(self, wire: Wire, throttle_ms: int) -> Client:
+    def connect(self, wire: Wire, throttle_ms: int, form: Form | None = None) -> Client:
         """A new client. Refuse `too_many_clients`."""
         if len(self.clients) >= self._clients_max:
             raise Refuse("the stream is full; try again later", "too_many_clients", 503)
-        client = Client(wire, self._limits, throttle_ms)
+        client = Client(wire, self._limits, throttle_ms, form)
         self.clients.add(client)
         self._telemetry.clients.set(len(self.clients))
         return client

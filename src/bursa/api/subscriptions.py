@@ -120,7 +120,7 @@ class VenueStream:
         self.listeners.setdefault((channel, freq, symbol), set()).add(client)
         self.clients[client] = self.clients.get(client, 0) + 1
         self.masks[channel].put(symbol, True)
-        if channel == BARS:
+        if channel == BARS and key not in client.quiet:
             self.lane(client.throttle_ms).put(symbol, freq, client)
 
     def remove(self, client: Client, key: Key) -> None:

@@ -1,0 +1,206 @@
+"""What clients of the streams ask for, judged and carried out on the hub.
+
+The WebSocket (ws.py) and the event stream (sse.py) take the same orders and give the same
+acknowledgements: all that the client is subscribed to, a cursor, and where it resumed whether all
+that it missed is coming. Does not read from clients and knows no wire.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from bursa.api.errors import failure_of
+from bursa.api.frames import said
+from bursa.api.live import Hub
+from bursa.api.outbox import Client, Key
+from bursa.api.services import Services, VenueService
+from bursa.api.subscriptions import BARS, CHANNELS, METRICS
+from bursa.metrics.catalog import METRICS as METRICS_KIND
+from bursa.model.errors import BursaError, Refuse
+from bursa.model.timeframe import parse
+
+TICKERS_MAX = 1_000
+SUBSCRIPTIONS_MAX = 5_000
+THROTTLE_MS_MAX = 60_000
+
+
+class Ask(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client may say."""
+
+    action: Literal["subscribe", "unsubscribe", "ping"]
+    tickers: tuple[str, ...] | None = None
+    freq: str = "1m"
+    channels: tuple[str, ...] = (BARS,)
+    venue: str | None = None
+    resume: str | None = None
+    throttle_ms: int | None = None
+
+
+class Missed(NamedTuple):
+    """What a client that resumed is still owed: `await hub.resume(client, *missed)`."""
+
+    keys: list[Key]
+    offset: int
+
+
+class Orders:
+    """Carries out orders on a hub."""
+
+    def __init__(self, services: Services, hub: Hub) -> None:
+        self._services, self._hub = services, hub
+
+    def obey(self, client: Client, ask: Ask) -> Missed | None:
+        """Do as a client asks, and tell it so. What it is still owed is the caller's to send.
+        Refuses before anything is changed."""
+        if ask.action == "ping":
+            self.tell(client, said({"type": "pong", "cursor": self._hub.cursor()}))
+            return None
+        service = self._services.venue(ask.venue)
+        if ask.action == "unsubscribe":
+            self._unsubscribe(client, service, ask)
+            return None
+        return self._subscribe(client, service, ask)
+
+    def refuse(self, client: Client, refusal: BursaError) -> None:
+        """Tell a client that it may not, and count it."""
+        self._services.telemetry.refused.labels(failure_of(refusal).code).inc()
+        self.tell(client, error_frame(refusal))
+
+    def tell(self, client: Client, frame: bytes) -> None:
+        """Send a frame to one client at once."""
+        self._hub.post.send((client,), frame)
+        self._hub.post.flush()
+
+    def _subscribe(self, client: Client, service: VenueService, ask: Ask) -> Missed | None:
+        _check(ask)
+        tickers = list(dict.fromkeys(ask.tickers or ()))
+        known, coming = _sorted_out(service, tickers)
+        channels = list(dict.fromkeys(ask.channels))
+        keys = [
+            (service.venue.name, channel, ask.freq, service.words.find_symbol(ticker))
+            for channel in channels
+            for ticker in known
+        ]
+        later = [(channel, ask.freq, ticker) for channel in channels for ticker in coming]
+        check_count(len(client.keys | set(keys)) + len(later) + len(client.later), "tickers")
+        fresh = [key for key in keys if key not in client.keys]
+        offset = None if ask.resume is None else self._hub.resumable(ask.resume, fresh)
+        if ask.throttle_ms is not None:
+            self._hub.throttle(client, ask.throttle_ms)
+        self._hub.subscribe_later(client, service.venue.name, later)
+        told = self._state(client, "subscribed", fresh, offset)
+        if ask.resume is not None:
+            told["recovered"] = offset is not None
+            if offset is None:
+                told["fetch"] = _fetch(ask, service.venue.name)
+        if offset is None:
+            self._hub.subscribe(client, fresh, lambda: self.tell(client, said(told)))
+            return None
+        self.tell(client, said(told))
+        return Missed(fresh, offset)
+
+    def _unsubscribe(self, client: Client, service: VenueService, ask: Ask) -> None:
+        venue = service.venue.name
+        tickers = None if ask.tickers is None else set(ask.tickers)
+        symbols = service.words.symbols
+
+        def meant(channel: str, freq: str, ticker: str) -> bool:
+            of_ticker = tickers is None or ticker in tickers
+            return of_ticker and freq == ask.freq and channel in ask.channels
+
+        gone = [k for k in client.keys if k[0] == venue and meant(k[1], k[2], symbols[k[3]])]
+        self._hub.unsubscribe(client, gone)
+        client.later -= {later for later in client.later if later[0] == venue and meant(*later[1:])}
+        self.tell(client, said(self._state(client, "unsubscribed", (), None)))
+
+    def _state(
+        self, client: Client, kind: str, fresh: Sequence[Key], offset: int | None
+    ) -> dict[str, Any]:
+        """The whole subscription state, as an acknowledgement bears it."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for venue, channel, freq, symbol in {*client.keys, *fresh}:
+            ticker = self._services.venues[venue].words.symbols[symbol]
+            found.setdefault((venue, freq, channel), []).append(ticker)
+        for venue, channel, freq, ticker in client.later:
+            found.setdefault((venue, freq, channel), []).append(ticker)
+        rows = [
+            {"venue": venue, "freq": freq, "channel": channel, "tickers": sorted(tickers)}
+            for (venue, freq, channel), tickers in sorted(found.items())
+        ]
+        return {
+            "type": kind,
+            "subscriptions": rows,
+            "throttle_ms": client.throttle_ms,
+            "cursor": self._hub.cursor(offset),
+        }
+
+
+def error_frame(error: BursaError) -> bytes:
+    """A refusal as a frame."""
+    failure = failure_of(error)
+    fields = {"type": "error", "code": failure.code, "error": failure.message}
+    return said(fields | ({"parameter": failure.parameter} if failure.parameter else {}))
+
+
+def check_count(count: int, parameter: str) -> None:
+    """Refuse `too_many_subscriptions`, naming the parameter that asked for them."""
+    if count > SUBSCRIPTIONS_MAX:
+        message = f"a client has at most {SUBSCRIPTIONS_MAX} subscriptions"
+        raise Refuse(message, "too_many_subscriptions", parameter=parameter)
+
+
+def _check(ask: Ask) -> None:
+    parse_freq(ask.freq)
+    if not ask.tickers:
+        raise Refuse("tickers is required", "missing_parameter", parameter="tickers")
+    if len(ask.tickers) > TICKERS_MAX:
+        message = f"at most {TICKERS_MAX} tickers a message"
+        raise Refuse(message, "too_many_tickers", parameter="tickers")
+    for channel in ask.channels:
+        if channel not in CHANNELS:
+            message = f"channel {channel[:64]!r} is none of {', '.join(CHANNELS)}"
+            raise Refuse(message, "unknown_channel", parameter="channels")
+    if not ask.channels:
+        raise Refuse("channels is empty", "missing_parameter", parameter="channels")
+    if METRICS in ask.channels and ask.freq != "1m":
+        names = ", ".join(c.name for c in METRICS_KIND.columns if c.dtype == "float")
+        message = f"metrics ({names}) are streamed at 1m; longer ones are /v1/metrics/history's"
+        raise Refuse(message, "timeframe_not_allowed", parameter="freq")
+    if ask.throttle_ms is not None and not 0 <= ask.throttle_ms <= THROTTLE_MS_MAX:
+        message = f"throttle_ms lies between 0 and {THROTTLE_MS_MAX}"
+        raise Refuse(message, "bad_number", parameter="throttle_ms")
+
+
+def parse_freq(freq: str) -> str:
+    """A timeframe. Refuse `unknown_timeframe` with the parameter's name here."""
+    try:
+        return parse(freq)
+    except Refuse as refusal:
+        raise Refuse(str(refusal), refusal.code, refusal.status, "freq") from None
+
+
+def _sorted_out(service: VenueService, tickers: list[str]) -> tuple[list[str], list[str]]:
+    """Tickers that the venue has, and ones to come. While a venue knows no instrument at all yet,
+    a well-formed code cannot be judged: it is taken, and begins with its first message."""
+    known, coming = [], []
+    for ticker in tickers:
+        if service.words.find_symbol(ticker) >= 0 and service.directory.knows(ticker):
+            known.append(ticker)
+        elif service.directory.knows(ticker):
+            coming.append(ticker)  # stored, and not in the line's dictionary until it is heard of
+        elif not service.directory.count() and service.is_ticker(ticker):
+            coming.append(ticker)
+        else:
+            message = f"{service.venue.name} has no ticker {ticker[:64]!r}"
+            raise Refuse(message, "unknown_ticker", 404, "tickers")
+    return known, coming
+
+
+def _fetch(ask: Ask, venue: str) -> list[str]:
+    """Where what was missed is to be had, one path a channel."""
+    paths = {
+        BARS: f"/v1/ohlcv/{{ticker}}?venue={venue}&tf={ask.freq}&from=",
+        METRICS: f"/v1/metrics/history?ticker={{ticker}}&venue={venue}&tf={ask.freq}&from=",
+    }
+    return [paths[channel] for channel in ask.channels]
