@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 config_verbs = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(config_verbs, name="config")
+symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
+app.add_typer(symbols_verbs, name="symbols")
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -36,6 +38,8 @@ Data = Annotated[
 File = Annotated[
     Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
 ]
+Format = Annotated[str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")]
+VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they are.")]
 
 
 def main() -> None:
@@ -81,8 +85,9 @@ def up(
     """Run bursa: feeds, journal, bars, metrics, store, API and pages in one process."""
     loaded = _load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
     from bursa.up import run_up  # the heavy imports, only where they are needed
+    from bursa.verbs.told import told
 
-    sys.exit(run_up(loaded.config, demo=demo, say=out, warn=err))
+    sys.exit(run_up(loaded.config, demo=demo, say=out, warn=err, told=told(app)))
 
 
 @app.command()
@@ -103,9 +108,7 @@ def replay(
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.", metavar="QUERY")],
     data: Data = None,
-    form: Annotated[
-        str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")
-    ] = "table",
+    form: Format = "table",
     settings: File = None,
 ) -> None:
     """Ask the stored tables with one read-only SELECT, whether or not bursa is running."""
@@ -113,6 +116,40 @@ def sql(
     from bursa.app import run_sql
 
     sys.stdout.write(run_sql(loaded.config, query, form))
+
+
+@symbols_verbs.command("import")
+def symbols_import(
+    file: Annotated[Path, typer.Argument(help="CSV of ticker and issuer's name.", metavar="FILE")],
+    venue: VenueName = "idx",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change; change nothing.")
+    ] = False,
+    data: Data = None,
+    settings: File = None,
+) -> None:
+    """Take issuers' names from a list; a running bursa shows them within seconds."""
+    loaded = _load(settings, data)
+    from bursa.verbs.symbols import run_import
+
+    sys.exit(run_import(loaded.config, file, venue, dry_run=dry_run, say=out))
+
+
+@symbols_verbs.command("ls")
+def symbols_ls(
+    query: Annotated[
+        str, typer.Argument(help="Part of a code or of a name.", metavar="QUERY")
+    ] = "",
+    venue: VenueName = "idx",
+    data: Data = None,
+    form: Format = "table",
+    settings: File = None,
+) -> None:
+    """List instruments with their names, and where each name comes from."""
+    loaded = _load(settings, data)
+    from bursa.verbs.symbols import run_list
+
+    sys.stdout.write(run_list(loaded.config, query, venue, form))
 
 
 @config_verbs.command("show")

@@ -76,7 +76,8 @@ def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
     """Write the imported list: all of it or, whatever happens, the one before. Its path."""
     folder = data / FOLDER
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (data, folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{venue.name}.csv"
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False) as new:
             try:

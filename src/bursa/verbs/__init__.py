@@ -1,0 +1,1 @@
+"""Verbs of the command line beside `up`: what a deployer does with a folder, a line, a server."""
