@@ -21,10 +21,12 @@ from bursa.api.cors import Origins
 from bursa.api.door import Door
 from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
+from bursa.api.http import AnswerProtocol
 from bursa.api.live import Hub
 from bursa.api.rates import Rates
 from bursa.api.rest import Rest
 from bursa.api.services import Services
+from bursa.api.short import ShortWay
 from bursa.api.udf import Udf
 from bursa.api.viewer import Face, Viewer
 from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
@@ -79,10 +81,11 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     own: list[BaseRouteHandler] = []
     for surface in surfaces:
         own += surface.routes()
+    handle = errors.handler(extra.error_page)
     app = Litestar(
         route_handlers=[*own, *extra.routes],
         lifespan=[running],
-        exception_handlers=errors.handlers(extra.error_page),
+        exception_handlers={Exception: handle},
         openapi_config=OpenAPIConfig(
             title="bursa",
             version=services.version,
@@ -94,8 +97,9 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     )
     boot = f"{services.clock.now_ns() // 1_000_000:x}"
     rates = Rates(extra.face.rate_per_minute, services.clock)
-    door = Door(app, Origins(extra.face.origins), rates, services.telemetry)
-    return Guard(app, services.telemetry, boot, door)
+    short = ShortWay(app, handle)
+    door = Door(short, Origins(extra.face.origins), rates, services.telemetry)
+    return Guard(short, services.telemetry, boot, door)
 
 
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
@@ -104,7 +108,7 @@ def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     settings: dict[str, Any] = {
         "host": loopback_only(host),
         "port": port,
-        "http": "httptools",
+        "http": AnswerProtocol,
         "loop": "uvloop",
         "ws": StreamProtocol,
         "ws_max_size": MESSAGE_BYTES_MAX,

@@ -15,7 +15,6 @@ from litestar.exceptions import (
     NotFoundException,
     ValidationException,
 )
-from litestar.types import ExceptionHandlersMap
 
 from bursa.model.errors import Refuse, Reject, Retry
 from bursa.ops.logs import logger
@@ -46,6 +45,7 @@ class Failure(msgspec.Struct, frozen=True):
 AnyRequest = Request[Any, Any, Any]
 # A page for people: what a browser gets for a path that is no API's.
 ErrorPage = Callable[[AnyRequest, Failure], Response[bytes]]
+Handle = Callable[[AnyRequest, Exception], Response[bytes]]
 
 
 def failure_of(error: Exception) -> Failure:
@@ -131,8 +131,8 @@ async def send_failure(
     await send({"type": f"{kind}.body", "body": body})
 
 
-def handlers(page: ErrorPage | None = None) -> ExceptionHandlersMap:
-    """What the router does with exceptions: everything becomes an answer of ours."""
+def handler(page: ErrorPage | None = None) -> Handle:
+    """What becomes of exceptions, in the router and before it: an answer of ours."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
         wants_page = "text/html" in request.headers.get("accept", "")
@@ -140,4 +140,4 @@ def handlers(page: ErrorPage | None = None) -> ExceptionHandlersMap:
             return answer(request, error)
         return page(request, note(request.scope, error))
 
-    return {Exception: handle}
+    return handle

@@ -20,6 +20,7 @@ from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.live import Hub
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
 from bursa.api.services import Services, VenueService
+from bursa.api.short import SHORT
 from bursa.history.candles import FOREVER_NS, Ask, Candles
 from bursa.history.continuity import Continuity
 from bursa.history.directory import Symbol
@@ -229,6 +230,7 @@ def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses:
         operation_class=params.documented(table),
         responses=envelope.responses(good, 400, *statuses),
         tags=["data"],
+        opt=SHORT,
     )
 
 
