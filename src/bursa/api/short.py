@@ -49,10 +49,9 @@ class ShortWay:
         template, short = route.path_format, SHORT.items() <= handler.opt.items()
         if not route.path_parameters:
             self._whole[template] = _Route(template, "", handler.fn) if short else None
-        elif short:
-            before, _, last = template.rpartition("/")
-            if "{" in before or not last.startswith("{"):
-                raise ValueError(f"{template}: a short route has one parameter, at its end")
+            return
+        before, _, last = template.rpartition("/")
+        if short and "{" not in before:  # one with a parameter elsewhere is the router's
             self._named[before] = _Route(template, last[1:-1], handler.fn)
 
     def _find(self, path: str) -> tuple[_Route | None, str]:

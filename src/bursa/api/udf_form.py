@@ -17,6 +17,7 @@ from litestar.types import Scope
 from bursa.api import params, shapes
 from bursa.api.envelope import Ready, encode
 from bursa.api.services import Services, VenueService
+from bursa.api.short import SHORT
 from bursa.history.directory import Symbol
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
@@ -72,6 +73,7 @@ def route(path: str, table: tuple[params.Param, ...]) -> get:
         operation_class=params.documented(table),
         responses={200: fine, 400: wrong, 404: wrong},
         tags=["udf"],
+        opt=SHORT,
     )
 
 

@@ -27,6 +27,7 @@ from bursa.api.candle_rows import Answer, Answers
 from bursa.api.envelope import Ready, encode
 from bursa.api.public import Public, pair
 from bursa.api.services import Services, VenueService
+from bursa.api.short import SHORT
 from bursa.history.candles import FOREVER_NS, Ask
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse
@@ -238,4 +239,5 @@ def _route(path: str, table: tuple[params.Param, ...], good: type[Any], *statuse
         operation_class=params.documented(table),
         responses=envelope.responses(good, 400, *statuses, 429),
         tags=["viewer"],
+        opt=SHORT,
     )
