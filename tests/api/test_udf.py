@@ -50,6 +50,8 @@ def test_a_symbol_by_code_or_full_name(client: httpx.Client, symbol: str) -> Non
     ("query", "codes"),
     [
         ("Bank Central", ["BBCA"]),
+        ("BANK CENTRAL", ["BBCA"]),
+        ("IDX:BB", ["BBCA"]),
         ("BB", ["BBCA"]),
         ("goto", ["GOTO"]),
         ("tbk", ["BBCA", "GOTO", "TLKM"]),
@@ -68,6 +70,8 @@ def test_search_is_limited_and_filtered(client: httpx.Client) -> None:
     assert len(client.get("/udf/search?query=tbk&limit=2").json()) == 2
     assert client.get("/udf/search?query=tbk&type=crypto").json() == []
     assert client.get("/udf/search?query=tbk&exchange=BINANCE").json() == []
+    assert len(client.get("/udf/search?query=TBK&exchange=idx&type=stock").json()) == 3
+    assert len(client.get("/udf/search?query=TBK&exchange=&type=&limit=30").json()) == 3
 
 
 def test_bars_lie_between_from_and_to(client: httpx.Client) -> None:
@@ -117,6 +121,17 @@ def test_paging_back_by_countback_meets_every_bar_once(client: httpx.Client) -> 
     assert seen == history(client, countback=5000)["t"]
 
 
+def test_a_poll_over_the_lunch_break_has_the_bars_on_both_sides(client: httpx.Client) -> None:
+    for minute, expected in (
+        ((12, 0), [(11, 58), (11, 59)]),
+        ((13, 29), [(11, 58), (11, 59)]),
+        ((13, 30), [(11, 58), (11, 59)]),
+        ((13, 31), [(11, 59), (13, 30)]),
+    ):
+        body = history(client, to=s(THU, *minute), countback=2, **{"from": s(THU, 13, 20)})
+        assert body["t"] == [s(THU, *at) for at in expected]
+
+
 def test_no_data_says_where_older_bars_end(client: httpx.Client) -> None:
     night = {"from": s(THU, 20, 0), "to": s(THU, 21, 0)}
     assert history(client, **night) == {"s": "no_data", "nextTime": s(THU, 15, 59)}
@@ -147,7 +162,10 @@ def test_days_stand_at_midnight_utc(client: httpx.Client, name: str) -> None:
     assert history(client, resolution=name, to=midnight[0] + 1)["t"] == midnight[:1]
 
 
-@pytest.mark.parametrize(("name", "first"), [("W", "2026-11-16"), ("M", "2026-11-02")])
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("W", "2026-11-16"), ("1W", "2026-11-16"), ("M", "2026-11-02"), ("1M", "2026-11-02")],
+)
 def test_weeks_and_months_stand_at_their_first_trading_day(
     client: httpx.Client, name: str, first: str
 ) -> None:

@@ -5,6 +5,7 @@ days, weeks and months stand at 00:00 UTC of their first trading day. The open b
 """
 
 from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from bursa.model.timeframe import TIMEFRAMES, buckets
 # after `to` although they open before: so many, and one more in so many.
 SPARE, SPARE_IN = 20, 50
 _EXACT = 2.0**53
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 Times = NDArray[np.int64]
 
@@ -67,6 +69,17 @@ async def between(service: VenueService, ask: Ask, start_s: int, end_s: int) -> 
     columns = shown(service, ask.tf, candles.bars)
     first, last = np.searchsorted(columns.t, (start_s, end_s))
     return columns.part(slice(max(int(first), int(last) - ask.limit), int(last)))
+
+
+async def first_after(service: VenueService, ask: Ask, end_s: int) -> int | None:
+    """When the first bar that is shown after `end_s` is; None where there is none yet."""
+    start_ns = (end_s + 1) * SECOND_NS
+    if TIMEFRAMES[ask.tf] >= DAY_NS:
+        following = date.fromordinal(_EPOCH_ORDINAL + end_s * SECOND_NS // DAY_NS + 1)
+        start_ns = service.venue.calendar.midnight_ns(following)
+    first = replace(ask, limit=1, start_ns=start_ns, newest=False, open=True, hd=False)
+    columns = shown(service, ask.tf, (await service.reader.candles(first)).bars)
+    return int(columns.t[0]) if len(columns.t) else None
 
 
 def shown(service: VenueService, tf: str, bars: Batch) -> Columns:

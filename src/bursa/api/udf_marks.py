@@ -19,7 +19,7 @@ from bursa.api import params, udf_bars
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services, VenueService
 from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, read, route, seconds
-from bursa.history.candles import Ask
+from bursa.history.candles import FOREVER_NS, Ask
 from bursa.history.continuity import gaps
 from bursa.model.batch import Batch
 from bursa.model.calendar import DAY_NS
@@ -80,22 +80,28 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """What was asked, and the bars that are there: `times` in seconds, ascending."""
+    """The bars that marks may stand at.
+
+    times    seconds at which they are shown, ascending
+    after_s  when the first bar after them is shown; far away where there is none
+    """
 
     service: VenueService
     ticker: str
     tf: str
-    start_s: int
-    end_s: int
     times: Times
+    after_s: int
 
     @property
-    def span_ns(self) -> tuple[int, int]:
-        """The event times of which marks can stand at these bars, [start, end)."""
-        length = TIMEFRAMES[self.tf]
-        day = DAY_NS  # an auction before its day's first bar; a long bar before its midnight UTC
-        start = int(self.times[0]) * SECOND_NS - day
-        return start, int(self.times[-1]) * SECOND_NS + length + (day if length >= DAY_NS else 0)
+    def start_ns(self) -> int:
+        """Event time from which on marks can stand at these bars: an opening auction is before its
+        day's first bar, and a long bar's day may begin before midnight UTC."""
+        return max(int(self.times[0]) * SECOND_NS - DAY_NS, 0)
+
+    @property
+    def end_ns(self) -> int:
+        """Event time by which it is told what happened before the bar after them."""
+        return self.after_s * SECOND_NS + TIMEFRAMES[self.tf] + DAY_NS
 
 
 class UdfMarks:
@@ -116,7 +122,7 @@ class UdfMarks:
         asked_for = await self._range(scope)
         events: list[Event] = []
         if len(asked_for.times):
-            status = await asked_for.service.ledger.status(*asked_for.span_ns)
+            status = await _status(asked_for)
             events = [*_gaps(asked_for, status), *_sessions(asked_for, status)]
             events += _revisions(asked_for.service, await self._minutes(asked_for))
         marks = placed(asked_for, events)
@@ -138,7 +144,7 @@ class UdfMarks:
         asked_for = await self._range(scope)
         events: list[Event] = []
         if len(asked_for.times):
-            status = await asked_for.service.ledger.status(*asked_for.span_ns)
+            status = await _status(asked_for)
             events = [*_gaps(asked_for, status), *_sessions(asked_for, status)]
             events += _days(asked_for, await self._before(asked_for))
         return json(
@@ -155,16 +161,16 @@ class UdfMarks:
         )
 
     async def _range(self, scope: Scope) -> _Range:
-        """The bars to put marks at: those asked for and one beyond, whose marks are not these."""
         values = read(scope, MARKS)
         service, symbol = asked(self._services, values)
         if values["from"] > values["to"]:
             raise Refuse("from lies after to", "bad_range", parameter="from")
         tf, start_s, end_s = values["resolution"], max(values["from"], 0), max(values["to"], 0)
-        beyond_s = end_s + 1 + TIMEFRAMES[tf] // SECOND_NS
         ask = Ask(symbol.ticker, tf, BARS_MAX)
-        columns = await udf_bars.between(service, ask, start_s, beyond_s)
-        return _Range(service, symbol.ticker, tf, start_s, end_s, columns.t)
+        columns = await udf_bars.between(service, ask, start_s, end_s + 1)
+        after_s = await udf_bars.first_after(service, ask, end_s) if len(columns.t) else None
+        after_s = FOREVER_NS // SECOND_NS if after_s is None else after_s
+        return _Range(service, symbol.ticker, tf, columns.t, after_s)
 
     async def _before(self, asked_for: _Range) -> Times:
         """The bar before the first one; it tells whether that one begins its day."""
@@ -172,8 +178,8 @@ class UdfMarks:
         return (await udf_bars.between(asked_for.service, ask, 0, int(asked_for.times[0]))).t
 
     async def _minutes(self, asked_for: _Range) -> Batch:
-        start_ns, end_ns = asked_for.span_ns
-        ask = Ask(asked_for.ticker, "1m", MINUTES_MAX, max(start_ns, 0), end_ns, hd=False)
+        span = (asked_for.start_ns, asked_for.after_s * SECOND_NS)
+        ask = Ask(asked_for.ticker, "1m", MINUTES_MAX, *span, hd=False)
         return (await asked_for.service.reader.candles(ask)).bars
 
 
@@ -184,12 +190,17 @@ def placed(asked_for: _Range, events: list[Event]) -> list[Mark]:
     instants = np.array([event.at_ns for event in events], np.int64)
     falls_in = udf_bars.bar_of(asked_for.service, asked_for.tf, instants)
     at = np.searchsorted(times, falls_in, side="right") - 1
+    at[falls_in >= asked_for.after_s] = -1  # it belongs to a later bar
     found: dict[tuple[int, str], list[str]] = {}
     for place, event in zip(at.tolist(), events, strict=True):
-        if place >= 0 and times[place] <= asked_for.end_s:
+        if place >= 0:
             found.setdefault((int(times[place]), event.sort), []).append(event.line)
     marks = [Mark(sort, time, tuple(lines)) for (time, sort), lines in sorted(found.items())]
     return marks[-MARKS_MAX:]
+
+
+async def _status(asked_for: _Range) -> Batch:
+    return await asked_for.service.ledger.status(asked_for.start_ns, asked_for.end_ns)
 
 
 def _shortened(lines: tuple[str, ...]) -> list[str]:
