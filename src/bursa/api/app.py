@@ -23,6 +23,7 @@ from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
 from bursa.api.http import AnswerProtocol
 from bursa.api.live import Hub
+from bursa.api.market import Ranked
 from bursa.api.rates import Rates
 from bursa.api.rest import Rest
 from bursa.api.services import Services
@@ -74,6 +75,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     surfaces = (
         Health(services),
         Rest(services, hub),
+        Ranked(services),
         Udf(services),
         Viewer(services),
         Stream(services, hub),

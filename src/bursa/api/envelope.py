@@ -65,7 +65,7 @@ def responses(good: type[Any], *statuses: int) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's answers."""
     texts = {
         400: "a parameter is malformed or unknown; `meta.parameter` names it",
-        404: "unknown ticker, symbol or venue",
+        404: "unknown ticker, symbol, index or venue",
         403: "not for this address or origin",
         410: "the cursor is not retained any more",
         429: "too many requests a minute; `Retry-After` says how many seconds to wait",

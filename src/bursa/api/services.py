@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bursa.history.candles import Market, Reader, Rings
 from bursa.history.day import MarketDay, Parts
 from bursa.history.directory import Directory, Sources
+from bursa.history.indices import Indices
 from bursa.history.ledger import Ledger, Range
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
@@ -90,6 +91,7 @@ class VenueService:
         )
         self.reader = Reader(self.market, offload)
         self.ledger = Ledger(self.market, self.reader, parts.recent, offload)
+        self.indices = Indices(self.market, parts.present, parts.recent, offload)
         self.day = MarketDay(Parts(self.market, parts.present, self.now_ns), clock, offload)
 
     def is_ticker(self, text: str) -> bool:

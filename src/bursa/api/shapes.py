@@ -134,6 +134,50 @@ class Snapshot(_Row):
     meta: Facts
 
 
+class RankedRow(_Row):
+    """One instrument of a ranking."""
+
+    rank: int
+    ticker: str
+    name: Annotated[str, Meta(description="the issuer's or pair's name; the code where unknown")]
+    last: float | None
+    prev: Annotated[float | None, Meta(description="previous close")]
+    change: Annotated[float | None, Meta(description="last - prev, quote currency")]
+    change_percent: Annotated[float | None, Meta(description="(last / prev - 1) * 100")]
+    volume: Units
+    value: Annotated[float, Meta(description="quote currency traded")]
+    frequency: Annotated[int, Meta(description="number of trades")]
+    date: Annotated[str, Meta(description="when the figures were true, ISO, UTC with Z")]
+
+
+class Ranking(_Row):
+    """Instruments traded on the day, by one figure."""
+
+    ok: bool
+    data: list[RankedRow]
+    meta: Facts
+
+
+class IndexRow(_Row):
+    """An index at one instant."""
+
+    index_code: str
+    date: Instant
+    value: Annotated[float, Meta(description="index points")]
+    prev: Annotated[float | None, Meta(description="previous close, index points")]
+    change: Annotated[float | None, Meta(description="value - prev, index points")]
+    change_percent: Annotated[float | None, Meta(description="(value / prev - 1) * 100")]
+    value_traded: Annotated[float, Meta(description="quote currency, the day so far")]
+
+
+class Index(_Row):
+    """Rows of one index, ascending by date, one an instant."""
+
+    ok: bool
+    data: list[IndexRow]
+    meta: Facts
+
+
 class Metrics(_Row):
     """Metric rows: `ticker date bar_time freq rev`, then one field an output of the metric."""
 

@@ -103,6 +103,11 @@ class Directory:
         """As `find`, without the figures."""
         return ticker in self._symbols or self.find(ticker) is not None
 
+    def name(self, ticker: str) -> str:
+        """What a symbol is called; its code where it is not known yet."""
+        known = self._symbols.get(ticker)
+        return ticker if known is None else known.name
+
     def all(self) -> list[Symbol]:
         """Every symbol, by ticker."""
         return [self._fresh(symbol) for symbol in self.listed()]
