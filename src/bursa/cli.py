@@ -105,6 +105,38 @@ def replay(
 
 
 @app.command()
+def capture(  # noqa: PLR0913 -- a command's options
+    file: Annotated[
+        Path, typer.Argument(help="The recording to write, plain or .gz.", metavar="FILE")
+    ],
+    feed: Annotated[
+        str, typer.Option("--feed", help="Which source, where several are configured.")
+    ] = "",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="The demo exchange that runs on the data folder.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="End after so long.", min=0.001)
+    ] = None,
+    messages: Annotated[
+        int | None, typer.Option("--messages", help="End after so many messages.", min=1)
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Only what comes from now on, not the whole session.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+    data: Data = None,
+    settings: File = None,
+) -> None:
+    """Record a line for `bursa replay`, until Ctrl-C. A vendor may allow one login at a time."""
+    loaded = _load(settings, data)
+    from bursa.verbs.capture import Wanted, run_capture
+
+    wanted = Wanted(file, feed, demo, seconds, messages, live, force)
+    sys.exit(run_capture(loaded.config, wanted, say=out, warn=err))
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT.", metavar="QUERY")],
     data: Data = None,

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import uvloop
 from rich.console import Console
 
 from bursa import __version__
+from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, server
 from bursa.api.live import Hub, StreamLimits
 from bursa.api.outbox import OutboxLimits
@@ -42,6 +44,8 @@ from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.ports import Feed
 from bursa.store import question
 from bursa.store.folder import DataFolder
+from bursa.web.docs_made import Told
+from bursa.web.docs_pages import Docs
 from bursa.web.pages import Pages
 from bursa.web.source import LiveSource, View
 
@@ -51,8 +55,9 @@ STOP_S = 30.0
 SWITCH_S = 0.0005
 
 
-def run_up(config: Config, *, demo: bool, say: Console, warn: Console) -> int:
-    """Run everything until SIGTERM or SIGINT. Returns 0 if all that was taken was committed."""
+def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Told) -> int:
+    """Run everything until SIGTERM or SIGINT. Returns 0 if all that was taken was committed.
+    `told` is what the docs say of verbs and settings."""
     logs.setup(config.log.level, config.log.format)
     # Ingest and the server's loop share the interpreter: 5 ms turns would be a client's latency.
     sys.setswitchinterval(SWITCH_S)
@@ -72,7 +77,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console) -> int:
             if exchange is not None:
                 exchange.begin()
             with shop(config, folder, venues) as shared:
-                return Up(shared, venues, exchange, say, warn).run()
+                return Up(shared, venues, exchange, say, warn).run(told)
         finally:
             if exchange is not None:
                 exchange.end()
@@ -157,7 +162,7 @@ class Up:
         # When the progress of past days was seen first, and the day then.
         self._first_seen: tuple[float, int] | None = None
 
-    def run(self) -> int:
+    def run(self, told: Told) -> int:
         """All of it; the exit code."""
         began = time.monotonic()
         with self._warn.status(
@@ -175,9 +180,10 @@ class Up:
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
             pages = Pages(self._source)
+            routes = [*pages.routes(), *Docs(pages, self._told(told)).routes()]
             viewer = self._config.viewer
             face = Face(viewer.origins, viewer.rate_per_minute)
-            app = build_api(services, hub, Extra(pages.routes(), pages.error, face))
+            app = build_api(services, hub, Extra(routes, pages.error, face))
             http = self._config.http
             listener = _bind(http.host, http.port)
             stack.callback(listener.close)
@@ -231,6 +237,12 @@ class Up:
             self._public(),
             STORE_NAME,
         )
+
+    def _told(self, told: Told) -> Told:
+        """What the docs are told of this run, besides."""
+        venues = [runtime.venue for runtime in self._runtimes.values()]
+        streams = asyncapi.document(__version__)
+        return replace(told, streams=streams, telemetry=self._shared.telemetry, venues=venues)
 
     def _public(self) -> frozenset[str]:
         """The venues that anyone may ask for; the demo's always."""

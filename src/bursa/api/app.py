@@ -17,17 +17,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from bursa.api import errors
+from bursa.api.asyncapi import AsyncApi
 from bursa.api.cors import Origins
 from bursa.api.door import Door
 from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
-from bursa.api.http import AnswerProtocol
 from bursa.api.live import Hub
 from bursa.api.market import Ranked
 from bursa.api.rates import Rates
 from bursa.api.rest import Rest
 from bursa.api.services import Services
 from bursa.api.short import ShortWay
+from bursa.api.sse import EventsProtocol, Live
 from bursa.api.udf import Udf
 from bursa.api.viewer import Face, Viewer
 from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
@@ -79,6 +80,8 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Udf(services),
         Viewer(services),
         Stream(services, hub),
+        Live(services, hub),
+        AsyncApi(services.version),
     )
     own: list[BaseRouteHandler] = []
     for surface in surfaces:
@@ -110,7 +113,7 @@ def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     settings: dict[str, Any] = {
         "host": loopback_only(host),
         "port": port,
-        "http": AnswerProtocol,
+        "http": EventsProtocol,
         "loop": "uvloop",
         "ws": StreamProtocol,
         "ws_max_size": MESSAGE_BYTES_MAX,

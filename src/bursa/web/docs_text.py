@@ -19,6 +19,8 @@ _NO_ANCHOR = re.compile(r"[^a-z0-9]+")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 # Code in this language is a drawing: nothing to copy.
 _DRAWING = "text"
+# A column with a longer text than this wraps, and is given room.
+_LONG_CHARS = 36
 
 HOME = "index"
 
@@ -70,6 +72,7 @@ def rendered(page: str, markdown: str) -> Text:
     tokens = parser.parse(markdown)
     _anchored(tokens)
     _linked(tokens)
+    _widened(tokens)
     headings = tuple(_headings(tokens))
     title = headings[0].title if headings else page
     entries = tuple(_entries(page, title, tokens))
@@ -175,6 +178,26 @@ def _linked(tokens: Sequence[Token]) -> None:
             elif child.type == "image":
                 child.attrSet("src", f"/docs/{child.attrs['src']}")
                 child.attrSet("loading", "lazy")
+
+
+def _widened(tokens: Sequence[Token]) -> None:
+    """Mark the cells of columns that hold long texts."""
+    columns: dict[int, list[Token]] = {}
+    place = 0
+    for at, token in enumerate(tokens):
+        if token.type == "table_open":
+            columns = {}
+        elif token.type == "tr_open":
+            place = 0
+        elif token.type in ("th_open", "td_open"):
+            token.meta["chars"] = len(_plain(tokens[at + 1]))
+            columns.setdefault(place, []).append(token)
+            place += 1
+        elif token.type == "table_close":
+            for cells in columns.values():
+                if max(cell.meta["chars"] for cell in cells) > _LONG_CHARS:
+                    for cell in cells:
+                        cell.attrJoin("class", "d-long")
 
 
 def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:

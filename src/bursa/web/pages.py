@@ -207,6 +207,16 @@ class Pages:
             body, headers["Content-Encoding"] = asset.packed, "gzip"
         return Response(body, media_type=asset.media_type, headers=headers)
 
+    def render(
+        self, template: str, request: PageRequest, status: int, context: Mapping[str, Any]
+    ) -> Response[bytes]:
+        """A page of others in the look of these, over the default venue."""
+        return self._page(template, request, status, {"venue": self._source.venues()[0], **context})
+
+    def modules(self, entry: str) -> list[str]:
+        """Addresses of a page's scripts, `entry` first."""
+        return self._assets.modules(entry)
+
     def _page(
         self, template: str, request: PageRequest, status: int, context: Mapping[str, Any]
     ) -> Response[bytes]:

@@ -1,0 +1,252 @@
+"""The API pages as Markdown, made from the OpenAPI and AsyncAPI documents of the running program.
+
+One page for each tag of the routes, with every route's parameters, an example, its answers and the
+shapes they are made of; and the messages of the streams. Asks the program nothing itself.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from bursa.web.docs_made import cell, code, rows
+
+Schema = Mapping[str, Any]
+
+# The address that examples bear; a page shows the reader's own in its place.
+HOST = "127.0.0.1:18090"
+# What examples ask for, by parameter; the rest of them are left out where they may be.
+EXAMPLES = {
+    "ticker": "BBCA",
+    "tickers": "BBCA,BBRI",
+    "symbol": "BBCA",
+    "symbols": "BBCA,BBRI",
+    "code": "COMPOSITE",
+    "metric": "rsi_14",
+    "tf": "5m",
+    "limit": "3",
+    "resolution": "5",
+    "to": "4102444800",
+    "countback": "3",
+    "interval": "5m",
+    "query": "bank",
+    "by": "value",
+    "group": "IDX",
+}
+TITLES = {"data": "Data API", "udf": "UDF routes", "health": "Health", "viewer": "Viewer API"}
+_METHODS = ("get", "post", "put", "patch", "delete")
+_JSON = "application/json"
+
+
+def tags(openapi: Schema) -> list[str]:
+    """The tags of the routes, in the order in which they are met."""
+    found = (tag for _, _, operation in routes(openapi) for tag in _tags(operation))
+    return list(dict.fromkeys(found))
+
+
+def routes(openapi: Schema) -> Iterator[tuple[str, str, Schema]]:
+    """(method, path, operation) of every route."""
+    for path, item in openapi.get("paths", {}).items():
+        for method in _METHODS:
+            if method in item:
+                yield method.upper(), path, item[method]
+
+
+def _tags(operation: Schema) -> Sequence[str]:
+    return operation.get("tags") or ("other",)
+
+
+def page(openapi: Schema, tag: str) -> str:
+    """The page of one tag."""
+    shapes = openapi.get("components", {}).get("schemas", {})
+    parts, used = [], dict[str, None]()
+    for method, path, operation in routes(openapi):
+        if tag in _tags(operation):
+            parts.append(_route(method, path, operation, used))
+    title = TITLES.get(tag, tag.capitalize())
+    head = f"# {title}\n\nThe routes of this server under the tag {code(tag)}, as it tells them"
+    head += " at `/schema`. What holds for all of them: [using the API](api.md)."
+    described = _shapes(used, shapes)
+    shown = ["## Shapes\n\nWhat the answers are made of.", *described] if described else []
+    return "\n\n".join([head, *parts, *shown])
+
+
+def _route(method: str, path: str, operation: Schema, used: dict[str, None]) -> str:
+    parameters = operation.get("parameters") or ()
+    parts = [f"## {method} {path}", _sentence(operation.get("description", ""))]
+    parts.append(_example(method, path, parameters))
+    if parameters:
+        head = ("parameter", "type", "meaning", "default", "allowed", "in")
+        parts.append(rows(head, [_parameter(one) for one in parameters]))
+    parts.append(rows(("status", "answer", "meaning"), _answers(operation, used)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _example(method: str, path: str, parameters: Sequence[Schema]) -> str:
+    query = {}
+    for one in parameters:
+        name = one["name"]
+        wanted = one.get("required") or name in ("tf", "limit", "interval", "countback", "by")
+        if one["in"] == "path":
+            path = path.replace(f"{{{name}}}", _value(one))
+        elif wanted:
+            query[name] = _value(one)
+    asked = f"?{urlencode(query, safe=',:')}" if query else ""
+    how = "" if method == "GET" else f"-X {method} "
+    return f"```sh\ncurl {how}'http://{HOST}{path}{asked}'\n```"
+
+
+def _value(parameter: Schema) -> str:
+    """What the example says for a parameter."""
+    schema = parameter.get("schema", {})
+    words = schema.get("enum")
+    given = EXAMPLES.get(parameter["name"])
+    if words and given not in [str(word) for word in words]:
+        return str(words[0])
+    return given or str(schema.get("default", "1"))
+
+
+def _parameter(one: Schema) -> tuple[str, ...]:
+    schema = one.get("schema", {})
+    default = "required" if one.get("required") else code(schema.get("default", ""))
+    return (
+        code(one["name"]),
+        kind_of(schema),
+        cell(one.get("description", "")),
+        default,
+        allowed_of(schema),
+        one["in"],
+    )
+
+
+def _answers(operation: Schema, used: dict[str, None]) -> Iterator[tuple[str, ...]]:
+    for status, answer in operation.get("responses", {}).items():
+        for kind, content in (answer.get("content") or {"": {}}).items():
+            schema = content.get("schema", {})
+            used.update(dict.fromkeys(_refs(schema)))
+            shape = kind_of(schema) if kind in (_JSON, "") else f"{kind_of(schema)}, {code(kind)}"
+            yield code(status), shape, cell(answer.get("description", ""))
+
+
+def kind_of(schema: Schema) -> str:
+    """A schema's type in words; a shape is a link to its table."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    for word in ("oneOf", "anyOf"):
+        if word in schema:
+            return " or ".join(dict.fromkeys(kind_of(one) for one in schema[word]))
+    kind = schema.get("type", "")
+    if isinstance(kind, list | tuple):
+        return " or ".join(map(str, kind))
+    if kind == "array":
+        inside = schema.get("prefixItems")
+        if inside:
+            return f"list of {len(inside)}: " + ", ".join(kind_of(one) for one in inside)
+        return f"list of {kind_of(schema.get('items') or {})}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
+        return f"object of {kind_of(schema['additionalProperties'])}"
+    if not kind and "enum" in schema:
+        return "string"
+    return str(getattr(kind, "value", kind)) or "any"
+
+
+def allowed_of(schema: Schema) -> str:
+    """What a value may be beyond its type."""
+    for one in (*schema.get("oneOf", ()), *schema.get("anyOf", ()), schema):
+        if "enum" in one:
+            return " ".join(code(word) for word in one["enum"])
+        if "items" in one and "enum" in (one["items"] or {}):
+            return " ".join(code(word) for word in one["items"]["enum"])
+    bounds = [
+        f"{word} {schema[name]}"
+        for name, word in (("minimum", "at least"), ("maximum", "at most"), ("pattern", "form"))
+        if name in schema
+    ]
+    return cell("; ".join(bounds))
+
+
+def _refs(schema: object) -> Iterator[str]:
+    """The shapes that a schema names."""
+    if isinstance(schema, Mapping):
+        if "$ref" in schema:
+            yield str(schema["$ref"]).rpartition("/")[2]
+        for value in schema.values():
+            yield from _refs(value)
+    elif isinstance(schema, list | tuple):
+        for value in schema:
+            yield from _refs(value)
+
+
+def _shapes(
+    used: dict[str, None], shapes: Mapping[str, Schema], titles: Mapping[str, str] | None = None
+) -> list[str]:
+    """Tables of the shapes in use and of those they are made of, under their titles or names."""
+    titles = titles or {}
+    parts, waiting = [], list(used)
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen or name not in shapes:
+            continue
+        seen.add(name)
+        waiting += list(dict.fromkeys(_refs(shapes[name])))
+        parts.append(f"### {titles.get(name, name)}\n\n{_shape(shapes[name])}")
+    return parts
+
+
+def _shape(shape: Schema) -> str:
+    about = _sentence(shape.get("description") or "")
+    fields = shape.get("properties") or {}
+    needed = shape.get("required") or ()
+    body = [
+        (
+            code(name),
+            kind_of(field),
+            cell(field.get("description", "")),
+            allowed_of(field),
+            "" if name in needed else "may be absent",
+        )
+        for name, field in fields.items()
+    ]
+    table = rows(("field", "type", "meaning", "allowed", "presence"), body) if body else ""
+    return "\n\n".join(part for part in (about, table) if part) or "No fields of its own."
+
+
+def streams(asyncapi: Schema | None) -> str:
+    """Every address that pushes, and every message on it."""
+    if not asyncapi:
+        return ""
+    parts = []
+    messages = asyncapi["components"]["messages"]
+    schemas = asyncapi["components"]["schemas"]
+    used = dict[str, None]()
+    for name, channel in asyncapi["channels"].items():
+        body = []
+        for operation in asyncapi["operations"].values():
+            if operation["channel"]["$ref"].endswith(f"/{name}"):
+                for one in operation["messages"]:
+                    kind = one["$ref"].rpartition("/")[2]
+                    used[kind] = None
+                    who = "the server" if operation["action"] == "send" else "the client"
+                    message = messages[kind]
+                    link = f"[{message['name']}](#{message['name'].replace('_', '-')})"
+                    body.append((link, who, cell(message["summary"])))
+        table = rows(("message", "said by", "meaning"), body)
+        parts.append(f"### {channel['address']}\n\n{channel['description']}\n\n{table}")
+    parts.append("## Messages\n\nEvery field of every message.")
+    worded = {name: _worded(schema, messages.get(name)) for name, schema in schemas.items()}
+    parts += _shapes(used, worded, {kind: one["name"] for kind, one in messages.items()})
+    return "\n\n".join(parts)
+
+
+def _worded(schema: Schema, message: Schema | None) -> Schema:
+    """A message's schema whose telling field says what it is for."""
+    fields = dict(schema.get("properties") or {})
+    for name in ("type", "action"):
+        if message is not None and name in fields and "description" not in fields[name]:
+            fields[name] = {**fields[name], "description": "which message this is"}
+    return {**schema, "properties": fields}

@@ -1,0 +1,105 @@
+"""The book: which pages the docs have, in which order, and each of them rendered once.
+
+Files of the docs folder and pages that are made become one list; a file that the contents do not
+name stands at their end, so that nothing written is lost. Answers no request (docs_pages.py).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bursa.web import docs_api, docs_made
+from bursa.web.docs_made import Told
+from bursa.web.docs_text import HOME, Entry, Heading, Text, rendered
+
+# Where the pages are in an installed package, else in a checkout.
+_INSTALLED = Path(__file__).parent / "docs"
+_CHECKOUT = Path(__file__).parents[3] / "docs"
+
+_API = "api"
+CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Start", (HOME, "quick-start", "concepts")),
+    ("Use", ("pages", _API, "stream", "udf", "viewer")),
+    ("Reference", ("tables", "metrics", "configuration", "command-line", "telemetry")),
+    ("Run", ("operate", "idx-1")),
+    ("Inside", ("life-of-a-tick", "decisions")),
+)
+MORE = "More"
+_PART = re.compile(r"^\{\{([a-z]+)\}\}$", re.MULTILINE)
+
+
+def folder() -> Path:
+    """Where the docs' files are; it need not exist."""
+    return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its name in the address, its group, its source, and as it is shown."""
+
+    name: str
+    group: str
+    markdown: str
+    text: Text
+
+    @property
+    def sections(self) -> list[Heading]:
+        """The headings of its second level."""
+        return [heading for heading in self.text.headings if heading.level == 2]
+
+
+class Book:
+    """All pages of one running program. Rendering happens on first use and takes a while."""
+
+    def __init__(self, told: Told, openapi: Mapping[str, Any], files: Path) -> None:
+        self._told, self._openapi = told, openapi
+        self._files = files
+
+    @cached_property
+    def pages(self) -> dict[str, Page]:
+        """Every page by name, in the order of the contents."""
+        sources = self._sources()
+        groups = {name: group for group, names in CONTENTS for name in names}
+        order: list[str] = []
+        for _, names in CONTENTS:
+            for name in names:
+                order += [name] if name in sources else []
+                order += [n for n in sources if name == _API and n.startswith(f"{_API}-")]
+        order += sorted(name for name in sources if name not in order)
+        found = {}
+        for name in order:
+            group = groups.get(name) or (groups[_API] if name.startswith("api-") else MORE)
+            found[name] = Page(name, group, sources[name], rendered(name, sources[name]))
+        return found
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What search can find, in the order of the contents."""
+        return [entry for page in self.pages.values() for entry in page.text.entries]
+
+    @cached_property
+    def contents(self) -> list[tuple[str, list[Page]]]:
+        """Groups with their pages."""
+        groups: dict[str, list[Page]] = {}
+        for page in self.pages.values():
+            groups.setdefault(page.group, []).append(page)
+        return list(groups.items())
+
+    def _sources(self) -> dict[str, str]:
+        """Markdown by name: the files with their made parts, and the API's pages."""
+        found = {
+            path.stem: _PART.sub(self._part, path.read_text("utf-8"))
+            for path in sorted(self._files.glob("*.md"))
+        }
+        for tag in docs_api.tags(self._openapi):
+            found[f"{_API}-{tag}"] = docs_api.page(self._openapi, tag)
+        return found
+
+    def _part(self, named: re.Match[str]) -> str:
+        if named[1] == "streams":
+            return docs_api.streams(self._told.streams)
+        make = docs_made.PARTS.get(named[1])
+        return named[0] if make is None else make(self._told)
