@@ -69,9 +69,10 @@ class Guard:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         began_ns = time.perf_counter_ns()
+        state = scope.setdefault("state", {})
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server knows what was asked, and sends no body
-        state = scope.setdefault("state", {})
+            state["head"] = True
         host, given = _headers(scope, b"host", b"x-request-id")
         request_id = self._id(given)
         state["request_id"], state["began_ns"] = request_id, began_ns
@@ -137,7 +138,9 @@ class Guard:
             self._counters[route, status] = counter
             self._spreads[route] = self._telemetry.http_seconds.labels(route)
         counter.inc()
-        self._spreads[route].observe((time.perf_counter_ns() - began_ns) / 1e9)
+        # An answer that goes on for hours was given when it began.
+        answered_ns = scope["state"].get("answered_ns") or time.perf_counter_ns()
+        self._spreads[route].observe((answered_ns - began_ns) / 1e9)
         if code := scope["state"].get("failure"):
             self._telemetry.refused.labels(code).inc()
 

@@ -1,0 +1,395 @@
+"""Server-sent events over a listening server: the frames of the stream, resuming, slow readers."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from bursa.api import sse
+from bursa.api.live import StreamLimits
+from bursa.api.outbox import OutboxLimits
+from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+
+DAY = DAYS[1]
+MINUTE_NS = 60_000_000_000
+
+
+class Events:
+    """A client that reads events one by one."""
+
+    def __init__(self, served: Served, query: str, last: str = "") -> None:
+        self._client = httpx.Client(timeout=10)
+        headers = {"Last-Event-ID": last} if last else {}
+        self._opening = self._client.stream("GET", f"{served.url}/v1/live?{query}", headers=headers)
+
+    def __enter__(self) -> "Events":
+        self.answer = self._opening.__enter__()
+        self._lines = self.answer.iter_lines()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opening.__exit__(None, None, None)
+        self._client.close()
+
+    def block(self) -> dict[str, str]:
+        """The fields of the next event or comment (under "")."""
+        found: dict[str, str] = {}
+        for line in self._lines:
+            if not line:
+                return found
+            name, _, value = line.partition(":")
+            assert name not in found, "a field comes once"
+            found[name] = value.removeprefix(" ")
+        raise EOFError
+
+    def next(self) -> dict[str, Any]:
+        """The next frame; its id is its cursor."""
+        block = self.block()
+        while "data" not in block:
+            block = self.block()
+        frame: dict[str, Any] = json.loads(block["data"])
+        assert block.get("id") == frame.get("cursor")
+        return frame
+
+    def until(self, kind: str) -> list[dict[str, Any]]:
+        """All frames up to the next one of a type, that one included."""
+        found = [self.next()]
+        while found[-1]["type"] != kind:
+            found.append(self.next())
+        return found
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    """A day's first three minutes lie behind; 09:03 is open with one trade."""
+    floor = Floor(tmp_path)
+    floor.day(DAY, minutes=3, auction=False)
+    floor.trade(at(DAY, 9, 3, 3), 9_100)
+    yield floor
+    floor.close()
+
+
+@pytest.fixture
+def served(floor: Floor) -> Iterator[Served]:
+    with serve(floor) as found:
+        yield found
+
+
+def minute(floor: Floor, number: int, price: float = 9_200) -> None:
+    """A trade in 09:number, and what closes the minute before."""
+    floor.trade(at(DAY, 9, number, 2.5), price)
+
+
+def until(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def test_it_begins_with_the_acknowledgement_and_the_bar_under_way(served: Served) -> None:
+    with Events(served, "tickers=BBCA,GOTO&channels=bars,metrics&throttle_ms=50") as events:
+        answer = events.answer
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert events.block() == {"retry": "2000"}
+        assert events.next() == {
+            "type": "subscribed",
+            "subscriptions": [
+                {"venue": "idx", "freq": "1m", "channel": "bars", "tickers": ["BBCA", "GOTO"]},
+                {"venue": "idx", "freq": "1m", "channel": "metrics", "tickers": ["BBCA", "GOTO"]},
+            ],
+            "throttle_ms": 50,
+            "cursor": f"{EPOCH}-0",
+        }
+        partial = events.next()
+        assert (partial["type"], partial["final"], partial["close"]) == ("bar", False, 9100)
+
+
+def test_its_frames_are_the_websockets(served: Served, floor: Floor) -> None:
+    ask = {"action": "subscribe", "tickers": ["BBCA"], "channels": ["bars", "metrics"]}
+    with (
+        Events(served, "tickers=BBCA&channels=bars,metrics") as events,
+        connect(served.ws, compression=None) as wire,
+    ):
+        wire.send(json.dumps(ask))
+        assert events.next() == json.loads(wire.recv(5))
+        assert events.next() == json.loads(wire.recv(5))
+        for number in (4, 5):
+            minute(floor, number)
+            told = events.until("end_of_interval") + [events.next()]
+            assert told == [json.loads(wire.recv(5)) for _ in told]
+            assert [f["type"] for f in told] == ["bar", "metrics", "end_of_interval", "bar"]
+
+
+@pytest.mark.parametrize("by", ["header", "parameter", "both"])
+def test_a_reconnect_gives_every_frame_missed_once_while_data_flows(
+    served: Served, floor: Floor, by: str
+) -> None:
+    query = "tickers=BBCA,GOTO&channels=bars,metrics"
+    with Events(served, query) as stays:
+        stays.next()
+        with Events(served, query) as leaves:
+            told = leaves.until("subscribed")
+            minute(floor, 4)
+            told += leaves.until("end_of_interval")
+        seen = [f for f in told[1:] if "cursor" in f]
+        for number in range(5, 12):
+            minute(floor, number)
+        last = seen[-1]["cursor"]
+        resumes = {"header": "", "parameter": f"&resume={last}", "both": f"&resume={EPOCH}-0"}
+        header = "" if by == "parameter" else last
+        with Events(served, query + resumes[by], header) as back:
+            (told_again,) = back.until("subscribed")
+            assert told_again["recovered"] is True and told_again["cursor"] == last
+            minute(floor, 12)
+            while not seen or seen[-1].get("bar_time", "")[11:16] != "09:11":
+                seen += [f for f in back.until("end_of_interval") if "cursor" in f]
+        every: list[dict[str, Any]] = []
+        while not every or every[-1]["bar_time"][11:16] != "09:11":
+            every += [f for f in stays.until("end_of_interval") if "cursor" in f]
+        assert seen == every
+        numbers = [int(f["cursor"].split("-")[1]) for f in every]
+        assert numbers == list(range(1, len(numbers) + 1)), "each once, in order, none left out"
+
+
+def test_what_is_not_retained_is_to_be_fetched(served: Served) -> None:
+    foreign = "ffffffffffffffff-7"
+    with Events(served, "tickers=BBCA&channels=bars,metrics", foreign) as events:
+        told = events.next()
+        assert told["recovered"] is False and told["cursor"] == f"{EPOCH}-0"
+        assert told["fetch"] == [
+            "/v1/ohlcv/{ticker}?venue=idx&tf=1m&from=",
+            "/v1/metrics/history?ticker={ticker}&venue=idx&tf=1m&from=",
+        ]
+        assert events.next()["final"] is False
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code", "parameter"),
+    [
+        ("", 400, "missing_parameter", "tickers"),
+        ("tickers=", 400, "missing_parameter", "tickers"),
+        ("tickers=NIX", 404, "unknown_ticker", "tickers"),
+        ("tickers=BBCA,", 404, "unknown_ticker", "tickers"),
+        ("tickers=BBCA&tickers=GOTO", 400, "repeated_parameter", "tickers"),
+        ("tickers=BBCA&channels=", 400, "missing_parameter", "channels"),
+        ("tickers=BBCA&channels=bars,news", 400, "unknown_channel", "channels"),
+        ("tickers=BBCA&freq=2m", 400, "unknown_timeframe", "freq"),
+        ("tickers=BBCA&freq=5m&channels=metrics", 400, "timeframe_not_allowed", "freq"),
+        ("tickers=BBCA&venue=nix", 404, "unknown_venue", "venue"),
+        ("tickers=BBCA&throttle_ms=60001", 400, "bad_number", "throttle_ms"),
+        ("tickers=BBCA&throttle_ms=-1", 400, "bad_number", "throttle_ms"),
+        ("tickers=BBCA&resume=abc", 400, "bad_cursor", "resume"),
+        ("tickers=BBCA&since=abc", 400, "unknown_parameter", "since"),
+        ("tickers=" + ",".join(["BBCA"] * 1001), 400, "bad_query", None),
+    ],
+)
+def test_bad_input_is_an_envelope_and_leaves_no_client(
+    served: Served, query: str, status: int, code: str, parameter: str | None
+) -> None:
+    answer = httpx.get(f"{served.url}/v1/live?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["meta"].get("parameter") == parameter
+    assert not served.hub.post.clients
+
+
+def test_a_bad_last_event_id_is_refused(served: Served) -> None:
+    url = f"{served.url}/v1/live?tickers=BBCA"
+    answer = httpx.get(url, headers={"Last-Event-ID": "7"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
+
+
+def test_other_methods_and_head(served: Served) -> None:
+    url = f"{served.url}/v1/live?tickers=BBCA"
+    head = httpx.head(url)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == "text/event-stream"
+    assert httpx.head(f"{served.url}/v1/live").status_code == 400
+    assert httpx.post(url).status_code == 405
+    options = httpx.options(url)
+    assert options.status_code == 204 and "GET" in options.headers["allow"]
+    assert httpx.get(url, headers={"Host": "example.com"}).status_code == 421
+    until(lambda: not served.hub.post.clients)
+
+
+def test_the_stream_is_full_for_events_too(floor: Floor) -> None:
+    with serve(floor, StreamLimits(clients=1)) as served, Events(served, "tickers=BBCA") as events:
+        events.next()
+        full = httpx.get(f"{served.url}/v1/live?tickers=BBCA")
+        assert (full.status_code, full.json()["code"]) == (503, "too_many_clients")
+        assert full.headers["retry-after"]
+
+
+def test_who_hangs_up_is_forgotten_at_once(served: Served, floor: Floor) -> None:
+    with Events(served, "tickers=BBCA") as events:
+        events.until("bar")
+        assert len(served.hub.post.clients) == 1
+    until(lambda: not served.hub.post.clients)
+    assert not served.hub.streams["idx"].listeners
+    minute(floor, 4)
+
+
+def test_a_comment_keeps_the_connection(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "COMMENT_S", 0.05)
+    with Events(served, "tickers=TLKM") as events:
+        events.next()
+        assert set(events.block()) == {""}
+        assert set(events.block()) == {""}
+
+
+def test_what_it_took_to_begin_is_its_time_to_answer(served: Served, floor: Floor) -> None:
+    with Events(served, "tickers=BBCA") as events:
+        events.until("bar")
+        time.sleep(1.2)
+    registry = floor.telemetry.registry
+    route = {"route": "/v1/live"}
+    until(lambda: registry.get_sample_value("bursa_http_seconds_count", route) == 1)
+    assert (registry.get_sample_value("bursa_http_seconds_sum", route) or 9) < 1.2
+
+
+# -- slow clients, and the stop --------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that hold little, so that few frames fill them."""
+    for name in ("SOCKET_BYTES", "TRANSPORT_BYTES", "PENDING_BYTES"):
+        monkeypatch.setattr(sse, name, 8_192)
+
+
+@contextlib.contextmanager
+def stuck(served: Served, query: str) -> Iterator[tuple[socket.socket, Any]]:
+    """A client that asks and then does not read, and how the server holds it."""
+    before = set(served.hub.post.clients)
+    with socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.settimeout(10)
+        wire.connect(("127.0.0.1", served.port))
+        host = f"Host: 127.0.0.1:{served.port}\r\n\r\n"
+        wire.sendall(f"GET /v1/live?{query} HTTP/1.1\r\n{host}".encode())
+        until(lambda: any(client.keys for client in served.hub.post.clients - before))
+        (client,) = served.hub.post.clients - before
+        yield wire, client
+
+
+def drained(wire: socket.socket) -> list[dict[str, Any]]:
+    """All frames to the end, or to two seconds of silence."""
+    raw = b""
+    wire.settimeout(2)
+    with contextlib.suppress(ConnectionResetError, TimeoutError):
+        while part := wire.recv(1 << 20):
+            raw += part
+    head, _, raw = raw.partition(b"\r\n\r\n")
+    assert b"chunked" in head
+    text = b""
+    while raw:
+        size, _, raw = raw.partition(b"\r\n")
+        text += raw[: int(size, 16)]
+        raw = raw[int(size, 16) + 2 :]
+    return [json.loads(line[6:]) for line in text.split(b"\n") if line.startswith(b"data: {")]
+
+
+def test_who_does_not_read_is_closed_and_the_others_lose_nothing(floor: Floor, small: None) -> None:
+    limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=50))
+    query = "tickers=BBCA,GOTO&channels=bars,metrics"
+    with (
+        serve(floor, limits) as served,
+        Events(served, "tickers=BBCA&channels=bars") as reads,
+        stuck(served, query) as (wire, client),
+    ):
+        reads.until("subscribed")
+        ends = 0
+        for n in range(20_000):
+            floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000 + n % 50)
+            ends += sum(f["type"] == "end_of_interval" for f in reads.until("end_of_interval"))
+            if client.closed:
+                break
+        assert client.closed and len(served.hub.post.clients) == 1
+        assert ends == n + 1
+        assert floor.telemetry.registry.get_sample_value("bursa_stream_closed_total") == 1
+        frames = drained(wire)
+        cursors = [int(f["cursor"].split("-")[1]) for f in frames[1:] if "cursor" in f]
+        assert cursors == list(range(1, len(cursors) + 1))
+
+
+def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, small: None) -> None:
+    with serve(floor) as served, stuck(served, "tickers=BBCA&throttle_ms=0") as (wire, client):
+        opened, n = at(DAY, 9, 3, 4), 0
+        while client.withheld < 50:
+            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
+            n += 1
+            assert n < 5_000
+            time.sleep(0.003)
+        floor.trade(opened + n * 1_000_000, 12_345)
+        frames = drained(wire)
+        gaps = [f for f in frames if f["type"] == "gap"]
+        assert gaps and gaps[0]["reason"] == "slow" and gaps[0]["conflated"] >= 49
+        assert frames[-1]["close"] == 12_345
+        assert served.hub.post.clients == {client}, "it is not closed: it missed nothing for good"
+
+
+def test_a_slow_reader_resumes_a_long_absence_without_being_closed(
+    floor: Floor, small: None
+) -> None:
+    with serve(floor) as served:
+        for n in range(400):
+            floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000 + n % 50)
+        until(lambda: served.hub.retained.head >= 3 * 400)
+        with stuck_resuming(served) as wire:
+            time.sleep(0.3)  # it is stuck amid what it missed
+            assert len(served.hub.post.clients) == 1
+            frames = drained(wire)
+        cursors = [int(f["cursor"].split("-")[1]) for f in frames[1:] if "cursor" in f]
+        assert cursors == list(range(1, served.hub.retained.head + 1))
+
+
+@contextlib.contextmanager
+def stuck_resuming(served: Served) -> Iterator[socket.socket]:
+    with socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.settimeout(10)
+        wire.connect(("127.0.0.1", served.port))
+        query = f"tickers=BBCA,GOTO,TLKM&channels=bars,metrics&resume={EPOCH}-0"
+        host = f"Host: 127.0.0.1:{served.port}\r\n\r\n"
+        wire.sendall(f"GET /v1/live?{query} HTTP/1.1\r\n{host}".encode())
+        yield wire
+
+
+def test_the_stop_is_told_and_does_not_wait_for_open_answers(floor: Floor) -> None:
+    with contextlib.ExitStack() as stack:
+        with serve(floor) as served:
+            every = [stack.enter_context(Events(served, "tickers=BBCA&freq=5m")) for _ in range(5)]
+            for events in every:
+                events.until("bar")
+            began = time.monotonic()
+        # Answers that do not end by themselves are cut after five seconds.
+        assert time.monotonic() - began < 4
+        for events in every:
+            told = events.until("closed")
+            assert told[-2]["type"] == "shutdown"
+            assert told[-1]["code"] == 1001
+            with pytest.raises(EOFError):
+                events.block()
+
+
+def test_the_stop_does_not_wait_for_who_does_not_read(floor: Floor, small: None) -> None:
+    with contextlib.ExitStack() as stack:
+        with serve(floor) as served:
+            _, client = stack.enter_context(stuck(served, "tickers=BBCA"))
+            for n in range(20_000):
+                floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000)
+                if client.blocked_since_s is not None:
+                    break
+            assert client.blocked_since_s is not None
+            began = time.monotonic()
+        assert time.monotonic() - began < 8
