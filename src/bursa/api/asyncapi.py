@@ -28,6 +28,7 @@ class Channel:
 
     says   types of what the server sends
     hears  types of what it takes; empty for a stream that only sends
+    protocol  ws, or http for server-sent events
     """
 
     name: str
@@ -48,6 +49,15 @@ CHANNELS = (
         stream_shapes.FRAMES,
         stream_shapes.ORDERS,
     ),
+    Channel(
+        "live",
+        "/v1/live",
+        "The stream as server-sent events",
+        "HTTP: the same frames for one order, given by the query; `id` is the cursor, and a "
+        "browser that reconnects resumes by itself.",
+        stream_shapes.EVENTS,
+        protocol="http",
+    ),
 )
 
 
@@ -64,7 +74,8 @@ def document(version: str, channels: Sequence[Channel] = CHANNELS) -> dict[str, 
         },
         "defaultContentType": JSON,
         "servers": {
-            "here": {"host": "{host}", "protocol": "ws", "variables": {"host": _HOST}},
+            protocol: {"host": "{host}", "protocol": protocol, "variables": {"host": _HOST}}
+            for protocol in dict.fromkeys(channel.protocol for channel in channels)
         },
         "channels": {channel.name: _channel(channel) for channel in channels},
         "operations": dict(pair for channel in channels for pair in _operations(channel)),
@@ -103,6 +114,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
         "address": channel.address,
         "title": channel.title,
         "description": channel.text,
+        "servers": [{"$ref": f"#/servers/{channel.protocol}"}],
         "messages": {_name(k): {"$ref": f"#/components/messages/{_name(k)}"} for k in kinds},
     }
     if channel.protocol == "ws":

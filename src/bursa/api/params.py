@@ -6,7 +6,7 @@ nothing is guessed and no bad input becomes an empty answer. Does not know what 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
@@ -50,12 +50,15 @@ class Param:
 
     def documented(self) -> Parameter:
         """As OpenAPI tells it."""
+        schema = self.schema
+        if self.default not in (None, "") and schema.default is None:
+            schema = replace(schema, default=self.default)
         return Parameter(
             name=self.name,
             param_in="query",
             description=self.text,
             required=self.required,
-            schema=self.schema,
+            schema=schema,
         )
 
 
@@ -122,12 +125,23 @@ def _value(param: Param, text: str | None) -> Any:
     return param.default
 
 
+# What a parameter in the path is, by its name.
+IN_PATH = {
+    "ticker": "the instrument's code on its venue",
+    "code": "code of the index",
+    "symbol": "a code, or EXCHANGE:code",
+}
+
+
 def documented(params: Sequence[Param]) -> type[Operation]:
-    """The OpenAPI operation of a route that reads `params`."""
+    """The OpenAPI operation of a route that reads `params`, and `IN_PATH` of those in its path."""
 
     @dataclass
     class Documented(Operation):
         def __post_init__(self) -> None:
+            for one in self.parameters or ():
+                if isinstance(one, Parameter) and not one.description:
+                    one.description = IN_PATH.get(one.name)
             self.parameters = [*(self.parameters or []), *(p.documented() for p in params)]
 
     return Documented

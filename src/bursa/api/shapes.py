@@ -14,6 +14,15 @@ Rev = Annotated[int, Meta(description="0, then +1 whenever the content differs")
 Instant = Annotated[str, Meta(description="ISO, UTC with Z, to the nanosecond")]
 Price = Annotated[float, Meta(description="quote currency")]
 Units = Annotated[float, Meta(description="shares or base units; exact, integral where it is")]
+Ok = Annotated[bool, Meta(description="true on a good answer, false on a refusal")]
+Ticker = Annotated[str, Meta(description="the instrument's code on its venue")]
+Name = Annotated[str, Meta(description="the issuer's or pair's name; the code where unknown")]
+Board = Annotated[str, Meta(description="market board, e.g. RG")]
+Figure = Annotated[float | None, Meta(description="quote currency; null while unknown")]
+Size = Annotated[float | None, Meta(description="shares or base units; null while unknown")]
+Count = Annotated[int, Meta(description="number of trades")]
+Minutes = Annotated[int, Meta(description="number of minutes")]
+SymbolWord = Annotated[str, Meta(description="the symbol as it was asked for")]
 
 
 class _Row(Struct, forbid_unknown_fields=True):
@@ -29,10 +38,13 @@ class Facts(_Row):
     ] = None
 
 
+About = Annotated[Facts, Meta(description="what the answer says about itself")]
+
+
 class Bar(_Row):
     """One bar."""
 
-    ticker: str
+    ticker: Ticker
     date: Date
     bar_time: BarTime
     freq: Annotated[str, Meta(description="timeframe")]
@@ -42,7 +54,7 @@ class Bar(_Row):
     close: Price
     volume: Units
     value: Annotated[float, Meta(description="quote currency traded")]
-    freq_cnt: Annotated[int, Meta(description="number of trades")]
+    freq_cnt: Count
     vwap: Annotated[float | None, Meta(description="value / volume of the bar")]
     rev: Rev
     hd: Annotated[float | None, Meta(description="Hidden Delta; null before its warm-up")]
@@ -51,24 +63,24 @@ class Bar(_Row):
 class Bars(_Row):
     """Bars, ascending by date."""
 
-    ok: bool
-    data: list[Bar]
-    meta: Facts
+    ok: Ok
+    data: Annotated[list[Bar], Meta(description="the rows")]
+    meta: About
 
 
 class Symbol(_Row):
     """One instrument."""
 
-    ticker: str
-    name: Annotated[str, Meta(description="the issuer's or pair's name; the code where unknown")]
-    board: str
+    ticker: Ticker
+    name: Name
+    board: Board
     status: Annotated[
         str, Meta(description="trading (a bar on the venue's present or last day), quiet, listed")
     ]
-    lot: int
-    currency: str
-    price_decimals: int
-    volume_decimals: int
+    lot: Annotated[int, Meta(description="units a lot")]
+    currency: Annotated[str, Meta(description="currency of its prices; empty where unknown")]
+    price_decimals: Annotated[int, Meta(description="decimals that a price is shown with")]
+    volume_decimals: Annotated[int, Meta(description="decimals of one unit of volume")]
     first: Annotated[str | None, Meta(description="first bar, ISO UTC")]
     last: Annotated[str | None, Meta(description="last closed bar, ISO UTC")]
 
@@ -76,9 +88,9 @@ class Symbol(_Row):
 class Symbols(_Row):
     """Instruments by ticker."""
 
-    ok: bool
-    data: list[Symbol]
-    meta: Facts
+    ok: Ok
+    data: Annotated[list[Symbol], Meta(description="the rows")]
+    meta: About
 
 
 class Trade(_Row):
@@ -88,17 +100,17 @@ class Trade(_Row):
     price: Price
     volume: Units
     aggressor: Annotated[str | None, Meta(description="B or S: the side that crossed")]
-    trade_no: int
+    trade_no: Annotated[int, Meta(description="the venue's trade number or id")]
 
 
 class Quote(_Row):
     """The latest best bid and offer."""
 
     date: Instant
-    bid: float | None
-    bid_volume: float | None
-    ask: float | None
-    ask_volume: float | None
+    bid: Figure
+    bid_volume: Size
+    ask: Figure
+    ask_volume: Size
 
 
 class Day(_Row):
@@ -106,62 +118,62 @@ class Day(_Row):
 
     date: Instant
     prev: Annotated[float | None, Meta(description="previous close")]
-    open: float | None
-    high: float | None
-    low: float | None
-    last: float | None
+    open: Figure
+    high: Figure
+    low: Figure
+    last: Figure
     volume: Units
     value: Annotated[float, Meta(description="quote currency traded")]
-    trades: int
+    trades: Count
 
 
 class SnapshotRow(_Row):
     """What is newest of one ticker; a part is null while nothing of it came."""
 
-    ticker: str
-    name: str
-    board: str
-    trade: Trade | None
-    quote: Quote | None
-    day: Day | None
+    ticker: Ticker
+    name: Name
+    board: Board
+    trade: Annotated[Trade | None, Meta(description="the latest trade")]
+    quote: Annotated[Quote | None, Meta(description="the latest best bid and offer")]
+    day: Annotated[Day | None, Meta(description="the day's figures")]
 
 
 class Snapshot(_Row):
     """The newest of one ticker."""
 
-    ok: bool
-    data: SnapshotRow
-    meta: Facts
+    ok: Ok
+    data: Annotated[SnapshotRow, Meta(description="what was asked for")]
+    meta: About
 
 
 class RankedRow(_Row):
     """One instrument of a ranking."""
 
-    rank: int
-    ticker: str
-    name: Annotated[str, Meta(description="the issuer's or pair's name; the code where unknown")]
-    last: float | None
+    rank: Annotated[int, Meta(description="place in the list, from 1")]
+    ticker: Ticker
+    name: Name
+    last: Figure
     prev: Annotated[float | None, Meta(description="previous close")]
     change: Annotated[float | None, Meta(description="last - prev, quote currency")]
     change_percent: Annotated[float | None, Meta(description="(last / prev - 1) * 100")]
     volume: Units
     value: Annotated[float, Meta(description="quote currency traded")]
-    frequency: Annotated[int, Meta(description="number of trades")]
+    frequency: Count
     date: Annotated[str, Meta(description="when the figures were true, ISO, UTC with Z")]
 
 
 class Ranking(_Row):
     """Instruments traded on the day, by one figure."""
 
-    ok: bool
-    data: list[RankedRow]
-    meta: Facts
+    ok: Ok
+    data: Annotated[list[RankedRow], Meta(description="the rows")]
+    meta: About
 
 
 class IndexRow(_Row):
     """An index at one instant."""
 
-    index_code: str
+    index_code: Annotated[str, Meta(description="code of the index")]
     date: Instant
     value: Annotated[float, Meta(description="index points")]
     prev: Annotated[float | None, Meta(description="previous close, index points")]
@@ -173,17 +185,17 @@ class IndexRow(_Row):
 class Index(_Row):
     """Rows of one index, ascending by date, one an instant."""
 
-    ok: bool
-    data: list[IndexRow]
-    meta: Facts
+    ok: Ok
+    data: Annotated[list[IndexRow], Meta(description="the rows")]
+    meta: About
 
 
 class Metrics(_Row):
     """Metric rows: `ticker date bar_time freq rev`, then one field an output of the metric."""
 
-    ok: bool
-    data: list[dict[str, Any]]
-    meta: Facts
+    ok: Ok
+    data: Annotated[list[dict[str, Any]], Meta(description="the rows")]
+    meta: About
 
 
 Bound = Annotated[str, Meta(description="ISO, UTC with Z")]
@@ -195,76 +207,80 @@ class Range(_Row, rename={"start": "from", "end": "to"}):
     start: Bound
     end: Bound
     state: Annotated[str, Meta(description="received, confirmed_empty or missing")]
-    minutes: int
+    minutes: Minutes
 
 
 class GapRow(_Row, rename={"start": "from", "end": "to"}):
     """Messages that a channel lost, in event time."""
 
-    channel: str
+    channel: Annotated[str, Meta(description="channel of the feed that lost them")]
     start: Bound
     end: Bound
-    seq_from: int
-    seq_to: int
-    cause: str | None
+    seq_from: Annotated[int, Meta(description="first missing sequence number")]
+    seq_to: Annotated[int, Meta(description="last missing sequence number")]
+    cause: Annotated[str | None, Meta(description="jump, down or refused; null while unknown")]
 
 
 class Totals(_Row):
     """Expected minutes by state, over the whole range."""
 
-    expected: int
-    received: int
-    confirmed_empty: int
-    missing: int
+    expected: Annotated[int, Meta(description="minutes in which the venue trades")]
+    received: Annotated[int, Meta(description="minutes with a bar")]
+    confirmed_empty: Annotated[int, Meta(description="minutes surely without a trade")]
+    missing: Annotated[int, Meta(description="minutes of which nobody can know")]
 
 
 class ContinuityRow(_Row, rename={"start": "from", "end": "to"}):
     """The ledger of one ticker. `known_to`: up to where minutes are closed and judged."""
 
-    ticker: str
+    ticker: Ticker
     start: Bound
     end: Bound
     known_to: Bound
-    totals: Totals
-    ranges: list[Range]
-    gaps: list[GapRow]
+    totals: Annotated[Totals, Meta(description="minutes by state, over the whole range")]
+    ranges: Annotated[list[Range], Meta(description="minutes by state, ascending")]
+    gaps: Annotated[list[GapRow], Meta(description="what channels lost, ascending")]
 
 
 class Continuity(_Row):
     """The ledger of one ticker."""
 
-    ok: bool
-    data: ContinuityRow
-    meta: Facts
+    ok: Ok
+    data: Annotated[ContinuityRow, Meta(description="what was asked for")]
+    meta: About
 
 
 class Health(_Row):
     """The process is alive."""
 
-    ok: bool
+    ok: Ok
 
 
 class DependencyRow(_Row):
     """One thing this process leans on."""
 
-    ok: bool
-    latency_ms: float
-    error: str | None = None
+    ok: Ok
+    latency_ms: Annotated[float, Meta(description="time it took to answer, milliseconds")]
+    error: Annotated[str | None, Meta(description="what is wrong with it; null: nothing")] = None
 
 
 class Ready(_Row):
     """Whether it can serve. `degraded` names what is ill, `waiting_for` what the start awaits."""
 
-    ok: bool
-    dependencies: dict[str, DependencyRow]
-    degraded: list[str]
-    waiting_for: str | None = None
+    ok: Ok
+    dependencies: Annotated[
+        dict[str, DependencyRow], Meta(description="each thing it leans on, by name")
+    ]
+    degraded: Annotated[list[str], Meta(description="names of those that are ill")]
+    waiting_for: Annotated[
+        str | None, Meta(description="what the start still waits for; null: nothing")
+    ] = None
 
 
 class Status(_Row):
     """The process is alive."""
 
-    status: str
+    status: Annotated[str, Meta(description="`ok` while the process is alive")]
 
 
 class Version(_Row):
@@ -272,14 +288,14 @@ class Version(_Row):
 
     version: Annotated[str, Meta(description="bursa's version")]
     api: Annotated[str, Meta(description="version of the viewer API")]
-    python: str
+    python: Annotated[str, Meta(description="version of the Python that runs it")]
 
 
 class ViewerSymbol(_Row):
     """One instrument of a public venue."""
 
     symbol: Annotated[str, Meta(description="its code; EXCHANGE:code where two venues share one")]
-    base: str
+    base: Annotated[str, Meta(description="what is traded: the pair's first half, or the code")]
     quote: Annotated[str, Meta(description="currency of its prices; empty where unknown")]
     status: Annotated[str, Meta(description="trading, quiet, listed: as in /v1/symbols")]
 
@@ -287,14 +303,14 @@ class ViewerSymbol(_Row):
 class ViewerSymbols(_Row):
     """The instruments of all public venues."""
 
-    symbols: list[ViewerSymbol]
+    symbols: Annotated[list[ViewerSymbol], Meta(description="by venue and code")]
 
 
 class Intervals(_Row, omit_defaults=True):
     """Widths of candle, ascending."""
 
-    intervals: list[str]
-    symbol: str | None = None
+    intervals: Annotated[list[str], Meta(description="widths, e.g. 5m")]
+    symbol: Annotated[str | None, Meta(description="the symbol, where one was asked for")] = None
 
 
 Candle = Annotated[
@@ -306,30 +322,32 @@ Candle = Annotated[
 class ViewerCandles(_Row):
     """Candles, ascending by opening."""
 
-    symbol: str
-    interval: str
-    data: list[Candle]
+    symbol: SymbolWord
+    interval: Annotated[str, Meta(description="width of a candle")]
+    data: Annotated[list[Candle], Meta(description="the rows")]
 
 
 class ErrorFacts(_Row):
     """What a refusal says about itself."""
 
-    request_id: str
-    parameter: str | None = None
+    request_id: Annotated[str, Meta(description="id of the request, as in X-Request-Id")]
+    parameter: Annotated[
+        str | None, Meta(description="parameter that it is about; absent: none")
+    ] = None
 
 
 class Error(_Row):
     """A refusal or a failure."""
 
-    ok: bool
+    ok: Ok
     error: Annotated[str, Meta(description="what, and why")]
     code: Annotated[str, Meta(description="stable word for programs")]
-    meta: ErrorFacts
+    meta: Annotated[ErrorFacts, Meta(description="what the refusal says about itself")]
 
 
 class UdfError(_Row):
     """A refusal or failure under /udf."""
 
-    s: str
-    errmsg: str
-    code: str
+    s: Annotated[str, Meta(description="`error`")]
+    errmsg: Annotated[str, Meta(description="what, and why")]
+    code: Annotated[str, Meta(description="stable word for programs")]

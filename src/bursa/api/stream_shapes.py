@@ -151,6 +151,13 @@ class Shutdown(_Frame, tag="shutdown"):
     reason: Annotated[str, Meta(description="why, for people")]
 
 
+class Closed(_Frame, tag="closed"):
+    """Server-sent events only: the answer ends here, with the code a WebSocket would close with."""
+
+    code: Annotated[int, Meta(description="1001: the server stops; 4008: too slow a reader")]
+    reason: Annotated[str, Meta(description="why, in a word")]
+
+
 class _Order(Struct, tag_field="action", forbid_unknown_fields=True):
     """What a client may say."""
 
@@ -193,4 +200,5 @@ class Ping(_Order, tag="ping"):
 FRAMES = (
     Bar, Metrics, EndOfInterval, Gap, Subscribed, Unsubscribed, Pong, Error, Shutdown,
 )  # fmt: skip
+EVENTS = (Bar, Metrics, EndOfInterval, Gap, Subscribed, Shutdown, Closed)
 ORDERS = (Subscribe, Unsubscribe, Ping)

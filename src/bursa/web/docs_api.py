@@ -32,15 +32,22 @@ EXAMPLES = {
     "by": "value",
     "group": "IDX",
 }
-TITLES = {"data": "Data API", "udf": "UDF routes", "health": "Health", "viewer": "Viewer API"}
+# Pages in this order; a tag that is not here comes last, under its own name.
+TITLES = {
+    "data": "Data API",
+    "stream": "Stream over HTTP",
+    "udf": "UDF routes",
+    "viewer": "Viewer API routes",
+    "health": "Health",
+}
 _METHODS = ("get", "post", "put", "patch", "delete")
 _JSON = "application/json"
 
 
 def tags(openapi: Schema) -> list[str]:
-    """The tags of the routes, in the order in which they are met."""
-    found = (tag for _, _, operation in routes(openapi) for tag in _tags(operation))
-    return list(dict.fromkeys(found))
+    """The tags of the routes, in the order of their pages."""
+    found = [tag for _, _, operation in routes(openapi) for tag in _tags(operation)]
+    return [tag for tag in dict.fromkeys((*TITLES, *found)) if tag in found]
 
 
 def routes(openapi: Schema) -> Iterator[tuple[str, str, Schema]]:

@@ -67,7 +67,7 @@ class Book:
         for _, names in CONTENTS:
             for name in names:
                 order += [name] if name in sources else []
-                order += [n for n in sources if name == _API and n.startswith(f"{_API}-")]
+                order += [n for n in sources if name == _API and n.startswith("api-")]
         order += sorted(name for name in sources if name not in order)
         found = {}
         for name in order:
@@ -95,7 +95,7 @@ class Book:
             for path in sorted(self._files.glob("*.md"))
         }
         for tag in docs_api.tags(self._openapi):
-            found[f"{_API}-{tag}"] = docs_api.page(self._openapi, tag)
+            found[f"api-{tag}"] = docs_api.page(self._openapi, tag)
         return found
 
     def _part(self, named: re.Match[str]) -> str:
