@@ -44,6 +44,7 @@ from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.ports import Feed
 from bursa.store import question
 from bursa.store.folder import DataFolder
+from bursa.web import tradingview
 from bursa.web.docs_made import Told
 from bursa.web.docs_pages import Docs
 from bursa.web.pages import Pages
@@ -64,6 +65,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
     config = with_demo(config) if demo else config
     if demo and config.feeds:
         raise Refuse("--demo brings its own feed; feeds.* is configured too", "bad_config")
+    library = tradingview.load(config.web.tradingview)
     with DataFolder(Path(config.data)) as folder:
         venues = venues_of(config, folder.path, demo)
         if not venues:
@@ -77,7 +79,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
             if exchange is not None:
                 exchange.begin()
             with shop(config, folder, venues) as shared:
-                return Up(shared, venues, exchange, say, warn).run(told)
+                return Up(shared, venues, exchange, say, warn, library).run(told)
         finally:
             if exchange is not None:
                 exchange.end()
@@ -150,9 +152,10 @@ class Up:
         exchange: DemoExchange | None,
         say: Console,
         warn: Console,
+        library: tradingview.Library | None = None,
     ) -> None:
         self._shared, self._config, self._exchange = shared, shared.config, exchange
-        self._say, self._warn = say, warn
+        self._say, self._warn, self._library = say, warn, library
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
@@ -179,7 +182,7 @@ class Up:
             stream = StreamLimits(limits.throttle_ms, limits.retain, outbox=outbox)
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
-            pages = Pages(self._source)
+            pages = Pages(self._source, self._library)
             routes = [*pages.routes(), *Docs(pages, self._told(told)).routes()]
             viewer = self._config.viewer
             face = Face(viewer.origins, viewer.rate_per_minute)

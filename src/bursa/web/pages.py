@@ -22,7 +22,7 @@ from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
-from bursa.web import assets, display
+from bursa.web import assets, display, tradingview
 from bursa.web.facts import LIST_ROWS, Instrument, PageSource, Tape, away, freshness, session_at
 from bursa.web.overview import Overviews
 
@@ -30,7 +30,10 @@ _ROOM = Path(__file__).parent
 _MS = 1_000_000
 _FOREVER = "public, max-age=31536000, immutable"
 _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
+_LASTING = "private, max-age=31536000, immutable"
+_POLICY = "Content-Security-Policy"
 _CHART_ENTRY, _OVERVIEW_ENTRY = "js/chart.js", "js/overview.js"
+_LICENSED_ENTRY = "js/chart_tradingview.js"
 # As static/js/format.js prints them.
 CURRENCY_SIGNS = {"IDR": "Rp"}
 
@@ -67,8 +70,8 @@ class Said:
 class Pages:
     """The pages over one source of live facts. `routes()` goes into the application as it is."""
 
-    def __init__(self, source: PageSource) -> None:
-        self._source = source
+    def __init__(self, source: PageSource, library: tradingview.Library | None = None) -> None:
+        self._source, self._library = source, library
         self._assets = assets.load(_ROOM / "static")
         self._templates = Environment(
             loader=FileSystemLoader(_ROOM / "templates"),
@@ -100,7 +103,8 @@ class Pages:
 
         @get("/chart", include_in_schema=False, sync_to_thread=False)
         def chart(request: PageRequest) -> Response[bytes]:
-            """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M)."""
+            """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), drawn
+            by `lib` (tradingview: the operator's own)."""
             try:
                 return self._chart(request)
             except Refuse as refusal:
@@ -122,7 +126,12 @@ class Pages:
             first = self._source.first_ticker(chosen.name)
             return _json(msgspec.json.encode(fields | {"first": first}))
 
-        return [home, chart, static, overview, tape]
+        @get(f"{tradingview.PREFIX}{{name:path}}", include_in_schema=False, sync_to_thread=True)
+        def licensed(request: PageRequest) -> Response[bytes]:
+            """A file of the operator's charting library."""
+            return self._licensed(request, str(request.path_params["name"]).lstrip("/"))
+
+        return [home, chart, static, overview, tape, licensed]
 
     def error(self, request: PageRequest, failure: Failure) -> Response[bytes]:
         """The error page: what happened, in the look of the others; the message as it is."""
@@ -153,6 +162,7 @@ class Pages:
 
     def _chart(self, request: PageRequest) -> Response[bytes]:
         query = request.query_params
+        library = self._drawn_by(query.get("lib", ""))
         venue, ticker = self._symbol(query.get("symbol", ""), query.get("venue", ""))
         interval = query.get("interval", "1")
         interval = _BY_NAME.get(interval, interval)
@@ -174,7 +184,39 @@ class Pages:
             "facts": chart_facts(venue, instrument),
             "modules": self._assets.modules(_CHART_ENTRY),
         }
-        return self._page("chart.html", request, 404 if state == "unknown" else 200, context)
+        status = 404 if state == "unknown" else 200
+        if library is None:
+            return self._page("chart.html", request, status, context)
+        context |= {"library": library, "modules": self._assets.modules(_LICENSED_ENTRY)}
+        answer = self._page("chart_tradingview.html", request, status, context)
+        answer.headers[_POLICY] = tradingview.policy(answer.headers[_POLICY])
+        return answer
+
+    def _drawn_by(self, name: str) -> tradingview.Library | None:
+        """The library that a reader wants; None for the built-in one."""
+        if name in ("", "lightweight"):
+            return None
+        if name != "tradingview":
+            text = f"There is no chart library {name[:64]!r}: lightweight or tradingview."
+            raise Refuse(text, "unknown_library", parameter="lib")
+        if self._library is None:
+            raise tradingview.missing()
+        return self._library
+
+    def _licensed(self, request: PageRequest, name: str) -> Response[bytes]:
+        file = self._library.file(name) if self._library is not None else None
+        if file is None:
+            return self.error(request, Said(404, "not_found", "There is no such file."))
+        headers = {
+            _POLICY: tradingview.policy(page_headers(request)[_POLICY], framed=True),
+            "X-Frame-Options": "SAMEORIGIN",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": _LASTING if file.lasting else "private, no-cache",
+            "ETag": file.tag,
+        }
+        if request.headers.get("if-none-match") == file.tag:
+            return Response(b"", status_code=304, headers=headers)
+        return Response(file.body, media_type=file.media_type, headers=headers)
 
     def _symbol(self, symbol: str, venue: str) -> tuple[Venue, str]:
         """The venue and the code that `symbol` names; the code is "" while there is nothing."""
@@ -251,7 +293,7 @@ def page_headers(request: PageRequest) -> dict[str, str]:
         "base-uri 'none'; form-action 'self'"
     )
     return {
-        "Content-Security-Policy": policy,
+        _POLICY: policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
