@@ -31,6 +31,7 @@ from bursa.api.short import ShortWay
 from bursa.api.sse import EventsProtocol, Live
 from bursa.api.udf import Udf
 from bursa.api.viewer import Face, Viewer
+from bursa.api.viewer_ws import ViewerStream
 from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
 
 PING_S, PONG_S = 30.0, 75.0
@@ -81,6 +82,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Viewer(services),
         Stream(services, hub),
         Live(services, hub),
+        ViewerStream(services, hub),
         AsyncApi(services.version),
     )
     own: list[BaseRouteHandler] = []

@@ -63,7 +63,7 @@ def interval(given: str) -> str:
 
 
 _SYMBOL = params.Param("symbol", str, "a code, or EXCHANGE:code", required=True)
-_INTERVAL = params.Param(
+INTERVAL = params.Param(
     "interval",
     interval,
     "width of a candle",
@@ -74,7 +74,7 @@ _TIME = "milliseconds since 1970, ISO with an offset, or a day of the venue"
 INTERVALS = (params.Param("symbol", str, "a code, or EXCHANGE:code; without it those of all"),)
 CANDLES = (
     _SYMBOL,
-    _INTERVAL,
+    INTERVAL,
     params.Param("from", str, f"first instant, included: {_TIME}. Without it the newest candles"),
     params.Param("to", str, f"last instant, excluded: {_TIME}"),
     params.Param(
