@@ -48,6 +48,7 @@ from bursa.web.facts import Heard, Hole, Instrument, Tape
 from bursa.web.facts import Market as Figures
 from bursa.web.market import market
 from bursa.web.pages import Pages
+from bursa.web.tradingview import Library
 from bursa.wire.idx import IdxDecoder
 
 THURSDAY, FRIDAY = date(2025, 11, 13), date(2025, 11, 14)
@@ -210,9 +211,9 @@ class Market:
 
     # -- serving -----------------------------------------------------------------------------------
 
-    def serve(self) -> str:
+    def serve(self, library: Library | None = None) -> str:
         """Serve API and pages on a free port; its address."""
-        pages = Pages(self)
+        pages = Pages(self, library)
         api = build_api(self.services, self.hub, Extra(pages.routes(), pages.error))
         self._server = server(api, "127.0.0.1", 0)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
