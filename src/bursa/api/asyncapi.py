@@ -58,6 +58,14 @@ CHANNELS = (
         stream_shapes.EVENTS,
         protocol="http",
     ),
+    Channel(
+        "viewer",
+        "/ws",
+        "The viewer's stream",
+        "WebSocket: candles of public venues, under way where wanted; without cursors.",
+        stream_shapes.VIEWER_FRAMES,
+        stream_shapes.VIEWER_ORDERS,
+    ),
 )
 
 
@@ -80,7 +88,7 @@ def document(version: str, channels: Sequence[Channel] = CHANNELS) -> dict[str, 
         "channels": {channel.name: _channel(channel) for channel in channels},
         "operations": dict(pair for channel in channels for pair in _operations(channel)),
         "components": {
-            "messages": {_name(kind): _message(kind) for kind in types},
+            "messages": _messages(channels),
             "schemas": schemas,
         },
     }
@@ -98,10 +106,24 @@ def _name(kind: type[Struct]) -> str:
     return kind.__name__
 
 
-def _message(kind: type[Struct]) -> dict[str, Any]:
+def _messages(channels: Sequence[Channel]) -> dict[str, Any]:
+    """Every message once. Where two types share a word, the later one's title says where it is."""
+    found: dict[str, Any] = {}
+    titles: set[str] = set()
+    for channel in channels:
+        for kind in (*channel.says, *channel.hears):
+            if _name(kind) not in found:
+                word = tag_of(kind)
+                title = word if word not in titles else f"{word} on {channel.address}"
+                titles.add(title)
+                found[_name(kind)] = _message(kind, title)
+    return found
+
+
+def _message(kind: type[Struct], title: str) -> dict[str, Any]:
     return {
         "name": tag_of(kind),
-        "title": tag_of(kind),
+        "title": title,
         "summary": " ".join((kind.__doc__ or "").split()),
         "contentType": JSON,
         "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},

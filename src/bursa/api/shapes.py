@@ -47,7 +47,7 @@ class Bar(_Row):
     ticker: Ticker
     date: Date
     bar_time: BarTime
-    freq: Annotated[str, Meta(description="timeframe")]
+    freq: Annotated[str, Meta(description="timeframe of the bar")]
     open: Price
     high: Price
     low: Price
@@ -309,7 +309,7 @@ class ViewerSymbols(_Row):
 class Intervals(_Row, omit_defaults=True):
     """Widths of candle, ascending."""
 
-    intervals: Annotated[list[str], Meta(description="widths, e.g. 5m")]
+    intervals: Annotated[list[str], Meta(description="widths of candle, e.g. 5m")]
     symbol: Annotated[str | None, Meta(description="the symbol, where one was asked for")] = None
 
 
@@ -325,6 +325,36 @@ class ViewerCandles(_Row):
     symbol: SymbolWord
     interval: Annotated[str, Meta(description="width of a candle")]
     data: Annotated[list[Candle], Meta(description="the rows")]
+
+
+class RouteStats(_Row):
+    """How one route was used since the start."""
+
+    route: Annotated[str, Meta(description="its path; `other`: what no route answered")]
+    requests: Annotated[int, Meta(description="answers, refusals too")]
+    p95_ms: Annotated[float, Meta(description="95 % were answered within, milliseconds")]
+    p99_ms: Annotated[float, Meta(description="99 % were answered within, milliseconds")]
+
+
+class Stats(_Row):
+    """What the process is doing."""
+
+    uptime_seconds: Annotated[float, Meta(description="seconds since the start")]
+    threads: Annotated[int, Meta(description="threads that run Python")]
+    backend_active: Annotated[str, Meta(description="the store's name")]
+    reconnect_attempts_total: Annotated[
+        int, Meta(description="attempts to connect to a source again, all venues")
+    ]
+    rest_catchup_candles_total: Annotated[
+        int, Meta(description="candles fetched by REST after a gap; 0: no source here needs it")
+    ]
+    ws_state: Annotated[
+        str, Meta(description="the sources' lines: connected, partly, disconnected, none")
+    ]
+    last_msg_age_ms: Annotated[
+        float | None, Meta(description="since anything came from a source; null: nothing did")
+    ]
+    routes: Annotated[list[RouteStats], Meta(description="by route")]
 
 
 class ErrorFacts(_Row):
@@ -348,6 +378,6 @@ class Error(_Row):
 class UdfError(_Row):
     """A refusal or failure under /udf."""
 
-    s: Annotated[str, Meta(description="`error`")]
+    s: Annotated[str, Meta(description="state of the answer: `error`")]
     errmsg: Annotated[str, Meta(description="what, and why")]
     code: Annotated[str, Meta(description="stable word for programs")]

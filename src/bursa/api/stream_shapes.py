@@ -1,7 +1,7 @@
-"""What goes over the stream as types: the frames, and what a client says.
+"""What goes over the streams as types: the frames, and what a client says.
 
-Frames are written as text elsewhere (frames.py, ws.py, live.py, outbox.py); tests decode every one
-strictly into these, and asyncapi.py publishes them. Times are ISO texts.
+Frames are written as text elsewhere (frames.py, orders.py, live.py, viewer_ws.py); tests decode
+every one strictly into these, and asyncapi.py publishes them. Times are ISO texts.
 """
 
 from typing import Annotated, Literal
@@ -197,8 +197,63 @@ class Ping(_Order, tag="ping"):
     """Ask for a sign of life."""
 
 
+class Candle(_Frame, tag="candle"):
+    """A candle of a public venue: closed, revised, or under way."""
+
+    symbol: Annotated[str, Meta(description="as /api/v1/symbols names it")]
+    interval: Annotated[str, Meta(description="width of the candle")]
+    data: Annotated[
+        tuple[int, float, float, float, float, float],
+        Meta(description="ms since 1970, open, high, low, close, volume: as /api/v1/candles"),
+    ]
+    final: Annotated[bool, Meta(description="false while the candle is under way")]
+
+
+class Watched(Struct, forbid_unknown_fields=True):
+    """One symbol and width that a client of the viewer API is told of."""
+
+    symbol: Annotated[str, Meta(description="as /api/v1/symbols names it")]
+    interval: Annotated[str, Meta(description="width of the candle")]
+    partials: Annotated[bool, Meta(description="with candles under way")]
+
+
+class ViewerSubscribed(_Frame, tag="subscribed"):
+    """The answer to `subscribe`: everything that this client is subscribed to now."""
+
+    subscriptions: Annotated[list[Watched], Meta(description="all of them")]
+
+
+class ViewerUnsubscribed(_Frame, tag="unsubscribed"):
+    """The answer to `unsubscribe`: what this client is still subscribed to."""
+
+    subscriptions: Annotated[list[Watched], Meta(description="all that are left")]
+
+
+class ViewerPong(_Frame, tag="pong"):
+    """The answer to `ping`."""
+
+
+class ViewerSubscribe(_Order, tag="subscribe"):
+    """Be told of a symbol at one width; what was subscribed before stays."""
+
+    symbol: Annotated[str, Meta(description="a code, or EXCHANGE:code")]
+    interval: Annotated[str | None, Meta(description="width of the candle; default: 1m")] = None
+    partials: Annotated[bool, Meta(description="with candles under way")] = False
+
+
+class ViewerUnsubscribe(_Order, tag="unsubscribe"):
+    """Be told of these no more."""
+
+    symbol: Annotated[str | None, Meta(description="a code; default: all of them")] = None
+    interval: Annotated[str | None, Meta(description="width; default: all of the symbol")] = None
+
+
 FRAMES = (
     Bar, Metrics, EndOfInterval, Gap, Subscribed, Unsubscribed, Pong, Error, Shutdown,
 )  # fmt: skip
 EVENTS = (Bar, Metrics, EndOfInterval, Gap, Subscribed, Shutdown, Closed)
 ORDERS = (Subscribe, Unsubscribe, Ping)
+VIEWER_FRAMES = (
+    Candle, ViewerSubscribed, ViewerUnsubscribed, ViewerPong, Gap, Error, Shutdown,
+)  # fmt: skip
+VIEWER_ORDERS = (ViewerSubscribe, ViewerUnsubscribe, Ping)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bursa.web.docs_made import cell, code, rows
+from bursa.web.docs_text import anchor_of
 
 Schema = Mapping[str, Any]
 
@@ -142,8 +143,8 @@ def kind_of(schema: Schema) -> str:
     """A schema's type in words; a shape is a link to its table."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    for word in ("oneOf", "anyOf"):
+        return f"[{name}](#{anchor_of(name)})"
+    for word in ("oneOf", "anyOf", "allOf"):
         if word in schema:
             return " or ".join(dict.fromkeys(kind_of(one) for one in schema[word]))
     kind = schema.get("type", "")
@@ -240,13 +241,13 @@ def streams(asyncapi: Schema | None) -> str:
                     used[kind] = None
                     who = "the server" if operation["action"] == "send" else "the client"
                     message = messages[kind]
-                    link = f"[{message['name']}](#{message['name'].replace('_', '-')})"
+                    link = f"[{message['name']}](#{anchor_of(message['title'])})"
                     body.append((link, who, cell(message["summary"])))
         table = rows(("message", "said by", "meaning"), body)
         parts.append(f"### {channel['address']}\n\n{channel['description']}\n\n{table}")
     parts.append("## Messages\n\nEvery field of every message.")
     worded = {name: _worded(schema, messages.get(name)) for name, schema in schemas.items()}
-    parts += _shapes(used, worded, {kind: one["name"] for kind, one in messages.items()})
+    parts += _shapes(used, worded, {kind: one["title"] for kind, one in messages.items()})
     return "\n\n".join(parts)
 
 

@@ -163,7 +163,7 @@ class Docs:
         for group, pages in book.contents:
             lines += ["", f"## {group}", ""]
             for page in pages:
-                about = f": {page.text.lead}" if page.text.lead else ""
+                about = f": {_sentence(page.text.lead)}" if page.text.lead else ""
                 lines.append(f"- [{page.text.title}]({base}/docs/{page.name}.md){about}")
         return "\n".join(lines) + "\n"
 
@@ -185,6 +185,11 @@ def _host(request: PageRequest) -> str:
     """The address that the reader came by."""
     host = request.headers.get("host", "")
     return host if _HOST.match(host) else docs_api.HOST
+
+
+def _sentence(text: str) -> str:
+    """The first sentence."""
+    return re.split(r"(?<=[.:;]) ", text, maxsplit=1)[0].rstrip(":;")
 
 
 def _text(text: str, media_type: str) -> Response[bytes]:

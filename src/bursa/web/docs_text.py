@@ -66,6 +66,11 @@ def address(page: str, anchor: str = "") -> str:
     return f"{path}#{anchor}" if anchor else path
 
 
+def anchor_of(title: str) -> str:
+    """The anchor of a heading, where it is the first of that title on its page."""
+    return _NO_ANCHOR.sub("-", title.lower()).strip("-")
+
+
 def rendered(page: str, markdown: str) -> Text:
     """A page from its Markdown (CommonMark with tables)."""
     parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table")
@@ -156,8 +161,7 @@ def _anchored(tokens: Sequence[Token]) -> None:
 
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
-            words = _NO_ANCHOR.sub("-", _plain(tokens[at + 1]).lower()).strip("-")
-            token.attrSet("id", free(words or "section"))
+            token.attrSet("id", free(anchor_of(_plain(tokens[at + 1])) or "section"))
     for at, token in enumerate(tokens):
         if token.type == "tr_open" and tokens[at + 1].type == "td_open":
             name = _NO_NAME.sub("-", _named(tokens[at + 2])).strip("-")
