@@ -258,6 +258,8 @@ BAD = [
     (f"/v1/ohlcv/BBCA?from={'1' * 5000}", 400, "bad_query", None),
     ("/v1/ohlcv/BBCA?" + "&".join(f"a{n}=1" for n in range(40)), 400, "bad_query", None),
     ("/v1/metrics/history?ticker=BBCA", 400, "missing_parameter", "metric"),
+    ("/v1/ohlcv/BBCA?from=", 400, "bad_time", "from"),
+    ("/v1/ohlcv/BBCA?page=", 400, "bad_page", "page"),
     ("/v1/metrics/history?metric=hd", 400, "missing_parameter", "ticker"),
     ("/v1/metrics/history?metric=nix&ticker=BBCA", 400, "unknown_metric", "metric"),
     ("/v1/metrics/history?metric=hd&ticker=NIX", 404, "unknown_ticker", "ticker"),

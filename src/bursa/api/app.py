@@ -29,6 +29,7 @@ from bursa.api.rest import Rest
 from bursa.api.services import Services
 from bursa.api.short import ShortWay
 from bursa.api.sse import EventsProtocol, Live
+from bursa.api.stats import Stats
 from bursa.api.udf import Udf
 from bursa.api.viewer import Face, Viewer
 from bursa.api.viewer_ws import ViewerStream
@@ -80,6 +81,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Ranked(services),
         Udf(services),
         Viewer(services),
+        Stats(services),
         Stream(services, hub),
         Live(services, hub),
         ViewerStream(services, hub),

@@ -18,6 +18,7 @@ from bursa.api.cors import is_open
 from bursa.api.door import Door, is_viewer
 from bursa.api.errors import Failure, is_udf, note, send_failure
 from bursa.model.errors import Refuse
+from bursa.ops.spread import Spread
 from bursa.ops.telemetry import Telemetry
 
 _HOST = re.compile(rb"^(127\.0\.0\.1|localhost|\[::1\]|::1)(:\d{1,5})?$", re.IGNORECASE)
@@ -137,10 +138,12 @@ class Guard:
             counter = self._telemetry.http_requests.labels(route, str(status))
             self._counters[route, status] = counter
             self._spreads[route] = self._telemetry.http_seconds.labels(route)
+            self._telemetry.routes.setdefault(route, Spread())
         counter.inc()
         # An answer that goes on for hours was given when it began.
-        answered_ns = scope["state"].get("answered_ns") or time.perf_counter_ns()
-        self._spreads[route].observe((answered_ns - began_ns) / 1e9)
+        took_ns = (scope["state"].get("answered_ns") or time.perf_counter_ns()) - began_ns
+        self._spreads[route].observe(took_ns / 1e9)
+        self._telemetry.routes[route].add(took_ns)
         if code := scope["state"].get("failure"):
             self._telemetry.refused.labels(code).inc()
 

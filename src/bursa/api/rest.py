@@ -236,9 +236,8 @@ def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses:
 
 def _plain(values: Mapping[str, Any]) -> bool:
     """The newest closed minutes, nothing else asked for?"""
-    return values["tf"] == "1m" and not any(
-        values[name] for name in ("from", "to", "page", "as_of", "open")
-    )
+    asked = [values[name] for name in ("from", "to", "page", "as_of")]
+    return values["tf"] == "1m" and not values["open"] and asked == [None] * 4
 
 
 def _version(service: VenueService, ticker: str) -> tuple[int, int]:

@@ -189,9 +189,8 @@ def _plain_numbers(values: NDArray[np.float64]) -> list[int] | list[float | int 
 
 def _plain(values: Mapping[str, Any]) -> bool:
     """The newest closed minutes, nothing else asked for?"""
-    return values["interval"] == "1m" and not any(
-        values[name] for name in ("from", "to", "partials")
-    )
+    asked = (values["from"], values["to"], values["partials"])
+    return values["interval"] == "1m" and asked == (None, None, False)
 
 
 def _ask(service: VenueService, code: str, values: Mapping[str, Any]) -> Ask:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from bursa.ops.spread import Spread
+
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -42,6 +44,8 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Times to answer by route, finer than a histogram's buckets (fed by the guard, for /stats).
+        self.routes: dict[str, Spread] = {}
         make = _Maker(self.registry)
         self._feeds(make)
         self._journal(make)
@@ -197,6 +201,12 @@ class Telemetry:
             elif names == ("venue", "channel"):
                 for channel in channels:
                     metric.labels(venue, channel)
+
+    @staticmethod
+    def total(counter: Counter) -> int:
+        """What a counter has counted, all labels together."""
+        samples = [sample for metric in counter.collect() for sample in metric.samples]
+        return round(sum(s.value for s in samples if s.name.endswith("_total")))
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
         """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop.
