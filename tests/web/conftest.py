@@ -78,9 +78,10 @@ class Facts:
     )
     shown: Tape = field(default_factory=quiet_day)
     figures: Market = field(default_factory=some_figures)
+    others: list[Venue] = field(default_factory=list)
 
     def venues(self) -> Sequence[Venue]:
-        return [IDX]
+        return [IDX, *self.others]
 
     def instruments(self, venue: str) -> int:
         return len(self.known)

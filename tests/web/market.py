@@ -122,6 +122,18 @@ class Market:
         body = alpha(ticker, 12) + b"RG" + alpha(name, 60) + alpha("ID1000000000", 12)
         self.say(REST, b"6", ts, body + struct.pack(">I", 100) + b"IDR" + struct.pack(">q", prev))
 
+    def snapshot(self, ticker: str, ts: int, prev: int, last: int, lots: int = 10_000) -> None:
+        """Day figures: opened at the previous close, and now at the day's high or low."""
+        prices = (prev, prev, max(prev, last), min(prev, last), last)
+        day = struct.pack(">5q", *(price * 10_000 for price in prices))
+        totals = struct.pack(">2QI", lots * 100, lots * 100 * last, lots // 10)
+        quote = struct.pack(">qQqQ", (last - 5) * 10_000, 500, (last + 5) * 10_000, 700)
+        self.say(REST, b"2", ts, alpha(ticker, 12) + b"RG" + day + totals + quote)
+
+    def index(self, code: str, ts: int, value: float, prev: float, traded: float) -> None:
+        points = (round(value * 10_000), round(prev * 10_000), round(traded))
+        self.say(REST, b"5", ts, alpha(code, 12) + struct.pack(">qqQ", *points))
+
     def status(self, state: bytes, ts: int, channel: int = TRADES) -> None:
         self.say(channel, b"9", ts, state + struct.pack(">Q", self._seq[channel] + 1))
 
@@ -252,6 +264,44 @@ def some_days(market: Market) -> None:
         (TUESDAY, at(TUESDAY, 14, 0), 8_850),
     ):
         trading_day(market, day, until, close)
+    market.push()
+
+
+# ticker: previous close, last on Tuesday, lots
+FIGURES = {
+    "BBCA": (8_725, 8_850, 742_318), "BMRI": (5_000, 5_085, 401_200),
+    "TLKM": (3_350, 3_310, 586_000), "ASII": (5_300, 5_350, 288_000),
+    "GOTO": (66, 66, 9_142_000), "AMMN": (7_125, 7_325, 123_400),
+    "ADRO": (1_780, 1_795, 310_500), "ANTM": (3_220, 3_180, 240_100),
+    "UNTR": (27_825, 27_500, 21_400), "ICBP": (9_000, 8_925, 66_300),
+    "BREN": (9_175, 9_475, 174_100), "RAJA": (4_680, 4_550, 54_200),
+    "MEDC": (1_430, 1_395, 88_800), "SMGR": (2_690, 2_640, 47_100),
+    "KLBF": (1_260, 1_250, 91_000), "INCO": (4_250, 4_310, 38_700),
+}  # fmt: skip
+INDEX_PREV = 7_365.02
+
+
+def whole_market(market: Market) -> None:
+    """`some_days`, and on Tuesday day figures of FIGURES and two indices: COMPOSITE at 7,412.08
+    with 10:15 to 10:50 lost, LQ45 at 812.36. On Monday, 9.2 trillion were traded by 14:00."""
+    some_days(market)
+    for ticker in FIGURES:
+        market.contract(ticker, NAMES.get(ticker, f"{ticker} Tbk"), at(TUESDAY, 8, 45), 0)
+    for minute in range(0, 300, 10):
+        ts = at(MONDAY, 9, 0) + minute * 60 * SECOND_NS
+        market.index("COMPOSITE", ts, 7_300.0, 7_310.0, 9.2e12 * minute / 300)
+    for number, minute in enumerate(IDX.calendar.expected_minutes(TUESDAY).tolist()):
+        if minute >= at(TUESDAY, 14, 0):
+            break
+        if not at(TUESDAY, 10, 15) <= minute < at(TUESDAY, 10, 50):
+            value = 7_412.08 - (209 - number) * 0.31 + (number * 37 % 11 - 5) * 1.7
+            traded = 9.84e12 * (minute - at(TUESDAY, 9, 0)) / (5 * 3600 * SECOND_NS)
+            market.index("COMPOSITE", minute + 30 * SECOND_NS, value, INDEX_PREV, traded)
+    now = at(TUESDAY, 14, 0, 1)
+    market.index("COMPOSITE", now, 7_412.08, INDEX_PREV, 9.84e12)
+    market.index("LQ45", now, 812.36, 805.27, 5e12)
+    for ticker, (prev, last, lots) in FIGURES.items():
+        market.snapshot(ticker, now, prev, last, lots)
     market.push()
 
 

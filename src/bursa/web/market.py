@@ -45,6 +45,7 @@ def market(venue: Venue, day: MarketDay, find: Find, tape: Tape, first: str | No
     wanted = dict.fromkeys(ticker for tickers in lists.values() for ticker in tickers)
     indices = day.indices()
     missing = list(_lost(venue, tape))
+    lost_parts = _parts(_expected(venue, table, tape.now_ns), missing, tape.now_ns)
     headline = (
         _of_index(venue, day, tape, indices[0])
         if indices
@@ -65,9 +66,9 @@ def market(venue: Venue, day: MarketDay, find: Find, tape: Tape, first: str | No
         value=breadth.value,
         trades=breadth.trades,
         usual=day.usual(),
-        rows=[_row(venue, day, find, ticker) for ticker in wanted],
+        rows=[_row(venue, day, find, ticker, lost_parts) for ticker in wanted],
         lists=lists,
-        spark_lost=_parts(_expected(venue, table, tape.now_ns), missing, tape.now_ns),
+        spark_lost=lost_parts,
     )
 
 
@@ -80,9 +81,12 @@ def _lists(day: MarketDay, table: DayTable) -> dict[str, list[str]]:
     return {name: [table.tickers[at] for at in ranked] for name, ranked in places.items()}
 
 
-def _row(venue: Venue, day: MarketDay, find: Find, ticker: str) -> Row:
+def _row(venue: Venue, day: MarketDay, find: Find, ticker: str, lost: Sequence[int]) -> Row:
     table, at, symbol = day.table(), day.row(ticker), find(ticker)
     assert at is not None, "it was ranked in this table"
+    spark = list(day.spark(ticker, SPARK_PARTS))
+    if spark and len(spark) - 1 not in lost:
+        spark[-1] = _known(table.last[at])  # its minute is still open
     return Row(
         ticker,
         _name(symbol, ticker),
@@ -93,7 +97,7 @@ def _row(venue: Venue, day: MarketDay, find: Find, ticker: str) -> Row:
         float(table.volume[at]),
         float(table.value[at]),
         int(table.trades[at]),
-        day.spark(ticker, SPARK_PARTS),
+        spark,
     )
 
 

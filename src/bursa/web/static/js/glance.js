@@ -24,33 +24,29 @@ export function asOf(body, now) {
   return now >= (body.trading.at(-1)?.[1] ?? Infinity) ? `close of ${day(local)}` : `as of ${clockSeconds(local)}`;
 }
 
-export class Headline {
-  /** Draw value and change; a change of the value washes it. */
-  draw(body, now) {
-    const head = body.headline, before = this.value;
-    put($("h-code"), head?.code ?? "");
-    $("h-code").hidden = !head;
-    if (head) {
-      this.name(head);
-      put($("h-value"), fixed(head.value, head.decimals));
-      const percents = changeOf(head), points = percents === null ? null : head.value - head.prev;
-      change($("h-percent"), percents);
-      put($("h-change"), points === null ? "" : signed(points, head.decimals));
-      lean($("h-change"), points === null ? "" : direction(points, head.decimals));
-      this.value = head.value;
-      if (before !== undefined && before !== this.value) tick([[$("h-value"), wash(before, this.value)]]);
-    }
-    put($("h-asof"), asOf(body, now));
+/** What leads the page: value and change. So large a figure is not washed when it ticks. */
+export function headline(body, now) {
+  const head = body.headline;
+  put($("h-code"), head?.code ?? "");
+  $("h-code").hidden = !head;
+  if (head) {
+    named(head);
+    put($("h-value"), fixed(head.value, head.decimals));
+    const percents = changeOf(head), points = percents === null ? null : head.value - head.prev;
+    change($("h-percent"), percents);
+    put($("h-change"), points === null ? "" : signed(points, head.decimals));
+    lean($("h-change"), points === null ? "" : direction(points, head.decimals));
   }
+  put($("h-asof"), asOf(body, now));
+}
 
-  /* An instrument leads to its chart; an index has none. */
-  name(head) {
-    if (!head.chart) { put($("h-name"), head.name); return; }
-    const link = $("h-name").querySelector("a") ?? node("a", "b-tk");
-    link.href = `/chart?${new URLSearchParams({ symbol: `${$("page").dataset.exchange}:${head.code}` })}`;
-    put(link, head.name);
-    if (!link.isConnected) $("h-name").replaceChildren(link);
-  }
+/* An instrument leads to its chart; an index has none. */
+function named(head) {
+  if (!head.chart) { put($("h-name"), head.name); return; }
+  const link = $("h-name").querySelector("a") ?? node("a", "b-tk");
+  mark(link, "href", `/chart?${new URLSearchParams({ symbol: `${$("page").dataset.exchange}:${head.code}` })}`);
+  put(link, head.name);
+  if (!link.isConnected) $("h-name").replaceChildren(link);
 }
 
 /** Breadth and totals. facts: {currency, unit, volumeDecimals}. */

@@ -6,7 +6,7 @@ import { DayPlot } from "./dayplot.js";
 import { keysCount } from "./display.js";
 import { $, put } from "./dom.js";
 import { clockMinutes, clockSeconds, fixed, percent } from "./format.js";
-import { Headline, data, indices, progress, session, totals, venues } from "./glance.js";
+import { data, headline, indices, progress, session, totals, venues } from "./glance.js";
 import { Ranks, walk } from "./ranks.js";
 import { shell } from "./shell.js";
 
@@ -19,7 +19,7 @@ const facts = {
   sign: page.currency ? `${page.currency} ` : "",
 };
 const lists = [...document.querySelectorAll(".o-list")].map((panel) => new Ranks(panel, facts));
-const headline = new Headline(), plot = new DayPlot({ box: $("plot"), area: $("plot-area"), axis: $("plot-axis"), foot: $("plot-foot") });
+const plot = new DayPlot({ box: $("plot"), area: $("plot-area"), axis: $("plot-axis"), foot: $("plot-foot") });
 const title = document.title;
 let body = null, day = null, failed = false, timer = 0;
 
@@ -30,7 +30,7 @@ function draw() {
   const empty = !body.instruments && !body.as_of;
   $("greet").hidden = !empty;
   $("page").hidden = empty;
-  headline.draw(body, now());
+  headline(body, now());
   plot.draw(body);
   totals(body, facts);
   indices(body);

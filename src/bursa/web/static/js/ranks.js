@@ -8,7 +8,7 @@ import { drawSpark, emptySpark } from "./spark.js";
 
 const ORDER_MS = 1000;
 
-/* What a column shows, and its exact figure for the tooltip. */
+/* What a column shows; and its exact figure, for the row's tooltip. */
 const TEXTS = {
   last: (row) => fixed(row.last, row.decimals),
   change: (row) => percent(row.change),
@@ -16,10 +16,10 @@ const TEXTS = {
   volume: (row, facts) => volume(row.volume, facts),
   trades: (row) => compact(row.trades),
 };
-const TITLES = {
+const EXACT = {
   value: (row, facts) => `${facts.sign}${fixed(row.value, 0)}`,
   volume: (row, facts) => `${fixed(row.volume, facts.volumeDecimals)}${facts.unit > 1 ? " shares" : ""}`,
-  trades: (row) => fixed(row.trades, 0),
+  trades: (row) => `${fixed(row.trades, 0)} trades`,
 };
 
 /** Places of `keys` that need not move to bring them into the order of `wanted`: the longest run that is in
@@ -106,15 +106,14 @@ export class Ranks {
   draw(element, row, washes) {
     const before = element.shown, way = direction(row.change, 2), link = element.querySelector("a");
     element.shown = row;
-    const name = row.name && row.name !== link.textContent ? row.name : null;
-    mark(link, "title", name);
-    mark(link, "aria-label", name && `${link.textContent}, ${name}`);
+    const exact = this.columns.filter((column) => EXACT[column]).map((column) => EXACT[column](row, this.facts));
+    mark(link, "title", [row.name, ...exact].filter(Boolean).join(", ") || null);
+    mark(link, "aria-label", row.name ? `${link.textContent}, ${row.name}` : null);
     drawSpark(element.querySelector("svg"), row, this.lost, row.change === null ? "" : way);
     for (const cell of element.querySelectorAll("[data-column]")) {
       const column = cell.dataset.column, text = column === "change" ? cell.firstChild : cell;
       put(text, TEXTS[column](row, this.facts));
       if (column === "change") lean(text, row.change === null ? "" : way);
-      if (TITLES[column]) mark(cell, "title", TITLES[column](row, this.facts));
     }
     if (before && before.last !== null && row.last !== null && before.last !== row.last) {
       const cell = element.querySelector('[data-column="last"]') ?? element.querySelector('[data-column="change"]');
