@@ -46,7 +46,7 @@ class Site:
         self, folder: Path, say: Told | None = None, extra: Sequence[BaseRouteHandler] = ()
     ) -> None:
         self.market = Market(folder)
-        services = self.market.services
+        services = replace(self.market.services, public=frozenset({"idx"}))
         base = told(cli.app) if say is None else say
         self.told = replace(
             base,
@@ -74,8 +74,12 @@ class Site:
         self.url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Let the server end; clients are told."""
         self._server.should_exit = True
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
         self._thread.join(15)
         self.market.close()
 
