@@ -425,6 +425,19 @@ def test_search_and_display_settings_reach_the_widget(opened: Callable[[str], An
 
 
 @pytest.mark.browser
+def test_from_an_unknown_instrument_search_leads_to_the_same_library(
+    opened: Callable[[str], Any],
+) -> None:
+    page = opened("symbol=NIX&lib=tradingview&interval=5")
+    page.click("[data-open=palette]:visible >> text=Search")
+    page.keyboard.type("bbca")
+    page.wait_for_selector("#pal-list [role=option]")
+    page.keyboard.press("Enter")
+    options = ready(page)["options"]
+    assert (options["symbol"], options["interval"]) == ("IDX:BBCA", "5")
+
+
+@pytest.mark.browser
 def test_a_library_that_does_not_load_is_said(opened: Callable[[str], Any], tmp_path: Path) -> None:
     (tmp_path / f"library/charting_library/{SCRIPT}").write_text("/* not it */")
     page = opened("symbol=BBCA&lib=tradingview")

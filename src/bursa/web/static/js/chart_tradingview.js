@@ -42,8 +42,14 @@ function start() {
     widget.applyOverrides(colours());
     $("tv").dataset.ready = "yes";
   });
-  shell.open = ({ exchange, symbol }) => widget.activeChart().setSymbol(`${exchange}:${symbol}`);
 }
+
+/* While there is no chart, one is opened by a page of its own, drawn by the same library. */
+shell.open = ({ exchange, symbol }) => {
+  const name = `${exchange}:${symbol}`;
+  if (widget) widget.activeChart().setSymbol(name);
+  else location.assign(`/chart?${new URLSearchParams({ symbol: name, interval: page.interval, lib: "tradingview" })}`);
+};
 
 document.addEventListener("bursa:display", async ({ detail: { name } }) => {
   if (!widget || (name !== "theme" && name !== "updown")) return;
