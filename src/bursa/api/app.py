@@ -42,7 +42,8 @@ STOP_S = 5
 BACKLOG = 1024
 
 _ABOUT = """Market data of this instance: bars, metrics, the newest of each ticker, and what is
-known to be whole. Streams: `/v1/stream` (WebSocket). TradingView's protocol: `/udf`."""
+known to be whole. Streams: `/v1/stream` (WebSocket), `/v1/live` (server-sent events). Candles of
+public venues for anyone: `/api/v1`, `/ws`. TradingView's protocol: `/udf`."""
 
 
 @dataclass(frozen=True)
