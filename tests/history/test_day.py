@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursa.history.day import RANKINGS, Breadth, DayTable
-from bursa.history.day_bars import READS_MAX
+from bursa.history.day_bars import READS_MAX as BAR_READS_MAX
+from bursa.history.trail import READS_MAX
 from bursa.model.calendar import SECOND_NS
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import CONTRACTS, INDEX, OHLCV, QUOTES, SNAPSHOT, TICKS
@@ -363,6 +364,19 @@ def test_a_trail_is_read_on_from_where_it_ended(told: Told) -> None:
     assert way(told) == [("09:00", 1.0), ("09:01", 3.0), ("09:02", 5.0)]
 
 
+def test_of_many_indices_some_are_read_at_a_time_the_main_one_always(told: Told) -> None:
+    codes = [f"IDX{n}" for n in range(7)]
+    for code in ("COMPOSITE", *codes):
+        rows = [index(at(FRI, 9, m), float(m), code) for m in (0, 1)]
+        told.tell(INDEX, *rows, store=True)
+    for _ in range(3):
+        told.renew()
+    asked = [code for code, _ in told.store.index_asks if code != "COMPOSITE"]
+    assert [code for code, _ in told.store.index_asks].count("COMPOSITE") >= 3
+    assert asked[:7] == codes and len(asked) == 3 * (READS_MAX - 1)
+    assert all(way(told, code) == [("09:00", 0.0), ("09:01", 1.0)] for code in codes)
+
+
 def test_a_trail_goes_on_while_the_store_is_away(told: Told) -> None:
     told.tell(INDEX, index(at(FRI, 9, 0), 1.0), store=True)
     told.renew()
@@ -471,13 +485,13 @@ def test_minutes_that_memory_lacks_are_read_from_the_store_once(coins: Told) -> 
 
 
 def test_a_start_reads_the_store_for_some_at_a_time(coins: Told) -> None:
-    names = [f"C{n:03d}USDT" for n in range(READS_MAX)]
+    names = [f"C{n:03d}USDT" for n in range(BAR_READS_MAX)]
     for name in names:
         coins.tell(OHLCV, bar(name, utc(FRI, 1, 0), 10.0), store=True, memory=False)
         coins.tell(TICKS, coin_trade(utc(FRI, 1, 0, 30), 11.0, ticker=name))
     coins.renew()
-    assert coins.store.bar_asks == READS_MAX
-    assert int((coins.day.table().trades == 2).sum()) == READS_MAX // 2
+    assert coins.store.bar_asks == BAR_READS_MAX
+    assert int((coins.day.table().trades == 2).sum()) == BAR_READS_MAX // 2
     coins.renew()
     assert (coins.day.table().trades == 2).all()
 

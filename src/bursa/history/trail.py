@@ -21,6 +21,9 @@ from bursa.ports import Store
 # What is usual: the mean of so many trading days that have index rows, looked for among so many.
 USUAL_DAYS = 5
 _DAYS_BACK_MAX = 15
+# Indices read from the store in one turn, each in its turn: memory alone knows all but the very end
+# of a minute.
+READS_MAX = 4
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,6 +67,8 @@ class Trails:
         self._venue, self._store, self._present = venue, store, present
         self._known: _Known | None = None
         self._curves: dict[date, tuple[Ints, Floats]] = {}
+        self._turn = 0
+        self._read: dict[str, int] = {}
 
     def trail(self, code: str, day: date) -> Trail:
         """The way of an index through a day, the newest row in memory included; empty where there
@@ -101,7 +106,7 @@ class Trails:
             trails[code] = _laid(trails.get(code, NO_TRAIL), last)
         self._known = known = _Known(day, trails, from_ns, known.curves)
         start_ns, end_ns = self._bounds(day)
-        for code in newest:
+        for code in self._next(list(newest)):
             stored = self._store.index(self._venue.name, code, from_ns.get(code, start_ns), end_ns)
             if len(stored):
                 trails[code] = _joined(trails[code], _by_minute(stored))
@@ -109,6 +114,13 @@ class Trails:
         # Once rows of the day are stored, all of the days before are.
         curves = self._earlier(day) if self._venue.main_index in from_ns else known.curves
         self._known = _Known(day, trails, from_ns, curves)
+
+    def _next(self, codes: list[str]) -> list[str]:
+        """Whose turn it is: the main index's always, then who waits longest."""
+        main, self._turn = self._venue.main_index, self._turn + 1
+        codes.sort(key=lambda code: (code != main, self._read.get(code, 0), code))
+        self._read |= dict.fromkeys(codes[:READS_MAX], self._turn)
+        return codes[:READS_MAX]
 
     def _newest(self, day: date) -> dict[str, tuple[int, float]]:
         """Code -> (ts, value) of the newest row, where it is of the day."""
