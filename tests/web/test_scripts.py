@@ -277,3 +277,72 @@ def test_a_crowded_gap_is_explained_by_what_was_lost(run: Run) -> None:
     total, holes = run("api", body)
     assert total == {"received": 60, "backfilled": 0, "empty": 5, "missing": 35}
     assert holes == [[35, "idxdata", 5, 21], [1, "", None, None]]
+
+
+def test_a_new_order_leaves_alone_what_is_in_order(run: Run) -> None:
+    body = """
+      const of = (a, b) => [...m.staying([...a], [...b])].sort().join("");
+      return [of("abcde", "abcde"), of("abcde", "eabcd"), of("abcde", "bcdea"),
+              of("edcba", "abcde").length, of("abc", "xaybzc"), of("", "abc"),
+              of("abcdef", "badcfe").length];
+    """
+    assert run("ranks", body) == ["abcde", "abcd", "bcde", 1, "abc", "", 3]
+
+
+def test_a_spark_breaks_where_messages_are_missing_and_rests_where_none_traded(run: Run) -> None:
+    body = """
+      const quiet = m.sparkShape([1, null, 2, null, 4], 1, []);
+      const torn = m.sparkShape([1, 2, null, null, 3, null], 1, [2, 3]);
+      return [quiet, torn.path.split("M").length - 1, torn.lost, torn.path.includes("L80.0"),
+              m.sparkShape([null, null], null, [1]), m.sparkShape([5], 5, []).path,
+              m.sparkShape([], 5, []).path];
+    """
+    quiet, starts, lost, carried, nothing, one, none = run("spark", body)
+    assert quiet["path"] == "M0.0 17.0L20.0 17.0L40.0 11.7L60.0 11.7L80.0 1.0"
+    assert (quiet["base"], quiet["lost"]) == ("17.0", [])
+    assert (starts, lost, carried) == (2, [{"x": "26.7", "width": "26.7"}], True)
+    assert nothing["path"] == ""
+    assert (one, none) == ("M0 9.0H80", "")
+
+
+DAY = """
+  const H = 3600000, from = Date.UTC(2025, 10, 18, 2);
+  const stretches = [[0, 3], [4.5, 6], [6, 7]];
+  const trading = stretches.map((ends) => ends.map((h) => from + h * H));
+"""
+
+
+def test_the_days_course_lies_on_trading_time(run: Run) -> None:
+    body = (
+        DAY
+        + """
+      const at = [0, 3, 4, 4.5, 7, 9, -1].map((h) => m.position(trading, from + h * H));
+      const always = [[from, from + 24 * H]];
+      const named = (list, share) => m.hours(list, share).map((ms) => (ms - from) / H);
+      return [at.map((x) => Math.round(x * 5.5 * 100) / 100), named(trading, 0.1),
+              named(trading, 0.2), named(always, 0.1)];
+    """
+    )
+    at, hours, fewer, always = run("dayplot", body)
+    assert at == [0, 3, 3, 3, 5.5, 5.5, 0]
+    assert hours == [0, 1, 2, 4.5, 5.5]  # the closing auction's opening lies too near
+    assert fewer == [0, 2, 5.5]
+    assert always == [0, 3, 6, 9, 12, 15, 18, 21]
+
+
+def test_the_days_course_breaks_at_holes_and_not_at_noon(run: Run) -> None:
+    body = (
+        DAY
+        + """
+      const course = (minutes) => m.pieces({ from, minutes, values: minutes }, trading);
+      return [course([178, 179, 270, 271]), course([0, 1, 3]), course([])].map((list) =>
+        list.map((piece) => piece.map(({ v }) => v)));
+    """
+    )
+    assert run("dayplot", body) == [[[178, 179, 270, 271]], [[0, 1], [3]], []]
+
+
+def test_rungs_are_round_and_inside(run: Run) -> None:
+    body = """return [m.rungs(7338, 7419, 4), m.rungs(0.1, 0.17, 4), m.rungs(5, 5, 4)].map(
+      (list) => list.map((v) => Number(v.toFixed(6))));"""
+    assert run("dayplot", body) == [[7350, 7375, 7400], [0.1, 0.12, 0.14, 0.16], []]

@@ -5,6 +5,8 @@ import { shape } from "./dom.js";
 import { clockMinutes, direction, fixed } from "./format.js";
 
 const MINUTE = 60_000, HOUR = 60 * MINUTE, TOP = 0.04, FOOT = 0.05, UNITS = 1000;
+/* Two instants of trading time nearer than this are the same. */
+const NEXT = 1e-6;
 
 /** Steps of 1, 2, 2.5 or 5 times a power of ten inside (low, high), about `count` of them. */
 export function rungs(low, high, count) {
@@ -34,15 +36,16 @@ export function hours(trading, share) {
   return out;
 }
 
-/** The values as pieces without a hole, [[{x, v}, ...], ...]: x as of the end of each minute. */
+/** The values as pieces without a hole, [[{x, v}, ...], ...]: x as of the end of each minute. A piece ends where
+    the next value is not of the next minute of trading. */
 export function pieces(head, trading) {
   const out = [];
-  let before = -Infinity;
+  let end = NaN;
   head.minutes.forEach((minute, i) => {
     const ms = head.from + minute * MINUTE;
-    if (!out.length || head.lost.some(([from, to]) => from > before - MINUTE && from <= ms && to > before + MINUTE && to <= ms + MINUTE)) out.push([]);
-    out.at(-1).push({ x: position(trading, ms + MINUTE), v: head.values[i] });
-    before = ms;
+    if (!(position(trading, ms) - end < NEXT)) out.push([]);
+    end = position(trading, ms + MINUTE);
+    out.at(-1).push({ x: end, v: head.values[i] });
   });
   return out;
 }
@@ -75,7 +78,7 @@ export class DayPlot {
   areaShapes({ head, trading, y, last, way, low, high }) {
     const line = (className, x1, x2, y1, y2) => shape("line", { class: className, x1: percentOf(x1), x2: percentOf(x2), y1: percentOf(y1), y2: percentOf(y2) });
     const out = rungs(low, high, 4).map((v) => line("op-rung", 0, 1, y(v), y(v)));
-    for (const [, to] of trading.slice(0, -1)) if (trading.some(([from]) => from > to) && !trading.some(([from]) => from === to)) { const x = position(trading, to); out.push(line("op-break", x, x, 0, 1)); }
+    for (const [i, [, to]] of trading.slice(0, -1).entries()) if (trading[i + 1][0] > to) { const x = position(trading, to); out.push(line("op-break", x, x, 0, 1)); }
     for (const [from, to] of head.lost) {
       const x = position(trading, from), width = Math.max(position(trading, to) - x, 0.002);
       for (const name of ["tp-gapw", "tp-gap"]) out.push(shape("rect", { class: name, x: percentOf(x), width: percentOf(width), height: "100%" }));

@@ -4,7 +4,7 @@
 import { $, lean, mark, node, put, shape, tick } from "./dom.js";
 import { age, clockMinutes, clockSeconds, compact, day, dayShort, direction, fixed, money, percent, signed, span, volume } from "./format.js";
 
-const HOLES = 4, LONG_MS = 36 * 3600_000;
+const HOLES = 4, LONG_MS = 12 * 3600_000;
 
 const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 const changeOf = ({ value, prev }) => (value === null || prev === null || !prev ? null : (value / prev - 1) * 100);
@@ -137,7 +137,12 @@ export function data(tape, box = $("data")) {
   const state = JSON.stringify([tape.holes, tape.away, tape.fresh, document.documentElement.dataset.numbers]);
   if (box.state === state) return;
   box.state = state;
-  const out = tape.away.map((a) => note("gap", a.since ? `Nothing came on ${a.channel} since ${seconds(a.since)}.` : `Nothing came on ${a.channel} yet.`, tape.fresh === "stale" ? "The connection stands; the channel is silent." : "The connection is tried again and again; what was missed is asked for when it is back."));
+  const out = [];
+  if (tape.away.length) {
+    const since = tape.away.map((a) => `on ${a.channel} ${a.since ? `since ${seconds(a.since)}` : "yet"}`).join(", ");
+    const next = tape.fresh === "stale" ? "The connection stands, and is silent." : "The connection is tried again and again; what was missed is asked for when it is back.";
+    out.push(note("gap", `Nothing came ${since}.`, next));
+  }
   for (const h of tape.holes.slice(-HOLES).reverse()) {
     const minutes = hm(h.from) !== hm(h.to), time = minutes ? hm : seconds;
     const seq = h.seq?.[0] ? ` Messages ${fixed(h.seq[0], 0)} to ${fixed(h.seq[1], 0)} never came.` : "";
