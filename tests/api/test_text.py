@@ -39,6 +39,14 @@ def test_numbers_read_well(value: float, shown: str) -> None:
     assert text.number(value) == shown
 
 
+FLOATS = st.one_of(st.floats(), st.integers(-(2**54), 2**54).map(float), st.just(-0.0))
+
+
+@given(st.lists(FLOATS, max_size=5))
+def test_a_column_is_written_as_its_numbers(values: list[float]) -> None:
+    assert text.numbers(np.array(values, np.float64)) == [text.number(value) for value in values]
+
+
 @given(st.integers(0, 4 * 10**9))
 def test_times_are_iso_in_both_clocks(seconds: int) -> None:
     ns = np.array([seconds * 10**9], np.int64)

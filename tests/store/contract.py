@@ -146,6 +146,18 @@ class StoreContract:
         assert minutes(bars(store, newest=2, within=within)) == [3, 4]
         assert minutes(bars(store, oldest=2, within=(OPEN + MINUTE, 2**62))) == [1, 2]
 
+    def test_newest_and_oldest_of_a_seldom_traded_ticker(self, store: Any) -> None:
+        """Far fewer rows than minutes, days without any, and some outside the hours of trading."""
+        traded = [0, 1, 3, 400, 1_441, 1_500, 9_000, 9_001, 43_200, 43_201, 300_000, 600_000]
+        put(store, batch(OHLCV, [bar("BBCA", m, position=n + 1) for n, m in enumerate(traded)]))
+        put(store, batch(OHLCV, [bar("TLKM", m, position=m + 99) for m in range(30)]))
+        for count in range(1, len(traded) + 2):
+            assert minutes(bars(store, newest=count)) == traded[-count:]
+            assert minutes(bars(store, oldest=count)) == traded[:count]
+            within = (OPEN + 2 * MINUTE, OPEN + 43_201 * MINUTE)
+            assert minutes(bars(store, newest=count, within=within)) == traded[2:9][-count:]
+            assert minutes(bars(store, oldest=count, within=within)) == traded[2:9][:count]
+
     def test_the_newest_revision_is_read(self, store: Any) -> None:
         first = [bar("BBCA", m) for m in range(3)]
         put(store, batch(OHLCV, first))

@@ -27,7 +27,9 @@ def number(value: float) -> str:
 
 
 def numbers(values: NDArray[np.float64]) -> list[str]:
-    """`number` of each."""
+    """`number` of each; a column of integers, the common one, is written as such at once."""
+    if (np.rint(values) == values).all() and (np.abs(values) <= _EXACT).all():
+        return list(map(str, values.astype(np.int64).tolist()))
     return [number(value) for value in values.tolist()]
 
 

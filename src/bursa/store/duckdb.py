@@ -7,7 +7,7 @@ outside the engine (rows.py), which is faster. Does not know rings.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from threading import Lock
@@ -22,6 +22,7 @@ from bursa.model.venue import Venue
 from bursa.ports import Committed
 from bursa.store import rows, sql, tables
 from bursa.store.engine import Bytes, Engine, Options
+from bursa.store.series import Part, longer, near
 
 HOUR_NS = 3_600_000_000_000
 # Kinds that are kept for some days only.
@@ -31,22 +32,6 @@ SPARE_ROWS = 16
 # By event time, and trades of one instant as they came.
 TICK_ORDER = ("ts", "seq", "position", "trade_no")
 INDEX_ORDER = ("ts", "position")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What is asked of one ticker's rows."""
-
-    start_ns: int
-    end_ns: int
-    as_of_ns: int | None
-    newest: int | None
-    oldest: int | None
-
-    @property
-    def count(self) -> int | None:
-        """How many rows are asked for; None: all."""
-        return self.oldest if self.newest is None else self.newest
 
 
 class DuckStore:
@@ -285,7 +270,7 @@ class DuckStore:
     ) -> Batch:
         """As ports.Store. The batch's span ends at what was committed before the read: it holds
         all rows of the part asked for up to there."""
-        part = _Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        part = Part(start_ns, end_ns, as_of_ns, newest, oldest)
         return self._series(venue, "ohlcv", ticker, part)
 
     def metrics(
@@ -300,28 +285,32 @@ class DuckStore:
         oldest: int | None = None,
     ) -> Batch:
         """As ports.Store; the span as in `bars`."""
-        part = _Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        part = Part(start_ns, end_ns, as_of_ns, newest, oldest)
         return self._series(venue, "metrics", ticker, part)
 
-    def _series(self, venue: str, name: str, ticker: str, part: _Part) -> Batch:
+    def _series(self, venue: str, name: str, ticker: str, part: Part) -> Batch:
         kind = self._kinds[name]
-        first = self._spans[venue].get(ticker, (part.end_ns, 0))[0]
+        first, last = self._spans[venue].get(ticker, (part.end_ns, 0))
         part = replace(part, start_ns=max(part.start_ns, first))
         if part.start_ns >= part.end_ns or part.count == 0:
             return self._none(venue, kind)
         if part.count is None:
             return self._revisions(venue, kind, ticker, part)[0]
+        calendar, minutes = self._venues[venue].calendar, part.count
+        while (stretch := near(part, minutes, last, calendar)) is not None:
+            found, _ = self._revisions(venue, kind, ticker, stretch)
+            if len(found) >= part.count:
+                return _edge(found, part)
+            minutes = longer(minutes, len(found), part.count)
         limit = part.count + part.count // 8 + SPARE_ROWS
         while True:
             found, whole = self._revisions(venue, kind, ticker, part, limit)
             if whole or len(found) >= part.count:
-                break
+                return _edge(found, part)
             limit *= 4
-        edge = slice(-part.count, None) if part.newest is not None else slice(part.count)
-        return Batch(kind, np.ascontiguousarray(found.block[:, edge]), found.words, found.span)
 
     def _revisions(
-        self, venue: str, kind: Kind, ticker: str, part: _Part, limit: int | None = None
+        self, venue: str, kind: Kind, ticker: str, part: Part, limit: int | None = None
     ) -> tuple[Batch, bool]:
         """The newest revision of each row of a part; with `limit`, of so many stored rows from its
         asked-for end, and whether that was all of them."""
@@ -337,10 +326,11 @@ class DuckStore:
         wanted = [c for c in kind.columns if c.name not in ("ticker", "freq")]
         symbol = self._dictionaries[venue].ids(kind.columns[kind.index["ticker"]], [ticker])
         fixed = {"ticker": int(symbol[0]), "freq": FREQS.index("1m")}
-        text = tables.select(venue, kind, wanted, where, order)
-        found = self._rows(venue, kind, text, values, fixed)
-        newest = Batch(kind, rows.newest(found.block, kind), found.words, found.span)
-        return newest, limit is None or len(found) < limit
+        text, span = tables.select(venue, kind, wanted, where, order), self._span(venue, kind)
+        with self._engine.reading() as cursor:
+            found = rows.to_block(cursor.execute(text, values).fetchnumpy(), kind, fixed)
+        newest = Batch(kind, rows.newest(found, kind), self._dictionaries[venue].words, span)
+        return newest, limit is None or found.shape[1] < limit
 
     def since(self, venue: str, kind: str, start_ns: int) -> Batch:
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
@@ -371,7 +361,7 @@ class DuckStore:
     ) -> Batch:
         """Trades with start <= ts < end, ascending by (ts, seq); `newest=N` the last N of them,
         `oldest=N` the first. Empty if none."""
-        part = _Part(start_ns, end_ns, None, newest, oldest)
+        part = Part(start_ns, end_ns, None, newest, oldest)
         return self._raw(venue, "ticks", ticker, part, TICK_ORDER)
 
     def index(
@@ -385,10 +375,10 @@ class DuckStore:
         oldest: int | None = None,
     ) -> Batch:
         """As ports.Store."""
-        part = _Part(start_ns, end_ns, None, newest, oldest)
+        part = Part(start_ns, end_ns, None, newest, oldest)
         return self._raw(venue, "index", code, part, INDEX_ORDER)
 
-    def _raw(self, venue: str, name: str, symbol: str, part: _Part, by: Sequence[str]) -> Batch:
+    def _raw(self, venue: str, name: str, symbol: str, part: Part, by: Sequence[str]) -> Batch:
         """Rows of one symbol (its column is the kind's first), ascending by some columns."""
         kind = self._kinds[name]
         back = part.newest is not None
@@ -460,6 +450,12 @@ class DuckStore:
         """Fold the log into the file and close. Waits for readers; later calls raise Retry."""
         with self._lock:
             self._engine.close()
+
+
+def _edge(found: Batch, part: Part) -> Batch:
+    """The rows at the asked-for end of a part, `part.count` at most."""
+    cut = slice(-part.newest, None) if part.newest is not None else slice(part.oldest)
+    return replace(found, block=np.ascontiguousarray(found.block[:, cut]))
 
 
 def _past(batch: Batch, position: int) -> Batch:

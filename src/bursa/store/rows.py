@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.schema import INT_NULL, Column, Kind
@@ -58,6 +59,22 @@ def to_batch(
             _fill(block[at], table.column(column.name), column, dictionary)
     levels = _levels(table, kind) if kind.lists else None
     return Batch(kind, block, dictionary.words, span, levels)
+
+
+def to_block(columns: Mapping[str, NDArray[Any]], kind: Kind, fixed: Mapping[str, int]) -> Block:
+    """A block of a kind without lists, of NumPy columns in their order (masked where they hold
+    nulls): no column of text, and no copy by way of Arrow. Those in `fixed` have one value."""
+    count = len(next(iter(columns.values())))
+    block = np.empty((len(kind.scalars), count), np.int64)
+    for at, column in enumerate(kind.scalars):
+        out = block[at]
+        if column.name in fixed:
+            out[:] = fixed[column.name]
+        elif column.dtype == "float":
+            out.view(np.float64)[:] = np.ma.filled(columns[column.name], np.nan)
+        else:
+            out[:] = np.ma.filled(columns[column.name], INT_NULL)
+    return block
 
 
 def _fill(out: Block, values: pa.ChunkedArray, column: Column, dictionary: Dictionary) -> None:
