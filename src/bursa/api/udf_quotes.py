@@ -77,7 +77,8 @@ def _values(service: VenueService, symbol: Symbol, name: str) -> dict[str, Any]:
         "original_name": f"{exchange}:{symbol.ticker}",
         "description": symbol.name,
     }
-    table, row = service.day.table(), service.day.row(symbol.ticker)
+    table = service.day.table()
+    row = table.rows.get(symbol.ticker)
     if row is None:
         return out
     found = {field: float(getattr(table, column)[row]) for field, column in _FIGURES.items()}

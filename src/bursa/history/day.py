@@ -80,7 +80,8 @@ class MarketDay:
         return self._table
 
     def row(self, ticker: str) -> int | None:
-        """An instrument's place in `table()`; None where it has none."""
+        """An instrument's place in `table()`; None where it has none. Who reads the table's rows
+        takes the place from it as well (`rows`): a later table may have other places."""
         return self.table().rows.get(ticker)
 
     def ranking(self, by: str, limit: int, ascending: bool = False) -> list[int]:
@@ -104,12 +105,12 @@ class MarketDay:
         state = (day, len(minutes), self._rings.version(ticker))
         kept = self._sparks.get((ticker, points))
         if kept is not None and kept[0] == state:
-            return kept[1]
+            return list(kept[1])
         values = self._spark(ticker, day, minutes[np.arange(parts) * len(minutes) // parts])
         if len(self._sparks) >= _SPARKS_MAX:
             self._sparks.clear()
         self._sparks[ticker, points] = state, values
-        return values
+        return list(values)
 
     def _spark(self, ticker: str, day: date, starts: Ints) -> list[float | None]:
         midnight = self._calendar.midnight_ns(day)

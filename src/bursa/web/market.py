@@ -40,8 +40,9 @@ Find = Callable[[str], Instrument | None]
 
 def market(venue: Venue, day: MarketDay, find: Find, tape: Tape, first: str | None) -> Market:
     """The day as the overview shows it. `first`: the best known instrument."""
-    table, breadth = day.table(), day.breadth()
-    lists = _lists(day, table)
+    # One table for all: another one may have other places.
+    table = day.table()
+    breadth, lists = table.breadth(), _lists(table)
     wanted = dict.fromkeys(ticker for tickers in lists.values() for ticker in tickers)
     indices = day.indices()
     missing = list(_lost(venue, tape))
@@ -66,24 +67,31 @@ def market(venue: Venue, day: MarketDay, find: Find, tape: Tape, first: str | No
         value=breadth.value,
         trades=breadth.trades,
         usual=day.usual(),
-        rows=[_row(venue, day, find, ticker, lost_parts) for ticker in wanted],
+        rows=[_row(venue, day, table, find(ticker), ticker, lost_parts) for ticker in wanted],
         lists=lists,
         spark_lost=lost_parts,
     )
 
 
-def _lists(day: MarketDay, table: DayTable) -> dict[str, list[str]]:
+def _lists(table: DayTable) -> dict[str, list[str]]:
     """Tickers of each of facts.LISTS. Who did not rise is no gainer, however short the list."""
-    gained = [at for at in day.ranking("change", LIST_ROWS) if table.change[at] > 0]
-    lost = [at for at in day.ranking("change", LIST_ROWS, ascending=True) if table.change[at] < 0]
+    best, worst = (table.ranking("change", LIST_ROWS, ascending=up) for up in (False, True))
+    gained = [at for at in best if table.change[at] > 0]
+    lost = [at for at in worst if table.change[at] < 0]
     places = {"gainers": gained, "losers": lost}
-    places |= {name: day.ranking(by, LIST_ROWS) for name, by in _RANKINGS.items()}
+    places |= {name: table.ranking(by, LIST_ROWS) for name, by in _RANKINGS.items()}
     return {name: [table.tickers[at] for at in ranked] for name, ranked in places.items()}
 
 
-def _row(venue: Venue, day: MarketDay, find: Find, ticker: str, lost: Sequence[int]) -> Row:
-    table, at, symbol = day.table(), day.row(ticker), find(ticker)
-    assert at is not None, "it was ranked in this table"
+def _row(
+    venue: Venue,
+    day: MarketDay,
+    table: DayTable,
+    symbol: Instrument | None,
+    ticker: str,
+    lost: Sequence[int],
+) -> Row:
+    at = table.rows[ticker]
     spark = list(day.spark(ticker, SPARK_PARTS))
     if spark and len(spark) - 1 not in lost:
         spark[-1] = _known(table.last[at])  # its minute is still open
@@ -161,10 +169,11 @@ def _runs(minutes: Ints, chosen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]
 def _of_instrument(
     venue: Venue, day: MarketDay, find: Find, tape: Tape, ticker: str | None, lost: Ranges
 ) -> Headline | None:
-    at = None if ticker is None else day.row(ticker)
+    table = day.table()
+    at = None if ticker is None else table.rows.get(ticker)
     if ticker is None or at is None:
         return None
-    table, symbol = day.table(), find(ticker)
+    symbol = find(ticker)
     expected = _expected(venue, table, tape.now_ns)
     closes = np.array(day.spark(ticker, len(expected)), np.float64)  # a part a minute
     known = np.maximum.accumulate(np.where(np.isnan(closes), -1, np.arange(len(closes))))
