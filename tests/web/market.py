@@ -287,7 +287,7 @@ def whole_market(market: Market) -> None:
     some_days(market)
     for ticker in FIGURES:
         market.contract(ticker, NAMES.get(ticker, f"{ticker} Tbk"), at(TUESDAY, 8, 45), 0)
-    for minute in range(0, 300, 10):
+    for minute in range(0, 310, 10):
         ts = at(MONDAY, 9, 0) + minute * 60 * SECOND_NS
         market.index("COMPOSITE", ts, 7_300.0, 7_310.0, 9.2e12 * minute / 300)
     for number, minute in enumerate(IDX.calendar.expected_minutes(TUESDAY).tolist()):

@@ -176,6 +176,7 @@ def _of_instrument(
     symbol = find(ticker)
     expected = _expected(venue, table, tape.now_ns)
     closes = np.array(day.spark(ticker, len(expected)), np.float64)  # a part a minute
+    expected = expected[: len(closes)]  # the spark looked at the clock a moment later or earlier
     known = np.maximum.accumulate(np.where(np.isnan(closes), -1, np.arange(len(closes))))
     kept = known >= 0  # a minute without a trade keeps the price
     for start, end in lost:
