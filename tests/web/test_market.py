@@ -103,7 +103,7 @@ def test_lists_hold_who_belongs_there(market: Market) -> None:
         assert changes == sorted(changes, reverse=True)
         assert min(changes) > 0
     assert rows["GOTO"].change == 0
-    assert "GOTO" not in figures.lists["gainers"] + figures.lists["losers"]
+    assert "GOTO" not in {*figures.lists["gainers"], *figures.lists["losers"]}
     traded = [rows[ticker].trades for ticker in figures.lists["trades"]]
     assert traded == sorted(traded, reverse=True)
     assert (figures.up, figures.unchanged, figures.down) == (7, 1, 8)
