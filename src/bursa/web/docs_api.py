@@ -18,9 +18,9 @@ HOST = "127.0.0.1:18090"
 # What examples ask for, by parameter; the rest of them are left out where they may be.
 EXAMPLES = {
     "ticker": "BBCA",
-    "tickers": "BBCA,BBRI",
+    "tickers": "BBCA,BMRI",
     "symbol": "BBCA",
-    "symbols": "BBCA,BBRI",
+    "symbols": "BBCA,BMRI",
     "code": "COMPOSITE",
     "metric": "rsi_14",
     "tf": "5m",

@@ -28,6 +28,7 @@ CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Inside", ("life-of-a-tick", "decisions")),
 )
 MORE = "More"
+_DEPTH_MADE = 3
 _PART = re.compile(r"^\{\{([a-z]+)\}\}$", re.MULTILINE)
 
 
@@ -38,17 +39,21 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its name in the address, its group, its source, and as it is shown."""
+    """One page: its name in the address, its group, its source, and as it is shown.
+
+    depth  headings down to this level are listed beside it
+    """
 
     name: str
     group: str
     markdown: str
     text: Text
+    depth: int = 2
 
     @property
     def sections(self) -> list[Heading]:
-        """The headings of its second level."""
-        return [heading for heading in self.text.headings if heading.level == 2]
+        """The headings that are listed beside it."""
+        return [heading for heading in self.text.headings if 1 < heading.level <= self.depth]
 
 
 class Book:
@@ -57,6 +62,8 @@ class Book:
     def __init__(self, told: Told, openapi: Mapping[str, Any], files: Path) -> None:
         self._told, self._openapi = told, openapi
         self._files = files
+        # Pages of which a part is made: what there is to name stands a level deeper.
+        self._made: set[str] = set()
 
     @cached_property
     def pages(self) -> dict[str, Page]:
@@ -72,7 +79,8 @@ class Book:
         found = {}
         for name in order:
             group = groups.get(name) or (groups[_API] if name.startswith("api-") else MORE)
-            found[name] = Page(name, group, sources[name], rendered(name, sources[name]))
+            depth = _DEPTH_MADE if name in self._made else 2
+            found[name] = Page(name, group, sources[name], rendered(name, sources[name]), depth)
         return found
 
     @cached_property
@@ -90,10 +98,9 @@ class Book:
 
     def _sources(self) -> dict[str, str]:
         """Markdown by name: the files with their made parts, and the API's pages."""
-        found = {
-            path.stem: _PART.sub(self._part, path.read_text("utf-8"))
-            for path in sorted(self._files.glob("*.md"))
-        }
+        found = {path.stem: path.read_text("utf-8") for path in sorted(self._files.glob("*.md"))}
+        self._made = {name for name, text in found.items() if _PART.search(text)}
+        found = {name: _PART.sub(self._part, text) for name, text in found.items()}
         for tag in docs_api.tags(self._openapi):
             found[f"api-{tag}"] = docs_api.page(self._openapi, tag)
         return found

@@ -175,6 +175,7 @@ def _index_of(book: Book) -> bytes:
             "title": entry.title,
             "trail": entry.trail,
             "text": " ".join(entry.text.split()),
+            "row": entry.row,
         }
         for entry in book.entries
     ]

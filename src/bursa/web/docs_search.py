@@ -63,7 +63,7 @@ def score(entry: Entry, terms: Sequence[str], whole: str) -> int:
             return 0
         total += found
     total += _SAME if title == whole else 0
-    return total + (_PAGE if not entry.anchor else _SECTION if len(entry.trail) == 1 else 0)
+    return total + (0 if entry.row else _SECTION if entry.anchor else _PAGE)
 
 
 def _in_title(title: str, term: str) -> int:

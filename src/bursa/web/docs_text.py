@@ -40,6 +40,7 @@ class Entry:
 
     trail   the titles above it, outermost first
     text    what stands there, without marks
+    row     it is a row
     """
 
     page: str
@@ -47,6 +48,7 @@ class Entry:
     title: str
     trail: tuple[str, ...]
     text: str
+    row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,8 @@ def _entries(page: str, title: str, tokens: Sequence[Token]) -> Iterator[Entry]:
         elif token.type == "tr_close" and row is not None:
             trail = tuple(heading.title for heading in above)
             anchor = str(tokens[_opening(tokens, at)].attrs["id"])
-            rows.append(Entry(page, anchor, row[0], trail, " · ".join(filter(None, row[1:]))))
+            text = " · ".join(filter(None, row[1:]))
+            rows.append(Entry(page, anchor, row[0], trail, text, row=True))
             row = None
         elif token.type == "inline" and tokens[at - 1].type != "heading_open":
             (words if row is None else row).append(_plain(token))

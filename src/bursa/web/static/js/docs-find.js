@@ -21,8 +21,7 @@ function inTitle(title, term) {
 
 /* An entry of the index, made ready: lower-case texts, and what its rank gets for being a page or a section. */
 export function ready(entry) {
-  const anchor = entry.at.includes("#");
-  return { ...entry, low: { title: entry.title.toLowerCase(), above: entry.trail.join(" ").toLowerCase(), text: entry.text.toLowerCase() }, rank: !anchor ? PAGE : entry.trail.length === 1 ? SECTION : 0 };
+  return { ...entry, low: { title: entry.title.toLowerCase(), above: entry.trail.join(" ").toLowerCase(), text: entry.text.toLowerCase() }, rank: entry.row ? 0 : entry.at.includes("#") ? SECTION : PAGE };
 }
 
 function score({ low, rank }, terms, whole) {

@@ -5,7 +5,7 @@ import { find, marked, ready, snippet, termsOf } from "./docs-find.js";
 import { toast } from "./say.js";
 import "./shell.js";
 
-const HITS = 12;
+const HITS = 12, READ_PX = 110; // a section is read once its heading is this near to the window's top
 const $ = (id) => document.getElementById(id);
 const input = $("d-q"), drop = $("d-drop"), count = $("d-count");
 
@@ -104,8 +104,8 @@ new ResizeObserver(reachable).observe(document.querySelector(".d-text"));
 /* The tree shows the section that is read, and keeps it in sight. */
 const sections = new Map([...document.querySelectorAll(".d-on a")].map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
 function here() {
-  const heads = [...document.querySelectorAll(".d-text h2[id]")];
-  const last = heads.filter((head) => head.getBoundingClientRect().top < innerHeight / 3).at(-1);
+  const heads = [...document.querySelectorAll(".d-text :is(h2, h3)[id]")];
+  const last = heads.filter((head) => sections.has(head.id) && head.getBoundingClientRect().top < READ_PX).at(-1);
   for (const [anchor, link] of sections) anchor === last?.id ? link.setAttribute("aria-current", "location") : link.removeAttribute("aria-current");
 }
 let waits = false;
