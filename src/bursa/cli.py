@@ -39,6 +39,7 @@ File = Annotated[
     Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
 ]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")]
+Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
 VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they are.")]
 
 
@@ -148,6 +149,19 @@ def sql(
     from bursa.app import run_sql
 
     sys.stdout.write(run_sql(loaded.config, query, form))
+
+
+@app.command()
+def doctor(data: Data = None, settings: File = None, as_json: Json = False) -> None:
+    """See whether machine, data folder and configuration are fit to run; exit code 1 if not."""
+    from bursa.verbs.doctor import run_doctor
+
+    def load() -> config.Loaded:
+        return _load(settings, data)
+
+    file = config.file_of(None if settings is None else str(settings))
+    given = None if data is None else str(data)
+    sys.exit(run_doctor(load, file, given, as_json=as_json, say=out))
 
 
 @symbols_verbs.command("import")

@@ -298,6 +298,11 @@ def load(
     return loaded
 
 
+def file_of(given: str | None) -> str:
+    """The file that is read: the one given, else the variable's; "" where there is none."""
+    return given or os.environ.get("BURSA_CONFIG", "")
+
+
 def variable(path: str) -> str:
     """The environment variable of a dotted path."""
     return PREFIX + path.upper().replace(".", "_")

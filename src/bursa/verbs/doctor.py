@@ -1,0 +1,287 @@
+"""`bursa doctor`: is this machine, this data folder, this configuration fit to run bursa?
+
+One finding for each question, with its remedy (finding.py). Looks and never changes anything, but
+for a file it makes and removes to see whether the data folder can be written. A source is connected
+to and left again without a login: that might end a running session. The machine is machine.py's.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from bursa.app import MB, SystemClock, venues_of
+from bursa.config import ENDPOINTS, SECRETS, Config, Loaded
+from bursa.model.errors import BursaError, Refuse
+from bursa.ops import logs
+from bursa.store.folder import Holder, ask, holder
+from bursa.verbs import machine
+from bursa.verbs.finding import BAD, Finding, bad, ok, tell, warn
+
+CONNECT_S = 2.0
+ANSWER_S = 2.0
+# A start compiles kernels and recovers before it answers.
+START_S = 300.0
+DISK_WARN_SEGMENTS, DISK_BAD_SEGMENTS = 20, 2
+
+
+def run_doctor(
+    load: Callable[[], Loaded], file: str, data: str | None, *, as_json: bool, say: Console
+) -> int:
+    """Look at everything and tell it. `load` reads the configuration, `file` names its file ("":
+    none), `data` is the folder where it cannot be read. Returns 1 if anything is bad."""
+    try:
+        loaded, refused = load(), None
+    except Refuse as error:
+        loaded, refused = Loaded(Config(data=data or Config().data), {}), error
+    logs.setup("error", "auto")
+    config = loaded.config
+    folder = Path(config.data).absolute()
+    by = _holder(folder)
+    findings = chain(
+        (machine.python(), machine.processors(), machine.memory(_memory(config, folder))),
+        (machine.clock(SystemClock().now_ns(), _files(folder)), machine.clock_sync()),
+        (machine.time_zones(), machine.kernels()),
+        _configuration(loaded, file, refused),
+        _folder(folder),
+        (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
+        _ports(config, by),
+        _tradingview(config.web.tradingview),
+        sources(config),
+    )
+    return tell(findings, say, as_json)
+
+
+def _memory(config: Config, folder: Path) -> int:
+    """Bytes that the settings allow."""
+    try:
+        venues = max(1, len(venues_of(config, folder, demo=False)))
+    except OSError:  # told by the folder's own finding
+        venues = 1
+    return (config.store.memory_mb + venues * (config.topics.mb_max + config.rings.mb)) * MB
+
+
+# -- configuration ---------------------------------------------------------------------------------
+
+
+def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterator[Finding]:
+    if refused is not None:
+        fact = str(refused)
+        yield bad("configuration", fact, "mend it: `bursa config show` lists what is allowed")
+        return
+    kinds = [origin.partition(" ")[0] for origin in loaded.origins.values()]
+    parts = [f"file {file}: {kinds.count('file')} values"] if file else ["no file"]
+    parts.append(f"environment: {kinds.count('environment')} values")
+    yield ok("configuration", ", ".join(parts))
+    secret = any(
+        origin.startswith("file") and any(word in path for word in SECRETS)
+        for path, origin in loaded.origins.items()
+    )
+    if secret and file and Path(file).stat().st_mode & 0o077:
+        fact = f"{file} holds a secret and others may read it"
+        yield warn("configuration", fact, f"chmod 600 {file}, or give it by its BURSA_ variable")
+
+
+def _tradingview(folder: str) -> Iterator[Finding]:
+    if not folder:
+        return
+    name, path = "tradingview", Path(folder)
+    remedy = "web.tradingview: the folder that has charting_library in it, or empty for none"
+    if not path.is_dir():
+        yield bad(name, f"{folder} is no folder", remedy)
+    elif not os.access(path, os.R_OK | os.X_OK):
+        yield bad(name, f"{folder} cannot be read", remedy)
+    elif not any(path.rglob("charting_library*.js")):
+        yield bad(name, f"{folder} has no charting_library*.js", remedy)
+    else:
+        yield ok(name, folder)
+
+
+# -- the data folder -------------------------------------------------------------------------------
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    name = "data folder"
+    if not _is_there(folder):
+        above = next(filter(_is_there, folder.parents))
+        if os.access(above, os.W_OK | os.X_OK):
+            yield ok(name, f"{folder} is not there yet; the first start makes it")
+        else:
+            yield bad(name, f"{folder} cannot be made in {above}", "--data: another folder")
+        return
+    if not folder.is_dir():
+        yield bad(name, f"{folder} is no folder", "--data: another one")
+        return
+    found, us = folder.stat(), os.geteuid()
+    if found.st_uid != us:
+        fact = f"{folder} is owned by {_user(found.st_uid)}, you are {_user(us)}"
+        yield bad(name, fact, f"run as {_user(found.st_uid)}, or chown -R {_user(us)} {folder}")
+        return
+    if found.st_mode & 0o077:
+        fact = f"{folder} is open to others (mode {found.st_mode & 0o777:04o})"
+        yield bad(name, fact, f"chmod 700 {folder}")
+        return
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as trial:
+            trial.write(b"\0" * 4096)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        yield bad(name, f"{folder} cannot be written: {error.strerror}", "see its disk and rights")
+        return
+    strangers = sorted({_owner(path) for path in _files(folder)} - {us, -1})
+    if strangers:
+        fact = f"{folder} has files of {', '.join(map(_user, strangers))}"
+        yield warn(name, fact, f"chown -R {_user(us)} {folder}")
+        return
+    yield ok(name, f"{folder}, mode {found.st_mode & 0o777:04o}, owned by {_user(us)}")
+
+
+def disk(folder: Path, segment_bytes: int, cap_gb: float) -> Finding:
+    """Room for what comes: the journal alone takes a segment at a time."""
+    place = next(filter(_is_there, (folder, *folder.parents)))
+    found = shutil.disk_usage(place)
+    fact = f"{found.free / 1e9:,.1f} GB of {found.total / 1e9:,.1f} GB are free at {place}"
+    remedy = "make room, or cap the folder: retention.disk_gb"
+    if found.free < DISK_BAD_SEGMENTS * segment_bytes:
+        return bad("disk", fact, f"{remedy}; a full disk stops the feed")
+    if found.free < DISK_WARN_SEGMENTS * segment_bytes:
+        return warn("disk", fact, remedy)
+    if cap_gb * 1e9 > found.total:
+        return warn("disk", f"{fact}; retention.disk_gb is {cap_gb:g}", "lower retention.disk_gb")
+    return ok("disk", fact)
+
+
+def lock(folder: Path, by: Holder | None) -> Finding:
+    """Who holds the folder, and does he answer?"""
+    name = "lock"
+    if by is None:
+        if _size(folder / "lock"):
+            return ok(name, "nobody holds the folder; the last one was killed, a start mends that")
+        return ok(name, "nobody holds the folder")
+    if not by.pid:
+        return bad(name, "a process that is no bursa holds it", f"see `fuser {folder}/lock`")
+    who = f"process {by.pid} since {by.since}" + (f", {by.url}" if by.url else "")
+    if not by.socket:
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s(by.pid)
+        if age_s < START_S:
+            return ok(name, f"{who}: it starts, or replays")
+        return warn(name, f"{who} does not answer", "a long replay is well; else end the process")
+    try:
+        ask(folder, "doctor", {}, ANSWER_S)
+    except Refuse as refused:
+        if refused.code != "unknown_verb":
+            return bad(name, f"{who}: {refused}", f"see its log; else end process {by.pid}")
+    except BursaError as error:
+        return bad(name, f"{who}: {error}", f"see its log; else end process {by.pid}")
+    return ok(name, f"{who}, answers")
+
+
+def _holder(folder: Path) -> Holder | None:
+    try:
+        return holder(folder)
+    except OSError:  # told by the folder's own finding
+        return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in the data folder, two levels deep."""
+    try:
+        return [*folder.glob("*"), *folder.glob("*/*")]
+    except OSError:
+        return []
+
+
+# -- ports and sources -----------------------------------------------------------------------------
+
+
+def _ports(config: Config, by: Holder | None) -> Iterator[Finding]:
+    pid = by.pid if by else 0
+    url_port = urlsplit(by.url).port or 0 if by else 0
+    another = "give another: http.port, or `bursa up --port N` (0: a free one)"
+    yield machine.port("http.port", config.http.host, config.http.port, (pid, url_port), another)
+    another = "give another: telemetry.port"
+    wanted = config.telemetry.port
+    found = machine.port("telemetry.port", "127.0.0.1", wanted, (pid, 0), another)
+    if found.state == BAD:  # a start does without
+        yield warn(found.name, f"{found.fact}; a start takes a free one", found.remedy)
+    else:
+        yield found
+
+
+def sources(config: Config) -> Iterator[Finding]:
+    """Can each line be reached? All at once, in the order of the configuration."""
+    if not config.feeds:
+        yield ok("sources", "none is configured; `bursa up --demo` brings its own")
+        return
+    lines = [
+        (f"feeds.{name}.{key}", getattr(source, key))
+        for name, source in config.feeds.items()
+        for key in ENDPOINTS
+    ]
+    with ThreadPoolExecutor(len(lines)) as pool:
+        yield from pool.map(_reach, *zip(*lines, strict=True))
+
+
+def _reach(path: str, endpoint: str) -> Finding:
+    """Connect and leave."""
+    host, _, number = endpoint.rpartition(":")
+    began = time.perf_counter()
+    try:
+        socket.create_connection((host, int(number)), CONNECT_S).close()
+    except OSError as error:
+        why = f"no answer within {CONNECT_S:g} s" if isinstance(error, TimeoutError) else ""
+        fact = f"{endpoint} cannot be reached: {why or error.strerror or error}"
+        return bad(path, fact, "see the address, the network and the firewall between")
+    took_ms = (time.perf_counter() - began) * 1000
+    return ok(path, f"{endpoint} takes connections, {took_ms:.1f} ms (no login was tried)")
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _is_there(path: Path) -> bool:
+    """Is it, as far as we may see?"""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _owner(path: Path) -> int:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return -1
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _started_s(pid: int) -> float:
+    """When a process began, seconds after the boot; 0 where it is gone."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
