@@ -1,5 +1,6 @@
 """The venue's day: what was told, traded or only listed becomes one table, and what comes of it."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from datetime import date
@@ -152,6 +153,14 @@ def test_a_new_previous_close_is_taken_by_the_next_renewal(told: Told) -> None:
     told.tell(CONTRACTS, contract("GOTO", 61.0))
     told.renew()
     same(told.of("GOTO"), prev=61.0, last=61.0)
+
+
+def test_what_a_renewal_found_is_shown_at_once(coins: Told) -> None:
+    coins.tell(OHLCV, bar("BTCUSDT", utc(FRI, 0, 0), 10.0))
+    coins.tell(TICKS, coin_trade(utc(FRI, 0, 0, 30), 10.0))
+    assert coins.of("BTCUSDT")["trades"] == 1
+    asyncio.run(coins.day.renew())
+    assert coins.of("BTCUSDT")["trades"] == 2, "no clock went on meanwhile"
 
 
 def test_the_first_trade_counts_before_figures_are_told(told: Told) -> None:

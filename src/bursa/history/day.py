@@ -165,6 +165,7 @@ class MarketDay:
         """Read what lies in the store and in the rings once, off the event loop."""
         day = self.table().day
         await self._offload.run(self._renew, day)
+        self._table = None
 
     def _renew(self, day: date) -> None:
         self._listed = listed(self._present, self._words)
