@@ -102,12 +102,12 @@ def settings(told: Told) -> str:
     parts = []
     for group, of_it in groups.items():
         name = f"[{group}]" if group else "At the top"
-        head = ("setting", "default", "meaning", "allowed", "type", "variable")
+        head = ("setting", "meaning", "default", "allowed", "type", "variable")
         body = [
             (
                 code(s["path"]),
-                code(s["default"]) or "none",
                 cell(s["meaning"]),
+                code(s["default"]) or "none",
                 _allowed(s["allowed"]),
                 s["type"],
                 code(s["variable"]),
@@ -212,9 +212,9 @@ def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
         (
             f"### {metric.name}",
             f"{metric.description}.",
+            metric.definition.strip(),
             rows(("about", "what"), about),
             rows(("output", "column", "meaning"), outputs),
-            metric.definition.strip(),
         )
     )
 

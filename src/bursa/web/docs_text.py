@@ -249,7 +249,7 @@ def _entries(page: str, title: str, tokens: Sequence[Token]) -> Iterator[Entry]:
             row = None
         elif token.type == "inline" and tokens[at - 1].type != "heading_open":
             (words if row is None else row).append(_plain(token))
-        elif token.type in ("fence", "code_block"):
+        elif token.type in ("fence", "code_block") and token.info.strip() != _DRAWING:
             words.append(token.content)
     yield section()
     yield from rows
