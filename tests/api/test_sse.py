@@ -174,6 +174,21 @@ def test_what_is_not_retained_is_to_be_fetched(served: Served) -> None:
         assert events.next()["final"] is False
 
 
+def test_a_ticker_that_is_stored_begins_with_its_first_message(
+    floor: Floor, tmp_path: Path
+) -> None:
+    floor.commit()
+    floor.store.close()
+    again = Floor(tmp_path)  # its line has heard of nothing yet
+    with serve(again) as served:
+        until(lambda: served.services.venues["idx"].directory.knows("BBCA"))
+        with Events(served, "tickers=BBCA") as events:
+            assert events.next()["subscriptions"][0]["tickers"] == ["BBCA"]
+            again.trade(at(DAY, 9, 5, 1), 9_000)
+            assert events.next()["close"] == 9000
+    again.close()
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code", "parameter"),
     [

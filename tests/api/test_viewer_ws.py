@@ -265,17 +265,35 @@ def test_openings_count_and_bear_the_rate(floor: Floor) -> None:
 def test_other_sites_open_it_where_they_are_listed(
     floor: Floor, origins: str, origin: str, opens: bool
 ) -> None:
-    with serve(floor, face=Face(origins)) as served:
+    with serve(floor, face=Face(origins, 100)) as served:
         if opens:
             with Viewer(served, "?symbol=BBCA", origin=Origin(origin)) as viewer:
                 assert viewer.next()["type"] == "subscribed"
         else:
             with pytest.raises(InvalidStatus) as refused, Viewer(served, origin=Origin(origin)):
                 pass
-            assert refused.value.response.status_code == 403
+            answer = refused.value.response
+            assert answer.status_code == 403
+            assert json.loads(answer.body or b"")["code"] == "foreign_origin"
+            assert answer.headers["RateLimit"].startswith('"minute";r=99;')
         with pytest.raises(InvalidStatus) as refused, connect(served.ws, origin=Origin(origin)):
             pass
         assert refused.value.response.status_code == 403, "the stream is the pages' own"
+
+
+def test_a_symbol_that_was_not_heard_of_since_the_start(floor: Floor, tmp_path: Path) -> None:
+    floor.commit()
+    floor.store.close()
+    again = Floor(tmp_path)  # its store has the bars; its line has heard of nothing
+    with serve(again) as served:
+        until(lambda: served.services.venues["idx"].directory.knows("BBCA"))
+        with Viewer(served, "?symbol=BBCA") as viewer:
+            told = viewer.next()
+            assert (told["type"], told["code"], told["parameter"]) == ("error", "not_yet", "symbol")
+            again.trade(at(DAY, 9, 5, 1), 9_000)
+            assert viewer.subscribe("BBCA", partials=True)["type"] == "subscribed"
+            assert viewer.next()["data"][4] == 9000
+    again.close()
 
 
 def test_a_viewer_that_does_not_read_is_dealt_with_as_on_the_stream(

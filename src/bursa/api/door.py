@@ -4,12 +4,12 @@ Stands around the application for the viewer's paths only (guard.py chooses), so
 router's own answers and good ones all bear the rate's headers, and CORS where the path is open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from bursa.api.cors import PREFLIGHT, Header, Origins, is_open
+from bursa.api.cors import PREFLIGHT, Header, Origins, is_open, is_own
 from bursa.api.errors import Failure, send_failure
 from bursa.api.rates import Rates
 from bursa.ops.telemetry import Telemetry
@@ -26,7 +26,7 @@ class Door:
     """The application for the viewer's paths."""
 
     def __init__(self, app: ASGIApp, origins: Origins, rates: Rates, telemetry: Telemetry) -> None:
-        self._app, self.origins = app, origins
+        self._app, self._origins = app, origins
         self._rates, self._telemetry = rates, telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,25 +36,25 @@ class Door:
         taken = self._rates.take(client[0] if client else "")
         origin = asked.get(b"origin", b"")
         open_ = is_open(scope["path"])
-        marks = [*taken.headers, *(self.origins.headers(origin) if open_ else ())]
+        marks = [*taken.headers, *(self._origins.headers(origin) if open_ else ())]
 
         async def marking(message: Any) -> None:
             if message["type"] in _STARTS:
                 message["headers"] = [*message.get("headers", ()), *marks]
             await send(message)
 
-        preflight = _METHOD in asked and origin and scope.get("method") == "OPTIONS"
+        preflight = open_ and origin and _METHOD in asked and scope.get("method") == "OPTIONS"
         if not taken.allowed:
             limit = self._rates.per_minute
             text = f"more than {limit} requests a minute; wait {taken.wait_s} s"
             await self._refuse(scope, receive, marking, Failure(429, "too_many_requests", text))
-        elif not (preflight and open_):
-            await self._app(scope, receive, marking)
-        elif self.origins.allow(origin):
-            await _nothing(marking, PREFLIGHT)
-        else:
+        elif (preflight or _is_foreign(scope, asked)) and not self._origins.allow(origin):
             text = "that origin is not listed (viewer.origins)"
             await self._refuse(scope, receive, marking, Failure(403, "foreign_origin", text))
+        elif preflight:
+            await _nothing(marking, PREFLIGHT)
+        else:
+            await self._app(scope, receive, marking)
 
     async def _refuse(self, scope: Any, receive: Receive, send: Send, failure: Failure) -> None:
         if scope["type"] == "http":
@@ -67,7 +67,13 @@ class Door:
 
 
 _METHOD = b"access-control-request-method"
-_ASKED = frozenset({b"origin", _METHOD})
+_ASKED = frozenset({b"host", b"origin", _METHOD})
+
+
+def _is_foreign(scope: Any, asked: Mapping[bytes, bytes]) -> bool:
+    """Does another site's page open a WebSocket? No browser asks before it does that."""
+    origin = asked.get(b"origin", b"")
+    return scope["type"] == "websocket" and bool(origin) and not is_own(origin, asked[b"host"])
 
 
 async def _nothing(send: Any, headers: Sequence[Header]) -> None:

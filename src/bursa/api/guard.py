@@ -14,7 +14,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.api.cors import is_open
+from bursa.api.cors import is_own
 from bursa.api.door import Door, is_viewer
 from bursa.api.errors import Failure, is_udf, note, send_failure
 from bursa.model.errors import Refuse
@@ -112,19 +112,18 @@ class Guard:
             failure = _misdirected(scope)
         elif is_udf(scope["path"]):
             failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
-        elif origin and not _own(origin, host) and not self._listed(scope, origin):
+        elif is_viewer(scope["path"]):
+            await self._door(scope, receive, send)  # which knows the origins that may open it
+            return
+        elif origin and not is_own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
         else:
-            app = self._door if is_viewer(scope["path"]) else self._app
-            await app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         scope["state"]["failure"] = failure.code
         self._telemetry.refused.labels(failure.code).inc()
         await receive()
         await send_failure(send, scope, failure, "websocket.http.response")
-
-    def _listed(self, scope: Any, origin: bytes) -> bool:
-        return is_open(scope["path"]) and self._door.origins.allow(origin)
 
     def _id(self, given: bytes) -> str:
         if given and _REQUEST_ID.match(given):
@@ -156,10 +155,6 @@ def _headers(scope: Any, *names: bytes) -> list[bytes]:
         if name in found:
             found[name] = found[name] + b"," + value if found[name] else value
     return list(found.values())
-
-
-def _own(origin: bytes, host: bytes) -> bool:
-    return origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
 
 
 def _misdirected(scope: Any) -> Failure:

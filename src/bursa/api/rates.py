@@ -9,7 +9,6 @@ import math
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 
 from limits import RateLimitItemPerMinute
@@ -140,8 +139,8 @@ class Rates:
             return Taken(True, ())
         digest = blake2b(address.encode(), digest_size=8, key=self._secret).hexdigest()
         allowed = self._limiter.hit(self._item, digest)
-        window = self._counters.get_sliding_window(_key(self._item, digest), WINDOW_S)
-        before, left_s, present, _ = window
+        key = self._item.key_for(digest)
+        before, left_s, present, _ = self._counters.get_sliding_window(key, WINDOW_S)
         wait_s = 0 if allowed else _wait_s(self.per_minute, before, left_s, present)
         rest = self.per_minute - math.floor(before * left_s / WINDOW_S + present)
         resets_s = wait_s or math.ceil(left_s)
@@ -150,11 +149,6 @@ class Rates:
         if allowed:
             return Taken(True, headers)
         return Taken(False, (*headers, (b"retry-after", str(wait_s).encode())), wait_s)
-
-
-@lru_cache(1024)
-def _key(item: RateLimitItemPerMinute, digest: str) -> str:
-    return item.key_for(digest)
 
 
 def _wait_s(limit: int, before: int, left_s: float, present: int) -> int:

@@ -97,11 +97,10 @@ class ViewerStream:
             return
         asked = Ask("subscribe", **values)
 
-        def begun(client: Client) -> None:
-            if asked.symbol is not None:
-                self._obey(client, asked)
+        async def first(client: Client) -> None:
+            self._obey(client, asked)
 
-        await self._conversation.hold(socket, begun)
+        await self._conversation.hold(socket, None if asked.symbol is None else first)
 
     async def _heard(self, client: Client, text: str) -> None:
         self._obey(client, _ask(text))

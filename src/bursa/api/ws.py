@@ -139,9 +139,10 @@ class Conversation:
     async def hold(
         self,
         socket: WebSocket[Any, Any, Any],
-        begun: Callable[[Client], None] = lambda client: None,
+        first: Callable[[Client], Awaitable[None]] | None = None,
     ) -> None:
-        """Talk with one client, from its handshake to its end; `begun` is called at its start."""
+        """Talk with one client, from its handshake to its end; `first` is what it said by its
+        address."""
         extensions = cast("dict[str, Any]", socket.scope.get("extensions") or {})
         wire: SocketWire = extensions[EXTENSION]
         await socket.accept()
@@ -157,14 +158,15 @@ class Conversation:
         wire.on_shutdown = lambda: self._hub.dismiss(client)
         time = asyncio.get_running_loop().time
         try:
-            begun(client)
+            if first is not None:
+                await self._obey(client, first(client))
             while True:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 if message["type"] == "websocket.receive":
                     began_s = time()
-                    await self._listen(client, message.get("text"))
+                    await self._obey(client, self._listen(client, message.get("text")))
                     await asyncio.sleep(min(REST * (time() - began_s), REST_S))
         except Exception as fault:  # noqa: BLE001 -- ours: told loudly, the client is let go
             _log.error("stream client failed", exc_info=fault)
@@ -173,12 +175,16 @@ class Conversation:
             post.leave(client)
 
     async def _listen(self, client: Client, text: str | None) -> None:
+        if text is None:
+            raise Refuse("messages are JSON texts", "bad_message")
+        if len(text) > MESSAGE_BYTES_MAX:
+            raise Refuse(f"a message has at most {MESSAGE_BYTES_MAX} bytes", "bad_message")
+        await self._heard(client, text)
+
+    async def _obey(self, client: Client, doing: Awaitable[None]) -> None:
+        """Do it, or tell the client why not."""
         try:
-            if text is None:
-                raise Refuse("messages are JSON texts", "bad_message")
-            if len(text) > MESSAGE_BYTES_MAX:
-                raise Refuse(f"a message has at most {MESSAGE_BYTES_MAX} bytes", "bad_message")
-            await self._heard(client, text)
+            await doing
         except msgspec.MsgspecError as error:
             self._orders.refuse(client, Refuse(str(error), "bad_message"))
         except BursaError as refusal:
