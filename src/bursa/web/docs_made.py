@@ -31,6 +31,9 @@ KIND_TEXTS = {
 }
 
 
+_NO_WARMUP = "none: a first bar can have a value"
+
+
 @dataclass(frozen=True, slots=True)
 class Knob:
     """An option or argument of a verb: `names` as it is written, `shown` its default."""
@@ -198,9 +201,10 @@ def metrics(told: Told) -> str:
 
 def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
     about = [
+        ("in short", cell(metric.description)),
         ("parameters", ", ".join(f"{name} {value}" for name, value in metric.parameters) or "none"),
         ("reads", ", ".join(metric.inputs)),
-        ("warm-up", f"null on the first {metric.warmup} bars" if metric.warmup else "none"),
+        ("warm-up", f"null on the first {metric.warmup} bars" if metric.warmup else _NO_WARMUP),
         ("timeframes", " ".join(metric.timeframes)),
         ("venues", ", ".join(v.title for v in venues if metric.arguments(v) is not None)),
     ]
@@ -211,7 +215,6 @@ def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
     return "\n\n".join(
         (
             f"### {metric.name}",
-            f"{metric.description}.",
             metric.definition.strip(),
             rows(("about", "what"), about),
             rows(("output", "column", "meaning"), outputs),
