@@ -13,14 +13,14 @@ from pathlib import Path
 from posixpath import normpath
 
 _TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
     ".woff2": "font/woff2",
 }
-_PLAIN = "text/plain; charset=utf-8"  # LICENSE, VENDORED
+_PLAIN = "text/plain"  # LICENSE, VENDORED
 _HASH_CHARS = 12
 # A static import of a relative address, as our own scripts write it: at the beginning of a line.
 _IMPORT = re.compile(r'^(?:im|ex)port\s(?:[\w*\s{},]*\sfrom\s)?"(\.[^"]+)"', re.MULTILINE)
