@@ -61,6 +61,10 @@ def last_trade(data: Path) -> tuple[int, float]:
     return newest[1], newest[2]
 
 
+# Its price in the overview's list of who trades most.
+ROW = f"[data-list=trades] [data-key={TICKER}] [data-column=last]"
+
+
 @pytest.mark.browser
 def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any) -> None:
     errors: list[str] = []
@@ -93,15 +97,19 @@ def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any
             wait_for(lambda: _number(page) == price, 10, f"{price} on the page")
             assert history["s"] == "ok"
             assert (history["c"][-1], bars[-1]["close"], stored[0]["price"]) == (price,) * 3
-            print(f"trade {number} of {TICKER} at {price}: journal, store, API, UDF and page agree")
+            page.goto(f"{bursa.url}/?theme=dark")
+            wait_for(lambda: _number(page, ROW) == price, 10, f"{price} on the overview")
+            print(
+                f"trade {number} of {TICKER} at {price}: journal, store, API, UDF and pages agree"
+            )
         finally:
             os.kill(pid, signal.SIGCONT)
         assert bursa.stop() == 0
     assert errors == []
 
 
-def _number(page: Any) -> float | None:
-    text = page.locator("#q-last").inner_text().replace(",", "")
+def _number(page: Any, selector: str = "#q-last") -> float | None:
+    text = page.locator(selector).inner_text().replace(",", "")
     return float(text) if text.replace(".", "").isdigit() else None
 
 
