@@ -6,11 +6,12 @@ The client polls `history` and draws what it gets. The other routes are beside: 
 
 from typing import Any
 
+from litestar import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, udf_bars
+from bursa.api import params, udf_bars, udf_shapes
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services
 from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, kind_of, read, route, seconds
@@ -48,9 +49,11 @@ class Udf:
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
         return [
-            route("/udf/config", ())(self.config),
-            route("/udf/history", HISTORY)(self.history),
-            route("/udf/time", TIME)(self.time),
+            route("/udf/config", (), udf_shapes.UdfConfig)(self.config),
+            route("/udf/history", HISTORY, udf_shapes.UdfHistory | udf_shapes.UdfNoData)(
+                self.history
+            ),
+            route("/udf/time", TIME, str, MediaType.TEXT)(self.time),
             *(each for surface in self._beside for each in surface.routes()),
         ]
 

@@ -8,7 +8,7 @@ Does not read bars.
 from collections.abc import Mapping
 from typing import Any
 
-from litestar import get
+from litestar import MediaType, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
@@ -64,9 +64,13 @@ def json(body: Any) -> Ready:
     return Ready(encode(body))
 
 
-def route(path: str, table: tuple[params.Param, ...]) -> get:
-    """GET of a path under /udf."""
-    fine = ResponseSpec(dict[str, Any], generate_examples=False, description="UDF's answer")
+def route(
+    path: str, table: tuple[params.Param, ...], good: Any, media_type: MediaType = MediaType.JSON
+) -> get:
+    """GET of a path under /udf that answers in the shape `good`."""
+    fine = ResponseSpec(
+        good, generate_examples=False, description="UDF's answer", media_type=media_type
+    )
     wrong = ResponseSpec(shapes.UdfError, generate_examples=False, description="UDF's error")
     return get(
         path,

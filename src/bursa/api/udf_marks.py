@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 from numpy.typing import NDArray
 
-from bursa.api import params, udf_bars
+from bursa.api import params, udf_bars, udf_shapes
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services, VenueService
 from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, read, route, seconds
@@ -113,8 +113,10 @@ class UdfMarks:
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
         return [
-            route("/udf/marks", MARKS)(self.marks),
-            route("/udf/timescale_marks", MARKS)(self.timescale_marks),
+            route("/udf/marks", MARKS, udf_shapes.UdfMarks)(self.marks),
+            route("/udf/timescale_marks", MARKS, list[udf_shapes.UdfTimescaleMark])(
+                self.timescale_marks
+            ),
         ]
 
     async def marks(self, scope: Scope) -> Ready:

@@ -10,7 +10,7 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params, text
+from bursa.api import params, text, udf_shapes
 from bursa.api.envelope import Ready
 from bursa.api.services import Services, VenueService
 from bursa.api.udf_form import json, read, route, symbol_of
@@ -47,7 +47,7 @@ class UdfQuotes:
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
-        return [route("/udf/quotes", QUOTES)(self.quotes)]
+        return [route("/udf/quotes", QUOTES, udf_shapes.UdfQuotes)(self.quotes)]
 
     async def quotes(self, scope: Scope) -> Ready:
         """The figures of each symbol, in the order asked for."""

@@ -10,7 +10,7 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params
+from bursa.api import params, udf_shapes
 from bursa.api.envelope import Ready, encode
 from bursa.api.services import Services, VenueService
 from bursa.api.udf_form import SYMBOL, asked, by_exchange, json, kind_of, read, route
@@ -68,9 +68,9 @@ class UdfSymbols:
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
         return [
-            route("/udf/symbols", SYMBOLS)(self.symbols),
-            route("/udf/search", SEARCH)(self.search),
-            route("/udf/symbol_info", GROUP)(self.symbol_info),
+            route("/udf/symbols", SYMBOLS, udf_shapes.UdfSymbol)(self.symbols),
+            route("/udf/search", SEARCH, list[udf_shapes.UdfFound])(self.search),
+            route("/udf/symbol_info", GROUP, udf_shapes.UdfSymbolInfo)(self.symbol_info),
         ]
 
     async def symbols(self, scope: Scope) -> Ready:
