@@ -2,6 +2,7 @@
    Enter, Esc; the combobox pattern. Says that it searches when an answer takes longer than 100 ms. */
 
 import { search, snapshot } from "./api.js";
+import { node } from "./dom.js";
 import { direction, fixed, percent } from "./format.js";
 
 const VIEWED_KEY = "bursa.viewed", VIEWED_MAX = 8, LIMIT = 30, SLOW_MS = 100, TYPING_MS = 40;
@@ -15,13 +16,6 @@ export function viewed() {
 export function remember(item) {
   const rest = viewed().filter((other) => other.symbol !== item.symbol || other.exchange !== item.exchange);
   try { localStorage.setItem(VIEWED_KEY, JSON.stringify([item, ...rest].slice(0, VIEWED_MAX))); } catch { /* a private window keeps nothing */ }
-}
-
-function node(name, className, text) {
-  const out = document.createElement(name);
-  if (className) out.className = className;
-  if (text !== undefined) out.textContent = text;
-  return out;
 }
 
 export class Palette {

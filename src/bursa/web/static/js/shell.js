@@ -2,10 +2,10 @@
    script imports `shell` and adds to it. */
 
 import { keysCount, startDisplay } from "./display.js";
+import { $ } from "./dom.js";
 import { Palette } from "./search.js";
 import { TapeWatch } from "./tape.js";
 
-const $ = (id) => document.getElementById(id);
 const CHORD_MS = 1200;
 
 function openKeys() {

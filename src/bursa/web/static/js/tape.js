@@ -2,20 +2,12 @@
    scale: sessions, message rate as a pulse, holes hatched, backfills banded, now as a line. */
 
 import { tape as fetchTape } from "./api.js";
+import { $, shape } from "./dom.js";
 import { age, clockMinutes, clockSeconds, compact, day, span } from "./format.js";
 import { say } from "./say.js";
 
 const POLL_MS = 2000, POLL_HIDDEN_MS = 15_000, SOON_MS = 300;
 const PULSE_TOP = 26, VIEW = 30;
-const SVG = "http://www.w3.org/2000/svg";
-const $ = (id) => document.getElementById(id);
-
-function el(name, attributes, text) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
-  return node;
-}
 
 const title = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
@@ -26,17 +18,17 @@ export function drawTape(d) {
   const wide = (a, b) => (((Math.min(b, to) - Math.max(a, from)) / whole) * 100).toFixed(2) + "%";
   const inside = ({ from: a, to: b }) => b > from && a < to;
   const local = (ms) => ms / 1000 + d.offset_s;
-  const out = d.sessions.map((s) => el("rect", { class: s.trading ? "tp-on" : "tp-off", x: at(s.from), width: wide(s.from, s.to), height: "100%" }));
-  for (const s of d.sessions.slice(1)) out.push(el("line", { class: "tp-edge", x1: at(s.from), x2: at(s.from), y1: 0, y2: "100%" }));
+  const out = d.sessions.map((s) => shape("rect", { class: s.trading ? "tp-on" : "tp-off", x: at(s.from), width: wide(s.from, s.to), height: "100%" }));
+  for (const s of d.sessions.slice(1)) out.push(shape("line", { class: "tp-edge", x1: at(s.from), x2: at(s.from), y1: 0, y2: "100%" }));
   out.push(pulse(d, from, whole));
   for (const b of d.backfilled.filter(inside)) {
-    out.push(el("rect", { class: "tp-backw", x: at(b.from), width: wide(b.from, b.to), height: "100%" }));
-    out.push(el("rect", { class: "tp-back", x: at(b.from), width: wide(b.from, b.to), y: "87%", height: "13%" }));
+    out.push(shape("rect", { class: "tp-backw", x: at(b.from), width: wide(b.from, b.to), height: "100%" }));
+    out.push(shape("rect", { class: "tp-back", x: at(b.from), width: wide(b.from, b.to), y: "87%", height: "13%" }));
   }
-  for (const h of d.holes.filter(inside)) for (const kind of ["tp-gapw", "tp-gap"]) out.push(el("rect", { class: kind, x: at(h.from), width: wide(h.from, Math.max(h.to, h.from + whole / 500)), height: "100%" }));
-  for (const a of awaySpans(d)) if (inside(a)) for (const kind of ["tp-gapw", "tp-gap tp-away"]) out.push(el("rect", { class: kind, x: at(a.from), width: wide(a.from, Math.max(a.to, a.from + whole / 500)), height: "100%" }));
+  for (const h of d.holes.filter(inside)) for (const kind of ["tp-gapw", "tp-gap"]) out.push(shape("rect", { class: kind, x: at(h.from), width: wide(h.from, Math.max(h.to, h.from + whole / 500)), height: "100%" }));
+  for (const a of awaySpans(d)) if (inside(a)) for (const kind of ["tp-gapw", "tp-gap tp-away"]) out.push(shape("rect", { class: kind, x: at(a.from), width: wide(a.from, Math.max(a.to, a.from + whole / 500)), height: "100%" }));
   const now = d.now >= from && d.now < to;
-  const label = (ms) => el("text", { class: "tp-t b-p2", x: at(ms), dx: 4, y: 11 }, clockMinutes(local(ms)));
+  const label = (ms) => shape("text", { class: "tp-t b-p2", x: at(ms), dx: 4, y: 11 }, clockMinutes(local(ms)));
   const near = (ms) => now && Math.abs(ms - d.now) < whole / 14;
   if (whole >= 20 * 3600_000) for (let h = 3; h < 24; h += 3) { const ms = from + h * 3600_000; if (!near(ms)) out.push(label(ms)); }
   else {
@@ -49,10 +41,10 @@ export function drawTape(d) {
     });
   }
   if (now) {
-    out.push(el("line", { class: "tp-now", x1: at(d.now), x2: at(d.now), y1: 0, y2: "100%" }));
+    out.push(shape("line", { class: "tp-now", x1: at(d.now), x2: at(d.now), y1: 0, y2: "100%" }));
     /* Near the right end the words stand before the line. */
     const late = (d.now - from) / whole > 0.88;
-    out.push(el("text", { class: "tp-t tp-t--now b-p2", x: at(d.now), dx: late ? -5 : 5, y: 11, "text-anchor": late ? "end" : "start" }, title(d.session)));
+    out.push(shape("text", { class: "tp-t tp-t--now b-p2", x: at(d.now), dx: late ? -5 : 5, y: 11, "text-anchor": late ? "end" : "start" }, title(d.session)));
   }
   return out;
 }
@@ -63,8 +55,8 @@ function pulse(d, from, whole) {
   counts.forEach((n, i) => { const c = Math.floor(((d.minutes.from + (i + 0.5) * step - from) / whole) * columns); if (c >= 0 && c < columns) sums[c] += n; });
   const most = Math.max(...sums, 1);
   const path = sums.map((n, c) => (n ? `M${c * 2 + 1} ${VIEW}v${-Math.max(0.8, Math.sqrt(n / most) * PULSE_TOP * 0.75).toFixed(1)}` : "")).join("");
-  const box = el("svg", { viewBox: `0 0 ${units} ${VIEW}`, preserveAspectRatio: "none", width: "100%", height: "100%" });
-  box.append(el("path", { class: "tp-pulse", d: path }));
+  const box = shape("svg", { viewBox: `0 0 ${units} ${VIEW}`, preserveAspectRatio: "none", width: "100%", height: "100%" });
+  box.append(shape("path", { class: "tp-pulse", d: path }));
   return box;
 }
 
