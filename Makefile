@@ -38,7 +38,7 @@ check: $(VENV)/.dev ## ruff, mypy strict, import contracts
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
 
-bench: $(VENV)/.bench ## all benchmarks (needs gcc): make bench ARGS="decode bars --quick"
+bench: $(VENV)/.bench ## all benchmarks (needs gcc): make bench ARGS="http ws --quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-record: $(VENV)/.bench ## run and append to benchmarks/history.tsv: make bench-record NOTE="why"

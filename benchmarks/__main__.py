@@ -1,6 +1,7 @@
 """All benchmarks, or the named ones: `python -m benchmarks [NAME ...] [--quick] [--record NOTE]`.
 
-Each runs as a process of its own and prints its table. With --record the figures are appended to
+Each runs as a process of its own and prints its table. With --json the reports of all come as one
+JSON array on standard output. With --record the figures are appended to
 benchmarks/history.tsv, and the change against the newest record of the same machine is printed.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history.tsv"
-NAMES = ("decode", "bars", "journal", "store", "http", "start", "e2e")
+NAMES = ("decode", "bars", "journal", "store", "http", "ws", "start", "e2e")
 FIELDS = ("day", "commit", "processor", "bench", "name", "peer", "value", "unit", "ratio", "note")
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true", help="all reports on standard output")
     parser.add_argument("--record", metavar="NOTE", help="append to benchmarks/history.tsv")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
@@ -31,6 +33,8 @@ def main() -> None:
     if options.record is not None and not options.record.strip():
         parser.error('say what is recorded: make bench-record NOTE="..."')
     found = [run(name, options.quick) for name in options.names or NAMES]
+    if options.json:
+        sys.stdout.write(json.dumps(found) + "\n")
     if options.record is not None:
         record(found, options.record)
 
@@ -63,7 +67,7 @@ def record(reports: list[dict[str, Any]], note: str) -> None:
                 before = last.get((processor, report["bench"], result["name"], row["peer"]))
                 change = "" if not before else f"  {100 * (result['value'] / before - 1):+.1f} %"
                 head = f"{report['bench']:8} {result['name']:28} {row['peer']:10}"
-                print(f"{head} {result['value']}{change}")
+                print(f"{head} {result['value']}{change}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,15 @@ def arguments(description: str | None) -> argparse.Namespace:
 def interleave(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Median of each run's figures. The runs take turns, so that a slow spell of the machine falls
     on all; one turn of each before them does not count; the collector rests meanwhile."""
-    figures: dict[str, list[float]] = {name: [] for name in runs}
+    found = interleave_each({name: _alone(run) for name, run in runs.items()}, rounds)
+    return {name: values[0] for name, values in found.items()}
+
+
+def interleave_each(
+    runs: Mapping[str, Callable[[], Sequence[float]]], rounds: int
+) -> dict[str, list[float]]:
+    """As `interleave`, for runs that give several figures: the median of each."""
+    figures: dict[str, list[Sequence[float]]] = {name: [] for name in runs}
     for run in runs.values():
         run()
     gc.collect()
@@ -72,7 +80,14 @@ def interleave(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str
                 figures[name].append(run())
     finally:
         gc.enable()
-    return {name: statistics.median(values) for name, values in figures.items()}
+    return {
+        name: [statistics.median(of_one) for of_one in zip(*values, strict=True)]
+        for name, values in figures.items()
+    }
+
+
+def _alone(run: Callable[[], float]) -> Callable[[], Sequence[float]]:
+    return lambda: (run(),)
 
 
 def against(name: str, times: Mapping[str, float], ours: str, unit: str) -> list[Result]:
@@ -140,7 +155,7 @@ def _round(value: float) -> float:
 
 def _table(title: str, results: Sequence[Result]) -> None:
     table = Table(title=title, title_justify="left")
-    table.add_column("result")
+    table.add_column("result", no_wrap=True)
     for heading in ("value", "unit", "peer", "peer's", "ratio"):
         table.add_column(heading, justify="left" if heading in ("unit", "peer") else "right")
     for result in results:
@@ -148,4 +163,6 @@ def _table(title: str, results: Sequence[Result]) -> None:
         ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
         value = f"{_round(result.value):,}"
         table.add_row(result.name, value, result.unit, result.peer or "", peer_value, ratio)
-    Console(stderr=True).print(table)
+    console = Console(stderr=True)
+    console.width = max(console.width, 100)
+    console.print(table)

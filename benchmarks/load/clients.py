@@ -3,7 +3,8 @@
 `python -m benchmarks.load.clients --url ws://... --clients N --tickers M --log FILE`: prints
 `ready` when all subscriptions are acknowledged; a line on standard input ends it. FILE (.npz)
 gets, for each bar frame: client, ticker number, bar's opening (s), volume so far, and the
-monotonic clock when it came.
+monotonic clock when it came. The tickers are M of the load's at random, others for each client, or
+with --names A,B,... these for all.
 """
 
 import argparse
@@ -73,7 +74,7 @@ class Client(WSListener):  # type: ignore[misc]  # picows has no types
         seen = self.seen
         if found.type == "bar":
             seen.client.append(self.number)
-            seen.ticker.append(NUMBERS[found.ticker])
+            seen.ticker.append(NUMBERS.setdefault(found.ticker, len(NUMBERS)))
             seen.minute.append(seen.minutes.setdefault(found.bar_time, len(seen.minutes)))
             seen.volume.append(found.volume)
             seen.clock.append(int(clock() * 1e9))
@@ -87,7 +88,8 @@ async def run(options: argparse.Namespace) -> None:
     seen, acknowledged = Seen(), asyncio.Semaphore(0)
     rng = np.random.default_rng(3)
     for number in range(options.clients):
-        tickers = [NAMES[i] for i in rng.choice(messages.TICKERS, options.tickers, replace=False)]
+        some = rng.choice(messages.TICKERS, options.tickers, replace=False)
+        tickers = options.names.split(",") if options.names else [NAMES[i] for i in some]
         await ws_connect(partial(Client, number, seen, tickers, acknowledged), options.url)
     for _ in range(options.clients):
         await asyncio.wait_for(acknowledged.acquire(), 30)
@@ -115,6 +117,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--tickers", type=int, default=50)
+    parser.add_argument("--names", default="")
     parser.add_argument("--log", required=True)
     uvloop.run(run(parser.parse_args()))
 

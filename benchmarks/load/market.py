@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.load import cache
 from bursa.api.services import ChannelState, Services, VenueParts, VenueService
 from bursa.bars.build import BarBuilder
 from bursa.history.offload import Offload
@@ -24,7 +25,7 @@ from bursa.model.schema import MARKET_KINDS, OHLCV, topic
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.facts import Facts
-from bursa.ports import Committed
+from bursa.ports import Committed, Store
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 
@@ -37,6 +38,26 @@ class Clock:
 
     def now_ns(self) -> int:
         return IDX.calendar.day_end_ns(LAST_DAY) + 60 * SECOND_NS
+
+
+class Reopening:
+    """The store, which can be closed and opened again on a file that lies in no cache."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._present = DuckStore(path, [IDX], KINDS)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._present, name)
+
+    def chill(self) -> float:
+        """Open it anew: the engine's buffers hold what the opening reads (ticker and ts of all
+        bars), the machine's file cache nothing. Returns the share of the file still there."""
+        self._present.close()
+        cache.evict(self._path)
+        self._present = DuckStore(self._path, [IDX], KINDS)
+        cache.evict(self._path)
+        return cache.held(self._path)
 
 
 @dataclass
@@ -52,7 +73,7 @@ class Market:
         self.words = Words(IDX.boards, [channel.name for channel in IDX.channels])
         for number in range(self.tickers):
             self.words.symbol_id(f"T{number:03d}")
-        self.store = DuckStore(self.folder / "hot.duckdb", [IDX], KINDS)
+        self.store = Reopening(self.folder / "hot.duckdb")
         self.rings = Rings(IDX, self.words, self.depth, 512 << 20)
         self.clock = Clock()
         engine, position = MetricEngine(IDX, self.words), 0
@@ -107,12 +128,13 @@ class Market:
         states = [ChannelState(c.name, True, end_ns, end_ns) for c in IDX.channels]
         builder = BarBuilder(IDX, self.words)
         parts = VenueParts(
-            IDX, self.words, self.store, self.rings, Facts(IDX, self.words), Recent(),
+            IDX, self.words, cast(Store, self.store), self.rings, Facts(IDX, self.words), Recent(),
             builder.open_bars, lambda: end_ns, lambda: states,
         )  # fmt: skip
         offload = Offload()
         service = VenueService(parts, self.clock, offload)
-        return Services({"idx": service}, self.clock, offload, Telemetry(), "0")
+        public = frozenset({"idx"})
+        return Services({"idx": service}, self.clock, offload, Telemetry(), "0", public=public)
 
     def rows(self, ticker: str, count: int) -> list[dict[str, Any]]:
         """A ticker's newest bars as the API shows them."""
