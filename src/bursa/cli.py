@@ -164,6 +164,22 @@ def doctor(data: Data = None, settings: File = None, as_json: Json = False) -> N
     sys.exit(run_doctor(load, file, given, as_json=as_json, say=out))
 
 
+@app.command()
+def smoke(
+    url: Annotated[
+        str, typer.Argument(help="Where it answers, e.g. http://127.0.0.1:18090.", metavar="URL")
+    ],
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds one answer may take.", min=0.1, max=600)
+    ] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Ask a running server what a deployer would; exit code 1 if an answer is bad."""
+    from bursa.verbs.smoke import run_smoke
+
+    sys.exit(run_smoke(url, timeout, as_json=as_json, say=out))
+
+
 @symbols_verbs.command("import")
 def symbols_import(
     file: Annotated[Path, typer.Argument(help="CSV of ticker and issuer's name.", metavar="FILE")],

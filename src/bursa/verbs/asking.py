@@ -1,0 +1,157 @@
+"""A running server as `bursa smoke` asks it: plain HTTP, server-sent events, a WebSocket.
+
+Every question has the same time limit; what does not come, or is not what it should be, is `Wrong`.
+Knows nothing of what is asked (smoke.py).
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from bursa.model.errors import Refuse
+
+BODY_BYTES_MAX = 32 << 20
+LINE_BYTES_MAX = 1 << 20
+_ANSWERS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+
+
+class Wrong(Exception):
+    """An answer that is not as it should be: what, and what to do about it."""
+
+    def __init__(self, fact: str, remedy: str = "see the server's log") -> None:
+        super().__init__(fact)
+        self.fact, self.remedy = fact, remedy
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. headers: by name in small letters; ms: until its last byte."""
+
+    path: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    ms: float
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            kind = self.headers.get("content-type", "no type")
+            raise Wrong(f"{self.path} answers {self.status} with {kind}, no JSON") from None
+
+    def at(self, *statuses: int) -> "Reply":
+        """Itself, where its status is one of these."""
+        if self.status not in statuses:
+            begin = self.body[:160].decode("utf-8", "replace").replace("\n", " ")
+            raise Wrong(f"{self.path} answers {self.status}: {begin}")
+        return self
+
+
+class Server:
+    """What answers at a URL. Raises Refuse where that is none."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        found = urlsplit(url if "//" in url else f"http://{url}")
+        try:
+            self._port = found.port
+        except ValueError:
+            self._port = 0
+        if found.scheme not in _ANSWERS or not found.hostname or self._port == 0:
+            what = f"URL: {url}; allowed: http://HOST:PORT or https://HOST:PORT"
+            raise Refuse(what, parameter="url")
+        self.host, self.timeout_s = found.hostname, timeout_s
+        self.url = f"{found.scheme}://{found.netloc}{found.path.rstrip('/')}"
+        self._scheme, self._base = found.scheme, found.path.rstrip("/")
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Ask for a path; redirections are not followed. OSError or Wrong where nothing comes."""
+        began = time.perf_counter()
+        with self._asked(path, headers or {}) as answer:
+            body = answer.read(BODY_BYTES_MAX + 1)
+        if len(body) > BODY_BYTES_MAX:
+            raise Wrong(f"{path} answers with more than {BODY_BYTES_MAX >> 20} MB")
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(path, answer.status, names, body, (time.perf_counter() - began) * 1000)
+
+    def json(self, path: str) -> Any:
+        """The JSON of a good answer."""
+        return self.get(path).at(200).json()
+
+    def data(self, path: str) -> Any:
+        """`data` of a good answer of the data API."""
+        body = self.json(path)
+        if not isinstance(body, dict) or body.get("ok") is not True or "data" not in body:
+            raise Wrong(f"{path} has not the envelope of the data API")
+        return body["data"]
+
+    def events(self, path: str) -> Iterator[Any]:
+        """Server-sent events: the JSON of each one's data, until the time is up (Wrong)."""
+        until = time.monotonic() + self.timeout_s
+        with self._asked(path, {"Accept": "text/event-stream"}) as answer:
+            if answer.status != 200:
+                begin = answer.read(160).decode("utf-8", "replace")
+                raise Wrong(f"{path} answers {answer.status}: {begin}")
+            while time.monotonic() < until:
+                line = answer.readline(LINE_BYTES_MAX)
+                if not line:
+                    raise Wrong(f"{path} ended")
+                if line.startswith(b"data:"):
+                    yield json.loads(line[5:])
+        raise Wrong(f"{path}: nothing more came within {self.timeout_s:g} s")
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator["Stream"]:
+        """A WebSocket."""
+        url = self.url.replace("http", "ws", 1) + path
+        limit = self.timeout_s
+        try:
+            with connect(url, open_timeout=limit, close_timeout=1, proxy=None) as socket:
+                yield Stream(path, socket, limit)
+        except WebSocketException as error:
+            raise Wrong(f"{path}: {error}") from None
+
+    @contextmanager
+    def _asked(self, path: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
+        line = _ANSWERS[self._scheme](self.host, self._port, timeout=self.timeout_s)
+        with closing(line):
+            try:
+                line.request("GET", self._base + path, headers={"Connection": "close", **headers})
+                with closing(line.getresponse()) as answer:
+                    yield answer
+            except http.client.HTTPException as error:
+                raise Wrong(f"{path}: no answer of HTTP: {error!r}") from None
+
+
+class Stream:
+    """An open WebSocket whose frames are JSON."""
+
+    def __init__(self, path: str, socket: Any, limit_s: float) -> None:
+        self._path, self._socket, self._limit_s = path, socket, limit_s
+
+    def say(self, order: Mapping[str, Any]) -> None:
+        """Send one."""
+        self._socket.send(json.dumps(order))
+
+    def until(self, kind: str) -> tuple[dict[str, Any], float]:
+        """The next frame of a type, and the seconds it took; others are passed over."""
+        began = time.monotonic()
+        while (left_s := began + self._limit_s - time.monotonic()) > 0:
+            try:
+                frame = json.loads(self._socket.recv(timeout=left_s))
+            except TimeoutError:
+                break
+            if frame.get("type") == kind:
+                return frame, time.monotonic() - began
+            if frame.get("type") == "error":
+                raise Wrong(f"{self._path}: {frame.get('code')}: {frame.get('error')}")
+        raise Wrong(f"{self._path}: no {kind!r} frame came within {self._limit_s:g} s")

@@ -1,0 +1,235 @@
+"""`bursa smoke`: a real server passes, what is broken does not, and nothing ends in a traceback."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+from rich.console import Console
+
+from bursa.exchange import launch
+from bursa.model.errors import Refuse
+from bursa.verbs.finding import BAD, OK
+from bursa.verbs.smoke import run_smoke
+from tests.running import Bursa, environment, wait_for
+
+Told = dict[str, dict[str, str]]
+QUESTIONS = {
+    *("health", "ready", "version", "symbols", "feed", "ranking", "candles", "stream"),
+    *("live events", "udf config", "udf symbols", "udf search", "udf history", "udf errors"),
+    *("viewer", "pages", "headers", "guard", "schema"),
+}
+
+
+def smoke(url: str, timeout_s: float = 10.0) -> tuple[int, Told]:
+    """Exit code, and the findings by name."""
+    out = io.StringIO()
+    code = run_smoke(url, timeout_s, as_json=True, say=Console(file=out))
+    body = json.loads(out.getvalue())
+    assert body["ok"] == (code == 0)
+    return code, {finding["name"]: finding for finding in body["findings"]}
+
+
+def is_ready(running: Bursa) -> bool:
+    try:
+        return bool(running.get("/ready")["ok"])
+    except HTTPError:
+        return False
+
+
+def test_a_running_bursa_passes_and_one_whose_feed_fell_silent_does_not(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with Bursa(data, "--demo", exchange_tickers="30", exchange_history_days="1") as running:
+
+        def tape() -> dict[str, object]:
+            found: dict[str, object] = running.get("/web/tape")
+            return found
+
+        wait_for(lambda: is_ready(running), what="the start")
+        wait_for(lambda: tape()["progress"] is None and tape()["fresh"] == "live", what="the day")
+        wait_for(lambda: tape()["session"] == "session 1", what="the opening")
+        wait_for(lambda: len(running.get("/v1/ranking?by=frequency")["data"]) > 5, what="trades")
+        code, told = smoke(running.url)
+        assert code == 0, told
+        assert told.keys() == QUESTIONS
+        assert {finding["state"] for finding in told.values()} == {OK}
+        for name in ("candles", "stream", "live events"):
+            assert "went on" in told[name]["fact"]
+        assert "30, 30 of them with a name" in told["symbols"]["fact"]
+        assert "30 symbols are public" in told["viewer"]["fact"]
+
+        done = subprocess.run(
+            [sys.executable, "-m", "bursa", "smoke", running.url],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment(),
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == f"{len(QUESTIONS)} ok, 0 warnings, 0 bad"
+
+        exchange = launch.find(data / "exchange")
+        assert exchange is not None
+        os.kill(exchange.pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: tape()["fresh"] == "stale", what="staleness")
+            code, told = smoke(running.url)
+            assert (code, told["feed"]["state"]) == (1, BAD)
+            assert "silent for" in told["feed"]["fact"] and told["feed"]["remedy"]
+            assert {name for name in told if told[name]["state"] == BAD} == {"feed"}
+        finally:
+            os.kill(exchange.pid, signal.SIGCONT)
+
+
+def test_history_without_a_feed_passes(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    ms = 1_723_161_240_000
+    lines = [
+        f'{{"e":"trade","E":{ms + n},"s":"BTCUSDT","t":{n},"p":"{60000 + n}","q":"1",'
+        f'"T":{ms + n * 1000},"m":true,"M":true}}\n'
+        for n in range(1, 200)
+    ]
+    (tmp_path / "trades").write_text("".join(lines))
+    done = subprocess.run(
+        [sys.executable, "-m", "bursa", "replay", str(tmp_path / "trades"), "--venue", "binance"]
+        + ["--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    with Bursa(data) as running:
+        wait_for(lambda: is_ready(running), what="the start")
+        wait_for(lambda: running.get("/v1/symbols")["data"], what="the symbols")
+        code, told = smoke(running.url)
+    assert code == 0, told
+    assert "history only" in told["feed"]["fact"]
+    assert "now none is due" in told["candles"]["fact"]
+    assert told["viewer"]["fact"] == "no venue is public"
+
+
+def test_a_closed_port_is_one_line() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        code, told = smoke(url)
+        assert code == 1 and told.keys() == {"health"}
+        assert f"{url}: Connection refused" in told["health"]["fact"]
+        done = subprocess.run(
+            [sys.executable, "-m", "bursa", "smoke", url],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment(),
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("bad   health") and done.stdout.endswith("1 bad\n")
+
+
+@contextmanager
+def answering(status: int, kind: str, body: bytes) -> Iterator[str]:
+    """A server that says the same to everything; its URL."""
+
+    class Same(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Same)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (200, "text/html", b"<h1>It works</h1>"),
+        (404, "text/html", b"nothing here"),
+        (200, "application/json", b"{}"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b"null"),
+        (200, "application/json", b'{"ok":true,"data":[{}]}'),
+        (500, "application/json", b'{"ok":false}'),
+    ],
+)
+def test_what_is_no_bursa_does_not_pass(status: int, kind: str, body: bytes) -> None:
+    with answering(status, kind, body) as url:
+        code, told = smoke(url, 2.0)
+    assert code == 1
+    assert told.keys() == QUESTIONS
+    wrong = {name for name, finding in told.items() if finding["state"] == BAD}
+    # A server that refuses everything refuses a foreign Host too.
+    assert QUESTIONS - wrong <= ({"guard"} if status >= 400 else set())
+    assert all(told[name]["fact"] and told[name]["remedy"] for name in wrong)
+
+
+@contextmanager
+def talking(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A listener whose connections are handed over; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = listener.accept()
+                except OSError:
+                    return
+                with line:
+                    talk(line)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+
+def wait(event: threading.Event) -> None:
+    event.wait(20)
+
+
+def test_silence_and_noise() -> None:
+    silent = threading.Event()
+    with talking(lambda line: wait(silent)) as url:
+        code, told = smoke(url, 0.5)
+        silent.set()
+    assert code == 1 and "no answer within 0.5 s" in told["health"]["fact"]
+    with talking(lambda line: line.sendall(b"SSH-2.0-none\r\n")) as url:
+        code, told = smoke(url, 2.0)
+    assert code == 1 and told["health"]["state"] == BAD
+    with talking(lambda line: None) as url:
+        code, told = smoke(url, 2.0)
+    assert code == 1 and told["health"]["state"] == BAD
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://127.0.0.1", "http://", "http://127.0.0.1:0", "http://h:x"]
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(Refuse, match="allowed: http://HOST:PORT") as refused:
+        smoke(url)
+    assert refused.value.parameter == "url"
