@@ -160,6 +160,11 @@ def integer(name: str, least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def whole(least: int, most: int) -> Schema:
+    """What OpenAPI says of a whole number between two bounds."""
+    return Schema(type=OpenAPIType.INTEGER, minimum=least, maximum=most)
+
+
 def flag(name: str) -> Callable[[str], bool]:
     """Reads 1, 0, true or false."""
 

@@ -34,6 +34,7 @@ HISTORY = (
         "countback",
         params.integer("countback", 0, 10**9),
         f"bars before `to`, whatever `from` says; {COUNTBACK_MAX} at most",
+        schema=params.whole(0, 10**9),
     ),
 )
 TIME = (params.VENUE,)

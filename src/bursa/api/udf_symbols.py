@@ -25,7 +25,13 @@ SYMBOLS = (params.VENUE, SYMBOL)
 SEARCH = (
     params.VENUE,
     params.Param("query", str, "part of a code or of a name", ""),
-    params.Param("limit", params.integer("limit", 1, SEARCH_MAX), "most symbols", SEARCH_DEFAULT),
+    params.Param(
+        "limit",
+        params.integer("limit", 1, SEARCH_MAX),
+        "most symbols of one answer",
+        SEARCH_DEFAULT,
+        schema=params.whole(1, SEARCH_MAX),
+    ),
     params.Param("type", str, "type of instrument, empty: any", ""),
     params.Param("exchange", str, "exchange, empty: any", ""),
 )

@@ -85,8 +85,13 @@ class Book:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """What search can find, in the order of the contents."""
-        return [entry for page in self.pages.values() for entry in page.text.entries]
+        """What search can find, in the order of the contents. Of rows that say the same of the
+        same name, the first."""
+        every = (entry for page in self.pages.values() for entry in page.text.entries)
+        found: dict[object, Entry] = {}
+        for entry in every:
+            found.setdefault((entry.title, entry.text) if entry.row else id(entry), entry)
+        return list(found.values())
 
     @cached_property
     def contents(self) -> list[tuple[str, list[Page]]]:

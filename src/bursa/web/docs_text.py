@@ -247,7 +247,7 @@ def _entries(page: str, title: str, tokens: Sequence[Token]) -> Iterator[Entry]:
             text = " · ".join(filter(None, row[1:]))
             rows.append(Entry(page, anchor, row[0], trail, text, row=True))
             row = None
-        elif token.type == "inline" and tokens[at - 1].type != "heading_open":
+        elif token.type == "inline" and tokens[at - 1].type not in ("heading_open", "th_open"):
             (words if row is None else row).append(_plain(token))
         elif token.type in ("fence", "code_block") and token.info.strip() != _DRAWING:
             words.append(token.content)
