@@ -60,7 +60,7 @@ def test_a_running_bursa_passes_and_one_whose_feed_fell_silent_does_not(tmp_path
         wait_for(lambda: tape()["session"] == "session 1", what="the opening")
         wait_for(lambda: len(running.get("/v1/ranking?by=frequency")["data"]) > 5, what="trades")
         code, told = smoke(running.url)
-        assert code == 0, told
+        assert code == 0, [f for f in told.values() if f["state"] != OK]
         assert told.keys() == QUESTIONS
         assert {finding["state"] for finding in told.values()} == {OK}
         for name in ("candles", "stream", "live events"):
@@ -113,7 +113,7 @@ def test_history_without_a_feed_passes(tmp_path: Path) -> None:
         wait_for(lambda: is_ready(running), what="the start")
         wait_for(lambda: running.get("/v1/symbols")["data"], what="the symbols")
         code, told = smoke(running.url)
-    assert code == 0, told
+    assert code == 0, [f for f in told.values() if f["state"] != OK]
     assert "history only" in told["feed"]["fact"]
     assert "now none is due" in told["candles"]["fact"]
     assert told["viewer"]["fact"] == "no venue is public"
