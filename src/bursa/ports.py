@@ -5,7 +5,7 @@ what it owes after a failure. Every adapter, and every fake that a test uses, pa
 contract suite. Only app.py names concrete adapters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -116,10 +116,12 @@ class Store(Protocol):
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         """1-minute bars with start <= ts < end, ascending and unique by ts: each its newest
         revision (with known_at <= as_of_ns where that is given). `newest=N` keeps the last N of
-        the range, `oldest=N` the first. Empty if none; an unknown ticker is none."""
+        the range, `oldest=N` the first. Where `columns` names some, those beside ticker, freq, ts
+        and rev that it does not name come back null. Empty if none; an unknown ticker is none."""
 
     def metrics(
         self,
@@ -131,6 +133,7 @@ class Store(Protocol):
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         """Metric rows of the 1m timeframe, as `bars`."""
 

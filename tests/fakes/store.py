@@ -4,7 +4,7 @@ It passes the same contract suite as the real ones (tests/store/contract.py). A 
 column -> value: texts as str or None, floats as float or None, lists as lists.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -58,6 +58,14 @@ def batch_of(kind: Kind, rows: Sequence[Row], words: Words, span: Span) -> Batch
             lines.append(np.array(flat, dtype).view(np.int64))
         levels = np.stack(lines)
     return Batch(kind, block, words, span, levels)
+
+
+def _cut(row: Row, columns: Collection[str] | None) -> Row:
+    """A row of a ticker's series without the columns that are not wanted."""
+    if columns is None:
+        return row
+    kept = {"ticker", "freq", "ts", "rev", *columns}
+    return {name: value for name, value in row.items() if name in kept}
 
 
 def _values(batch: Batch, column: Column) -> list[Any]:
@@ -122,8 +130,10 @@ class FakeStore:
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         found = self._newest("ohlcv", venue, lambda row: row["ticker"] == ticker, as_of_ns)
+        found = [_cut(row, columns) for row in found]
         return self._part(venue, "ohlcv", found, (start_ns, end_ns), newest, oldest)
 
     def metrics(
@@ -136,8 +146,10 @@ class FakeStore:
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         found = self._newest("metrics", venue, lambda row: row["ticker"] == ticker, as_of_ns)
+        found = [_cut(row, columns) for row in found]
         return self._part(venue, "metrics", found, (start_ns, end_ns), newest, oldest)
 
     def ticks(

@@ -74,6 +74,15 @@ def test_bars_without_hd_are_the_same_bars(reader: Reader, ask: Ask) -> None:
     assert np.isfinite(whole.hd).any()
 
 
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+def test_the_columns_asked_for_are_there(reader: Reader, ask: Ask) -> None:
+    whole, few = reader.read(ask), replace(ask, columns=("close", "volume"), hd=False)
+    for found in (reader.in_memory(few), reader.read(few)):
+        assert found is not None
+        for name in ("ts", "rev", "close", "volume"):
+            np.testing.assert_array_equal(found.bars.column(name), whole.bars.column(name))
+
+
 @pytest.mark.parametrize("tf", [tf for tf in TIMEFRAMES if tf != "1m"])
 def test_any_cut_of_a_range_is_a_part_of_the_whole(reader: Reader, tf: str) -> None:
     """Newest N and oldest N of any range are the ends of all bars rolled from all minutes."""

@@ -158,6 +158,24 @@ class StoreContract:
             assert minutes(bars(store, newest=count, within=within)) == traded[2:9][-count:]
             assert minutes(bars(store, oldest=count, within=within)) == traded[2:9][:count]
 
+    def test_columns_that_are_not_wanted_are_null(self, store: Any) -> None:
+        rows = [bar("BBCA", m, rev=r, position=m * 10 + r) for m in range(4) for r in range(2)]
+        put(
+            store, batch(OHLCV, rows), batch(METRICS, [metric("BBCA", m, hd=2.5) for m in range(4)])
+        )
+        whole, cut = bars(store, newest=3), bars(store, newest=3, columns=("close", "final"))
+        kept = ("ticker", "freq", "ts", "rev", "close", "final")
+        assert [{name: row[name] for name in kept} for row in cut] == [
+            {name: row[name] for name in kept} for row in whole
+        ]
+        assert all(row[name] is None for row in cut for name in ("open", "trades", "known_at"))
+        known = bars(store, as_of_ns=rows[1]["known_at"] - 1, columns=("close",))
+        assert [row["rev"] for row in known] == [0]
+        hd = rows_of(store.metrics("idx", "BBCA", *ALL, columns=("hd",)))
+        assert [(row["hd"], row["rsi_14"], row["position"]) for row in hd] == [
+            (2.5, None, None)
+        ] * 4
+
     def test_the_newest_revision_is_read(self, store: Any) -> None:
         first = [bar("BBCA", m) for m in range(3)]
         put(store, batch(OHLCV, first))

@@ -40,6 +40,7 @@ _MS_NS = 1_000_000
 _MS_MAX = 7_258_118_400_000  # 2200-01-01
 _DIGITS = re.compile(r"-?[0-9]{1,18}")
 _EXACT = 2.0**53
+_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,7 @@ class Viewer:
 def rows(bars: Batch) -> list[tuple[int | float | None, ...]]:
     """Bars as (ms, open, high, low, close, volume), ascending; ready to be encoded."""
     ms = (bars.column("ts") // _MS_NS).tolist()
-    names = ("open", "high", "low", "close", "volume")
-    return list(zip(ms, *(_plain_numbers(bars.column(name)) for name in names), strict=True))
+    return list(zip(ms, *(_plain_numbers(bars.column(name)) for name in _COLUMNS), strict=True))
 
 
 def _plain_numbers(values: NDArray[np.float64]) -> list[int] | list[float | int | None]:
@@ -206,6 +206,7 @@ def _ask(service: VenueService, code: str, values: Mapping[str, Any]) -> Ask:
         newest=start is None,
         open=values["partials"],
         hd=False,
+        columns=_COLUMNS,
     )
 
 

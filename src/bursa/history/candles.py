@@ -57,6 +57,8 @@ class Ask:
     as_of_ns  only what was known then; None: now
     open      with the bars that are still open (not together with as_of_ns)
     hd        with HD at each bar; without it no metric row is read and HD is null
+    columns   those of 1m bars that are looked at beside ts and rev, the others may be null; None:
+              all. Reading a few from a file that is in no cache takes half the time of all
     """
 
     ticker: str
@@ -68,6 +70,7 @@ class Ask:
     as_of_ns: int | None = None
     open: bool = False
     hd: bool = True
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,18 +220,31 @@ class Reader:
     def _minutes(self, ask: Ask, start_ns: int, end_ns: int, count: int | None = None) -> Batch:
         """1-minute bars of [start, end); with `count` at least that many from the asked-for end,
         where there are as many."""
-        edge = {} if count is None else {"newest" if ask.newest else "oldest": count}
-        market = self._market
+        market, columns = self._market, ask.columns if ask.tf == "1m" else None
         stored = market.store.bars(
-            market.venue.name, ask.ticker, start_ns, end_ns, as_of_ns=ask.as_of_ns, **edge
+            market.venue.name,
+            ask.ticker,
+            start_ns,
+            end_ns,
+            as_of_ns=ask.as_of_ns,
+            newest=count if ask.newest else None,
+            oldest=None if ask.newest else count,
+            columns=columns,
         )
         ring = market.rings.bars(ask.ticker, _ALL)
         return self._laid_over(ask, stored, ring, start_ns, end_ns)
 
-    def _metric_minutes(self, ask: Ask, start_ns: int, end_ns: int) -> Batch:
+    def _metric_minutes(
+        self, ask: Ask, start_ns: int, end_ns: int, columns: tuple[str, ...] | None = None
+    ) -> Batch:
         market = self._market
         stored = market.store.metrics(
-            market.venue.name, ask.ticker, start_ns, end_ns, as_of_ns=ask.as_of_ns
+            market.venue.name,
+            ask.ticker,
+            start_ns,
+            end_ns,
+            as_of_ns=ask.as_of_ns,
+            columns=columns,
         )
         ring = market.rings.metrics(ask.ticker, _ALL)
         return self._laid_over(ask, stored, ring, start_ns, end_ns)
@@ -247,7 +263,8 @@ class Reader:
     def _stored_hd(self, ask: Ask, ts: Block) -> NDArray[np.float64]:
         if not len(ts) or not self._shows_hd(ask):
             return np.full(len(ts), np.nan)
-        return rows.aligned(ts, self._metric_minutes(ask, int(ts[0]), int(ts[-1]) + 1), "hd")
+        held = self._metric_minutes(ask, int(ts[0]), int(ts[-1]) + 1, ("hd",))
+        return rows.aligned(ts, held, "hd")
 
     def _last_ns(self, ask: Ask) -> int | None:
         """ts of the newest 1-minute bar before the end of the range; None where there is none."""
@@ -319,14 +336,15 @@ class Reader:
 
     def _metric(self, ask: Ask, metric: Metric) -> tuple[Batch, bool]:
         if ask.tf == "1m":
-            market, edge = self._market, "newest" if ask.newest else "oldest"
+            market, count = self._market, ask.limit + 1
             found = market.store.metrics(
                 market.venue.name,
                 ask.ticker,
                 ask.start_ns,
                 ask.end_ns,
                 as_of_ns=ask.as_of_ns,
-                **{edge: ask.limit + 1},
+                newest=count if ask.newest else None,
+                oldest=None if ask.newest else count,
             )
             ring = market.rings.metrics(ask.ticker, _ALL)
             found = self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)

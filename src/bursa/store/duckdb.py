@@ -6,7 +6,7 @@ arrival until a closed range is settled; a read always bears a ts bound, and rev
 outside the engine (rows.py), which is faster. Does not know rings.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -267,10 +267,11 @@ class DuckStore:
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         """As ports.Store. The batch's span ends at what was committed before the read: it holds
         all rows of the part asked for up to there."""
-        part = Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        part = Part(start_ns, end_ns, as_of_ns, newest, oldest, columns)
         return self._series(venue, "ohlcv", ticker, part)
 
     def metrics(
@@ -283,9 +284,10 @@ class DuckStore:
         as_of_ns: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        columns: Collection[str] | None = None,
     ) -> Batch:
         """As ports.Store; the span as in `bars`."""
-        part = Part(start_ns, end_ns, as_of_ns, newest, oldest)
+        part = Part(start_ns, end_ns, as_of_ns, newest, oldest, columns)
         return self._series(venue, "metrics", ticker, part)
 
     def _series(self, venue: str, name: str, ticker: str, part: Part) -> Batch:
@@ -323,9 +325,9 @@ class DuckStore:
         if limit is not None:
             order = f"order by ts {'desc' if part.newest is not None else 'asc'}, rev desc limit ?"
             values.append(limit)
-        wanted = [c for c in kind.columns if c.name not in ("ticker", "freq")]
         symbol = self._dictionaries[venue].ids(kind.columns[kind.index["ticker"]], [ticker])
-        fixed = {"ticker": int(symbol[0]), "freq": FREQS.index("1m")}
+        fixed = {"ticker": int(symbol[0]), "freq": FREQS.index("1m")} | part.left_out(kind)
+        wanted = [column for column in kind.columns if column.name not in fixed]
         text, span = tables.select(venue, kind, wanted, where, order), self._span(venue, kind)
         with self._engine.reading() as cursor:
             found = rows.to_block(cursor.execute(text, values).fetchnumpy(), kind, fixed)

@@ -5,32 +5,45 @@ looked for in the days that hold 600 minutes, then, where the ticker is seldom t
 longer ones. Knows the calendar; no engine and no SQL (duckdb.py).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bursa.model.calendar import MINUTE_NS, Calendar
+from bursa.model.schema import INT_NULL, Kind
 
 # Past a stretch of so many minutes (300 days of idx) the whole range is read.
 NEAR_MINUTES_MAX = 100_000
 # A stretch that held too few rows is followed by one so many times as long, at least.
 _LONGER = 4
+_ALWAYS = ("ticker", "freq", "ts", "rev")
+_NULLS = {"float": int(np.array([np.nan]).view(np.int64)[0]), "text": -1}
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is asked: start <= ts < end, known by `as_of_ns`; the `newest` or `oldest` N of it."""
+    """What is asked: start <= ts < end, known by `as_of_ns`; the `newest` or `oldest` N of it; of
+    its columns some or (None) all."""
 
     start_ns: int
     end_ns: int
     as_of_ns: int | None
     newest: int | None
     oldest: int | None
+    columns: Collection[str] | None = None
 
     @property
     def count(self) -> int | None:
         """How many rows are asked for; None: all."""
         return self.oldest if self.newest is None else self.newest
+
+    def left_out(self, kind: Kind) -> dict[str, int]:
+        """The columns that are not wanted, and null as it is in a block."""
+        if self.columns is None:
+            return {}
+        kept = {*_ALWAYS, *self.columns}
+        return {c.name: _NULLS.get(c.dtype, INT_NULL) for c in kind.columns if c.name not in kept}
 
 
 def near(part: Part, minutes: int, last_ns: int, calendar: Calendar) -> Part | None:
