@@ -21,6 +21,7 @@ from bursa.model.timeframe import TIMEFRAMES, buckets
 # after `to` although they open before: so many, and one more in so many.
 SPARE, SPARE_IN = 20, 50
 _EXACT = 2.0**53
+_SHOWN = ("open", "high", "low", "close", "volume")
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 Times = NDArray[np.int64]
@@ -64,8 +65,8 @@ async def between(service: VenueService, ask: Ask, start_s: int, end_s: int) -> 
     start_ns = max(start_s * SECOND_NS - DAY_NS, 0)
     end_ns = end_s * SECOND_NS + (DAY_NS if TIMEFRAMES[ask.tf] >= DAY_NS else 0)
     limit = ask.limit + SPARE + ask.limit // SPARE_IN
-    wider = replace(ask, limit=limit, start_ns=start_ns, end_ns=end_ns, open=True, hd=False)
-    candles = await service.reader.candles(wider)
+    wider = replace(ask, limit=limit, start_ns=start_ns, end_ns=end_ns, open=True)
+    candles = await service.reader.candles(replace(wider, hd=False, columns=_SHOWN))
     columns = shown(service, ask.tf, candles.bars)
     first, last = np.searchsorted(columns.t, (start_s, end_s))
     return columns.part(slice(max(int(first), int(last) - ask.limit), int(last)))
@@ -88,8 +89,7 @@ def shown(service: VenueService, tf: str, bars: Batch) -> Columns:
     if not len(t):
         none = np.empty(0)
         return Columns(t, none, none, none, none, none)
-    names = ("open", "high", "low", "close", "volume")
-    open_, high, low, close, volume = (bars.column(name) for name in names)
+    open_, high, low, close, volume = (bars.column(name) for name in _SHOWN)
     begins = np.append(True, t[1:] != t[:-1])
     if begins.all():
         return Columns(t, open_, high, low, close, volume)
