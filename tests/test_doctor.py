@@ -222,10 +222,10 @@ def configuration(file: str) -> list[tuple[str, str, str]]:
 def test_the_folder_of_the_charting_library(data: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     wanted = {"BURSA_WEB_TRADINGVIEW": str(library)}
-    assert "is no folder" in doctor(data, **wanted)[1]["tradingview"]["fact"]
+    assert "No such file" in doctor(data, **wanted)[1]["tradingview"]["fact"]
     (library / "charting_library").mkdir(parents=True)
     code, told = doctor(data, **wanted)
-    assert code == 1 and "has no charting_library" in told["tradingview"]["fact"]
+    assert code == 1 and "charting_library.standalone.js" in told["tradingview"]["fact"]
     (library / "charting_library" / "charting_library.standalone.js").write_text("")
     code, told = doctor(data, **wanted)
     assert code == 0 and told["tradingview"]["state"] == OK

@@ -26,6 +26,7 @@ from bursa.ops import logs
 from bursa.store.folder import Holder, ask, holder
 from bursa.verbs import machine
 from bursa.verbs.finding import BAD, Finding, bad, ok, tell, warn
+from bursa.web import tradingview
 
 CONNECT_S = 2.0
 ANSWER_S = 2.0
@@ -92,18 +93,13 @@ def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterato
 
 
 def _tradingview(folder: str) -> Iterator[Finding]:
-    if not folder:
-        return
-    name, path = "tradingview", Path(folder)
-    remedy = "web.tradingview: the folder that has charting_library in it, or empty for none"
-    if not path.is_dir():
-        yield bad(name, f"{folder} is no folder", remedy)
-    elif not os.access(path, os.R_OK | os.X_OK):
-        yield bad(name, f"{folder} cannot be read", remedy)
-    elif not any(path.rglob("charting_library*.js")):
-        yield bad(name, f"{folder} has no charting_library*.js", remedy)
-    else:
-        yield ok(name, folder)
+    """An operator's charting library, as the pages would load it; nothing where none is named."""
+    try:
+        if library := tradingview.load(folder):
+            yield ok("tradingview", f"{folder}, served at {library.path}")
+    except Refuse as refused:
+        remedy = "web.tradingview: the folder of your licensed library, or empty for none"
+        yield bad("tradingview", str(refused), remedy)
 
 
 # -- the data folder -------------------------------------------------------------------------------
