@@ -90,6 +90,7 @@ def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any
                 f"/udf/history?symbol={TICKER}&resolution=1&from=0&to=4000000000&countback=5"
             )
             bars = bursa.get(f"/v1/ohlcv/{TICKER}?tf=1m&open=1&limit=10000&from=2025-01-01")["data"]
+            candles = bursa.get(f"/api/v1/candles?symbol={TICKER}&partials=1&limit=1")["data"]
             stored = bursa.sql(
                 "select price from idx_ticks where ticker = 'BBCA' and board = 'RG'"
                 f" and trade_no = {number} order by ts desc limit 1"
@@ -97,6 +98,7 @@ def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any
             wait_for(lambda: _number(page) == price, 10, f"{price} on the page")
             assert history["s"] == "ok"
             assert (history["c"][-1], bars[-1]["close"], stored[0]["price"]) == (price,) * 3
+            assert candles[-1][4] == price
             page.goto(f"{bursa.url}/?theme=dark")
             wait_for(lambda: _number(page, ROW) == price, 10, f"{price} on the overview")
             print(
