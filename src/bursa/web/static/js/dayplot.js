@@ -68,10 +68,7 @@ export class DayPlot {
     const last = head.values.at(-1), way = direction(head.prev === null ? null : last - head.prev, head.decimals).slice(2);
     this.area.replaceChildren(...this.areaShapes({ head, trading, y, last, way, low: low - pad, high: high + pad }));
     this.axis.replaceChildren(...axisShapes({ head, y, last, way, low: low - pad, high: high + pad }));
-    this.foot.replaceChildren(...hours(trading, 0.1).map((ms) => {
-      const x = position(trading, ms);
-      return shape("text", { x: percentOf(x), y: 14, "text-anchor": x < 0.03 ? "start" : "middle" }, clockMinutes(ms / 1000 + offset));
-    }));
+    this.foot.replaceChildren(...hours(trading, 0.1).map((ms) => shape("text", { x: percentOf(position(trading, ms)), y: 14 }, clockMinutes(ms / 1000 + offset))));
     this.box.setAttribute("aria-label", describe(head, offset));
   }
 
