@@ -137,11 +137,14 @@ class Scripted:
         self._channels = _Channel(), _Channel()
         self.ports = [channel.port for channel in self._channels]
         self._trade_no = 0
+        self._newest = 0
+        self._over = threading.Event()
 
     def __enter__(self) -> "Scripted":
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._over.set()
         for channel in self._channels:
             channel.close()
 
@@ -176,8 +179,20 @@ class Scripted:
 
     def status(self, ts: int, state: str = "H") -> None:
         """A state of the market, or a heartbeat, on both channels."""
+        self._newest = ts
         for channel in self._channels:
             channel.say(lambda seq: idx.status(seq, ts, state))
+
+    def stay_alive(self) -> None:
+        """From now on a heartbeat every second, at the newest time told: the feed is not silent,
+        its market stands still."""
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT_S):
+            for channel in self._channels:
+                if self._newest and channel.open:
+                    channel.say(lambda seq: idx.status(seq, self._newest, "H"))
 
     def lose(self, count: int) -> None:
         """Numbers of the trades' channel that no message ever bears."""
@@ -188,10 +203,11 @@ class Scripted:
         for channel in self._channels:
             channel.end_day()
 
-    def cut(self) -> None:
-        """The line goes: connections break and none is taken. What is said now waits."""
-        for channel in self._channels:
-            channel.cut()
+    def cut(self, *channels: int) -> None:
+        """The lines go, or those named: connections break and none is taken. What is said now
+        waits."""
+        for channel in channels or (TRADES, REST):
+            self._channels[channel].cut()
 
     def forget(self) -> None:
         """What was said so far can be had by nobody any more."""
@@ -199,6 +215,7 @@ class Scripted:
             channel.forget()
 
     def restore(self) -> None:
-        """The line is back, at the same ports."""
+        """The lines that were cut are back, at the same ports."""
         for channel in self._channels:
-            channel.restore()
+            if not channel.open:
+                channel.restore()

@@ -120,8 +120,9 @@ export class Bars {
     this.pending = null;
     if (cut && last && cut.now > last.t) {
       const open = this.step ? last.t + this.step > (cut.since ?? cut.now) : this.within(cut.since ?? cut.now, last.t);
-      const end = this.time.local(last.t) + this.step, to = this.time.local(cut.now);
-      const ahead = this.step ? this.sessions.slots(end, to, this.step) : [];
+      /* What was heard to be without trades before the cut is not missing. */
+      const heard = this.time.local(cut.since ?? last.t) - this.step + 1, end = this.time.local(last.t) + this.step;
+      const ahead = this.step ? this.sessions.slots(Math.max(heard, end), this.time.local(cut.now), this.step) : [];
       if (open || ahead.length) this.pending = { from: Math.max(last.t, cut.since ?? last.t), to: cut.now, pending: true, of: last.t, open, ahead };
     }
     const key = (p) => p && [p.of, p.open, p.ahead.length].join();

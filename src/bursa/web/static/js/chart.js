@@ -122,7 +122,7 @@ function isOpen(bar) {
 
 function showStatus() {
   const bar = now.bars.last;
-  statusLine(now.ledger.total, now.ledger.holes);
+  statusLine(now.ledger.total, now.ledger.holes, now.bars.pending);
   lastBar(bar && { ...bar, final: !isOpen(bar) }, long(), awayWords(shell.tape.away, time));
   const words = describe();
   if ($("plot").getAttribute("aria-label") !== words) $("plot").setAttribute("aria-label", words);
@@ -151,7 +151,7 @@ function showEmpty(kind) {
   if (kind !== "none") return;
   const fact = document.createElement("b"), rest = document.createElement("span"), tape = shell.tape.latest;
   fact.textContent = now.ticker ? `No bars of ${now.ticker} yet` : "Nothing has come in yet";
-  rest.textContent = tape?.fresh === "none"
+  rest.textContent = tape?.fresh === "cut" ? "The feed is away. The chart starts by itself with the first bar." : tape?.fresh === "none"
     ? "No feed is configured. \u201cbursa up --demo\u201d starts one; \u201cbursa replay\u201d reads a recording."
     : tape?.opens ? `The first bar closes a minute after trading begins at ${clockMinutes(tape.opens / 1000 + tape.offset_s)}.` : "The chart starts by itself with the first bar.";
   box.replaceChildren(fact, rest);
@@ -313,7 +313,7 @@ async function openFirst({ first }) {
 /* What lies between the last bar and the venue's clock while nothing comes; it closes by itself as bars come. */
 function followAway() {
   const { bars } = now, { tape } = shell, { away } = tape;
-  if (!bars) return;
+  if (!bars) { lastBar(null, false, awayWords(away, time)); return; }
   const cut = away && { since: away.since === null ? null : away.since / 1000, now: tape.now() / 1000 };
   if (bars.setPending(tape.latest ? cut : null)) changed("all");
   showStatus();
@@ -331,7 +331,7 @@ document.addEventListener("bursa:tape", ({ detail: tape }) => {
   }
   if (wasStreaming && !progress) { say("All past days are in."); if (now.ticker) open(now.ticker, now.interval, false); }
   wasStreaming = Boolean(progress);
-  if (!now.ticker) openFirst(tape);
+  if (!now.ticker) { showEmpty("none"); openFirst(tape); }
   if (now.bars && (tape.holes.length !== holesSeen || tape.date !== dayShown)) now.feed.ledger();
   [holesSeen, dayShown] = [tape.holes.length, tape.date];
   if (now.bars) { refreshQuote(); showStatus(); if (!now.bars.list.length) showEmpty("none"); }

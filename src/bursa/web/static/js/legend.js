@@ -38,7 +38,7 @@ export class Legend {
     if (!slot) { for (const name of Object.keys(this.boxes)) this.set(name, []); return; }
     const { bar } = slot, time = long ? dayYear(slot.x) : `${day(slot.x)} ${clockMinutes(slot.x)}`;
     if (!bar) {
-      this.set("price", [part(time, "no data", "b-gapc")]);
+      this.set("price", [part(time, slot.hole.pending ? "not received yet" : "no data", "b-gapc")]);
       for (const name of ["volume", "hd", "rsi"]) this.set(name, []);
       return;
     }
@@ -48,7 +48,7 @@ export class Legend {
     if (this.plot.studies.has("vwap") && !long) first.push(part("VWAP", price(bar.vwap), "l-vwap"));
     if (this.plot.studies.has("ema")) first.push(part("EMA 20", price(bar.ema)));
     if (bar.rev !== undefined && !narrow) first.push(part("rev", String(bar.rev), bar.rev > 0 ? "b-warn" : ""));
-    if (slot.hole) first.push(part("", "part missing", "b-gapc"));
+    if (slot.hole) first.push(part("", slot.hole.pending ? "not complete" : "part missing", "b-gapc"));
     this.set("price", first);
     this.set("volume", [part("Volume", lots(bar.v) + (word ? ` ${word}` : ""))]);
     const hd = [part("HD", lots(bar.hd), "b-sogan")];

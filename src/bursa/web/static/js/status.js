@@ -13,16 +13,17 @@ function words(id, text, shown = true) {
   if (line.textContent !== text) line.textContent = text;
 }
 
-/** The line. total: {received, backfilled, empty, missing} in minutes of the range; holes: its missing ranges. */
-export function statusLine(total, holes) {
+/** The line. total: {received, backfilled, empty, missing} in minutes of the range; holes: its missing ranges;
+    pending: what is not received yet (bars.js), or null. */
+export function statusLine(total, holes, pending) {
   const all = total ? total.received + total.backfilled + total.empty + total.missing : 0;
   const part = (n) => (all ? share(n / all) : "\u2013");
   words("st-received", `received ${part(total?.received)}`);
   words("st-back", `backfilled ${part(total?.backfilled)}`, Boolean(total?.backfilled));
   words("st-empty", `no trades ${part(total?.empty)}`);
-  const some = holes.length ? "messages missing" : "nothing missing";
+  const some = pending ? `not received yet ${span(pending.to - pending.from)}` : holes.length ? "messages missing" : "nothing missing";
   words("st-missing", !total ? "missing \u2013" : total.missing ? `missing ${span(total.missing * 60)}` : some);
-  $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing || holes.length));
+  $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing || holes.length || pending));
   const ranged = holes.filter((hole) => hole.seqFrom), [first, last] = [ranged[0], ranged.at(-1)];
   words("st-seq", first ? `seq ${fixed(first.seqFrom, 0)} to ${fixed(last.seqTo, 0)}${ranged.length > 1 ? `, ${ranged.length} holes` : ""} on ${first.channel}` : "");
 }

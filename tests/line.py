@@ -1,0 +1,68 @@
+"""A TCP line between a client and a server that a test can cut and mend: bytes pass unchanged."""
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+
+class Line:
+    """Listens on a loopback port of its own, passes everything on to another. Use as a context."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._links: list[socket.socket] = []
+        self._whole = True
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._listen()
+
+    def __enter__(self) -> "Line":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._whole:
+            self.cut()
+
+    def cut(self) -> None:
+        """Break what is connected; nobody connects from now on."""
+        self._whole = False
+        _end(self._listener)
+        for link in self._links:
+            _end(link)
+        self._links.clear()
+
+    def mend(self) -> None:
+        """Take connections again, at the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._whole = True
+        self._listen()
+
+    def _listen(self) -> None:
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._upstream), 10)
+            except OSError:
+                return
+            server.settimeout(None)
+            self._links += [client, server]
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=_pass, args=pair, daemon=True).start()
+
+
+def _pass(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    _end(source)
+    _end(target)
+
+
+def _end(link: socket.socket) -> None:
+    with suppress(OSError):
+        link.shutdown(socket.SHUT_RDWR)
+    link.close()
