@@ -57,7 +57,7 @@ def asked(
             await send(message)
 
     async def run() -> Wire:
-        config = uvicorn.Config(app, http=AnswerProtocol, log_config=None)
+        config = uvicorn.Config(app, http=AnswerProtocol, log_config=None, access_log=False)
         config.load()
         state, wire = ServerState(), Wire()
         protocol = AnswerProtocol(config, state, {})

@@ -3,7 +3,8 @@
 The server would write the head alone and the body after it: two system calls and two packets. Here
 the head waits for the body, which the application sends next. Only plain answers are written here:
 a body in one piece whose length the head tells, on a connection that stays. Streams, HEAD, slow
-readers and an access log are left to the server. Does not parse requests and does not know what is answered.
+readers and an access log are left to the server. Does not parse requests, and does not know what
+is answered.
 """
 
 from typing import Any
