@@ -1,6 +1,8 @@
 """What tests of several rooms share."""
 
+import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}: set BURSA_SHARED_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A browser's driver keeps its loop on this thread from one call to the next. A test that is no
+    browser's and comes behind one may run a loop all the same."""
+    mine = request.node.get_closest_marker("browser") is not None
+    theirs = None if mine else asyncio._get_running_loop()
+    if theirs is None:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(theirs)
