@@ -13,7 +13,7 @@ from litestar import Litestar
 from bursa.model.venue import BINANCE, IDX
 from bursa.web.facts import Headline, Progress
 from bursa.web.pages import Pages
-from tests.web.market import FRIDAY, TUESDAY, Market, at, whole_market
+from tests.web.market import FRIDAY, MONDAY, TUESDAY, Market, at, trading_day, whole_market
 from tests.web.tab import NARROW, Tab
 
 pytestmark = pytest.mark.browser
@@ -523,6 +523,21 @@ def test_after_hours_the_close_and_the_next_opening_are_shown(browser: Any, mark
     friday = at(FRIDAY, 17, 0) + 7 * 86_400_000_000_000
     market.shown = {"now_ns": friday, "day": FRIDAY + timedelta(days=7)}
     tab.until("#s-next", "opens Mon 24 Nov 09:00$")
+    assert tab.said == []
+    tab.context.close()
+
+
+def test_before_the_opening_the_frame_of_the_day_stands(browser: Any, market: Market) -> None:
+    trading_day(market, MONDAY, at(MONDAY, 16, 0), 8_725)
+    market.index("COMPOSITE", at(TUESDAY, 8, 45), 7_365.02, 7_365.02, 0.0)
+    market.push()
+    market.shown = {"now_ns": at(TUESDAY, 8, 50), "day": TUESDAY}
+    tab = Tab(browser, market.serve())
+    tab.open("/")
+    tab.until("#plot-area", "The day's course begins with trading at 09:00")
+    assert tab.text("#plot-axis") == "7,365.02"
+    assert tab.text("#plot-foot").startswith("09:00")
+    assert "begins with trading at 09:00" in str(tab.page.get_attribute("#plot", "aria-label"))
     assert tab.said == []
     tab.context.close()
 

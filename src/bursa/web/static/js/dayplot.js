@@ -4,7 +4,7 @@
 import { shape } from "./dom.js";
 import { clockMinutes, direction, fixed } from "./format.js";
 
-const MINUTE = 60_000, HOUR = 60 * MINUTE, TOP = 0.04, FOOT = 0.05, UNITS = 1000;
+const MINUTE = 60_000, HOUR = 60 * MINUTE, TOP = 0.04, FOOT = 0.05, MIDDLE = 0.5, UNITS = 1000;
 /* Two instants of trading time nearer than this are the same. */
 const NEXT = 1e-6;
 
@@ -51,6 +51,13 @@ export function pieces(head, trading) {
 }
 
 const percentOf = (share) => (share * 100).toFixed(2) + "%";
+const line = (className, x1, x2, y1, y2) => shape("line", { class: className, x1: percentOf(x1), x2: percentOf(x2), y1: percentOf(y1), y2: percentOf(y2) });
+
+/* Where trading pauses within the day. */
+function breaks(trading) {
+  const ends = trading.slice(0, -1).flatMap(([, to], i) => (trading[i + 1][0] > to ? [position(trading, to)] : []));
+  return ends.map((x) => line("op-break", x, x, 0, 1));
+}
 
 export class DayPlot {
   /** area, axis, foot: the svgs of the plot, its prices, its times. */
@@ -61,21 +68,31 @@ export class DayPlot {
     const state = JSON.stringify([head, trading, document.documentElement.dataset.numbers]);
     if (state === this.state) return;
     this.state = state;
-    if (!head || !head.values.length || !trading.length) { for (const svg of [this.area, this.axis, this.foot]) svg.replaceChildren(); return; }
+    if (!head || !trading.length) { for (const svg of [this.area, this.axis, this.foot]) svg.replaceChildren(); return; }
+    this.foot.replaceChildren(...hours(trading, 0.1).map((ms) => shape("text", { x: percentOf(position(trading, ms)), y: 14 }, clockMinutes(ms / 1000 + offset))));
+    if (!head.values.length) { this.before(head, trading, offset); return; }
     const all = head.prev === null ? head.values : [...head.values, head.prev];
     const low = Math.min(...all), high = Math.max(...all), pad = (high - low || Math.abs(high) * 0.001 || 1) * 0.06;
     const y = (v) => TOP + (1 - (v - (low - pad)) / (high - low + 2 * pad)) * (1 - TOP - FOOT);
     const last = head.values.at(-1), way = direction(head.prev === null ? null : last - head.prev, head.decimals).slice(2);
     this.area.replaceChildren(...this.areaShapes({ head, trading, y, last, way, low: low - pad, high: high + pad }));
     this.axis.replaceChildren(...axisShapes({ head, y, last, way, low: low - pad, high: high + pad }));
-    this.foot.replaceChildren(...hours(trading, 0.1).map((ms) => shape("text", { x: percentOf(position(trading, ms)), y: 14 }, clockMinutes(ms / 1000 + offset))));
     this.box.setAttribute("aria-label", describe(head, offset));
   }
 
+  /* No minute of trading yet: the frame of the day to come, with the previous close. */
+  before(head, trading, offset) {
+    const words = `The day's course begins with trading at ${clockMinutes(trading[0][0] / 1000 + offset)}`;
+    const out = breaks(trading);
+    if (head.prev !== null) out.push(line("op-prev", 0, 1, MIDDLE, MIDDLE));
+    out.push(shape("text", { x: "50%", y: percentOf(MIDDLE), dy: -12, class: "op-none" }, words));
+    this.area.replaceChildren(...out);
+    this.axis.replaceChildren(...(head.prev === null ? [] : [shape("text", { x: 8, y: percentOf(MIDDLE), class: "op-at" }, fixed(head.prev, head.decimals))]));
+    this.box.setAttribute("aria-label", `${head.name}: ${words}.`);
+  }
+
   areaShapes({ head, trading, y, last, way, low, high }) {
-    const line = (className, x1, x2, y1, y2) => shape("line", { class: className, x1: percentOf(x1), x2: percentOf(x2), y1: percentOf(y1), y2: percentOf(y2) });
-    const out = rungs(low, high, 4).map((v) => line("op-rung", 0, 1, y(v), y(v)));
-    for (const [i, [, to]] of trading.slice(0, -1).entries()) if (trading[i + 1][0] > to) { const x = position(trading, to); out.push(line("op-break", x, x, 0, 1)); }
+    const out = [...rungs(low, high, 4).map((v) => line("op-rung", 0, 1, y(v), y(v))), ...breaks(trading)];
     for (const [from, to] of head.lost) {
       const x = position(trading, from), width = Math.max(position(trading, to) - x, 0.002);
       for (const name of ["tp-gapw", "tp-gap"]) out.push(shape("rect", { class: name, x: percentOf(x), width: percentOf(width), height: "100%" }));
