@@ -186,7 +186,6 @@ def test_a_page_belongs_to_its_question(client: httpx.Client) -> None:
 
 
 BAD = [
-    ("/v1/ranking", 400, "missing_parameter", "by"),
     ("/v1/ranking?by=", 400, "unknown_ranking", "by"),
     ("/v1/ranking?by=price", 400, "unknown_ranking", "by"),
     ("/v1/ranking?by=Volume", 400, "unknown_ranking", "by"),
@@ -237,7 +236,12 @@ def test_openapi_describes_both_routes(client: httpx.Client) -> None:
         {p["name"]: p for p in paths["/v1/ranking"]["get"]["parameters"]}[name]
         for name in ("by", "limit", "order")
     )
-    assert by["required"] and by["schema"]["enum"] == ["change", "volume", "value", "frequency"]
+    assert by["schema"]["enum"] == ["change", "volume", "value", "frequency"]
+    assert by["schema"]["default"] == "value"
+    assert (
+        client.get("/v1/ranking").json()["data"]
+        == client.get("/v1/ranking?by=value").json()["data"]
+    )
     assert (limit["schema"]["maximum"], limit["schema"]["default"]) == (1_000, 20)
     assert order["schema"]["enum"] == ["desc", "asc"] and order["schema"]["default"] == "desc"
     index = paths["/v1/index/{code}"]["get"]

@@ -48,8 +48,8 @@ _BY = params.Param(
     "by",
     _one_of("by", RANKINGS, "unknown_ranking"),
     "what ranks: the day's change in percent, volume, value, or number of trades (frequency)",
-    required=True,
-    schema=Schema(type=OpenAPIType.STRING, enum=list(RANKINGS)),
+    "value",
+    schema=Schema(type=OpenAPIType.STRING, enum=list(RANKINGS), default="value"),
 )
 _ORDER = params.Param(
     "order",
