@@ -190,8 +190,8 @@ class Hub:
         try:
             self._take_all(inbox)
         except Exception as fault:  # noqa: BLE001 -- ours: told loudly, and no client misses a frame
-            _log.error("stream failed", exc_info=fault)
             self._begin_anew("a fault of ours broke the stream")
+            _log.error("stream failed", exc_info=fault)  # last: a trace takes its time to write
 
     def _take_all(self, inbox: Iterable[tuple[str, Derived, int]]) -> None:
         for stream in self.streams.values():
