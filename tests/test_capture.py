@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,7 +225,7 @@ def test_a_captured_line_replays_to_what_a_live_run_stored(tmp_path: Path) -> No
         assert done.returncode == 0, done.stderr
         with Bursa(live, **settings(ports)) as running:
             name = "bursa_messages_total"
-            wait_for(lambda: running.count(name) >= count, what="all messages")
+            wait_for(lambda: running.count(name) >= count, 180, "all messages")
             assert running.stop() == 0
     assert sorted(blocks(tmp_path / "line.gz")) == sorted(day[0] + day[1])
     done = bursa("replay", str(tmp_path / "line.gz"), "--venue", "idx", "--data", str(replayed))
@@ -252,7 +251,6 @@ def test_ctrl_c_ends_it_with_a_whole_file(tmp_path: Path) -> None:
             assert process.stderr is not None
             while "idxdata: up" not in process.stderr.readline():
                 assert process.poll() is None
-            time.sleep(0.5)
             assert not path.exists() and path.with_name("r.part").exists()
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=30)
