@@ -1,5 +1,6 @@
 """The stretch of time in which a read looks first."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursa.model.calendar import MINUTE_NS
+from bursa.model.calendar import DAY_NS, MINUTE_NS, Calendar
 from bursa.model.venue import BINANCE, IDX, Venue
 from bursa.store.series import NEAR_MINUTES_MAX, Part, longer, near
 
@@ -49,6 +50,15 @@ def test_the_newest_end_stays_open() -> None:
 @pytest.mark.parametrize("part", [Part(5, 5, None, 3, None), Part(9, 2, None, None, 3)])
 def test_an_empty_part_has_no_stretch(part: Part) -> None:
     assert near(part, 3, 2**60, IDX.calendar) is None
+
+
+def test_no_day_is_looked_for_beyond_the_part() -> None:
+    """A calendar may know no trading day outside it, and says so loudly."""
+    rows = [replace(row, since=DAYS[0]) for row in IDX.calendar.hours]
+    calendar = Calendar("Asia/Jakarta", "WIB", rows)
+    start = calendar.midnight_ns(DAYS[0])
+    part = Part(start, start + 3 * DAY_NS, None, 5_000, None)
+    assert near(part, 5_000, part.end_ns, calendar) is None
 
 
 def test_a_long_way_is_not_gone_step_by_step() -> None:

@@ -59,7 +59,7 @@ def near(part: Part, minutes: int, last_ns: int, calendar: Calendar) -> Part | N
     day, edge = calendar.day_of(start_ns), calendar.day_of(end_ns - 1)
     if back:
         day, edge = edge, day
-    while day >= edge if back else day <= edge:
+    while True:
         every = calendar.expected_minutes(day)
         inside = every[np.searchsorted(every, start_ns) : np.searchsorted(every, end_ns)]
         if len(inside) >= minutes:
@@ -68,8 +68,10 @@ def near(part: Part, minutes: int, last_ns: int, calendar: Calendar) -> Part | N
                 return replace(part, start_ns=int(inside[-minutes]))
             return replace(part, end_ns=int(inside[minutes - 1]) + MINUTE_NS)
         minutes -= len(inside)
+        # Not a day further: a calendar may know no trading day before its first or after its last.
+        if day <= edge if back else day >= edge:
+            return None
         day = calendar.previous_day(day) if back else calendar.next_day(day)
-    return None
 
 
 def longer(minutes: int, found: int, count: int) -> int:
