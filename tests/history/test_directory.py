@@ -51,7 +51,7 @@ def directory(told: Told, data: Path) -> Directory:
         ("mandiri", ["BMRI", "AWIM"]),
         ("persero", ["BMRI"]),
         ("bank", ["BANK", "BBCA", "BMRI"]),
-        ("b", ["BBCA", "BMRI", "BANK", "ZBCA"]),
+        ("b", ["BBCA", "BMRI", "BANK", "ZBCA", "AWIM"]),
         ("bca", ["BBCA", "ZBCA"]),
         ("", ["BBCA", "BMRI", "BANK", "AWIM", "ZBCA"]),
         ("telkom", []),
