@@ -148,6 +148,58 @@ def test_a_hole_keeps_its_width_and_an_empty_minute_has_no_slot(run: Run) -> Non
     assert strip == [["received", 5], ["missing", 35], ["received", 3]]
 
 
+def test_what_is_not_received_yet_lies_between_the_cut_and_the_clock(run: Run) -> None:
+    body = f"""{BARS}
+      const hm = (x) => new Date(x * 1000).toISOString().slice(11, 16), out = [];
+      const look = (list, interval, since, now) => {{
+        const bars = new m.Bars(time, sessions, interval);
+        bars.merge(list);
+        const told = bars.setPending({{ since, now }}), again = bars.setPending({{ since, now }});
+        const shaded = bars.slots().filter((slot) => slot.hole?.pending);
+        out.push([told, again, shaded.map(({{ x, bar }}) => hm(x) + (bar ? "+" : ""))]);
+        return bars;
+      }};
+      look(minutes(18, 10, 0, 5), "1", at(18, 10, 4) + 7, at(18, 10, 4) + 20);
+      const bars = look(minutes(18, 10, 0, 5), "1", at(18, 10, 4) + 7, at(18, 10, 6) + 20);
+      look(minutes(18, 10, 0, 2), "1", at(18, 10, 4) + 7, at(18, 10, 6) + 20);
+      look([bar(at(18, 11, 55))], "5", at(18, 11, 57), at(18, 13, 31));
+      look([bar(at(18, 11, 59))], "1", at(18, 12, 10), at(18, 13, 20));
+      look([bar(Date.UTC(2025, 10, 18) / 1000)], "D", at(18, 11, 57), at(18, 13, 31));
+      bars.merge([bar(at(18, 10, 5))]);
+      out.push(bars.slots().filter((slot) => !slot.bar).map(({{ x }}) => hm(x)));
+      out.push([bars.setPending(null), bars.slots().some((slot) => slot.hole)]);
+      return out;
+    """
+    open_minute, later, quiet, noon, lunch, day, healing, healed = run("bars", body)
+    assert open_minute == [True, False, ["10:04+"]]
+    assert later == [True, False, ["10:04+", "10:05", "10:06"]]
+    assert quiet == [True, False, ["10:04", "10:05", "10:06"]]
+    assert noon == [True, False, ["11:55+", "13:30"]]
+    assert lunch == [False, False, []]
+    assert day == [True, False, ["00:00+"]]
+    assert healing == ["10:06"]
+    assert healed == [True, False]
+
+
+def test_a_gap_inside_minutes_that_have_bars_is_told_too(run: Run) -> None:
+    body = """
+      const iso = (s) => new Date(Date.UTC(2025, 10, 18, 3, 0, s)).toISOString();
+      const gap = (from, to, n) =>
+        ({ channel: "idxdata", from: iso(from), to: iso(to), seq_from: n, seq_to: n + 4 });
+      const data = {
+        totals: { received: 58, confirmed_empty: 0, missing: 2 },
+        ranges: [{ from: iso(600), to: iso(720), state: "missing", minutes: 2 }],
+        gaps: [gap(95, 110, 7), gap(595, 725, 40)] };
+      globalThis.fetch = async () => new Response(JSON.stringify({ ok: true, data, meta: {} }));
+      const { holes } = await m.continuity({ venue: "idx", ticker: "X", from: 0, to: 9 });
+      return holes.map((h) => [h.to - h.from, h.channel, h.seqFrom, h.seqTo, Boolean(h.part)]);
+    """
+    assert run("api", body) == [
+        [15, "idxdata", 7, 11, True],
+        [120, "idxdata", 40, 44, False],
+    ]
+
+
 def test_breaks_stand_where_days_and_noons_are(run: Run) -> None:
     body = (
         BARS

@@ -205,13 +205,14 @@ async function open(ticker, interval, push = true) {
   if (changedTicker) quote.clear();
   now.bars = new Bars(time, sessions, interval);
   const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
+  feed.loaded = feed.load();
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;
   if (push || !again) stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
   try {
     const named = api.symbol(facts.exchange, ticker).then((info) => { if (current()) head(info); });
     refreshQuote();
-    await Promise.all([named, feed.load()]);
+    await Promise.all([named, feed.loaded]);
     /* A live bar that came before the past ones was shown alone, and wide. */
     if (current() && !again && now.bars.list.length) { now.ready = false; changed("all"); }
     if (current() && !now.bars.list.length) { plot.clear(); draw("all"); }
@@ -251,6 +252,8 @@ function takeFrame(frame) {
   /* Value, and what longer bars have of metrics, come with the minute. */
   else if (frame.type === "end_of_interval") { feed.tail(); feed.ledgerSoon(); }
   else if (frame.type === "gap" && frame.reason === "feed") feed.ledger();
+  /* What was traded between the reading of the bars and the subscription was told to nobody. */
+  else if (frame.type === "subscribed") feed.loaded.then(() => feed.tail(), () => { /* it says so itself */ });
 }
 
 function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volume: v, hd, rev, final }) {
@@ -261,7 +264,7 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   /* The auction before the opening belongs to the first bar, which the server adds up. */
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
   else changed(bars.merge([bar]));
-  if (newest) now.newest = [bar, hd];
+  if (newest) now.newest = [bar, hd, bars.step ? t : null];
   /* What was away has come back: do not wait for the next look at the tape. */
   if (bars.pending) shell.tape.soon();
 }

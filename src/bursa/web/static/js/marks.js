@@ -79,13 +79,12 @@ class Drawn {
   renderer() { return this.drawing; }
 }
 
-/** Breaks and hatch of one pane; `labels`: this pane names the holes too. */
+/** Breaks and hatch of one pane. */
 export class PaneMarks {
-  constructor(marks, labels) {
+  constructor(marks) {
     this.marks = marks;
     this.chart = null;
     this.views = [new Drawn("bottom", (target) => this.ground(target))];
-    if (labels) this.views.push(new Drawn("top", (target) => this.labels(target)));
   }
 
   attached({ chart }) { this.chart = chart; }
@@ -104,6 +103,20 @@ export class PaneMarks {
       }
     });
   }
+
+}
+
+/** The names of the holes, over the bars. Attach to the series of the pane. */
+export class HoleNames {
+  constructor(marks) {
+    this.marks = marks;
+    this.chart = null;
+    this.views = [new Drawn("top", (target) => this.labels(target))];
+  }
+
+  attached({ chart }) { this.chart = chart; }
+  detached() { this.chart = null; }
+  paneViews() { return this.views; }
 
   labels(target) {
     target.useMediaCoordinateSpace(({ context: g, mediaSize: { width, height } }) => {

@@ -5,10 +5,10 @@ import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/light
 import { token, wash } from "./display.js";
 import { clockMinutes, day, dayShort, dayYear, fixed, month, volume, year } from "./format.js";
 import { BrokenLine } from "./lines.js";
-import { AxisNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
+import { AxisNames, HoleNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
 const SHARES = { price: 54, volume: 12, hd: 19, rsi: 15 };
-const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62, PENDING_SHARE = 0.6;
+const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62, PENDING_SHARE = 0.6, STEP_BARS_LEAST = 30;
 const DASHED = 2, DOTTED = 1, LARGE_DASHED = 3;
 const RSI_GUIDES = [30, 70];
 
@@ -19,6 +19,7 @@ export class Plot {
     Object.assign(this, { element, facts, studies });
     this.slots = [];
     this.behind = 0;
+    this.step = 0;
     this.long = false;
     this.marks = new Marks();
     this.series = {};
@@ -62,12 +63,13 @@ export class Plot {
 
   build() {
     const { chart, series } = this;
-    const price = (v) => fixed(v, this.facts.priceDecimals), lots = (v) => volume(v, this.facts);
+    /* Between two prices that are traded the crosshair names the nearer one. */
+    const price = (v) => fixed(this.traded(v), this.facts.priceDecimals), lots = (v) => volume(v, this.facts);
     const custom = (formatter, minMove) => ({ priceFormat: { type: "custom", formatter, minMove } });
-    const step = 10 ** -this.facts.priceDecimals;
-    if (this.studies.has("vwap")) series.vwap = chart.addCustomSeries(new BrokenLine(), custom(price, step), 0);
-    if (this.studies.has("ema")) series.ema = chart.addCustomSeries(new BrokenLine(), custom(price, step), 0);
-    series.price = chart.addSeries(CandlestickSeries, custom(price, step), 0);
+    const step = 10 ** -this.facts.priceDecimals, exact = (marks) => marks.map((v) => fixed(v, this.facts.priceDecimals));
+    if (this.studies.has("vwap")) series.vwap = chart.addCustomSeries(new BrokenLine(), custom((v) => exact([v])[0], step), 0);
+    if (this.studies.has("ema")) series.ema = chart.addCustomSeries(new BrokenLine(), custom((v) => exact([v])[0], step), 0);
+    series.price = chart.addSeries(CandlestickSeries, { priceFormat: { type: "custom", formatter: price, tickmarksFormatter: exact, minMove: step } }, 0);
     series.volume = chart.addSeries(HistogramSeries, { ...custom(lots, 1), lastValueVisible: false, priceLineVisible: false }, 1);
     let next = 2;
     if (this.studies.has("hd")) {
@@ -87,12 +89,19 @@ export class Plot {
       pane.setStretchFactor(SHARES[name]);
       series[name].priceScale().applyOptions({ scaleMargins: { top: margins[name][0], bottom: margins[name][1] } });
       if (name === "rsi") series.rsi.priceScale().applyOptions({ tickMarkDensity: 40 });
-      pane.attachPrimitive((this.painted[i] = new PaneMarks(this.marks, i === 0)));
+      pane.attachPrimitive((this.painted[i] = new PaneMarks(this.marks)));
     });
     series.price.attachPrimitive(new Strip(this.marks));
+    series.price.attachPrimitive(new HoleNames(this.marks));
     this.recolor();
     /* A pane has its element with the next frame. */
     requestAnimationFrame(() => { for (const pane of chart.panes()) if (pane.getHTMLElement()) this.sizes.observe(pane.getHTMLElement()); });
+  }
+
+  /* The nearest price on the step that all bars keep; where they are too few to tell, the price itself. */
+  traded(price) {
+    const scale = 10 ** this.facts.priceDecimals, { step } = this;
+    return step && this.slots.length >= STEP_BARS_LEAST ? (Math.round((price * scale) / step) * step) / scale : price;
   }
 
   paneNames() { return ["price", "volume", ...["hd", "rsi"].filter((name) => this.studies.has(name))]; }
@@ -157,6 +166,7 @@ export class Plot {
     this.behind = slots.length - 1 - last;
     this.long = long;
     this.marks.show(marks);
+    this.step = commonStep(slots, this.facts.priceDecimals, 0);
     const items = slots.map((slot) => this.items(slot));
     for (const name of this.drawn()) this.series[name].setData(items.map((item) => item[name]));
     this.paintLast();
@@ -166,6 +176,7 @@ export class Plot {
 
   /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */
   touchLast() {
+    this.step = commonStep(this.slots.slice(-2), this.facts.priceDecimals, this.step);
     const [before, last] = this.slots.slice(-2).map((slot) => this.items(slot));
     for (const name of this.drawn()) {
       if (last) { this.series[name].update(before[name], true); this.series[name].update(last[name]); }
@@ -228,6 +239,13 @@ export class Plot {
     const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange();
     if (range) scale.setVisibleLogicalRange({ from: range.to - (range.to - range.from) * factor, to: range.to });
   }
+}
+
+/* The widest step, in units of the last decimal, that all prices are multiples of; `step` that of others, 0 for none. */
+function commonStep(slots, decimals, step) {
+  const common = (a, b) => (b ? common(b, a % b) : a);
+  for (const { bar } of slots) if (bar) for (const v of [bar.o, bar.h, bar.l, bar.c]) step = common(step, Math.round(v * 10 ** decimals));
+  return step;
 }
 
 /* The axis of this pane names its guides only. */

@@ -1,5 +1,6 @@
 /* The quote at the right: last, change, the day's figures, from /v1/snapshot and the live bars. */
 
+import { dayOf } from "./clock.js";
 import { clockSeconds, direction, fixed, money, percent, signed, volume } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
@@ -20,10 +21,11 @@ export class Quote {
     if (before !== undefined && this.figures.last !== before) this.flash(this.figures.last > before ? "up" : "down");
   }
 
-  /** The newest bar moves the last price before the next snapshot does; `hd` where it bears one. */
-  bar({ c }, hd) {
-    const { figures } = this;
-    if (figures.prev === undefined) return;
+  /** The newest bar moves the last price before the next snapshot does; `hd` where it bears one; `at`: its
+      UTC seconds, null for bars of a day and more. One of another day waits for that day's figures. */
+  bar({ c }, hd, at) {
+    const { figures, time } = this, day = (s) => dayOf(time.local(s));
+    if (figures.prev === undefined || (at !== null && figures.at !== undefined && day(at) !== day(figures.at))) return;
     this.take({ last: c, high: Math.max(figures.high ?? c, c), low: Math.min(figures.low ?? c, c), ...(hd === null || hd === undefined ? {} : { hd }) });
   }
 
