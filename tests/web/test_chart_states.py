@@ -160,7 +160,7 @@ def test_a_cut_feed_is_shaded_and_heals(
         shade(tab)
         assert tab.page.get_attribute("#fresh", "data-state") == "bad"
         tab.until("#st-last", r"feed away since 10:31:0\d \u00b7 last bar 10:31$")
-        tab.until("#bars tr", r"10:31\u201310:3\dnot received yet")
+        tab.until("#bars tr", r"^10:31(\u201310:3\d)?not received yet")
         label = tab.page.get_attribute("#plot", "aria-label")
         assert re.search(r"last 8,700.* Not received since 10:31:0\d\.", label)
         assert "Not received yet: 10:31" in tab.page.get_attribute("#tape-plot", "aria-label")
@@ -214,8 +214,7 @@ def test_what_is_lost_for_good_stays_hatched(
         tab.until("#st-seq", r"seq [\d,]+ to [\d,]+ on idxdata")
         tab.until("#holes-list", r"10:32 to 10:45 is missing on idxdata\. 13 min, seq [\d,]+ to")
         tab.until("#st-last", "last bar 10:45, closed")
-        assert min(hatched(tab)[:-1]) > 100
-        assert hatched(tab)[-1] > 9
+        tab.page.wait_for_function(f"() => ({HATCHED})().every((k) => k > 9)")
         label = tab.page.get_attribute("#plot", "aria-label")
         assert "Missing 10:32 to 10:45." in label and "Not received" not in label
         assert tab.page.locator("#tape-plot .tp-gap:not(.tp-away)").count() == 1

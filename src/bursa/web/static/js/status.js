@@ -21,7 +21,7 @@ export function statusLine(total, holes, pending) {
   words("st-received", `received ${part(total?.received)}`);
   words("st-back", `backfilled ${part(total?.backfilled)}`, Boolean(total?.backfilled));
   words("st-empty", `no trades ${part(total?.empty)}`);
-  const some = pending ? `not received yet ${span(pending.to - pending.from)}` : holes.length ? "messages missing" : "nothing missing";
+  const some = pending ? `not received yet${pending.to - pending.from < 60 ? "" : ` ${span(pending.to - pending.from)}`}` : holes.length ? "messages missing" : "nothing missing";
   words("st-missing", !total ? "missing \u2013" : total.missing ? `missing ${span(total.missing * 60)}` : some);
   $("st-missing").classList.toggle("b-gapc", Boolean(total?.missing || holes.length || pending));
   const ranged = holes.filter((hole) => hole.seqFrom), [first, last] = [ranged[0], ranged.at(-1)];
@@ -48,7 +48,7 @@ export function lastBar(bar, long, away = "") {
 /** Words of a hole for the chart: {label, short}. `time`: VenueTime. */
 export function holeWords(hole, time) {
   const from = time.local(hole.from), to = time.local(hole.to), long = span(hole.to - hole.from);
-  if (hole.pending) return { short: "not received yet", label: `not received yet \u00b7 ${long}` };
+  if (hole.pending) return { short: "not received yet", label: hole.to - hole.from < 60 ? "not received yet" : `not received yet \u00b7 ${long}` };
   if (hole.part) return { short: "messages lost", label: `messages lost \u00b7 ${long}` };
   const short = `no data ${clockMinutes(from)}\u2013${clockMinutes(to)}`;
   return { short, label: `${short} \u00b7 ${long}` };
@@ -103,7 +103,8 @@ function barRow(slot, before, { facts, long }) {
 function pendingRow({ from, to }, { time }) {
   const row = document.createElement("tr"), rest = cell("not received yet", "b-gapc");
   rest.colSpan = 3;
-  row.append(cell(`${clockMinutes(time.local(from))}\u2013${clockMinutes(time.local(to))}`, "b-faint"), rest);
+  const [first, last] = [from, to].map((at) => clockMinutes(time.local(at)));
+  row.append(cell(first === last ? first : `${first}\u2013${last}`, "b-faint"), rest);
   return row;
 }
 
