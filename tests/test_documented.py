@@ -167,7 +167,7 @@ def frames(site: Site, types: Iterable[str]) -> Iterator[str]:
 
 def types_in_code() -> set[str]:
     """Every type of frame that the surfaces' code writes, and every action they take."""
-    text = "".join(path.read_text() for path in sorted(API.glob("*.py")))
+    text = "".join(path.read_text() for path in sorted(API.rglob("*.py")))
     said = set(re.findall(r'"type": ?"([a-z_]+)"', text))
     said |= set(re.findall(r'_state\(client, "([a-z_]+)"', text))
     actions = get_args(get_type_hints(orders.Ask)["action"])
