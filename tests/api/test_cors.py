@@ -115,6 +115,15 @@ def test_a_preflight_of_a_listed_origin(listing: httpx.Client, path: str) -> Non
     )
 
 
+@pytest.mark.parametrize("path", ["//healthz", "/version/", "//api/v1/symbols", "/api//v1/symbols"])
+def test_another_spelling_of_a_path_is_that_path(listing: httpx.Client, path: str) -> None:
+    url = str(listing.base_url).rstrip("/") + path
+    told = listing.get(url, headers={"Origin": A}).headers
+    assert told["access-control-allow-origin"] == A
+    refused = listing.options(url, headers={"Origin": OTHER, **PREFLIGHT})
+    assert refused.json()["code"] == "foreign_origin"
+
+
 @pytest.mark.parametrize("path", OPEN)
 def test_a_preflight_of_any_other_is_refused(listing: httpx.Client, path: str) -> None:
     for origin in (OTHER, "null"):

@@ -247,6 +247,17 @@ def test_every_answer_bears_the_rate_and_the_next_one_is_refused(floor: Floor) -
         assert registry.get_sample_value("bursa_refused_total", labels) == 5
 
 
+def test_no_spelling_of_a_path_leads_past_the_rate(floor: Floor) -> None:
+    spelled = ("//healthz", "/healthz/", "/version//", "//stats", "/stats/", "/api//v1/symbols",
+               "//api/v1/symbols", "/api/v1/symbols/", "/%2fapi/v1/symbols")  # fmt: skip
+    with serve(floor, face=Face(rate_per_minute=len(spelled))) as served, limited(served) as client:
+        for path in spelled:
+            answer = client.get(served.url + path)
+            assert answer.status_code == 200 and "RateLimit" in answer.headers, path
+        for path in spelled:
+            assert client.get(served.url + path).status_code == 429, path
+
+
 def test_the_window_slides(floor: Floor) -> None:
     floor.clock.ns = floor.clock.ns // (60 * SECOND_NS) * 60 * SECOND_NS
     with serve(floor, face=Face(rate_per_minute=60)) as served, limited(served) as client:

@@ -6,6 +6,8 @@ other bears nothing, so its browser keeps it from the page. Only the viewer's pa
 
 from collections.abc import Sequence
 
+from bursa.api.errors import routed
+
 Header = tuple[bytes, bytes]
 
 METHODS = b"GET, HEAD, OPTIONS"
@@ -19,6 +21,7 @@ _DEFAULT_PORTS = ((b"http://", b":80"), (b"https://", b":443"))
 
 def is_open(path: str) -> bool:
     """Is a path one that listed origins may read?"""
+    path = routed(path)
     return path.startswith("/api/v1/") or path in _PATHS
 
 

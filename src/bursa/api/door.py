@@ -10,7 +10,7 @@ from typing import Any
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bursa.api.cors import PREFLIGHT, Header, Origins, is_open, is_own
-from bursa.api.errors import Failure, send_failure
+from bursa.api.errors import Failure, routed, send_failure
 from bursa.api.rates import Rates
 from bursa.ops.telemetry import Telemetry
 
@@ -19,7 +19,7 @@ _STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.s
 
 def is_viewer(path: str) -> bool:
     """Is a path the viewer API's?"""
-    return is_open(path) or path == "/stats"
+    return is_open(path) or routed(path) == "/stats"
 
 
 class Door:

@@ -15,6 +15,7 @@ from litestar.exceptions import (
     NotFoundException,
     ValidationException,
 )
+from litestar.utils import normalize_path
 
 from bursa.model.errors import Refuse, Reject, Retry
 from bursa.ops.logs import logger
@@ -72,8 +73,15 @@ def _of_router(error: HTTPException) -> Failure:
     return Failure(error.status_code, _CODES.get(error.status_code, code), str(error.detail))
 
 
+def routed(path: str) -> str:
+    """A path as the router reads it: for it `//stats/` is `/stats`. Whoever judges by the path
+    judges by this, else another spelling leads past him."""
+    return normalize_path(path) if "//" in path or path.endswith("/") else path
+
+
 def is_udf(path: str) -> bool:
     """Is a path one of those whose every answer is UDF-shaped?"""
+    path = routed(path)
     return path == "/udf" or path.startswith("/udf/")
 
 
@@ -136,7 +144,7 @@ def handler(page: ErrorPage | None = None) -> Handle:
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
         wants_page = "text/html" in request.headers.get("accept", "")
-        if page is None or not wants_page or request.scope["path"].startswith(_API):
+        if page is None or not wants_page or routed(request.scope["path"]).startswith(_API):
             return answer(request, error)
         return page(request, note(request.scope, error))
 
