@@ -220,6 +220,25 @@ def test_longer_bars_are_rolled_live_as_history_does(served: Served, floor: Floo
         assert frames[-1]["high"] == 9999 and frames[-1]["rev"] > bar["rev"]
 
 
+def test_cursors_ascend_where_a_revision_changes_a_longer_bar_too(
+    served: Served, floor: Floor
+) -> None:
+    """Who resumes from the last cursor that came misses nothing and gets nothing twice."""
+    with Client(served) as client:
+        client.subscribe("BBCA", "GOTO", "TLKM")
+        client.subscribe("BBCA", "GOTO", "TLKM", freq="5m")
+        client.rest()
+        floor.heartbeat(at(DAY, 9, 5, 3))
+        client.rest()
+        for number, ticker in enumerate(("BBCA", "GOTO", "TLKM")):
+            floor.trade(at(DAY, 9, 2, 45 + number), 9_999, 700, ticker)
+        floor.heartbeat(at(DAY, 9, 5, 6))
+        frames = [f for f in client.rest() if "cursor" in f]
+        assert [f["freq"] for f in frames] == ["1m"] * 3 + ["5m"] * 3
+        offsets = [int(f["cursor"].rpartition("-")[2]) for f in frames]
+        assert offsets == sorted(set(offsets))
+
+
 def test_a_day_bar_closes_with_the_day(served: Served, floor: Floor) -> None:
     with Client(served) as client:
         client.subscribe("BBCA", freq="1d")

@@ -250,13 +250,16 @@ class Hub:
             return
         partials = self.partials[stream.name]
         rows = bar_rows(closed, wanted + first, joined.hd[wanted + first])
+        longer: list[tuple[Rolling, BarRow]] = []
         for place, row in zip(wanted.tolist(), rows, strict=True):
             if clients := stream.of(BARS, "1m", row.symbol):
                 cursor = self.retained.cursor(segment.first + place + 1)
                 frame = segment.frames[place] = frames.bar(row, "1m", cursor)
                 self.post.send(clients, frame)
-            for rolling, long in partials.roll(row):
-                self._long(stream, rolling, long)
+            longer += partials.roll(row)
+        # After all of the minutes, as they are retained: a client's cursors ascend.
+        for rolling, long in longer:
+            self._long(stream, rolling, long)
 
     def _metrics(self, stream: VenueStream, metrics: Batch, first: int, last: int) -> None:
         if first >= last:
