@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from bursa.api import shapes
+from bursa.api import market, shapes
 from bursa.model.calendar import SECOND_NS
 from tests.api.floor import DAYS, Floor, Served, at, serve
 from tests.wire import idx_encoder as idx
@@ -170,6 +170,22 @@ def test_with_from_the_oldest_come_and_pages_lead_on(client: httpx.Client) -> No
     assert traded(within) == list(range(10, 35))
     assert traded(rows(client, **since("2026-11-21"))) == []
     assert traded(rows(client, **today, to="2026-11-20")) == []
+
+
+def test_rows_are_made_beside_the_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many of them take long, and the loop serves everybody."""
+    threads = []
+
+    def noting(*args: Any) -> bytes:
+        threads.append(threading.current_thread().name)
+        return made(*args)
+
+    made = market._index_rows
+    monkeypatch.setattr(market, "_index_rows", noting)
+    assert client.get("/v1/index/COMPOSITE?limit=3").status_code == 200
+    assert [name.partition("_")[0] for name in threads] == ["read"]
 
 
 def test_a_page_belongs_to_its_question(client: httpx.Client) -> None:
