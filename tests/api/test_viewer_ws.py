@@ -216,6 +216,16 @@ def test_a_bad_address_is_refused_before_the_handshake(
     assert not served.hub.post.clients
 
 
+def test_a_refused_opening_is_no_fault_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):  # the second is answered after the first has been let go
+        with pytest.raises(InvalidStatus), Viewer(served, "?symbol=NIX"):
+            pass
+        httpx.get(f"{served.url}/healthz")
+    assert not [one for one in caplog.records if one.name.startswith("uvicorn")]
+
+
 def test_where_nothing_is_public_it_does_not_open(floor: Floor) -> None:
     floor.public = frozenset()
     with serve(floor) as served, pytest.raises(InvalidStatus) as refused, Viewer(served):

@@ -70,6 +70,13 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.wire.blocked = False
             self.wire.on_writable()
 
+    async def send(self, message: Any) -> None:
+        """What the application says."""
+        await super().send(message)
+        if self.close_sent and not self.handshake_complete:
+            # An HTTP answer in place of the handshake: uvicorn would log it as a fault.
+            self.handshake_complete = True
+
     def shutdown(self) -> None:
         """The server stops: a client is told so and let go; a mere handshake is broken off."""
         if self.wire is None or self.wire.on_shutdown is None:
