@@ -398,3 +398,8 @@ def test_rungs_are_round_and_inside(run: Run) -> None:
     body = """return [m.rungs(7338, 7419, 4), m.rungs(0.1, 0.17, 4), m.rungs(5, 5, 4)].map(
       (list) => list.map((v) => Number(v.toFixed(6))));"""
     assert run("dayplot", body) == [[7350, 7375, 7400], [0.1, 0.12, 0.14, 0.16], []]
+
+
+def test_rungs_are_written_with_the_decimals_that_they_need(run: Run) -> None:
+    body = "return [50, 25, 2.5, 1, 0.5, 0.25, 0.02, 0.1 + 0.2 - 0.05].map(m.places);"
+    assert run("dayplot", body) == [0, 0, 1, 0, 1, 2, 2, 2]

@@ -18,6 +18,15 @@ export function rungs(low, high, count) {
   return out;
 }
 
+/** Decimals that tell rungs of that step apart: 1 for 2.5, 0 for 25. */
+export function places(step) {
+  for (let decimals = 0; decimals < 9; decimals++) {
+    const units = step * 10 ** decimals;
+    if (Math.round(units) >= 1 && Math.abs(units - Math.round(units)) < 1e-6) return decimals;
+  }
+  return 9;
+}
+
 /** Where an instant lies in the trading time of a day, 0 to 1; `trading`: its stretches [[from, to], ...]. */
 export function position(trading, ms) {
   const whole = trading.reduce((sum, [from, to]) => sum + to - from, 0);
@@ -118,7 +127,7 @@ function axisShapes({ head, y, last, way, low, high }) {
   const label = (v, decimals, name) => { if (free(y(v))) { taken.push(y(v)); out.push(shape("text", { x: 8, y: percentOf(y(v)), class: name }, fixed(v, decimals))); } };
   if (head.prev !== null) label(head.prev, head.decimals, "op-at");
   const scale = rungs(low, high, 4), step = scale.length > 1 ? scale[1] - scale[0] : 1;
-  const decimals = Math.min(head.decimals, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+  const decimals = Math.min(head.decimals, places(step));
   for (const v of scale) label(v, decimals, "op-at");
   const at = percentOf(y(last));
   const chip = shape("svg", { y: at, overflow: "visible" });
