@@ -165,6 +165,9 @@ def whole(least: int, most: int) -> Schema:
     return Schema(type=OpenAPIType.INTEGER, minimum=least, maximum=most)
 
 
+FLAG = Schema(type=OpenAPIType.STRING, enum=["0", "1", "false", "true"], default="0")
+
+
 def flag(name: str) -> Callable[[str], bool]:
     """Reads 1, 0, true or false."""
 

@@ -41,12 +41,19 @@ _METRIC = params.Param(
     "a metric of the catalogue: " + ", ".join(CATALOGUE),
     required=True,
 )
-_OPEN = params.Param("open", params.flag("open"), "1: with the bar that is still open", False)
+_OPEN = params.Param(
+    "open", params.flag("open"), "1: with the bar that is still open", False, schema=params.FLAG
+)
 _SINCE = params.Param(
     "since",
     str,
     "a cursor of the stream: the bars that changed after it, newest revisions; not together with "
     "from, to, page, as_of or open",
+)
+_SINCE_DAY = replace(
+    params.FROM,
+    text="first instant, included: ISO with an offset, or a day of the venue. Without it the "
+    "day of `to`, the present one by default, from its beginning",
 )
 _TICKERS = params.Param("tickers", str, "codes with commas between; without it all of the venue")
 
@@ -62,7 +69,7 @@ HISTORY = (
     params.VENUE, _METRIC, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
     params.AS_OF,
 )  # fmt: skip
-CONTINUITY = (params.VENUE, params.FROM, params.TO, params.LIMIT, params.PAGE)
+CONTINUITY = (params.VENUE, _SINCE_DAY, params.TO, params.LIMIT, params.PAGE)
 
 
 class Rest:

@@ -17,6 +17,7 @@ import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
@@ -157,6 +158,7 @@ LIVE = (
         _words,
         f"{', '.join(CHANNELS)}, with commas between; {BARS} by default",
         (BARS,),
+        schema=Schema(type=OpenAPIType.STRING, default=BARS),
     ),
     params.Param("freq", str, "timeframe of the bars, 1m by default; metrics are told at 1m", "1m"),
     params.VENUE,

@@ -87,7 +87,13 @@ CANDLES = (
             type=OpenAPIType.INTEGER, minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT
         ),
     ),
-    params.Param("partials", params.flag("partials"), "1: with the candle under way", False),
+    params.Param(
+        "partials",
+        params.flag("partials"),
+        "1: with the candle under way",
+        False,
+        schema=params.FLAG,
+    ),
 )
 _CANDLES = params.Table(CANDLES)
 
