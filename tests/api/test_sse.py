@@ -218,6 +218,11 @@ def test_bad_input_is_an_envelope_and_leaves_no_client(
     assert not served.hub.post.clients
 
 
+def test_a_bad_timeframe_is_told_by_the_name_that_it_has_here(served: Served) -> None:
+    found = httpx.get(f"{served.url}/v1/live?tickers=BBCA&freq=2m").json()["error"]
+    assert found.startswith("freq='2m' is none of 1m, 5m")
+
+
 def test_a_bad_last_event_id_is_refused(served: Served) -> None:
     url = f"{served.url}/v1/live?tickers=BBCA"
     answer = httpx.get(url, headers={"Last-Event-ID": "7"})

@@ -151,7 +151,7 @@ def check_count(count: int, parameter: str) -> None:
 
 
 def _check(ask: Ask) -> None:
-    parse_freq(ask.freq)
+    parse(ask.freq, "freq")
     if not ask.tickers:
         raise Refuse("tickers is required", "missing_parameter", parameter="tickers")
     if len(ask.tickers) > TICKERS_MAX:
@@ -170,14 +170,6 @@ def _check(ask: Ask) -> None:
     if ask.throttle_ms is not None and not 0 <= ask.throttle_ms <= THROTTLE_MS_MAX:
         message = f"throttle_ms lies between 0 and {THROTTLE_MS_MAX}"
         raise Refuse(message, "bad_number", parameter="throttle_ms")
-
-
-def parse_freq(freq: str) -> str:
-    """A timeframe. Refuse `unknown_timeframe` with the parameter's name here."""
-    try:
-        return parse(freq)
-    except Refuse as refusal:
-        raise Refuse(str(refusal), refusal.code, refusal.status, "freq") from None
 
 
 def _sorted_out(service: VenueService, tickers: list[str]) -> tuple[list[str], list[str]]:

@@ -49,11 +49,12 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _ONE_DAY = timedelta(days=1)
 
 
-def parse(text: str) -> str:
-    """The timeframe of that name. Refuse `unknown_timeframe` otherwise."""
+def parse(text: str, name: str = "tf") -> str:
+    """The timeframe `text`. Refuse `unknown_timeframe` otherwise, of the parameter `name`."""
     if text not in TIMEFRAMES:
         known = ", ".join(TIMEFRAMES)
-        raise Refuse(f"tf={text!r} is none of {known}", "unknown_timeframe", parameter="tf")
+        message = f"{name}={text[:64]!r} is none of {known}"
+        raise Refuse(message, "unknown_timeframe", parameter=name)
     return text
 
 
