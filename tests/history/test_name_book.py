@@ -1,6 +1,8 @@
 """The name book over real files: which name wins, what is read again, what a bad file does."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -69,6 +71,19 @@ def test_a_list_is_the_old_one_or_the_new_one_whole(tmp_path: Path) -> None:
     writer.join()
     assert [path.name for path in (tmp_path / "names").iterdir()] == ["idx.csv"]
     assert os.stat(tmp_path / "names" / "idx.csv").st_mode & 0o077 == 0
+
+
+def test_a_list_is_kept_whatever_the_locale(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; from bursa.history import name_book;"
+        "from bursa.model.venue import IDX;"
+        "name_book.keep(pathlib.Path(sys.argv[1]), IDX, {'BBCA': 'PT Caf\\u00e9 Tbk'})"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | plain, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert name_book.imported(tmp_path, IDX) == {"BBCA": "PT Café Tbk"}
 
 
 @pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)

@@ -79,9 +79,9 @@ def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
         for each in (data, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{venue.name}.csv"
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False) as new:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as new:
             try:
-                new.write(names.written(kept))
+                new.write(names.written(kept).encode())  # whatever the locale says
                 new.flush()
                 os.fsync(new.fileno())
                 os.replace(new.name, path)
