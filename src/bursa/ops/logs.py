@@ -30,6 +30,23 @@ def setup(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if not isinstance(each, Libraries)]
+    root.addHandler(Libraries(logging.WARNING))
+
+
+class Libraries(logging.Handler):
+    """What libraries have to say, as lines of ours; the room is the library."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            room = record.name.partition(".")[0]
+            level = max(record.levelno // 10 * 10, logging.DEBUG)
+            event, fault = record.getMessage().rstrip(), record.exc_info
+            logger(room).log(min(level, logging.CRITICAL), event, exc_info=fault)
+        except Exception:  # noqa: BLE001 -- as every handler: a line that fails stops nobody
+            self.handleError(record)
 
 
 def logger(room: str) -> Any:
