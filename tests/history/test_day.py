@@ -178,6 +178,19 @@ def test_the_first_trade_counts_before_figures_are_told(told: Told) -> None:
     assert told.of("GOTO")["trades"] == 10, "what the venue says counts"
 
 
+def test_a_trade_newer_than_the_figures_moves_the_price(told: Told) -> None:
+    ts = at(FRI, 9, 30)
+    told.tell(SNAPSHOT, figures("BBCA", ts, last=105.0, high=106.0, low=99.0, trades=10))
+    told.tell(TICKS, trade("BBCA", ts + 1, 107.0, 300.0))
+    before = told.of("BBCA")
+    same(before, last=107.0, high=107.0, low=99.0, trades=10, ts=ts + 1)
+    assert before["change"] == (107.0 / before["prev"] - 1) * 100
+    told.tell(SNAPSHOT, figures("BBCA", ts + 1, last=107.0, high=107.0, low=99.0, trades=11))
+    same(told.of("BBCA"), last=107.0, trades=11)
+    told.tell(TICKS, trade("BBCA", ts, 1.0))
+    same(told.of("BBCA"), last=107.0, low=99.0)
+
+
 # -- rankings and breadth --------------------------------------------------------------------------
 
 
@@ -519,7 +532,7 @@ def test_a_coins_day_ends_at_midnight(coins: Told) -> None:
 
 def test_figures_of_a_venue_that_tells_them_read_no_bars(told: Told) -> None:
     told.tell(SNAPSHOT, figures("BBCA", at(FRI, 9, 30)))
-    told.tell(TICKS, trade("BBCA", at(FRI, 9, 31), 999.0))
+    told.tell(TICKS, trade("BBCA", at(FRI, 9, 30), 999.0))
     told.renew()
     same(told.of("BBCA"), last=105.0, trades=10)
     assert told.store.bar_asks == 0

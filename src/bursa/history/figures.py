@@ -1,7 +1,8 @@
 """The day figures of all instruments of a venue as one table, laid together from what is known.
 
-What the venue tells itself (snapshots) counts; where it told nothing of the day, the day's minutes
-do, and the newest trade. Pure functions over arrays; reads nothing by itself (day.py hands it in).
+What the venue tells itself (snapshots) counts, with the price of a trade newer than that; where it
+told nothing of the day, the day's minutes do, and the newest trade. Pure functions over arrays;
+reads nothing by itself (day.py hands it in).
 """
 
 from dataclasses import dataclass, field
@@ -99,6 +100,7 @@ class Figures:
     def take_trades(self, ticks: Batch) -> None:
         """The newest trades: they move the last price, and are all that is known of an instrument
         whose minutes are not read yet."""
+        self._move(ticks)
         at, rows = self._places(ticks.column("ticker"), ~self._told)
         price, ts = ticks.column("price")[rows], ticks.column("ts")[rows]
         today = ts >= self._midnight_ns
@@ -115,6 +117,16 @@ class Figures:
         at, price, volume = at[alone], price[alone], ticks.column("volume")[rows[alone]]
         of["open"][at], of["volume"][at], of["value"][at] = price, volume, price * volume
         self._trades[at] = 1
+
+    def _move(self, ticks: Batch) -> None:
+        """Trades newer than the figures told: only the price is known before the next figures."""
+        at, rows = self._places(ticks.column("ticker"), self._told)
+        newer = ticks.column("ts")[rows] > self._ts[at]
+        at, rows = at[newer], rows[newer]
+        price, of = ticks.column("price")[rows], self._of
+        of["last"][at], self._ts[at] = price, ticks.column("ts")[rows]
+        of["high"][at] = np.fmax(of["high"][at], price)
+        of["low"][at] = np.fmin(of["low"][at], price)
 
     def take_quotes(self, quotes: Batch) -> None:
         """The newest best bid and offer of the day."""
