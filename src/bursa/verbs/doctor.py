@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -168,8 +169,8 @@ def lock(folder: Path, by: Holder | None) -> Finding:
         return bad(name, "a process that is no bursa holds it", f"see `fuser {folder}/lock`")
     who = f"process {by.pid} since {by.since}" + (f", {by.url}" if by.url else "")
     if not by.socket:
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s(by.pid)
-        if age_s < START_S:
+        held_s = SystemClock().now_ns() / 1e9 - datetime.fromisoformat(by.since).timestamp()
+        if held_s < START_S:
             return ok(name, f"{who}: it starts, or replays")
         return warn(name, f"{who} does not answer", "a long replay is well; else end the process")
     try:
@@ -272,12 +273,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _started_s(pid: int) -> float:
-    """When a process began, seconds after the boot; 0 where it is gone."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
