@@ -19,6 +19,7 @@ from rich.console import Console
 
 from bursa.exchange import launch
 from bursa.model.errors import Refuse
+from bursa.verbs.asking import Server, Wrong
 from bursa.verbs.finding import BAD, OK
 from bursa.verbs.smoke import run_smoke
 from tests.running import Bursa, environment, wait_for
@@ -224,6 +225,21 @@ def test_silence_and_noise() -> None:
     with talking(lambda line: None) as url:
         code, told = smoke(url, 2.0)
     assert code == 1 and told["health"]["state"] == BAD
+
+
+def test_events_that_begin_and_then_cease_are_told_as_such() -> None:
+    silent = threading.Event()
+
+    def talk(line: socket.socket) -> None:
+        line.sendall(b'HTTP/1.1 200 OK\r\n\r\ndata: {"type":"subscribed"}\n\n')
+        wait(silent)
+
+    with talking(talk) as url:
+        events = Server(url, 0.5).events("/v1/live")
+        assert next(events) == {"type": "subscribed"}
+        with pytest.raises(Wrong, match=r"/v1/live: nothing more came within 0\.5 s"):
+            next(events)
+        silent.set()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import http.client
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,12 +101,13 @@ class Server:
             if answer.status != 200:
                 begin = answer.read(160).decode("utf-8", "replace")
                 raise Wrong(f"{path} answers {answer.status}: {begin}")
-            while time.monotonic() < until:
-                line = answer.readline(LINE_BYTES_MAX)
-                if not line:
-                    raise Wrong(f"{path} ended")
-                if line.startswith(b"data:"):
-                    yield json.loads(line[5:])
+            with suppress(TimeoutError):  # it answered, and then fell silent
+                while time.monotonic() < until:
+                    line = answer.readline(LINE_BYTES_MAX)
+                    if not line:
+                        raise Wrong(f"{path} ended")
+                    if line.startswith(b"data:"):
+                        yield json.loads(line[5:])
         raise Wrong(f"{path}: nothing more came within {self.timeout_s:g} s")
 
     @contextmanager
