@@ -616,6 +616,24 @@ def test_other_venues_are_one_line_each_and_one_press_away(
     tab.context.close()
 
 
+@pytest.mark.parametrize("font", ["Inter", "fallback"])
+def test_a_long_price_stays_inside_the_plot(
+    browser: Any, serve: Callable[[Any], str], facts: Any, font: str
+) -> None:
+    minutes, values = [1_763_424_000_000_000_000], [112_345.67]
+    bitcoin = Headline("BTCUSDT", "Bitcoin", 2, 1, values[0], 112_000.5, minutes, values)
+    facts.figures = replace(facts.figures, headline=bitcoin, indices=[])
+    tab = Tab(browser, serve(Litestar(Pages(facts).routes(), openapi_config=None)))
+    tab.page.set_viewport_size(NARROW)
+    if font == "fallback":  # whose letters are wider
+        tab.page.route("**/*.woff2", lambda route: route.fulfill(status=204))
+    page = tab.open("/")
+    page.wait_for_selector("#plot-axis .op-now")
+    right = "document.querySelector('#plot-axis .op-now').getBoundingClientRect().right"
+    assert page.evaluate(right) < page.evaluate("innerWidth") - 2
+    tab.context.close()
+
+
 def test_a_venue_that_does_not_run_is_an_error_page(tab: Tab) -> None:
     answer = tab.page.goto(f"{tab.url}/?venue=mars")
     assert answer.status == 404

@@ -4,7 +4,7 @@
 import { shape } from "./dom.js";
 import { clockMinutes, direction, fixed } from "./format.js";
 
-const MINUTE = 60_000, HOUR = 60 * MINUTE, TOP = 0.04, FOOT = 0.05, MIDDLE = 0.5, UNITS = 1000;
+const MINUTE = 60_000, HOUR = 60 * MINUTE, NARROW = 8, TOP = 0.04, FOOT = 0.05, MIDDLE = 0.5, UNITS = 1000;
 /* Two instants of trading time nearer than this are the same. */
 const NEXT = 1e-6;
 
@@ -79,6 +79,7 @@ export class DayPlot {
     this.state = state;
     if (!head || !trading.length) { for (const svg of [this.area, this.axis, this.foot]) svg.replaceChildren(); return; }
     this.foot.replaceChildren(...hours(trading, 0.1).map((ms) => shape("text", { x: percentOf(position(trading, ms)), y: 14 }, clockMinutes(ms / 1000 + offset))));
+    this.box.toggleAttribute("data-wide", [head.value, head.prev].some((v) => v !== null && fixed(v, head.decimals).length > NARROW));
     if (!head.values.length) { this.before(head, trading, offset); return; }
     const all = head.prev === null ? head.values : [...head.values, head.prev];
     const low = Math.min(...all), high = Math.max(...all), pad = (high - low || Math.abs(high) * 0.001 || 1) * 0.06;
