@@ -93,9 +93,10 @@ def snippet(text: str, terms: Sequence[str]) -> Markup:
     while 0 < start < first and not flat[start - 1].isspace():
         start += 1
     part = flat[start : first + _AROUND]
-    shown = marked(part, terms)
-    before = "… " if start else ""
-    return Markup(before) + shown + (" …" if first + _AROUND < len(flat) else "")
+    goes_on = first + _AROUND < len(flat)
+    if goes_on and " " in part[first - start :]:
+        part = part[: part.rindex(" ")]
+    return Markup("… " if start else "") + marked(part, terms) + (" …" if goes_on else "")
 
 
 def marked(text: str, terms: Sequence[str]) -> Markup:
