@@ -154,8 +154,8 @@ export class TapeWatch {
     box.textContent = `${span(missing)} missing`;
     if (d.holes.length > this.holes) say(`Data went missing: ${span(missing)} today.`, true);
     this.holes = d.holes.length;
-    const offset = d.offset_s / 3600;
-    $("foot-zone").textContent = `${d.zone}, UTC${offset ? (offset > 0 ? "+" : "\u2212") + Math.abs(offset) : ""}`;
+    const offset = d.offset_s / 3600, utc = `UTC${offset ? (offset > 0 ? "+" : "\u2212") + Math.abs(offset) : ""}`;
+    $("foot-zone").textContent = d.zone === utc ? utc : `${d.zone}, ${utc}`;
     document.dispatchEvent(new CustomEvent("bursa:tape", { detail: d }));
     this.tick();
   }
