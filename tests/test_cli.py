@@ -150,5 +150,7 @@ def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path)
         refused = bursa("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
         assert refused.returncode == 1 and "SELECT" in refused.stderr
         assert running.stop() == 0
+        said = [line for line in running.log().splitlines()[1:] if not line.startswith("{")]
+        assert said == [], "a stop says nothing but log lines"
     with socket.socket() as free:
         free.bind(("127.0.0.1", int(port)))

@@ -88,7 +88,8 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
 
 def settle() -> None:
     """Take what is there by now, modules, kernels, routes, out of the garbage collector's sight: a
-    full collection that goes through it holds up feed and clients for 150 ms."""
+    full collection that goes through it holds up feed and clients for 150 ms. Undone at the end,
+    else libraries find their own objects left over and print them."""
     gc.collect()
     gc.freeze()
 
@@ -198,6 +199,7 @@ class Up:
             http = self._config.http
             listener = _bind(http.host, http.port)
             stack.callback(listener.close)
+            stack.callback(gc.unfreeze)
             uvloop.run(self._serve(server(app, http.host, http.port), listener))
         if self._failure is not None:
             raise self._failure
