@@ -215,7 +215,8 @@ class Facts:
 
     def rate(self, now_ns: int) -> float:
         """Messages a second, lately."""
-        recent = [r for r in self._rates if now_ns - r[0] <= RATE_S * 1_000_000_000]
+        # The ingest thread adds to them: a copy is taken in one step.
+        recent = [r for r in list(self._rates) if now_ns - r[0] <= RATE_S * 1_000_000_000]
         if len(recent) < 2:
             return 0.0
         return (self.messages - recent[0][1]) / max(1e-9, (now_ns - recent[0][0]) / 1e9)
