@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,20 @@ def test_a_recording_of_which_nothing_can_be_read_is_not_called_done(tmp_path: P
     done = bursa("replay", str(other), "--venue", "binance", "--data", str(tmp_path / "data"))
     assert done.returncode == 1
     assert "2 messages were refused: binance_quarantine" in done.stderr
+
+
+def test_a_source_that_cannot_be_reached_is_told_once(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and listens not
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        source = {"feeds_main_idxdata": address, "feeds_main_itchdata": address}
+        with Bursa(tmp_path / "data", feeds_main_venue="idx", **source) as running:
+            while running.count("bursa_feed_retries_total") < 6:
+                time.sleep(0.05)
+            said = [json.loads(line) for line in running.log().splitlines()]
+    told = [(one["channel"], one["why"]) for one in said if "come up" in one["event"]]
+    assert sorted(channel for channel, _ in told) == ["idxdata", "itchdata"]
+    assert all(why.startswith(f"{address} cannot be reached") for _, why in told)
 
 
 def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:

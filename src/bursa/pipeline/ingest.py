@@ -192,9 +192,11 @@ class Ingest:
     def down(self, channel: int, why: str) -> None:
         """The channel is away (ports.Intake)."""
         state = self.channels[channel]
-        state.why = why
+        news, state.why = why not in (state.why, STOPPED), why
         if not state.up:
             self._telemetry.feed_retries.labels(self.venue.name).inc()
+            if news:  # told once; the attempts after it are counted
+                self._log.warning("channel does not come up", channel=state.name, why=why)
             return
         state.up = False
         self._telemetry.feed_up.labels(self.venue.name, state.name).set(0)
