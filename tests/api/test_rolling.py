@@ -128,6 +128,39 @@ def test_live_minutes_may_overtake_those_that_are_loaded() -> None:
     assert shown([held]) == shown(expected(bars, "1d", IDX))
 
 
+@pytest.mark.parametrize("venue", [IDX, BINANCE], ids=lambda v: v.name)
+@pytest.mark.parametrize("tf", ["1h", "1d", "1M"])
+@pytest.mark.parametrize("live", [0, 5, 40])
+def test_many_minutes_taken_at_once_are_what_they_are_one_by_one(
+    venue: Venue, tf: str, live: int
+) -> None:
+    """Whether or not newer ones, or revisions of older ones, came live before."""
+    for seed in range(5):
+        bars = minutes(venue, 900, seed, days=4)
+        hd = np.random.default_rng(seed).choice([np.nan, 1.5, 2.5], len(bars))
+        rows = rows_of(bars, hd)
+        begun, plain = Rolling(0, grid(venue, tf), 0), Rolling(0, grid(venue, tf), 0)
+        early = rows[len(rows) - live :]
+        if seed % 2 and live:
+            early = [rows[3]._replace(rev=9, high=500.0), *early]
+        for rolling in (begun, plain):
+            for row in early:
+                rolling.take(row)
+        at_once = begun.begin(bars, hd)
+        assert at_once or tf == "1h" or (seed % 2 and live) or live == 40
+        for row in rows[at_once:]:
+            begun.take(row)
+        for row in rows:
+            plain.take(row)
+        of_each = [[r.closed(bar) for bar in r.bars()] for r in (begun, plain)]
+        assert str(of_each[0]) == str(of_each[1])  # NaN is not equal to itself
+        for row in (rows[-1], rows[-15]):
+            assert begun.take(row._replace(rev=50)) is not None
+        assert begun.needs_reload(rows[0]._replace(rev=99)) == plain.needs_reload(
+            rows[0]._replace(rev=99)
+        )
+
+
 def test_hd_is_that_of_the_last_minute_that_has_one() -> None:
     bars = minutes(IDX, 10, 4)
     hd = np.array([np.nan, 1, 2, 3, 4, 5, 6, 7, 8, np.nan])

@@ -21,6 +21,8 @@ from bursa.model.timeframe import minutes_of
 from bursa.ops.logs import logger
 
 ROLLINGS_MAX = 20_000
+# Longer bars that begin at once. A client may ask for thousands, and the loop is everybody's.
+_BEGINNINGS = 4
 _RETRY_S = 5.0
 _ALL = 10**9
 
@@ -33,7 +35,7 @@ class Partials:
     def __init__(self, stream: VenueStream, post: Post) -> None:
         self._stream, self._post = stream, post
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rollings = 0
+        self._beginning = asyncio.Semaphore(_BEGINNINGS)
 
     def stop(self) -> None:
         """Give up what is being read."""
@@ -155,18 +157,19 @@ class Partials:
         ask = Ask(ticker, "1m", _ALL, start, newest=False)
         while self._stream.rollings.get(rolling.symbol, {}).get(freq) is rolling:
             try:
-                found = await service.reader.candles(ask)
+                async with self._beginning:
+                    await asyncio.sleep(0)  # what lies in memory is read without a pause
+                    self._begin(rolling, opening, await service.reader.candles(ask))
+                return
             except BursaError as away:
                 _log.warning("longer bar not read", ticker=ticker, freq=freq, why=str(away))
-                await asyncio.sleep(_RETRY_S)
-            else:
-                self._begin(rolling, opening, found)
-                return
+            await asyncio.sleep(_RETRY_S)
 
     def _begin(self, rolling: Rolling, opening: int, found: Candles) -> None:
         rolling.loaded_from = opening
         bars = found.bars
-        for row in bar_rows(bars, np.arange(len(bars)), found.hd):
+        others = np.arange(rolling.begin(bars, found.hd), len(bars))
+        for row in bar_rows(bars, others, found.hd[others]):
             # The store's dictionary is not the line's.
             rolling.take(row._replace(symbol=rolling.symbol))
         rolling.ready = True

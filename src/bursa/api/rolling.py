@@ -8,7 +8,11 @@ overtake those read from the store. Does not read and does not send.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bursa.api.frames import BarRow
+from bursa.model.batch import Batch
 
 # Minutes kept apart, so that a revision can replace one; older ones are folded for good.
 MINUTES_APART = 20
@@ -70,6 +74,46 @@ class Rolling:
         if len(bar.apart) > 2 * MINUTES_APART:
             self._fold(bar)
         return bar
+
+    def begin(self, bars: Batch, hd: NDArray[np.float64]) -> int:
+        """Take the older ones of the closed minutes that were loaded (ascending, `hd` in step) at
+        once: a month has thousands. Returns how many; the others, which may yet be revised, are to
+        be taken one by one. 0 where one of the older came live already."""
+        ts = bars.column("ts")
+        if not len(ts):
+            return 0
+        opening, end = self.grid.bar_of(int(ts[0]))
+        count = int(np.searchsorted(ts, end)) - MINUTES_APART
+        if count <= 0:
+            return 0
+        last = int(ts[count - 1])
+        bar = self._bars.setdefault(opening, Bar(opening, end))
+        if bar.folded is not None or min(bar.apart, default=last + 1) <= last:
+            return 0
+        bar.folded, bar.folded_to = self._summed(bars, hd, count), last
+        bar.whole = self._sum(bar)
+        return count
+
+    def _summed(self, bars: Batch, hd: NDArray[np.float64], count: int) -> BarRow:
+        """The first minutes of a batch as one, as `_add` makes it of one after another."""
+        names = ("ts", "rev", "open", "high", "low", "close", "volume", "final")
+        ts, rev, open_, high, low, close, volume, final = (
+            bars.column(name)[:count] for name in names
+        )
+        units = self.grid.volume_units
+        known = hd[:count][~np.isnan(hd[:count])]
+        return BarRow(
+            self.symbol,
+            int(ts[0]),
+            int(rev.sum()) + count - 1,
+            float(open_[0]),
+            float(high.max()),
+            float(low.min()),
+            float(close[-1]),
+            int(np.rint(volume * units).astype(np.int64).sum()) / units,
+            bool(final.all()),
+            float(known[-1]) if len(known) else float("nan"),
+        )
 
     def needs_reload(self, row: BarRow) -> bool:
         """Does a revised minute belong to what was folded already?"""
