@@ -1,5 +1,6 @@
 """Every route of the data API over a listening server: what it answers, and what it refuses."""
 
+import threading
 from datetime import date
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bursa.api import shapes
+from bursa.api import rest, shapes
 from bursa.metrics.engine import compute
 from tests.api.floor import DAYS, NAMES, Served, at
 
@@ -161,6 +162,32 @@ def test_hd_on_longer_bars_is_the_last_minutes_row(client: httpx.Client) -> None
     assert longer[0]["bar_time"] == "2026-11-19T09:00:00+07:00"
     assert longer[0]["hd"] == minutes["2026-11-19T09:59:00+07:00"]["hd"]
     assert longer[0]["hd_mapo"] == minutes["2026-11-19T09:59:00+07:00"]["hd_mapo"]
+
+
+@pytest.mark.parametrize(
+    ("made", "path"),
+    [
+        ("serialise", "/v1/ohlcv/BBCA?limit=300&from=2026-11-18"),
+        ("serialise", "/v1/ohlcv/BBCA?limit=300&tf=5m"),
+        ("_metric_rows", "/v1/metrics/history?metric=hd&ticker=BBCA&limit=300"),
+    ],
+)
+def test_many_rows_are_made_beside_the_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, made: str, path: str
+) -> None:
+    """They take long, and the loop serves everybody. The answer is the same."""
+    threads = []
+    make = getattr(rest, made)
+
+    def noting(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return make(*args)
+
+    before = client.get(path).json()["data"]
+    monkeypatch.setattr(rest, made, noting)
+    monkeypatch.setattr(rest, "TICKER_ROWS_MAX", 50)
+    assert client.get(path).json()["data"] == before and len(before) > 50
+    assert [name.partition("_")[0] for name in threads] == ["read"]
 
 
 def test_the_latest_metrics_come_for_all_or_for_some(client: httpx.Client) -> None:
