@@ -115,6 +115,7 @@ def test_another_venues_names(tmp_path: Path) -> None:
     unlisted = imported(data, "BTCUSDT,bitcoin and tether\n", "--venue", "binance")
     assert unlisted.returncode == 1
     assert "binance: 0 new, 0 changed, 0 unchanged, 1 left out" in unlisted.stdout
+    assert "no line of the list is of a ticker that trades" in unlisted.stdout
     done = imported(data, "ETHUSDT,ether and tether\n", "--venue", "binance")
     assert done.returncode == 0 and "ether and tether" in done.stdout
 

@@ -23,6 +23,8 @@ from bursa.ops.logs import logger
 from bursa.ports import Store
 
 RENEW_EVERY_S = 5.0
+# A start restores what the venue described, or hears it, after the first renewal.
+LOOKS = 10
 _SEARCH_MAX = 500
 
 _log = logger("directory")
@@ -74,13 +76,18 @@ class Directory:
         self._traded: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Renew for ever; a store that is away is tried again at the next turn."""
+        """Renew for ever, at once where the venue describes more; a store that is away is tried
+        again at the next turn."""
         while True:
             try:
                 await self.renew()
             except BursaError as away:
                 _log.warning("symbols not renewed", venue=self._sources.venue.name, why=str(away))
-            await asyncio.sleep(RENEW_EVERY_S)
+            described = len(self._sources.present.contracts)
+            for _ in range(LOOKS):
+                await asyncio.sleep(RENEW_EVERY_S / LOOKS)
+                if len(self._sources.present.contracts) != described:
+                    break
 
     async def renew(self) -> None:
         """Read the store, and the names where they changed, once."""

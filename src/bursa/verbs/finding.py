@@ -55,5 +55,6 @@ def tell(findings: Iterable[Finding], say: Console, as_json: bool) -> int:
         body = {"ok": not count[BAD], "findings": [asdict(finding) for finding in told]}
         say.file.write(json.dumps(body, indent=1) + "\n")
     else:
-        say.print(f"{count[OK]} ok, {count[WARN]} warnings, {count[BAD]} bad")
+        warnings = "1 warning" if count[WARN] == 1 else f"{count[WARN]} warnings"
+        say.print(f"{count[OK]} ok, {warnings}, {count[BAD]} bad")
     return 1 if count[BAD] else 0

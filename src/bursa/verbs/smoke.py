@@ -152,7 +152,7 @@ class _Smoke:
             what = "nothing was traded today"
             return bad("ranking", what, _FEED) if self._advances else ok("ranking", what)
         self._tickers = [row["ticker"] for row in often]
-        return ok("ranking", f"{', '.join(row['ticker'] for row in rows[:3])} lead by value")
+        return ok("ranking", f"{', '.join(row['ticker'] for row in rows[:3])} first by value")
 
     def _candles(self) -> Finding:
         ticker = self._ticker()

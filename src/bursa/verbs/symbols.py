@@ -55,7 +55,12 @@ def run_import(config: Config, file: Path, venue: str, *, dry_run: bool, say: Co
         where = "nothing to write"
     counts = ", ".join(f"{count[what]:,} {what}" for what in CHANGES)
     say.print(f"{chosen.name}: {counts}; {where}", markup=False)
-    return 0 if count[UNKNOWN] < len(changes) else 1
+    if count[UNKNOWN]:
+        say.print(f"left out: {chosen.name} lists no such ticker, and no row of it is stored")
+    if count[UNKNOWN] < len(changes):
+        return 0
+    say.print("no line of the list is of a ticker that trades: is it another venue's list?")
+    return 1
 
 
 def run_list(config: Config, query: str, venue: str, form: str) -> str:

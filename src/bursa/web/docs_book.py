@@ -22,7 +22,7 @@ _CHECKOUT = Path(__file__).parents[3] / "docs"
 _API = "api"
 CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (HOME, "quick-start", "concepts")),
-    ("Use", ("pages", _API, "stream", "udf", "viewer")),
+    ("Use", ("pages", "stream", "udf", "viewer", _API)),
     ("Reference", ("tables", "metrics", "configuration", "command-line", "telemetry")),
     ("Run", ("operate", "idx-1")),
     ("Inside", ("life-of-a-tick", "decisions")),
