@@ -19,7 +19,7 @@ from litestar.routes import HTTPRoute, WebSocketRoute
 from prometheus_client import CollectorRegistry, Counter
 
 from bursa import cli, config
-from bursa.api import orders
+from bursa.api.stream import orders
 from bursa.metrics.catalog import CATALOGUE, METRICS
 from bursa.metrics.metric import Metric
 from bursa.model.schema import MARKET_KINDS, OHLCV, Column, Kind

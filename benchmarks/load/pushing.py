@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.load.market import LAST_DAY
-from bursa.api.frames import Frames, bar_rows, payload
+from bursa.api.stream.frames import Frames, bar_rows, payload
 from bursa.metrics.catalog import METRICS
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.calendar import MINUTE_NS

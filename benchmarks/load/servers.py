@@ -29,8 +29,8 @@ import uvloop
 from benchmarks.load.market import Market
 from benchmarks.load.pushing import Bars, Pushing
 from bursa.api.app import build_api, server
-from bursa.api.frames import Frames
-from bursa.api.live import Hub, StreamLimits
+from bursa.api.stream.frames import Frames
+from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.model.venue import IDX
 
 CANDLES = 600

@@ -27,10 +27,10 @@ from rich.console import Console
 from bursa import __version__
 from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, server
-from bursa.api.live import Hub, StreamLimits
-from bursa.api.outbox import OutboxLimits
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
-from bursa.api.viewer import Face
+from bursa.api.stream.hub import Hub, StreamLimits
+from bursa.api.stream.outbox import OutboxLimits
+from bursa.api.viewer.candles import Face
 from bursa.app import STORE_NAME, Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange import launch
@@ -46,8 +46,8 @@ from bursa.ports import Feed
 from bursa.store import question
 from bursa.store.folder import DataFolder
 from bursa.web import tradingview
-from bursa.web.docs_made import Told
-from bursa.web.docs_pages import Docs
+from bursa.web.docs.made import Told
+from bursa.web.docs.pages import Docs
 from bursa.web.pages import Pages
 from bursa.web.source import LiveSource, View
 

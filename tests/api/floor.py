@@ -18,9 +18,9 @@ from typing import Any
 import uvloop
 
 from bursa.api.app import Extra, build_api, server
-from bursa.api.live import Hub, StreamLimits
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
-from bursa.api.viewer import Face
+from bursa.api.stream.hub import Hub, StreamLimits
+from bursa.api.viewer.candles import Face
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
 from bursa.model.batch import Batch, Block, Words

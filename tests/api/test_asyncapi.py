@@ -13,7 +13,10 @@ from litestar import Litestar
 from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 
-from bursa.api import asyncapi, orders, outbox, stream_shapes, viewer_ws
+from bursa.api import asyncapi
+from bursa.api.stream import orders, outbox
+from bursa.api.stream import shapes as stream_shapes
+from bursa.api.viewer import ws as viewer_ws
 from tests.web.handbook import Site
 from tests.web.market import TUESDAY, at, some_days
 

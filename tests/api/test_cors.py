@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bursa.api.cors import Origins
-from bursa.api.viewer import Face
+from bursa.api.viewer.candles import Face
+from bursa.api.viewer.cors import Origins
 from tests.api.floor import DAYS, Floor, serve
 
 A, B, OTHER = "https://a.example", "http://b.example:8080", "https://other.example"

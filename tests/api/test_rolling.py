@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursa.api.frames import BarRow, bar_rows
-from bursa.api.rolling import Grid, Rolling
+from bursa.api.stream.frames import BarRow, bar_rows
+from bursa.api.stream.rolling import Grid, Rolling
 from bursa.bars.rollup import roll_up
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.schema import OHLCV

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from bursa.api import sse
-from bursa.api.live import StreamLimits
-from bursa.api.outbox import OutboxLimits
+from bursa.api.stream import sse
+from bursa.api.stream.hub import StreamLimits
+from bursa.api.stream.outbox import OutboxLimits
 from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
 
 DAY = DAYS[1]

@@ -13,9 +13,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from bursa.api import live, ws
-from bursa.api.live import StreamLimits
-from bursa.api.outbox import OutboxLimits
+from bursa.api.stream import hub as live
+from bursa.api.stream import ws
+from bursa.api.stream.hub import StreamLimits
+from bursa.api.stream.outbox import OutboxLimits
 from bursa.model.batch import END_OF_FILE
 from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
 from tests.wire import idx_encoder as idx

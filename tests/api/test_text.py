@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bursa.api import text
 from bursa.api.candle_rows import Answer, Answers, CandleRows, serialise
-from bursa.api.frames import frame
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
 from bursa.api.params import instant
-from bursa.api.retained import Retained
+from bursa.api.stream.frames import frame
+from bursa.api.stream.retained import Retained
 from bursa.history.candles import Candles
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bursa.api import udf
+from bursa.api.udf import routes as udf
 from tests.api.floor import DAYS, Served, at
 
 WED, THU, FRI = DAYS

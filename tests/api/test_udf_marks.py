@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bursa.api import udf_marks
-from bursa.api.udf_marks import LINES_MAX
+from bursa.api.udf import marks as udf_marks
+from bursa.api.udf.marks import LINES_MAX
 from tests.api.floor import DAYS, Floor, Served, at, serve
 
 WED, THU, _ = DAYS

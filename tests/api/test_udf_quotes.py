@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bursa.api.udf_quotes import SYMBOLS_MAX
-from bursa.api.udf_symbols import BUILT_IN, table
+from bursa.api.udf.quotes import SYMBOLS_MAX
+from bursa.api.udf.symbols import BUILT_IN, table
 from tests.api.floor import DAYS, NAMES, Floor, at, serve
 from tests.wire import idx_encoder as idx
 

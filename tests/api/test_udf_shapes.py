@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bursa.api import udf_shapes
+from bursa.api.udf import shapes as udf_shapes
 from tests.web.handbook import Site
 from tests.web.market import some_days
 

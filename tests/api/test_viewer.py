@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from bursa.api import shapes
-from bursa.api.rates import Counters, Rates
-from bursa.api.viewer import Face
+from bursa.api.viewer.candles import Face
+from bursa.api.viewer.rates import Counters, Rates
 from bursa.model.calendar import SECOND_NS
 from bursa.model.timeframe import TIMEFRAMES
 from tests.api.floor import DAYS, Floor, HandClock, Served, at, serve

@@ -13,10 +13,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from bursa.api import ws
-from bursa.api.live import StreamLimits
-from bursa.api.outbox import OutboxLimits
-from bursa.api.viewer import Face
+from bursa.api.stream import ws
+from bursa.api.stream.hub import StreamLimits
+from bursa.api.stream.outbox import OutboxLimits
+from bursa.api.viewer.candles import Face
 from tests.api.floor import DAYS, Floor, Served, at, serve
 
 DAY = DAYS[1]

@@ -18,8 +18,8 @@ from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, server
 from bursa.model.venue import BINANCE, IDX
 from bursa.verbs.told import told
-from bursa.web.docs_made import Told
-from bursa.web.docs_pages import Docs
+from bursa.web.docs.made import Told
+from bursa.web.docs.pages import Docs
 from bursa.web.pages import Pages
 from tests.web.market import Market
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bursa.api.app import Extra, build_api, server
-from bursa.api.live import Hub, StreamLimits
 from bursa.api.services import ChannelState, Services, VenueParts, VenueService
+from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
 from bursa.model.batch import (

@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote, urldefrag
 
 import pytest
 
-from bursa.web import docs_book
-from bursa.web.docs_made import Told
-from bursa.web.docs_search import find, snippet
-from bursa.web.docs_text import Entry, rendered
+from bursa.web.docs import book as docs_book
+from bursa.web.docs.made import Told
+from bursa.web.docs.search import find, snippet
+from bursa.web.docs.text import Entry, rendered
 from tests.web.handbook import Site, read
 from tests.web.market import some_days
 
@@ -255,12 +255,12 @@ def test_a_wheel_brings_the_pages(tmp_path: Path) -> None:
     )
     assert built.returncode == 0, built.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        inside = {name for name in wheel.namelist() if name.startswith("bursa/web/docs/")}
+        inside = {name for name in wheel.namelist() if name.startswith("bursa/web/docs/files/")}
         unpacked = tmp_path / "unpacked"
         wheel.extractall(unpacked)
-    wanted = {f"bursa/web/docs/{path.name}" for path in (TOP / "docs").iterdir()}
+    wanted = {f"bursa/web/docs/files/{path.name}" for path in (TOP / "docs").iterdir()}
     assert inside == wanted
-    said = "from bursa.web import docs_book; print(docs_book.folder())"
+    said = "from bursa.web.docs import book; print(book.folder())"
     found = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {said}"],
         cwd=tmp_path,
@@ -268,4 +268,4 @@ def test_a_wheel_brings_the_pages(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert found.stdout.strip() == str(unpacked / "bursa" / "web" / "docs"), found.stderr
+    assert found.stdout.strip() == str(unpacked / "bursa" / "web" / "docs" / "files"), found.stderr

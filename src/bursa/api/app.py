@@ -18,22 +18,22 @@ from litestar.types import ASGIApp
 
 from bursa.api import errors
 from bursa.api.asyncapi import AsyncApi
-from bursa.api.cors import Origins
-from bursa.api.door import Door
 from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
-from bursa.api.live import Hub
 from bursa.api.market import Ranked
-from bursa.api.rates import Rates
 from bursa.api.rest import Rest
 from bursa.api.services import Services
 from bursa.api.short import ShortWay
-from bursa.api.sse import EventsProtocol, Live
-from bursa.api.stats import Stats
-from bursa.api.udf import Udf
-from bursa.api.viewer import Face, Viewer
-from bursa.api.viewer_ws import ViewerStream
-from bursa.api.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
+from bursa.api.stream.hub import Hub
+from bursa.api.stream.sse import EventsProtocol, Live
+from bursa.api.stream.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
+from bursa.api.udf.routes import Udf
+from bursa.api.viewer.candles import Face, Viewer
+from bursa.api.viewer.cors import Origins
+from bursa.api.viewer.door import Door
+from bursa.api.viewer.rates import Rates
+from bursa.api.viewer.stats import Stats
+from bursa.api.viewer.ws import ViewerStream
 
 PING_S, PONG_S = 30.0, 75.0
 KEEP_ALIVE_S = 75

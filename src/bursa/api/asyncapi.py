@@ -15,9 +15,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 from msgspec import Struct
 
-from bursa.api import stream_shapes
 from bursa.api.errors import JSON
 from bursa.api.params import read_query
+from bursa.api.stream import shapes as stream_shapes
 
 _SCHEMAS = "#/components/schemas/{name}"
 

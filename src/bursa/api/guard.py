@@ -14,9 +14,9 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.api.cors import is_own
-from bursa.api.door import Door, is_viewer
 from bursa.api.errors import Failure, is_udf, note, send_failure
+from bursa.api.viewer.cors import is_own
+from bursa.api.viewer.door import Door, is_viewer
 from bursa.model.errors import Refuse
 from bursa.ops.spread import Spread
 from bursa.ops.telemetry import Telemetry

@@ -17,10 +17,10 @@ from litestar.types import Scope
 from bursa.api import envelope, params, shapes, text
 from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, CandleRows, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
-from bursa.api.live import Hub
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
 from bursa.api.services import Services, VenueService
 from bursa.api.short import SHORT
+from bursa.api.stream.hub import Hub
 from bursa.history.candles import FOREVER_NS, Ask, Candles
 from bursa.history.continuity import Continuity
 from bursa.history.directory import Symbol

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from bursa import config
-from bursa.web.docs_made import Knob, Told, Verb
+from bursa.web.docs.made import Knob, Told, Verb
 
 
 def told(app: typer.Typer) -> Told:

@@ -1,4 +1,4 @@
-/* Finding things in the docs: the ranking of web/docs_search.py, over the same entries. */
+/* Finding things in the docs: the ranking of web/docs/search.py, over the same entries. */
 
 const SAME = 200, WHOLE = 100, BEGINS = 60, WORD = 40, PART = 25, ABOVE = 10, TEXT_WORD = 5, TEXT = 2, PAGE = 15, SECTION = 8;
 const TERMS_MAX = 8, AROUND = 60;

@@ -1,7 +1,7 @@
 """The public venues: which instruments anyone may ask for, and what the viewer API calls them.
 
 A venue is public by configuration, else it does not exist here: its symbols are as unknown as ones
-that never were. Does not answer requests (viewer.py, viewer_ws.py).
+that never were. Does not answer requests (candles.py, ws.py).
 """
 
 from bursa.api.services import Services, VenueService

@@ -2,7 +2,7 @@
 
 Settings and command-line verbs come as plain data from above (`Told`), columns from
 model/schema.py, metrics from their catalogue, telemetry from its registry; routes and streams are
-docs_api.py's. A page says `{{settings}}` on a line of its own where a part belongs.
+api.py's. A page says `{{settings}}` on a line of its own where a part belongs.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

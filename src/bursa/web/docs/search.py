@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from bursa.web.docs_text import Entry
+from bursa.web.docs.text import Entry
 
 QUERY_CHARS_MAX = 100
 TERMS_MAX = 8

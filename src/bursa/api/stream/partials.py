@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bursa.api.frames import BarRow, bar_rows
-from bursa.api.outbox import Client, Key
-from bursa.api.post import Post
-from bursa.api.rolling import Rolling
-from bursa.api.subscriptions import BARS, Lane, VenueStream
+from bursa.api.stream.frames import BarRow, bar_rows
+from bursa.api.stream.outbox import Client, Key
+from bursa.api.stream.post import Post
+from bursa.api.stream.rolling import Rolling
+from bursa.api.stream.subscriptions import BARS, Lane, VenueStream
 from bursa.history.candles import Ask, Candles
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.timeframe import minutes_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.api.frames import BarRow
+from bursa.api.stream.frames import BarRow
 from bursa.model.batch import Batch
 
 # Minutes kept apart, so that a revision can replace one; older ones are folded for good.

@@ -15,10 +15,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 from numpy.typing import NDArray
 
-from bursa.api import params, udf_bars, udf_shapes
+from bursa.api import params
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services, VenueService
-from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, read, route, seconds
+from bursa.api.udf import bars as udf_bars
+from bursa.api.udf import shapes as udf_shapes
+from bursa.api.udf.form import RESOLUTION, SYMBOL, asked, json, read, route, seconds
 from bursa.history.candles import FOREVER_NS, Ask
 from bursa.history.continuity import gaps
 from bursa.model.batch import Batch

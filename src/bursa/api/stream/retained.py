@@ -2,7 +2,7 @@
 
 Each entry has an offset; a cursor names the stream's epoch and the offset of the next entry, so a
 client that lost its connection takes up exactly there as long as the entry is retained. Rows are
-kept as batches and become frames when somebody wants them, once. Does not know clients (live.py).
+kept as batches and become frames when somebody wants them, once. Does not know clients (hub.py).
 """
 
 import re
@@ -29,7 +29,7 @@ class Segment:
     kind     the channel of its rows, or SAID
     first    offset of its first entry
     symbols  int64 (n,), the symbol of each entry, -1: none; `ts` likewise
-    keys     SAID: what each entry belongs to (see live.py); else empty
+    keys     SAID: what each entry belongs to (see hub.py); else empty
     make     (place in the segment, cursor) -> its frame; called once an entry
     """
 

@@ -25,10 +25,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
-from bursa.api.live import Hub
-from bursa.api.orders import Ask, Orders, error_frame
-from bursa.api.outbox import Client, Form
 from bursa.api.services import Services
+from bursa.api.stream.hub import Hub
+from bursa.api.stream.orders import Ask, Orders, error_frame
+from bursa.api.stream.outbox import Client, Form
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops.logs import logger
 

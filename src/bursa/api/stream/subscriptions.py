@@ -1,7 +1,7 @@
 """Who listens to what of one venue: sets of clients by channel, timeframe and symbol.
 
 Masks over symbol ids answer "does anybody care?" for a whole batch at once, so that rows nobody
-wants cost nothing. A `Lane` gathers the clients that share a throttle. Sends nothing (live.py).
+wants cost nothing. A `Lane` gathers the clients that share a throttle. Sends nothing (hub.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.api.frames import Frames
-from bursa.api.outbox import Client, Key
-from bursa.api.rolling import Bar, Grid, Rolling
 from bursa.api.services import VenueService
+from bursa.api.stream.frames import Frames
+from bursa.api.stream.outbox import Client, Key
+from bursa.api.stream.rolling import Bar, Grid, Rolling
 from bursa.model.timeframe import bucket_end, buckets
 
 BARS, METRICS = "bars", "metrics"

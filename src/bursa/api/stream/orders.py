@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from bursa.api.errors import failure_of
-from bursa.api.frames import said
-from bursa.api.live import Hub
-from bursa.api.outbox import Client, Key
 from bursa.api.services import Services, VenueService
-from bursa.api.subscriptions import BARS, CHANNELS, METRICS
+from bursa.api.stream.frames import said
+from bursa.api.stream.hub import Hub
+from bursa.api.stream.outbox import Client, Key
+from bursa.api.stream.subscriptions import BARS, CHANNELS, METRICS
 from bursa.metrics.catalog import METRICS as METRICS_KIND
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.timeframe import parse

@@ -10,10 +10,11 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params, text, udf_shapes
+from bursa.api import params, text
 from bursa.api.envelope import Ready
 from bursa.api.services import Services, VenueService
-from bursa.api.udf_form import json, read, route, symbol_of
+from bursa.api.udf import shapes as udf_shapes
+from bursa.api.udf.form import json, read, route, symbol_of
 from bursa.history.directory import Symbol
 from bursa.model.errors import Refuse
 

@@ -16,15 +16,15 @@ from litestar.handlers import WebsocketRouteHandler
 
 from bursa.api import params
 from bursa.api.errors import failure_of, send_failure
-from bursa.api.frames import payload, said
-from bursa.api.live import Hub
-from bursa.api.orders import Orders, check_count
-from bursa.api.outbox import Client, Key
-from bursa.api.public import Public
 from bursa.api.services import Services
-from bursa.api.subscriptions import BARS
-from bursa.api.viewer import INTERVAL, interval
-from bursa.api.ws import Conversation
+from bursa.api.stream.frames import payload, said
+from bursa.api.stream.hub import Hub
+from bursa.api.stream.orders import Orders, check_count
+from bursa.api.stream.outbox import Client, Key
+from bursa.api.stream.subscriptions import BARS
+from bursa.api.stream.ws import Conversation
+from bursa.api.viewer.candles import INTERVAL, interval
+from bursa.api.viewer.public import Public
 from bursa.model.errors import Refuse
 
 _QUERY = (

@@ -22,14 +22,14 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from bursa.api import envelope, params
-from bursa.api.frames import payload
 from bursa.api.http import AnswerProtocol
-from bursa.api.live import Hub
-from bursa.api.orders import THROTTLE_MS_MAX, Ask, Missed, Orders
-from bursa.api.outbox import Client
 from bursa.api.services import Services
-from bursa.api.subscriptions import BARS, CHANNELS
-from bursa.api.ws import LET_GO_S
+from bursa.api.stream.frames import payload
+from bursa.api.stream.hub import Hub
+from bursa.api.stream.orders import THROTTLE_MS_MAX, Ask, Missed, Orders
+from bursa.api.stream.outbox import Client
+from bursa.api.stream.subscriptions import BARS, CHANNELS
+from bursa.api.stream.ws import LET_GO_S
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
 

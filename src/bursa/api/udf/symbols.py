@@ -10,10 +10,11 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params, udf_shapes
+from bursa.api import params
 from bursa.api.envelope import Ready, encode
 from bursa.api.services import Services, VenueService
-from bursa.api.udf_form import SYMBOL, asked, by_exchange, json, kind_of, read, route
+from bursa.api.udf import shapes as udf_shapes
+from bursa.api.udf.form import SYMBOL, asked, by_exchange, json, kind_of, read, route
 from bursa.history.directory import Symbol
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS

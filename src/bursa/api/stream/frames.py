@@ -1,7 +1,7 @@
 """Stream frames as ready WebSocket bytes: header and JSON payload, the same for every client.
 
 What a server sends is not masked, so one frame made once is written to all who asked for it. Knows
-the fields of each type; does not know who gets what (live.py).
+the fields of each type; does not know who gets what (hub.py).
 """
 
 from typing import Any, NamedTuple

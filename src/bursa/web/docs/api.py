@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from bursa.web.docs_made import cell, code, rows
-from bursa.web.docs_text import anchor_of
+from bursa.web.docs.made import cell, code, rows
+from bursa.web.docs.text import anchor_of
 
 Schema = Mapping[str, Any]
 

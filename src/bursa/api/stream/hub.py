@@ -19,14 +19,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.api.frames import BarRow, bar_rows, said
-from bursa.api.outbox import Client, Key, OutboxLimits
-from bursa.api.partials import Partials
-from bursa.api.post import Post
-from bursa.api.retained import SAID, Retained, Segment
-from bursa.api.rolling import Rolling
 from bursa.api.services import Services, closed_until_ns
-from bursa.api.subscriptions import BARS, METRICS, VenueStream
+from bursa.api.stream.frames import BarRow, bar_rows, said
+from bursa.api.stream.outbox import Client, Key, OutboxLimits
+from bursa.api.stream.partials import Partials
+from bursa.api.stream.post import Post
+from bursa.api.stream.retained import SAID, Retained, Segment
+from bursa.api.stream.rolling import Rolling
+from bursa.api.stream.subscriptions import BARS, METRICS, VenueStream
 from bursa.model.batch import Batch, Block
 from bursa.model.errors import Refuse
 from bursa.model.schema import STATES

@@ -1,7 +1,7 @@
 """TradingView's UDF protocol over the same readers: what it can do, bars, time.
 
 The client polls `history` and draws what it gets. The other routes are beside: symbols
-(udf_symbols.py), quotes (udf_quotes.py), marks (udf_marks.py).
+(symbols.py), quotes (quotes.py), marks (marks.py).
 """
 
 from typing import Any
@@ -11,13 +11,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, udf_bars, udf_shapes
+from bursa.api import params
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services
-from bursa.api.udf_form import RESOLUTION, SYMBOL, asked, json, kind_of, read, route, seconds
-from bursa.api.udf_marks import UdfMarks
-from bursa.api.udf_quotes import UdfQuotes
-from bursa.api.udf_symbols import UdfSymbols
+from bursa.api.udf import bars as udf_bars
+from bursa.api.udf import shapes as udf_shapes
+from bursa.api.udf.form import RESOLUTION, SYMBOL, asked, json, kind_of, read, route, seconds
+from bursa.api.udf.marks import UdfMarks
+from bursa.api.udf.quotes import UdfQuotes
+from bursa.api.udf.symbols import UdfSymbols
 from bursa.history.candles import Ask
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS

@@ -3,7 +3,7 @@
 `/healthz` and `/version` tell of the process; `/api/v1/symbols`, `/api/v1/intervals` and
 `/api/v1/candles` serve public venues (public.py) and no HD. Good answers are bare JSON, refusals
 have the data API's envelope. Who may ask, and how often: cors.py, rates.py; the stream of it is
-viewer_ws.py, the process's figures are stats.py.
+ws.py, the process's figures are stats.py.
 """
 
 import platform
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from bursa.api import envelope, params, shapes, text
 from bursa.api.candle_rows import Answer, Answers
 from bursa.api.envelope import Ready, encode
-from bursa.api.public import Public, pair
 from bursa.api.services import Services, VenueService
 from bursa.api.short import SHORT
+from bursa.api.viewer.public import Public, pair
 from bursa.history.candles import FOREVER_NS, Ask
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse

@@ -1,7 +1,7 @@
 """The book: which pages the docs have, in which order, and each of them rendered once.
 
 Files of the docs folder and pages that are made become one list; a file that the contents do not
-name stands at their end, so that nothing written is lost. Answers no request (docs_pages.py).
+name stands at their end, so that nothing written is lost. Answers no request (pages.py).
 """
 
 import re
@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bursa.web import docs_api, docs_made
-from bursa.web.docs_made import Told
-from bursa.web.docs_text import HOME, Entry, Heading, Text, rendered
+from bursa.web.docs import api as docs_api
+from bursa.web.docs import made as docs_made
+from bursa.web.docs.made import Told
+from bursa.web.docs.text import HOME, Entry, Heading, Text, rendered
 
 # Where the pages are in an installed package, else in a checkout.
-_INSTALLED = Path(__file__).parent / "docs"
-_CHECKOUT = Path(__file__).parents[3] / "docs"
+_INSTALLED = Path(__file__).parent / "files"
+_CHECKOUT = Path(__file__).parents[4] / "docs"
 
 _API = "api"
 CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (

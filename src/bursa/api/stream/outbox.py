@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from bursa.api.frames import said
+from bursa.api.stream.frames import said
 
 SLOW = 4008
 

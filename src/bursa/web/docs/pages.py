@@ -2,7 +2,7 @@
 
 A page is rendered once; only the address in its examples is the reader's own. Search works without
 scripts (`/docs?q=`); `/docs/index.json` is what the script searches in. Everything that takes a
-while runs on a thread. Does not know what the pages say (docs_book.py).
+while runs on a thread. Does not know what the pages say (book.py).
 """
 
 import re
@@ -16,11 +16,12 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from markupsafe import Markup, escape
 
-from bursa.web import docs_api, docs_book
-from bursa.web.docs_book import Book, Page
-from bursa.web.docs_made import Told
-from bursa.web.docs_search import QUERY_CHARS_MAX, find
-from bursa.web.docs_text import HOME, address
+from bursa.web.docs import api as docs_api
+from bursa.web.docs import book as docs_book
+from bursa.web.docs.book import Book, Page
+from bursa.web.docs.made import Told
+from bursa.web.docs.search import QUERY_CHARS_MAX, find
+from bursa.web.docs.text import HOME, address
 
 _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
 _PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -110,7 +111,7 @@ class Docs:
         if page is None:
             return self._missing(request, book, name)
         html = page.text.html.replace(docs_api.HOST, str(escape(_host(request))))
-        # Made from our own files and schemas by a renderer that escapes (docs_text.py).
+        # Made from our own files and schemas by a renderer that escapes (text.py).
         return self._shown(request, book, page, {"html": Markup(html)})
 
     def _missing(self, request: PageRequest, book: Book, name: str) -> Response[bytes]:

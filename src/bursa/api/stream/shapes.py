@@ -1,6 +1,6 @@
 """What goes over the streams as types: the frames, and what a client says.
 
-Frames are written as text elsewhere (frames.py, orders.py, live.py, viewer_ws.py); tests decode
+Frames are written as text elsewhere (frames.py, orders.py, hub.py, viewer/ws.py); tests decode
 every one strictly into these, and asyncapi.py publishes them. Times are ISO texts.
 """
 

@@ -1,12 +1,12 @@
 """Delivery: the connected clients, one write a client and flush, and what becomes of slow ones.
 
-Does not know what is in a frame, nor who asked for it (live.py, partials.py).
+Does not know what is in a frame, nor who asked for it (hub.py, partials.py).
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from bursa.api.outbox import SLOW, Client, Form, Key, OutboxLimits, Wire
+from bursa.api.stream.outbox import SLOW, Client, Form, Key, OutboxLimits, Wire
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry

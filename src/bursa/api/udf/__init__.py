@@ -1,0 +1,1 @@
+"""TradingView's UDF protocol over the same readers. Every answer below /udf has its form."""
