@@ -75,9 +75,20 @@ SHAKE = (
 def test_the_stream_opens_for_its_own_pages(
     served: Served, headers: str, status: int, code: str | None
 ) -> None:
-    head = SHAKE + headers.format(own=f"127.0.0.1:{served.port}")
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as wire:
-        wire.sendall(head.replace("\n", "\r\n").encode() + b"\r\n")
+    shaken(served.port, SHAKE + headers, status, code)
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/", "/v1/symbols", "/api/v1/nothing"])
+def test_an_opening_elsewhere_is_told_that_there_is_nothing(served: Served, path: str) -> None:
+    head = SHAKE.replace("/v1/stream", path) + "Host: {own}\n"
+    shaken(served.port, head, 404, "not_found")
+
+
+def shaken(port: int, head: str, status: int, code: str | None) -> None:
+    """Open a WebSocket by hand and look at the answer."""
+    said = head.format(own=f"127.0.0.1:{port}")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+        wire.sendall(said.replace("\n", "\r\n").encode() + b"\r\n")
         raw = wire.recv(65_536)
         while code and code.encode() not in raw and (more := wire.recv(65_536)):
             raw += more

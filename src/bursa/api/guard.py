@@ -113,12 +113,13 @@ class Guard:
         elif is_udf(scope["path"]):
             failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
         elif is_viewer(scope["path"]):
-            await self._door(scope, receive, send)  # which knows the origins that may open it
+            # It knows the origins that may open it.
+            await self._door(scope, receive, _naming(scope, send))
             return
         elif origin and not is_own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _naming(scope, send))
             return
         scope["state"]["failure"] = failure.code
         self._telemetry.refused.labels(failure.code).inc()
@@ -155,6 +156,22 @@ def _headers(scope: Any, *names: bytes) -> list[bytes]:
         if name in found:
             found[name] = found[name] + b"," + value if found[name] else value
     return list(found.values())
+
+
+def _naming(scope: Any, send: Send) -> Send:
+    """`send` of a handshake: the router closes what it has no WebSocket for without a word."""
+    accepted = False
+
+    async def naming(message: Any) -> None:
+        nonlocal accepted
+        accepted = accepted or message["type"] != "websocket.close"
+        if accepted:
+            await send(message)
+            return
+        failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
+        await send_failure(send, scope, failure, "websocket.http.response")
+
+    return naming
 
 
 def _misdirected(scope: Any) -> Failure:

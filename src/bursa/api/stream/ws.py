@@ -16,7 +16,7 @@ core. Compression is off: a frame would have to be packed once a client.
 import asyncio
 import socket as sockets
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from litestar import WebSocket, websocket
@@ -42,6 +42,8 @@ LET_GO_S = 3.0
 REST, REST_S = 9.0, 1.0
 
 _log = logger("stream")
+
+Said = TypeVar("Said", bound=msgspec.Struct)
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
@@ -122,7 +124,20 @@ class SocketWire:
         protocol.close_timer = loop.call_later(LET_GO_S, protocol.transport.abort)
 
 
-_decode = msgspec.json.Decoder(Ask).decode
+def reader(kind: type[Said]) -> Callable[[str], Said]:
+    """Reads messages of a kind with an `action`. Refuse `bad_message` says what is allowed."""
+    decode = msgspec.json.Decoder(kind).decode
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    actions, others = ", ".join(get_args(fields.pop("action"))), ", ".join(fields)
+
+    def read(text: str) -> Said:
+        try:
+            return decode(text)
+        except msgspec.MsgspecError as error:
+            allowed = f"a message has an action ({actions}) and may have {others}"
+            raise Refuse(f"{error}; {allowed}", "bad_message") from None
+
+    return read
 
 
 class Conversation:
@@ -192,8 +207,6 @@ class Conversation:
         """Do it, or tell the client why not."""
         try:
             await doing
-        except msgspec.MsgspecError as error:
-            self._orders.refuse(client, Refuse(str(error), "bad_message"))
         except BursaError as refusal:
             self._orders.refuse(client, refusal)
 
@@ -204,6 +217,7 @@ class Stream:
     def __init__(self, services: Services, hub: Hub) -> None:
         self._hub, self._orders = hub, Orders(services, hub)
         self._conversation = Conversation(services, hub, self._heard)
+        self._read = reader(Ask)
 
     def routes(self) -> list[WebsocketRouteHandler]:
         """What the application serves."""
@@ -214,6 +228,6 @@ class Stream:
         await self._conversation.hold(socket)
 
     async def _heard(self, client: Client, text: str) -> None:
-        missed = self._orders.obey(client, _decode(text))
+        missed = self._orders.obey(client, self._read(text))
         if missed is not None:
             await self._hub.resume(client, *missed)

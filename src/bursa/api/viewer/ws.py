@@ -22,7 +22,7 @@ from bursa.api.stream.hub import Hub
 from bursa.api.stream.orders import Orders, check_count
 from bursa.api.stream.outbox import Client, Key
 from bursa.api.stream.subscriptions import BARS
-from bursa.api.stream.ws import Conversation
+from bursa.api.stream.ws import Conversation, reader
 from bursa.api.viewer.candles import INTERVAL, interval
 from bursa.api.viewer.public import Public
 from bursa.model.errors import Refuse
@@ -64,7 +64,7 @@ class _Gap(msgspec.Struct):
     reason: str
 
 
-_ask = msgspec.json.Decoder(Ask).decode
+_ask = reader(Ask)
 _bar = msgspec.json.Decoder(_Bar).decode
 _gap = msgspec.json.Decoder(_Gap).decode
 
