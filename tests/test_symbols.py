@@ -145,3 +145,37 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     assert absent.returncode == 1 and "none.csv: No such file" in absent.stderr
     venue = imported(data, "A,B\n", "--venue", "nyse")
     assert venue.returncode == 2 and "allowed: idx, binance" in venue.stderr
+
+
+def test_lists_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    lists = []
+    for number in range(4):
+        file = tmp_path / f"list{number}.csv"
+        file.write_text(f"AAA{number},Company {number}\n")
+        lists.append(file)
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bursa", "symbols", "import", str(file), "--data", str(data)],
+            stdout=subprocess.DEVNULL,
+            env=environment(),
+        )
+        for file in lists
+    ]
+    assert [process.wait(120) for process in running] == [0] * 4
+    kept = (data / "names" / "idx.csv").read_text()
+    assert [f"AAA{number}" in kept for number in range(4)] == [True] * 4
+
+
+def test_a_terminal_that_knows_ascii_alone_is_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("CAFE,PT Caf\u00e9 Tbk\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "bursa", "symbols", "import", str(file), "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment() | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Caf\\xe9" in done.stdout

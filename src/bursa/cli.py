@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it did not work out, 2 the command or the configuration is
 by Ctrl-C before it was done.
 """
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -45,6 +46,9 @@ VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they 
 
 def main() -> None:
     """Entry point: errors that name who must act become one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names have letters that ASCII lacks
     try:
         app(standalone_mode=True)
     except Refuse as refused:

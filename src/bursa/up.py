@@ -37,7 +37,7 @@ from bursa.exchange import launch
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
-from bursa.model.errors import Refuse
+from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline.line import Derived
@@ -177,6 +177,8 @@ class Up:
     def run(self, told: Told) -> int:
         """All of it; the exit code."""
         began = time.monotonic()
+        if not self._warn.is_terminal:
+            self._log.info("loading the kernels; after an update they are compiled first")
         with self._warn.status(
             "loading the kernels (compiling them after an update: half a minute)"
         ):
@@ -239,13 +241,17 @@ class Up:
             Dependency(f"journal of {name}", runtime.check_journal, required=False)
             for name, runtime in self._runtimes.items()
         ]
+        lines = [
+            Dependency(f"feed of {name}", _delivers(runtime), required=False)
+            for name, runtime in self._runtimes.items()
+        ]
         return Services(
             venues,
             shared.clock,
             offload,
             shared.telemetry,
             __version__,
-            (hot, *journals),
+            (hot, *journals, *lines),
             lambda: self._waiting_for,
             self._public(),
             STORE_NAME,
@@ -409,6 +415,18 @@ def _bind(host: str, port: int) -> socket.socket:
             "port_taken",
             parameter="http.port",
         ) from None
+
+
+def _delivers(runtime: VenueRuntime) -> Callable[[], None]:
+    """A check: Retry names the channels of a configured feed that are away."""
+    channels = _channels_of(runtime)
+
+    def check() -> None:
+        away = [channel.name for channel in channels() if not (channel.up or channel.ended)]
+        if runtime.has_feed and away:
+            raise Retry(f"{', '.join(away)} away")
+
+    return check
 
 
 def _watermark_of(runtime: VenueRuntime) -> Callable[[], int]:

@@ -10,9 +10,11 @@ A running program looks at the files now and then (`refresh`); lookups read memo
 cannot be read is told once, and what it said before stays. How names are written: names.py.
 """
 
+import contextlib
+import fcntl
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bursa.history import names
@@ -72,12 +74,25 @@ def by_hand(data: Path, venue: Venue) -> dict[str, str]:
     return _File(venue, data / FOLDER / f"{venue.name}.hand.csv", as_written=True).read()
 
 
-def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
-    """Write the imported list: all of it or, whatever happens, the one before. Its path."""
-    folder = data / FOLDER
+@contextlib.contextmanager
+def changing(data: Path) -> Iterator[None]:
+    """While it lasts nobody else changes an imported list: it is read, and kept anew."""
     try:
-        for each in (data, folder):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(_folder(data), os.O_RDONLY)
+    except OSError as error:
+        raise _unkept(data, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
+    """Write the imported list while `changing`: all of it or, whatever happens, the one before.
+    Its path."""
+    try:
+        folder = _folder(data)
         path = folder / f"{venue.name}.csv"
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as new:
             try:
@@ -90,10 +105,20 @@ def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
                 raise
         _sync(folder)
     except OSError as error:
-        raise Refuse(
-            f"{folder}: names cannot be kept: {error.strerror}", "data_folder", 503
-        ) from error
+        raise _unkept(data, error) from error
     return path
+
+
+def _folder(data: Path) -> Path:
+    """The folder of the lists; made where it is absent."""
+    folder = data / FOLDER
+    for each in (data, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _unkept(data: Path, error: OSError) -> Refuse:
+    return Refuse(f"{data / FOLDER}: names cannot be kept: {error.strerror}", "data_folder", 503)
 
 
 def load(path: Path) -> bytes:

@@ -5,8 +5,9 @@ bursa sees the new list by itself within seconds. The rules of names are history
 history/name_book.py.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -35,24 +36,16 @@ def run_import(config: Config, file: Path, venue: str, *, dry_run: bool, say: Co
     chosen, data = _venue(venue), Path(config.data)
     given = names.chosen(names.parse(name_book.load(file), chosen, str(file)), chosen)
     told = _told(config, chosen)
-    kept = name_book.imported(data, chosen)
-    corrected = name_book.by_hand(data, chosen)
-    changes = names.plan(given, kept, frozenset(told) if told else None)
-    count = Counter(change.what for change in changes)
+    with contextlib.nullcontext() if dry_run else name_book.changing(data):
+        changes, where = _import(data, chosen, given, told, dry_run=dry_run)
     _show(changes, say)
     if not told:
         say.print(
             f"no ticker of {chosen.name} is known here yet: all that are well formed are taken"
         )
-    if both := len(corrected.keys() & given.keys()):
+    if both := len(name_book.by_hand(data, chosen).keys() & given.keys()):
         say.print(f"{both:,} of them are corrected by hand in {chosen.name}.hand.csv, which wins")
-    if dry_run:
-        where = "dry run, nothing is written"
-    elif count[NEW] or count[CHANGED]:
-        taken = {c.ticker: c.name for c in changes if c.what in (NEW, CHANGED)}
-        where = f"kept in {name_book.keep(data, chosen, kept | taken)}"
-    else:
-        where = "nothing to write"
+    count = Counter(change.what for change in changes)
     counts = ", ".join(f"{count[what]:,} {what}" for what in CHANGES)
     say.print(f"{chosen.name}: {counts}; {where}", markup=False)
     if count[UNKNOWN]:
@@ -61,6 +54,26 @@ def run_import(config: Config, file: Path, venue: str, *, dry_run: bool, say: Co
         return 0
     say.print("no line of the list is of a ticker that trades: is it another venue's list?")
     return 1
+
+
+def _import(
+    data: Path,
+    venue: Venue,
+    given: Mapping[str, str],
+    told: Mapping[str, str] | None,
+    *,
+    dry_run: bool,
+) -> tuple[Sequence[Change], str]:
+    """What a list changes, and what became of it in words."""
+    name_book.by_hand(data, venue)  # refused before anything is written where it is bad
+    kept = name_book.imported(data, venue)
+    changes = names.plan(given, kept, frozenset(told) if told else None)
+    taken = {change.ticker: change.name for change in changes if change.what in (NEW, CHANGED)}
+    if dry_run:
+        return changes, "dry run, nothing is written"
+    if not taken:
+        return changes, "nothing to write"
+    return changes, f"kept in {name_book.keep(data, venue, kept | taken)}"
 
 
 def run_list(config: Config, query: str, venue: str, form: str) -> str:
