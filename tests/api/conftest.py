@@ -1,6 +1,7 @@
-"""A served floor with three days behind it, for tests that only read."""
+"""A served floor with three days behind it, for tests that only read; a morning for the others."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,3 +27,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def client(served: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=served.url, timeout=20) as found:
         yield found
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    """A day's first three minutes lie behind; 09:03 is open with one trade."""
+    floor = Floor(tmp_path)
+    floor.day(DAYS[1], minutes=3, auction=False)
+    floor.trade(at(DAYS[1], 9, 3, 3), 9_100)
+    yield floor
+    floor.close()

@@ -15,13 +15,20 @@ from websockets.sync.client import connect
 from bursa.api.stream import sse
 from bursa.api.stream.hub import StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
-from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+from tests.api.clients import (
+    DAY,
+    Frames,
+    idle,
+    minute,
+    minutes,
+    until,
+    until_blocked,
+    until_withheld,
+)
+from tests.api.floor import EPOCH, Floor, Served, at, serve
 
-DAY = DAYS[1]
-MINUTE_NS = 60_000_000_000
 
-
-class Events:
+class Events(Frames):
     """A client that reads events one by one."""
 
     def __init__(self, served: Served, query: str, last: str = "") -> None:
@@ -58,40 +65,11 @@ class Events:
         assert block.get("id") == frame.get("cursor")
         return frame
 
-    def until(self, kind: str) -> list[dict[str, Any]]:
-        """All frames up to the next one of a type, that one included."""
-        found = [self.next()]
-        while found[-1]["type"] != kind:
-            found.append(self.next())
-        return found
-
-
-@pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
-    """A day's first three minutes lie behind; 09:03 is open with one trade."""
-    floor = Floor(tmp_path)
-    floor.day(DAY, minutes=3, auction=False)
-    floor.trade(at(DAY, 9, 3, 3), 9_100)
-    yield floor
-    floor.close()
-
 
 @pytest.fixture
 def served(floor: Floor) -> Iterator[Served]:
     with serve(floor) as found:
         yield found
-
-
-def minute(floor: Floor, number: int, price: float = 9_200) -> None:
-    """A trade in 09:number, and what closes the minute before."""
-    floor.trade(at(DAY, 9, number, 2.5), price)
-
-
-def until(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def test_it_begins_with_the_acknowledgement_and_the_bar_under_way(served: Served) -> None:
@@ -291,12 +269,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def stuck(served: Served, query: str) -> Iterator[tuple[socket.socket, Any]]:
     """A client that asks and then does not read, and how the server holds it."""
     before = set(served.hub.post.clients)
-    with socket.socket() as wire:
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        wire.settimeout(10)
-        wire.connect(("127.0.0.1", served.port))
-        host = f"Host: 127.0.0.1:{served.port}\r\n\r\n"
-        wire.sendall(f"GET /v1/live?{query} HTTP/1.1\r\n{host}".encode())
+    with idle(served, f"/v1/live?{query}") as wire:
         until(lambda: any(client.keys for client in served.hub.post.clients - before))
         (client,) = served.hub.post.clients - before
         yield wire, client
@@ -328,14 +301,14 @@ def test_who_does_not_read_is_closed_and_the_others_lose_nothing(floor: Floor, s
         stuck(served, query) as (wire, client),
     ):
         reads.until("subscribed")
-        ends = 0
-        for n in range(20_000):
-            floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000 + n % 50)
+        ends = begun = 0
+        for n in minutes(floor):
+            begun = n + 1
             ends += sum(f["type"] == "end_of_interval" for f in reads.until("end_of_interval"))
             if client.closed:
                 break
         assert client.closed and len(served.hub.post.clients) == 1
-        assert ends == n + 1
+        assert ends == begun
         assert floor.telemetry.registry.get_sample_value("bursa_stream_closed_total") == 1
         frames = drained(wire)
         cursors = [int(f["cursor"].split("-")[1]) for f in frames[1:] if "cursor" in f]
@@ -344,13 +317,7 @@ def test_who_does_not_read_is_closed_and_the_others_lose_nothing(floor: Floor, s
 
 def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, small: None) -> None:
     with serve(floor) as served, stuck(served, "tickers=BBCA&throttle_ms=0") as (wire, client):
-        opened, n = at(DAY, 9, 3, 4), 0
-        while client.withheld < 50:
-            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
-            n += 1
-            assert n < 5_000
-            time.sleep(0.003)
-        floor.trade(opened + n * 1_000_000, 12_345)
+        floor.trade(until_withheld(floor, client, 50), 12_345)
         frames = drained(wire)
         gaps = [f for f in frames if f["type"] == "gap"]
         assert gaps and gaps[0]["reason"] == "slow" and gaps[0]["conflated"] >= 49
@@ -362,27 +329,16 @@ def test_a_slow_reader_resumes_a_long_absence_without_being_closed(
     floor: Floor, small: None
 ) -> None:
     with serve(floor) as served:
-        for n in range(400):
-            floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000 + n % 50)
+        for _ in minutes(floor, 400):
+            pass
         until(lambda: served.hub.retained.head >= 3 * 400)
-        with stuck_resuming(served) as wire:
+        query = f"tickers=BBCA,GOTO,TLKM&channels=bars,metrics&resume={EPOCH}-0"
+        with idle(served, f"/v1/live?{query}") as wire:
             time.sleep(0.3)  # it is stuck amid what it missed
             assert len(served.hub.post.clients) == 1
             frames = drained(wire)
         cursors = [int(f["cursor"].split("-")[1]) for f in frames[1:] if "cursor" in f]
         assert cursors == list(range(1, served.hub.retained.head + 1))
-
-
-@contextlib.contextmanager
-def stuck_resuming(served: Served) -> Iterator[socket.socket]:
-    with socket.socket() as wire:
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        wire.settimeout(10)
-        wire.connect(("127.0.0.1", served.port))
-        query = f"tickers=BBCA,GOTO,TLKM&channels=bars,metrics&resume={EPOCH}-0"
-        host = f"Host: 127.0.0.1:{served.port}\r\n\r\n"
-        wire.sendall(f"GET /v1/live?{query} HTTP/1.1\r\n{host}".encode())
-        yield wire
 
 
 def test_the_stop_is_told_and_does_not_wait_for_open_answers(floor: Floor) -> None:
@@ -406,10 +362,6 @@ def test_the_stop_does_not_wait_for_who_does_not_read(floor: Floor, small: None)
     with contextlib.ExitStack() as stack:
         with serve(floor) as served:
             _, client = stack.enter_context(stuck(served, "tickers=BBCA"))
-            for n in range(20_000):
-                floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000)
-                if client.blocked_since_s is not None:
-                    break
-            assert client.blocked_since_s is not None
+            until_blocked(floor, client)
             began = time.monotonic()
         assert time.monotonic() - began < 8

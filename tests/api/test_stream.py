@@ -11,77 +11,42 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from bursa.api.stream import hub as live
 from bursa.api.stream import ws
 from bursa.api.stream.hub import StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.model.batch import END_OF_FILE
-from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+from tests.api.clients import (
+    DAY,
+    UPGRADE,
+    Socket,
+    idle,
+    minute,
+    minutes,
+    until,
+    until_blocked,
+    until_withheld,
+)
+from tests.api.floor import EPOCH, Floor, Served, at, serve
 from tests.wire import idx_encoder as idx
 
-DAY = DAYS[1]
 
-
-class Client:
-    """A client of the stream that reads frames one by one."""
+class Client(Socket):
+    """A client of the stream."""
 
     def __init__(self, served: Served) -> None:
-        self._opening = connect(served.ws, compression=None)
-
-    def __enter__(self) -> "Client":
-        self.wire: ClientConnection = self._opening.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wire.close()
-
-    def say(self, **message: Any) -> None:
-        self.wire.send(json.dumps(message))
-
-    def next(self, timeout: float = 5) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(self.wire.recv(timeout=timeout))
-        return frame
-
-    def until(self, kind: str) -> list[dict[str, Any]]:
-        """All frames up to the next one of a type, that one included."""
-        found = [self.next()]
-        while found[-1]["type"] != kind:
-            found.append(self.next())
-        return found
+        super().__init__(served.ws)
 
     def subscribe(self, *tickers: str, **more: Any) -> dict[str, Any]:
         self.say(action="subscribe", tickers=tickers, **more)
         return self.until("subscribed")[-1]
-
-    def rest(self) -> list[dict[str, Any]]:
-        """What was sent before the answer to a ping, and what was pushed just now: the stream
-        gathers for some milliseconds."""
-        time.sleep(0.1)
-        self.say(action="ping")
-        return self.until("pong")[:-1]
-
-
-@pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
-    """A day's first three minutes lie behind; 09:03 is open with one trade."""
-    floor = Floor(tmp_path)
-    floor.day(DAY, minutes=3, auction=False)
-    floor.trade(at(DAY, 9, 3, 3), 9_100)
-    yield floor
-    floor.close()
 
 
 @pytest.fixture
 def served(floor: Floor) -> Iterator[Served]:
     with serve(floor) as found:
         yield found
-
-
-def minute(floor: Floor, number: int, price: float = 9_200) -> None:
-    """A trade in 09:number, and what closes the minute before."""
-    floor.trade(at(DAY, 9, number, 2.5), price)
 
 
 def test_a_subscription_is_acknowledged_in_full_and_begins_with_the_open_bar(
@@ -510,29 +475,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.contextmanager
 def stuck(served: Served, **ask: Any) -> Iterator[tuple[socket.socket, Any]]:
     """A client that subscribes and then does not read, and how the server holds it."""
-    with socket.socket() as wire:
-        _subscribed(wire, served, ask)
+    with idle(served, "/v1/stream", UPGRADE) as wire:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += wire.recv(1)
+        body = json.dumps({"action": "subscribe", **ask}).encode()
+        assert len(body) < 126
+        wire.sendall(bytes([0x81, 0x80 | len(body)]) + b"\0\0\0\0" + body)
         until(lambda: any(client.keys for client in served.hub.post.clients))
         (client,) = served.hub.post.clients
         yield wire, client
-
-
-def _subscribed(wire: socket.socket, served: Served, ask: dict[str, Any]) -> None:
-    """Shake hands and subscribe; the window is small."""
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    wire.settimeout(10)
-    wire.connect(("127.0.0.1", served.port))
-    wire.sendall(
-        f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: Upgrade\r\n"
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += wire.recv(1)
-    body = json.dumps({"action": "subscribe", **ask}).encode()
-    assert len(body) < 126
-    wire.sendall(bytes([0x81, 0x80 | len(body)]) + b"\0\0\0\0" + body)
 
 
 def drained(wire: socket.socket) -> list[Any]:
@@ -557,21 +509,13 @@ def drained(wire: socket.socket) -> list[Any]:
     return found
 
 
-def until(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
-
-
 def test_a_client_that_does_not_read_is_closed_when_closed_bars_wait(
     floor: Floor, small: None
 ) -> None:
     limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=50))
     ask = {"tickers": ["BBCA", "GOTO"], "channels": ["bars", "metrics"]}
     with serve(floor, limits) as served, stuck(served, **ask) as (wire, client):
-        for n in range(20_000):
-            floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000 + n % 50)
+        for _ in minutes(floor):
             if client.closed:
                 break
         assert client.closed and not served.hub.post.clients
@@ -585,13 +529,7 @@ def test_a_client_that_does_not_read_is_closed_when_closed_bars_wait(
 def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, small: None) -> None:
     ask = {"tickers": ["BBCA"], "channels": ["bars"]}
     with serve(floor) as served, stuck(served, **ask) as (wire, client):
-        opened, n = at(DAY, 9, 3, 4), 0
-        while client.withheld < 50:
-            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
-            n += 1
-            assert n < 5_000
-            time.sleep(0.003)
-        floor.trade(opened + n * 1_000_000, 12_345)
+        floor.trade(until_withheld(floor, client, 50), 12_345)
         wire.settimeout(2)
         frames = drained(wire)
         gaps = [f for f in frames if f["type"] == "gap"]
@@ -603,12 +541,7 @@ def test_partials_are_left_out_for_a_slow_client_and_it_is_told(floor: Floor, sm
 def test_what_a_client_that_leaves_was_not_sent_is_counted(floor: Floor, small: None) -> None:
     ask = {"tickers": ["BBCA"], "channels": ["bars"]}
     with serve(floor) as served, stuck(served, **ask) as (wire, client):
-        opened, n = at(DAY, 9, 3, 4), 0
-        while client.withheld < 5:
-            floor.trade(opened + n * 1_000_000, 9_000 + n % 1000)
-            n += 1
-            assert n < 5_000
-            time.sleep(0.003)
+        until_withheld(floor, client, 5)
         wire.close()
         until(lambda: not served.hub.post.clients)
         registry = floor.telemetry.registry
@@ -619,10 +552,7 @@ def test_a_stalled_client_is_closed_in_time(floor: Floor, small: None) -> None:
     limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=10**6, stall_s=0.5))
     ask = {"tickers": ["BBCA"], "channels": ["bars", "metrics"]}
     with serve(floor, limits) as served, stuck(served, **ask) as (wire, client):
-        n = 0
-        while client.blocked_since_s is None and n < 20_000:
-            floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000)
-            n += 1
+        until_blocked(floor, client)
         until(lambda: client.closed, 5)
         assert drained(wire)[-1] == 4008
 
@@ -631,9 +561,6 @@ def test_a_stop_does_not_wait_for_a_client_that_does_not_read(floor: Floor, smal
     with contextlib.ExitStack() as stack:
         with serve(floor) as served:
             _, client = stack.enter_context(stuck(served, tickers=["BBCA"]))
-            for n in range(20_000):
-                floor.trade(at(DAY, 9, 4) + n * 60_000_000_000 + 2_500_000_000, 9_000)
-                if client.blocked_since_s is not None:
-                    break
+            until_blocked(floor, client)
             began = time.monotonic()
         assert time.monotonic() - began < 8

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,80 +16,30 @@ from bursa.api.stream import ws
 from bursa.api.stream.hub import StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
-from tests.api.floor import DAYS, Floor, Served, at, serve
-
-DAY = DAYS[1]
-MINUTE_NS = 60_000_000_000
+from tests.api.clients import DAY, UPGRADE, Socket, idle, minute, minutes, until
+from tests.api.floor import Floor, Served, at, serve
 
 
 def ms(hour: int, minute: int) -> int:
     return at(DAY, hour, minute) // 1_000_000
 
 
-class Viewer:
-    """A client that reads frames one by one."""
+class Viewer(Socket):
+    """A client of the viewer's WebSocket."""
 
     def __init__(self, served: Served, query: str = "", **options: Any) -> None:
-        url = served.ws.replace("/v1/stream", "/ws")
-        self._opening = connect(url + query, compression=None, **options)
-
-    def __enter__(self) -> "Viewer":
-        self.wire = self._opening.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wire.close()
-
-    def say(self, **message: Any) -> None:
-        self.wire.send(json.dumps(message))
-
-    def next(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(self.wire.recv(timeout=10))
-        return frame
+        super().__init__(served.ws.replace("/v1/stream", "/ws") + query, **options)
 
     def subscribe(self, symbol: str, **more: Any) -> dict[str, Any]:
+        """Ask, and what is said to it."""
         self.say(action="subscribe", symbol=symbol, **more)
-        found = self.next()
-        while found["type"] not in ("subscribed", "error"):
-            found = self.next()
-        return found
-
-    def rest(self) -> list[dict[str, Any]]:
-        """What was sent before the answer to a ping, and what was pushed just now."""
-        time.sleep(0.1)
-        self.say(action="ping")
-        found = [self.next()]
-        while found[-1]["type"] != "pong":
-            found.append(self.next())
-        return found[:-1]
-
-
-@pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
-    """A day's first three minutes lie behind; 09:03 is open with one trade."""
-    floor = Floor(tmp_path)
-    floor.day(DAY, minutes=3, auction=False)
-    floor.trade(at(DAY, 9, 3, 3), 9_100)
-    yield floor
-    floor.close()
+        return self.until("subscribed", "error")[-1]
 
 
 @pytest.fixture
 def served(floor: Floor) -> Iterator[Served]:
     with serve(floor) as found:
         yield found
-
-
-def minute(floor: Floor, number: int, price: float = 9_200) -> None:
-    """A trade in 09:number, and what closes the minute before."""
-    floor.trade(at(DAY, 9, number, 2.5), price)
-
-
-def until(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def test_closed_candles_alone_unless_partials_are_wanted(served: Served, floor: Floor) -> None:
@@ -313,22 +261,15 @@ def test_a_viewer_that_does_not_read_is_dealt_with_as_on_the_stream(
     monkeypatch.setattr(ws, "SOCKET_BYTES", 8_192)
     monkeypatch.setattr(ws, "TRANSPORT_BYTES", 8_192)
     limits = StreamLimits(throttle_ms=0, outbox=OutboxLimits(messages=20))
-    with serve(floor, limits) as served, Viewer(served) as reads, socket.socket() as wire:
+    with serve(floor, limits) as served, Viewer(served) as reads:
         reads.subscribe("BBCA")
         (reader,) = served.hub.post.clients
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        wire.connect(("127.0.0.1", served.port))
-        wire.sendall(
-            f"GET /ws?symbol=BBCA HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-        )
-        until(lambda: len(served.hub.post.clients) == 2)
-        (client,) = served.hub.post.clients - {reader}
-        until(lambda: client.keys)
-        for n in range(20_000):
-            floor.trade(at(DAY, 9, 4) + n * MINUTE_NS + 2_500_000_000, 9_000 + n % 50)
-            assert reads.next()["type"] == "candle"
-            if client.closed:
-                break
-        assert client.closed and not reader.closed
+        with idle(served, "/ws?symbol=BBCA", UPGRADE):
+            until(lambda: len(served.hub.post.clients) == 2)
+            (client,) = served.hub.post.clients - {reader}
+            until(lambda: client.keys)
+            for _ in minutes(floor):
+                assert reads.next()["type"] == "candle"
+                if client.closed:
+                    break
+            assert client.closed and not reader.closed
