@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,14 +21,6 @@ SIDEWAYS = "document.documentElement.scrollWidth"
 LISTS = ("gainers", "losers", "value", "volume", "trades")
 
 
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    """An empty venue."""
-    market = Market(tmp_path)
-    yield market
-    market.close()
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a venue on a Tuesday at 14:00, for tests that only look."""
@@ -37,13 +28,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     whole_market(market)
     yield market.serve()
     market.close()
-
-
-@pytest.fixture
-def tab(browser: Any, shared: str) -> Iterator[Tab]:
-    tab = Tab(browser, shared)
-    yield tab
-    tab.context.close()
 
 
 @pytest.fixture
@@ -471,6 +455,27 @@ def test_letters_can_be_switched_off_and_arrows_remain(tab: Tab) -> None:
     page.focus("[data-list=gainers] a[tabindex='0']")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.textContent") == "AMMN"
+
+
+def test_forced_colors_still_tell_what_is_chosen(browser: Any, shared: str) -> None:
+    """Grounds and shadows are taken away there, so each choice must differ by the system's colors."""
+    tab = Tab(browser, shared, forced_colors="active")
+    page = tab.open("/")
+    tab.until("#plot", "7,412.08")
+    page.click("#settings summary")
+    ground = "(s) => getComputedStyle(document.querySelector(s)).backgroundColor"
+    for chosen, other in (
+        (".b-nav [aria-current]", ".b-nav a:not([aria-current])"),
+        ("#settings [aria-pressed=true]", "#settings [aria-pressed=false]"),
+    ):
+        assert page.evaluate(ground, chosen) != page.evaluate(ground, other)
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.wait_for_selector("#palette [aria-selected=true]")
+    option = "#palette [role=option]"
+    marked = page.evaluate(ground, f"{option}[aria-selected=true]")
+    assert marked != page.evaluate(ground, f"{option}:not([aria-selected=true])")
+    tab.context.close()
 
 
 # -- what a reader can rely on ---------------------------------------------------------------------
