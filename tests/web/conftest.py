@@ -1,4 +1,4 @@
-"""What the tests of pages share: a source of facts at its port, and a browser."""
+"""What the tests of pages share: facts at their port, markets and docs over the API, a browser."""
 
 import shutil
 import socket
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,10 @@ import uvicorn
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.venue import IDX, Venue
 from bursa.web.facts import Headline, Hole, Index, Instrument, Market, Row, Tape
+from tests.web.handbook import Site
+from tests.web.market import Market as Floor
+from tests.web.market import some_days
+from tests.web.tab import Tab
 
 DAY = date(2025, 11, 18)
 CHROMIUM = (
@@ -116,6 +121,30 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any, shared: str) -> Iterator[Tab]:
+    """A tab on what a module's tests share."""
+    tab = Tab(browser, shared)
+    yield tab
+    tab.context.close()
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Floor]:
+    """An empty venue."""
+    market = Floor(tmp_path)
+    yield market
+    market.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The docs as they are served, over a venue with four days."""
+    with Site(tmp_path_factory.mktemp("store")) as site:
+        some_days(site.market)
+        yield site
 
 
 class Served(threading.Thread):

@@ -33,3 +33,8 @@ class Tab:
             "([s, t]) => new RegExp(t).test(document.querySelector(s)?.textContent ?? '')",
             arg=[selector, text],
         )
+
+    def drawn(self) -> None:
+        """Wait until the bars of a chart and what belongs to them are there."""
+        self.until("#lg-rsi", r"RSI 14 \d")
+        self.until("#st-received", r"received \d")

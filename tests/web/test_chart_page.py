@@ -3,26 +3,15 @@
 import re
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bursa.web.facts import Progress
 from tests.web.market import TUESDAY, Market, at, some_days
+from tests.web.tab import NARROW, Tab
 
 pytestmark = pytest.mark.browser
-
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-PATIENCE_MS = 15_000
-
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    """An empty venue."""
-    market = Market(tmp_path)
-    yield market
-    market.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,49 +23,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     market.close()
 
 
-class Tab:
-    """A page that remembers what its console said and where its requests went."""
-
-    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
-        self.url = url
-        self.context = browser.new_context(viewport=WIDE, **settings)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def open(self, query: str) -> Any:
-        self.page.goto(f"{self.url}/chart?{query}")
-        return self.page
-
-    def text(self, selector: str) -> str:
-        return str(self.page.text_content(selector)).strip()
-
-    def until(self, selector: str, text: str) -> None:
-        """Wait until an element's text matches a pattern."""
-        self.page.wait_for_function(
-            "([s, t]) => new RegExp(t).test(document.querySelector(s)?.textContent ?? '')",
-            arg=[selector, text],
-        )
-
-    def drawn(self) -> None:
-        """Wait until bars and what belongs to them are there."""
-        self.until("#lg-rsi", r"RSI 14 \d")
-        self.until("#st-received", r"received \d")
-
-
-@pytest.fixture
-def tab(browser: Any, shared: str) -> Iterator[Tab]:
-    tab = Tab(browser, shared)
-    yield tab
-    tab.context.close()
-
-
 def test_the_last_close_and_the_day_are_shown_and_the_console_is_silent(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1&theme=dark")
+    page = tab.open("/chart?symbol=BBCA&interval=1&theme=dark")
     tab.drawn()
     tab.until("#q-last", "8,850")
     assert tab.text("#q-change") == "+125"
@@ -91,14 +39,14 @@ def test_the_last_close_and_the_day_are_shown_and_the_console_is_silent(tab: Tab
 
 
 def test_every_request_goes_to_our_own_origin(tab: Tab) -> None:
-    tab.open("symbol=BBCA&interval=1")
+    tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     assert len(tab.asked) > 15
     assert [url for url in tab.asked if not url.startswith(tab.url)] == []
 
 
 def test_a_hole_is_named_and_not_drawn_over(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     assert "missing 35 min" in tab.text("#st-missing")
     assert re.fullmatch(r"seq [\d,]+ to [\d,]+ on idxdata", tab.text("#st-seq"))
@@ -111,12 +59,21 @@ def test_a_hole_is_named_and_not_drawn_over(tab: Tab) -> None:
 
 
 def test_the_bars_stand_in_a_table_too(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     first = page.locator("#bars tr").first.locator("td").all_text_contents()
     assert first[:2] == ["13:59", "8,850"]
     assert tab.text("#bars-volume") == "Lots"
     assert tab.text("#st-last") == "last bar 13:59, closed \u00b7 rev 0"
+
+
+def test_the_newest_bar_of_an_earlier_day_bears_its_date(tab: Tab) -> None:
+    page = tab.open("/chart?symbol=BBCA&interval=60")
+    tab.until("#bars tr:nth-child(9) td", "17 Nov")
+    times = page.locator("#bars td:first-child").all_text_contents()
+    dated = [at for at, time in enumerate(times) if "Nov" in time]
+    assert [times[at - 1] for at in dated] == ["09:00"] * len(dated)
+    assert [times[at][:6] for at in dated] == ["17 Nov", "14 Nov", "13 Nov"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +86,7 @@ def test_the_bars_stand_in_a_table_too(tab: Tab) -> None:
     ],
 )
 def test_timeframes_by_key(tab: Tab, key: str, interval: str, row: str) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     page.keyboard.press(key)
     tab.until("#bars tr td", row)
@@ -141,14 +98,14 @@ def test_timeframes_by_key(tab: Tab, key: str, interval: str, row: str) -> None:
 
 
 def test_rsi_is_there_on_longer_timeframes(tab: Tab) -> None:
-    tab.open("symbol=BBCA&interval=15")
+    tab.open("/chart?symbol=BBCA&interval=15")
     tab.drawn()
     assert re.search(r"HD \S", tab.text("#lg-hd"))
     assert tab.said == []
 
 
 def test_search_by_company_name_with_the_keyboard_alone(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     page.keyboard.press("/")
     page.wait_for_selector("#palette[open] [role=option]")
@@ -171,7 +128,7 @@ def test_search_by_company_name_with_the_keyboard_alone(tab: Tab) -> None:
 
 
 def test_a_search_without_a_match_says_so(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     page.keyboard.press("/")
     page.keyboard.type("zzz")
     tab.until("#pal-none", "No code or company name holds \u201czzz\u201d")
@@ -179,7 +136,7 @@ def test_a_search_without_a_match_says_so(tab: Tab) -> None:
 
 
 def test_keys_are_listed_and_can_be_switched_off(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     page.keyboard.press("?")
     page.wait_for_selector("#keys[open]")
     page.keyboard.press("Escape")
@@ -195,7 +152,7 @@ def test_keys_are_listed_and_can_be_switched_off(tab: Tab) -> None:
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("updown", ["safe", "idx", "asia"])
 def test_every_look_paints_the_chart_in_its_own_colours(tab: Tab, theme: str, updown: str) -> None:
-    page = tab.open(f"symbol=BBCA&interval=1&theme={theme}&updown={updown}")
+    page = tab.open(f"/chart?symbol=BBCA&interval=1&theme={theme}&updown={updown}")
     tab.drawn()
     colours = page.evaluate(
         """() => {
@@ -216,7 +173,7 @@ def test_every_look_paints_the_chart_in_its_own_colours(tab: Tab, theme: str, up
 
 
 def test_a_choice_is_kept_and_rendered_by_the_server(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1&theme=dark")
+    page = tab.open("/chart?symbol=BBCA&interval=1&theme=dark")
     tab.drawn()
     page.click("#settings summary")
     page.click("[data-set=theme] [value=light]")
@@ -231,7 +188,7 @@ def test_a_choice_is_kept_and_rendered_by_the_server(tab: Tab) -> None:
 
 
 def test_indicators_can_be_switched_and_stay_switched(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     page.click("#studies [value=hd]")
     page.wait_for_selector("#lg-hd", state="hidden")
@@ -244,7 +201,7 @@ def test_indicators_can_be_switched_and_stay_switched(tab: Tab) -> None:
 
 
 def test_older_bars_come_when_scrolling_back(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     assert "from Fri 14 Nov" in page.get_attribute("#plot", "aria-label")
     page.focus("#plot")
@@ -257,7 +214,7 @@ def test_older_bars_come_when_scrolling_back(tab: Tab) -> None:
 
 
 def test_bar_by_bar_with_the_arrows(tab: Tab) -> None:
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     newest = tab.text("#lg-price")
     page.focus("#plot")
@@ -275,7 +232,7 @@ def test_bar_by_bar_with_the_arrows(tab: Tab) -> None:
 def test_a_narrow_screen_has_no_sideways_scroll(tab: Tab) -> None:
     page = tab.page
     page.set_viewport_size(NARROW)
-    tab.open("symbol=BBCA&interval=1")
+    tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) == NARROW["width"]
@@ -298,14 +255,14 @@ def test_nothing_moves_once_it_is_drawn(tab: Tab) -> None:
             if (!hadRecentInput) window.moved += value;
         }).observe({ type: "layout-shift", buffered: true });"""
     )
-    tab.open("symbol=BBCA&interval=1")
+    tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     page.wait_for_timeout(500)
     assert page.evaluate("window.moved") < 0.02
 
 
 def test_an_unknown_instrument_has_a_way_out(tab: Tab) -> None:
-    page = tab.open("symbol=NOPE&interval=1")
+    page = tab.open("/chart?symbol=NOPE&interval=1")
     tab.until("#empty", "IDX has no instrument NOPE")
     page.click("#empty button")
     page.wait_for_selector("#palette[open] [role=option]")
@@ -330,7 +287,7 @@ def test_an_error_is_a_page_in_the_look(tab: Tab) -> None:
 def test_a_trade_moves_the_page(browser: Any, market: Market) -> None:
     some_days(market)
     tab = Tab(browser, market.serve())
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     market.trade("BBCA", at(TUESDAY, 14, 0, 20), 8_900)
     market.push()
@@ -353,7 +310,7 @@ def test_a_trade_moves_the_page(browser: Any, market: Market) -> None:
 def test_a_new_hole_is_drawn_when_it_opens(browser: Any, market: Market) -> None:
     some_days(market)
     tab = Tab(browser, market.serve())
-    tab.open("symbol=BBCA&interval=1")
+    tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     market.lose(100)
     market.trade("BBCA", at(TUESDAY, 14, 12, 5), 8_850)
@@ -367,7 +324,7 @@ def test_a_new_hole_is_drawn_when_it_opens(browser: Any, market: Market) -> None
 def test_an_empty_venue_fills_by_itself(browser: Any, market: Market) -> None:
     market.shown = {"progress": Progress(12, 30, date(2025, 10, 14))}
     tab = Tab(browser, market.serve())
-    page = tab.open("symbol=BBCA&interval=1")
+    page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.until("#empty", "No bars of BBCA yet")
     tab.until("#progress", "Past days are streaming in: day 12 of 30, to 14 Oct")
     assert tab.text("#fresh") == "past days"
@@ -404,7 +361,7 @@ def test_a_silent_feed_and_a_cut_stream_are_said(browser: Any, market: Market) -
         server.on_message(told)
 
     page.route_web_socket(re.compile("/v1/stream"), relay)
-    tab.open("symbol=BBCA&interval=1")
+    tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     tab.until("#fresh", "live")
     market.shown = {"age_ms": 25_000}

@@ -119,11 +119,6 @@ def looking(browser: Any, url: str, path: str = "/chart?symbol=BBCA&interval=1")
     return tabs
 
 
-def drawn(tab: Tab) -> None:
-    tab.until("#lg-rsi", r"RSI 14 \d")
-    tab.until("#st-received", r"received \d")
-
-
 def hatched(tab: Tab) -> list[int]:
     """Pixels of missing data in each pane and, last, on the time axis."""
     found: list[int] = tab.page.evaluate(HATCHED)
@@ -151,7 +146,7 @@ def test_a_cut_feed_is_shaded_and_heals(
     """Both channels: after the last bar nothing is known; the missed bars come afterwards."""
     tabs = looking(browser, bursa.url)
     for tab in tabs:
-        drawn(tab)
+        tab.drawn()
         tab.until("#fresh", "live")
         tab.until("#st-last", "last bar 10:31, open")
         assert max(hatched(tab)) == 0
@@ -194,7 +189,7 @@ def test_what_is_lost_for_good_stays_hatched(
     exchange forgets what it said meanwhile."""
     tabs = looking(browser, bursa.url)
     for tab in tabs:
-        drawn(tab)
+        tab.drawn()
     exchange.cut(TRADES)
     exchange.status(at(DAY, "10:44:03"))
     for number, tab in enumerate(tabs):
@@ -229,7 +224,7 @@ def test_the_other_channel_away_leaves_the_bars_alone(
     """Quotes do not come, trades do: the badge says so, nothing of the bars is in doubt."""
     tab = Tab(browser, bursa.url)
     tab.open("/chart?symbol=BBCA&interval=1")
-    drawn(tab)
+    tab.drawn()
     exchange.cut(REST)
     tab.until("#fresh", "feed away")
     exchange.trade("BBCA", at(DAY, "10:31:40"), 8_750)
@@ -247,7 +242,7 @@ def test_the_readers_own_line_is_cut(
     with Line(int(bursa.url.rsplit(":", 1)[1])) as line:
         tabs = looking(browser, f"http://127.0.0.1:{line.port}")
         for tab in tabs:
-            drawn(tab)
+            tab.drawn()
             tab.until("#st-last", "last bar 10:31, open")
         line.cut()
         minute(exchange, 92, 8_800)
@@ -308,7 +303,7 @@ def test_an_empty_store_says_what_is_waited_for(
         exchange.restore()
         morning(exchange)
         for tab in tabs:
-            drawn(tab)
+            tab.drawn()
             tab.until("#title", "BBCA, Bank Central Asia")
             tab.until("#fresh", "live")
             check_fits(tab)
@@ -322,7 +317,7 @@ def test_the_keyboard_alone(
     """Open, change the interval, find another instrument, walk the bars, zoom, help: no pointer."""
     tab = Tab(browser, quiet, viewport=size)
     page = tab.open(f"/chart?symbol=BBCA&interval=1&theme={theme}")
-    drawn(tab)
+    tab.drawn()
     press = page.keyboard.press
     press("2")
     tab.until("#bars tr td", "10:30")

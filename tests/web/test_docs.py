@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urldefrag
 
@@ -16,17 +15,9 @@ from bursa.web.docs.made import Told
 from bursa.web.docs.search import find, snippet
 from bursa.web.docs.text import Entry, rendered
 from tests.web.handbook import Site, read
-from tests.web.market import some_days
 
 TOP = Path(__file__).parents[2]
 OURS = "http://127.0.0.1:18090"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("store")) as site:
-        some_days(site.market)
-        yield site
 
 
 # -- pages -----------------------------------------------------------------------------------------

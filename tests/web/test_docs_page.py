@@ -7,20 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.web.handbook import Site
-from tests.web.market import some_days
 from tests.web.tab import NARROW, Tab
 from tests.web.test_docs import WANTED
 
 pytestmark = pytest.mark.browser
 
 FOUND = "#d-drop [role=option]"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("store")) as site:
-        some_days(site.market)
-        yield site
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """What the overview says of a day: from messages through the line, the store and the rings."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +11,6 @@ from bursa.web.facts import LISTS, Progress
 from bursa.web.facts import Market as Figures
 from bursa.web.market import SPARK_PARTS, _unsaid
 from tests.web.market import TUESDAY, Market, at, some_days, whole_market
-
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    market = Market(tmp_path)
-    yield market
-    market.close()
 
 
 def seen(market: Market) -> Figures:

@@ -532,6 +532,20 @@ def test_after_hours_the_close_and_the_next_opening_are_shown(browser: Any, mark
     tab.context.close()
 
 
+def test_in_a_break_the_course_ends_where_the_index_stands(browser: Any, market: Market) -> None:
+    """The last value of a session comes at its close, when no minute of trading is under way."""
+    for minute in (58, 59):
+        market.index("COMPOSITE", at(TUESDAY, 11, minute, 50), 7_400.5, 7_365.02, 5e12)
+    market.index("COMPOSITE", at(TUESDAY, 12, 0), 7_401.89, 7_365.02, 5e12)
+    market.push()
+    market.shown = {"now_ns": at(TUESDAY, 12, 30), "day": TUESDAY}
+    tab = Tab(browser, market.serve())
+    tab.open("/")
+    tab.until("#h-value", "7,401.89")
+    tab.until("#plot-axis .op-now", "7,401.89")
+    tab.context.close()
+
+
 def test_before_the_opening_the_frame_of_the_day_stands(browser: Any, market: Market) -> None:
     trading_day(market, MONDAY, at(MONDAY, 16, 0), 8_725)
     market.index("COMPOSITE", at(TUESDAY, 8, 45), 7_365.02, 7_365.02, 0.0)
