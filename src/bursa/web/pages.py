@@ -7,7 +7,7 @@ day tape (facts.py) and the overview's figures (overview.py). Does not shape the
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,11 +89,7 @@ class Pages:
         @get("/", include_in_schema=False, sync_to_thread=False)
         def home(request: PageRequest) -> Response[bytes]:
             """The overview of `venue`."""
-            try:
-                return self._overview(request)
-            except Refuse as refusal:
-                said = Said(refusal.status, refusal.code, str(refusal))
-                return self.error(request, said)
+            return self._shown(self._overview, request)
 
         @get("/web/overview", include_in_schema=False, sync_to_thread=False)
         def overview(request: PageRequest) -> Response[bytes]:
@@ -105,11 +101,7 @@ class Pages:
         def chart(request: PageRequest) -> Response[bytes]:
             """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), drawn
             by `lib` (tradingview: the operator's own)."""
-            try:
-                return self._chart(request)
-            except Refuse as refusal:
-                said = Said(refusal.status, refusal.code, str(refusal))
-                return self.error(request, said)
+            return self._shown(self._chart, request)
 
         @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
         def static(request: PageRequest) -> Response[bytes]:
@@ -142,6 +134,15 @@ class Pages:
             "path": request.url.path,
         }
         return self._page("error.html", request, failure.status, context)
+
+    def _shown(
+        self, page: Callable[[PageRequest], Response[bytes]], request: PageRequest
+    ) -> Response[bytes]:
+        """The page, or why there is none."""
+        try:
+            return page(request)
+        except Refuse as refusal:
+            return self.error(request, Said(refusal.status, refusal.code, str(refusal)))
 
     def _overview(self, request: PageRequest) -> Response[bytes]:
         venue = self._venue(request.query_params.get("venue", ""))
