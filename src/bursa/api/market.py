@@ -8,19 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import Schema
-from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import envelope, params, shapes, text
+from bursa.api import params, shapes, text
 from bursa.api.envelope import answer, encode, joined
-from bursa.api.paging import NEWER, OLDER, Page, page_of, token
+from bursa.api.paging import leading_on, turned
 from bursa.api.services import Services, VenueService
-from bursa.api.short import SHORT
+from bursa.api.short import data_route
 from bursa.history.candles import FOREVER_NS
 from bursa.history.day import RANKINGS
 from bursa.history.indices import IndexAsk
@@ -49,23 +46,21 @@ _BY = params.Param(
     _one_of("by", RANKINGS, "unknown_ranking"),
     "what ranks: the day's change in percent, volume, value, or number of trades (frequency)",
     "value",
-    schema=Schema(type=OpenAPIType.STRING, enum=list(RANKINGS), default="value"),
+    schema=params.one_of(RANKINGS),
 )
 _ORDER = params.Param(
     "order",
     _one_of("order", ORDERS, "bad_order"),
     "desc: the highest first; asc: the lowest",
     ORDERS[0],
-    schema=Schema(type=OpenAPIType.STRING, enum=list(ORDERS), default=ORDERS[0]),
+    schema=params.one_of(ORDERS),
 )
 _LIMIT = params.Param(
     "limit",
     params.integer("limit", 1, RANKING_MAX),
     "most rows",
     RANKING_DEFAULT,
-    schema=Schema(
-        type=OpenAPIType.INTEGER, minimum=1, maximum=RANKING_MAX, default=RANKING_DEFAULT
-    ),
+    schema=params.whole(1, RANKING_MAX),
 )
 
 RANKING = (params.VENUE, _BY, _LIMIT, _ORDER)
@@ -82,8 +77,8 @@ class Ranked:
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
         return [
-            _route("/v1/ranking", RANKING, shapes.Ranking, 404)(self.ranking),
-            _route("/v1/index/{code:str}", INDEX, shapes.Index, 404, 503)(self.index),
+            data_route("/v1/ranking", RANKING, shapes.Ranking, 404)(self.ranking),
+            data_route("/v1/index/{code:str}", INDEX, shapes.Index, 404, 503)(self.index),
         ]
 
     async def ranking(self, scope: Scope) -> ASGIResponse:
@@ -102,17 +97,8 @@ class Ranked:
         found, more = await service.indices.rows(ask)
         # 10,000 rows take 80 ms: nobody else is to wait for them.
         data = await self._services.offload.run(_index_rows, code, found, service.venue.price_scale)
-        return answer(scope, data, _next_page(ask, found, more, question))
-
-
-def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses: int) -> get:
-    return get(
-        path,
-        operation_class=params.documented(table),
-        responses=envelope.responses(good, 400, *statuses),
-        tags=["data"],
-        opt=SHORT,
-    )
+        on = leading_on(found.column("ts"), question, ask.newest) if more else None
+        return answer(scope, data, on)
 
 
 def _ranked(service: VenueService, values: Mapping[str, Any]) -> list[shapes.RankedRow]:
@@ -164,21 +150,10 @@ def _ask(
     question = ("index", service.venue.name, code, values["from"], values["to"])
     start_ns, end_ns = start or 0, FOREVER_NS if end is None else end
     newest = start is None
-    if values["page"] is not None:
-        page = page_of(values["page"], question)
-        if page.direction == OLDER and newest:
-            end_ns = page.at
-        elif page.direction == NEWER and not newest:
-            start_ns = page.at
+    page = turned(values["page"], question, newest)
+    if page is not None:
+        start_ns, end_ns = (start_ns, page.at) if newest else (page.at, end_ns)
     return IndexAsk(code, values["limit"], start_ns, end_ns, newest), question
-
-
-def _next_page(ask: IndexAsk, rows: Batch, more: bool, question: tuple[object, ...]) -> str | None:
-    if not more:
-        return None
-    ts = rows.column("ts")
-    page = Page(OLDER, int(ts[0])) if ask.newest else Page(NEWER, int(ts[-1]) + 1)
-    return token(page, question)
 
 
 def _index_rows(code: str, rows: Batch, decimals: int) -> bytes:

@@ -10,6 +10,9 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bursa.model.errors import Refuse
 
 _FORM = struct.Struct(">BqI")
@@ -42,3 +45,21 @@ def page_of(text: str, question: tuple[object, ...]) -> Page:
         message = "page belongs to another question; keep every other parameter as it was"
         raise Refuse(message, "bad_page", parameter="page")
     return Page(direction, at)
+
+
+def turned(text: str | None, question: tuple[object, ...], newest: bool) -> Page | None:
+    """The page of rows in time that a token names: where `newest` they end at it, else they begin
+    there. None without a token, or where it leads the other way. Refuse `bad_page` as page_of."""
+    if text is None:
+        return None
+    page = page_of(text, question)
+    return page if page.direction == (OLDER if newest else NEWER) else None
+
+
+def leading_on(ts: NDArray[np.int64], question: tuple[object, ...], newest: bool) -> str | None:
+    """The token of the page that follows rows in time. ts: (n,) ns UTC, ascending; where `newest`
+    the page before the first, else that past the last. None where there are no rows."""
+    if not len(ts):
+        return None
+    page = Page(OLDER, int(ts[0])) if newest else Page(NEWER, int(ts[-1]) + 1)
+    return token(page, question)

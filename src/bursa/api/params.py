@@ -5,7 +5,7 @@ nothing is guessed and no bad input becomes an empty answer. Does not know what 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -165,6 +165,11 @@ def whole(least: int, most: int) -> Schema:
     return Schema(type=OpenAPIType.INTEGER, minimum=least, maximum=most)
 
 
+def one_of(words: Iterable[str]) -> Schema:
+    """What OpenAPI says of a text that is one of some words."""
+    return Schema(type=OpenAPIType.STRING, enum=list(words))
+
+
 FLAG = Schema(type=OpenAPIType.STRING, enum=["0", "1", "false", "true"], default="0")
 
 
@@ -221,7 +226,7 @@ TF = Param(
     parse,
     "timeframe of the bars",
     "1m",
-    schema=Schema(type=OpenAPIType.STRING, enum=list(TIMEFRAMES), default="1m"),
+    schema=one_of(TIMEFRAMES),
 )
 FROM = Param(
     "from",
@@ -236,7 +241,7 @@ LIMIT = Param(
     integer("limit", 1, LIMIT_MAX),
     "most rows of one answer",
     LIMIT_DEFAULT,
-    schema=Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT),
+    schema=whole(1, LIMIT_MAX),
 )
 PAGE = Param(
     "page", str, "the next page: `meta.next_page` of the answer before, all else unchanged"

@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import envelope, params, shapes, text
+from bursa.api import params, shapes, text
 from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, CandleRows, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
-from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
+from bursa.api.paging import PLACE, Page, leading_on, page_of, token, turned
 from bursa.api.services import Services, VenueService
-from bursa.api.short import SHORT
+from bursa.api.short import data_route
 from bursa.api.stream.hub import Hub
 from bursa.history.candles import FOREVER_NS, Ask, Candles
 from bursa.history.continuity import Continuity
@@ -85,12 +84,14 @@ class Rest:
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
         return [
-            _route("/v1/symbols", SYMBOLS, shapes.Symbols, 404)(self.symbols),
-            _route("/v1/snapshot/{ticker:str}", SNAPSHOT, shapes.Snapshot, 404)(self.snapshot),
-            _route("/v1/ohlcv/{ticker:str}", OHLCV, shapes.Bars, 404, 410, 503)(self.ohlcv),
-            _route("/v1/metrics/latest", LATEST, shapes.Metrics, 404)(self.metrics_latest),
-            _route("/v1/metrics/history", HISTORY, shapes.Metrics, 404, 503)(self.metrics_history),
-            _route("/v1/continuity/{ticker:str}", CONTINUITY, shapes.Continuity, 404, 503)(
+            data_route("/v1/symbols", SYMBOLS, shapes.Symbols, 404)(self.symbols),
+            data_route("/v1/snapshot/{ticker:str}", SNAPSHOT, shapes.Snapshot, 404)(self.snapshot),
+            data_route("/v1/ohlcv/{ticker:str}", OHLCV, shapes.Bars, 404, 410, 503)(self.ohlcv),
+            data_route("/v1/metrics/latest", LATEST, shapes.Metrics, 404)(self.metrics_latest),
+            data_route("/v1/metrics/history", HISTORY, shapes.Metrics, 404, 503)(
+                self.metrics_history
+            ),
+            data_route("/v1/continuity/{ticker:str}", CONTINUITY, shapes.Continuity, 404, 503)(
                 self.continuity
             ),
         ]
@@ -238,16 +239,6 @@ class Rest:
         return answer(scope, encode(row), next_page)
 
 
-def _route(path: str, table: Sequence[params.Param], good: type[Any], *statuses: int) -> get:
-    return get(
-        path,
-        operation_class=params.documented(table),
-        responses=envelope.responses(good, 400, *statuses),
-        tags=["data"],
-        opt=SHORT,
-    )
-
-
 def _plain(values: Mapping[str, Any]) -> bool:
     """The newest closed minutes, nothing else asked for?"""
     asked = [values[name] for name in ("from", "to", "page", "as_of")]
@@ -283,21 +274,16 @@ def _ask(
         as_of_ns=as_of_ns,
         open=values["open"],
     )
-    if values["page"] is not None:
-        page = page_of(values["page"], question)
-        if page.direction == OLDER and ask.newest:
-            ask = replace(ask, end_ns=page.at, open=False)
-        elif page.direction == NEWER and not ask.newest:
-            ask = replace(ask, start_ns=page.at)
+    page = turned(values["page"], question, ask.newest)
+    if page is not None and ask.newest:
+        ask = replace(ask, end_ns=page.at, open=False)
+    elif page is not None:
+        ask = replace(ask, start_ns=page.at)
     return ask, question
 
 
 def _next_page(ask: Ask, rows: Batch, more: bool, question: tuple[object, ...]) -> str | None:
-    if not more or not len(rows):
-        return None
-    ts = rows.column("ts")
-    page = Page(OLDER, int(ts[0])) if ask.newest else Page(NEWER, int(ts[-1]) + 1)
-    return token(page, question)
+    return leading_on(rows.column("ts"), question, ask.newest) if more else None
 
 
 def _paged(

@@ -7,19 +7,35 @@ unknown ones) goes on to the router, which has the same function. Either way the
 a refusal too. Knows no route by name.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, get
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 from litestar.types import Receive, Send
 
+from bursa.api import params
+from bursa.api.envelope import responses
 from bursa.api.errors import AnyRequest, Handle
 
 # The mark of a route: get(path, opt=SHORT).
 SHORT = {"short": True}
+
+
+def data_route(
+    path: str, table: Sequence[params.Param], good: type[Any], *statuses: int, tag: str = "data"
+) -> get:
+    """A GET route, marked SHORT, that reads `table`; documented as answering with a `good`, or
+    refusing with 400 or one of `statuses`."""
+    return get(
+        path,
+        operation_class=params.documented(table),
+        responses=responses(good, 400, *statuses),
+        tags=[tag],
+        opt=SHORT,
+    )
 
 
 @dataclass(frozen=True, slots=True)

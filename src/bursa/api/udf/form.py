@@ -50,7 +50,7 @@ RESOLUTION = params.Param(
     _resolution,
     "width of a bar",
     required=True,
-    schema=Schema(type=OpenAPIType.STRING, enum=list(RESOLUTIONS)),
+    schema=params.one_of(RESOLUTIONS),
 )
 
 

@@ -15,18 +15,16 @@ from typing import Any
 import numpy as np
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import Schema
-from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 from numpy.typing import NDArray
 
-from bursa.api import envelope, params, shapes, text
+from bursa.api import params, shapes, text
 from bursa.api.candle_rows import Answer, Answers
 from bursa.api.envelope import Ready, encode
 from bursa.api.services import Services, VenueService
-from bursa.api.short import SHORT
+from bursa.api.short import data_route
 from bursa.api.viewer.public import Public, pair
 from bursa.history.candles import FOREVER_NS, Ask
 from bursa.model.batch import Batch
@@ -69,7 +67,7 @@ INTERVAL = params.Param(
     interval,
     "width of a candle",
     "1m",
-    schema=Schema(type=OpenAPIType.STRING, enum=list(TIMEFRAMES), default="1m"),
+    schema=params.one_of(TIMEFRAMES),
 )
 _TIME = "milliseconds since 1970, ISO with an offset, or a day of the venue"
 INTERVALS = (params.Param("symbol", str, "a code, or EXCHANGE:code; without it those of all"),)
@@ -83,9 +81,7 @@ CANDLES = (
         params.integer("limit", 1, LIMIT_MAX),
         "most candles: the first ones after `from`, without it the last ones",
         LIMIT_DEFAULT,
-        schema=Schema(
-            type=OpenAPIType.INTEGER, minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT
-        ),
+        schema=params.whole(1, LIMIT_MAX),
     ),
     params.Param(
         "partials",
@@ -240,10 +236,4 @@ def _json(row: Any) -> ASGIResponse:
 
 
 def _route(path: str, table: tuple[params.Param, ...], good: type[Any], *statuses: int) -> get:
-    return get(
-        path,
-        operation_class=params.documented(table),
-        responses=envelope.responses(good, 400, *statuses, 429),
-        tags=["viewer"],
-        opt=SHORT,
-    )
+    return data_route(path, table, good, *statuses, 429, tag="viewer")
