@@ -458,7 +458,7 @@ def test_letters_can_be_switched_off_and_arrows_remain(tab: Tab) -> None:
 
 
 def test_forced_colors_still_tell_what_is_chosen(browser: Any, shared: str) -> None:
-    """Grounds and shadows are taken away there, so each choice must differ by the system's colors."""
+    """Grounds and shadows are taken away there, so a choice must differ by system colors."""
     tab = Tab(browser, shared, forced_colors="active")
     page = tab.open("/")
     tab.until("#plot", "7,412.08")

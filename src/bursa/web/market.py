@@ -127,8 +127,8 @@ def _of_index(venue: Venue, day: MarketDay, tape: Tape, index: IndexFigure) -> H
     for session in sessions:
         inside |= (session.open_ns <= trail.ts) & (trail.ts < session.close_ns)
     minutes, values = trail.ts[inside], trail.values[inside]
-    if len(values) and sessions and tape.now_ns >= sessions[-1].close_ns:
-        values[-1] = index.value  # what was said after the close is the day's
+    if len(values):
+        values[-1] = index.value  # what is said in a break or after the close belongs to its minute
     return Headline(
         index.code,
         INDEX_NAMES.get(index.code, index.code),
