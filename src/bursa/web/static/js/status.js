@@ -81,18 +81,21 @@ function cell(text, className) {
   return out;
 }
 
-function barRow(slot, before, { facts, long }) {
+const dated = (x) => `${dayShort(x)} ${clockMinutes(x)}`;
+
+/* `newest`: no bar of its day stands above it, but one of a later day does. */
+function barRow(slot, before, newest, { facts, long }) {
   const row = document.createElement("tr"), { bar } = slot;
   row.dataset.x = slot.x;
   if (!bar) {
     const gap = cell("no data", "b-gapc");
     gap.colSpan = 3;
-    row.append(cell(clockMinutes(slot.x), "b-faint"), gap);
+    row.append(cell(newest ? dated(slot.x) : clockMinutes(slot.x), "b-faint"), gap);
     return row;
   }
   const change = before ? (bar.c / before.c - 1) * 100 : null;
   const time = cell(long ? dayYear(bar.x).slice(4) : clockMinutes(bar.x), "b-faint");
-  if (slot.first) time.textContent = `${dayShort(bar.x)} ${clockMinutes(bar.x)}`;
+  if (newest) time.textContent = dated(bar.x);
   const moved = cell(percent(change), `num b-chg ${change === null ? "" : direction(change, 2)}`);
   row.append(time, cell(fixed(bar.c, facts.priceDecimals), "num"), moved, cell(volume(bar.v, facts), "num"));
   if (bar.final === false) row.title = "open";
@@ -115,7 +118,7 @@ export function barTable(slots, context, only = false) {
   const make = (i) => {
     let before = i - 1;
     while (before >= 0 && !slots[before].bar) before -= 1;
-    return barRow(slots[i], slots[before]?.bar, context);
+    return barRow(slots[i], slots[before]?.bar, slots[i + 1]?.first, context);
   };
   const top = Number(body.firstChild?.dataset.x);
   if (only && last > 0 && (top === slots[last].x || top === slots[last - 1].x)) {
