@@ -50,7 +50,9 @@ def is_ready(running: Bursa) -> bool:
 
 def test_a_running_bursa_passes_and_one_whose_feed_fell_silent_does_not(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with Bursa(data, "--demo", exchange_tickers="30", exchange_history_days="1") as running:
+    # Its half minute before the opening takes five seconds.
+    demo = {"exchange_tickers": "30", "exchange_history_days": "1", "exchange_speed": "6"}
+    with Bursa(data, "--demo", **demo) as running:
 
         def tape() -> dict[str, object]:
             found: dict[str, object] = running.get("/web/tape")
