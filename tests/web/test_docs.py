@@ -132,6 +132,11 @@ WANTED = [
     ("/v1/ohlcv/{ticker}", "/docs/api-data#get-v1-ohlcv-ticker"),
     ("known_at", "/docs/tables#known_at"),
     ("journal", "/docs/concepts#journal-and-position"),
+    ("disk space", "/docs/operate#disk-space-and-old-data"),
+    ("delete old data", "/docs/operate#disk-space-and-old-data"),
+    ("backup", "/docs/operate#backup-restart-upgrade"),
+    ("error codes", "/docs/api#the-envelope"),
+    ("keyboard shortcuts", "/docs/pages#keys"),
 ]
 
 
