@@ -33,13 +33,13 @@ from bursa.ports import Feed
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
-from bursa.store.folder import DataFolder
+from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 
 MB = 1 << 20
-STORE_NAME, STORE_FILE = "duckdb", "hot.duckdb"
+STORE_NAME = "duckdb"
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {

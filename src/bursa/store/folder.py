@@ -25,6 +25,8 @@ from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.ops.logs import logger
 
 LOCK = "lock"
+# What the store keeps in it.
+STORE_FILE = "hot.duckdb"
 SOCKET = "control.sock"
 # AF_UNIX allows 108 bytes with the final zero.
 SOCKET_PATH_BYTES_MAX = 100

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bursa.app import STORE_FILE
 from bursa.config import Config
 from bursa.history import name_book, names
 from bursa.history.name_book import NameBook
@@ -23,6 +22,7 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.store import question, sql
+from bursa.store.folder import STORE_FILE
 
 # Lines of what changes that are shown.
 LINES_MAX = 20
