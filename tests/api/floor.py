@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from litestar import get
+from litestar.types import Scope
 
 from bursa.api.app import Extra, build_api, server
 from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
@@ -277,3 +279,13 @@ def serve(
         running.should_exit = True
         thread.join(20)
         assert not thread.is_alive(), "the server did not stop"
+
+
+def crash(path: str, error: Exception) -> Any:
+    """A route that raises."""
+
+    @get(path, include_in_schema=False)
+    async def crashing(scope: Scope) -> None:
+        raise error
+
+    return crashing

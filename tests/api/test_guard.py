@@ -6,12 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from litestar import get
-from litestar.types import Scope
 
 from bursa.api.guard import loopback_only
 from bursa.model.errors import Refuse, Reject, Retry
-from tests.api.floor import Floor, Served, serve
+from tests.api.floor import Floor, Served, crash, serve
 
 
 def ask(port: int, head: str) -> tuple[int, bytes]:
@@ -129,14 +127,6 @@ def test_refusals_are_counted(client: httpx.Client, served: Served) -> None:
     client.get("/v1/ohlcv/NIX")
     assert count("refused", code="unknown_ticker") == before + 1
     assert count("http_requests", route="/v1/ohlcv/{ticker}", status="404") >= 1
-
-
-def crash(path: str, error: Exception) -> Any:
-    @get(path, include_in_schema=False)
-    async def crashing(scope: Scope) -> None:
-        raise error
-
-    return crashing
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,11 @@ the body whatever the status. Malformed HTTP itself is excepted."""
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from litestar import get
-from litestar.types import Scope
 
 from bursa.model.errors import Refuse, Retry
-from tests.api.floor import Floor, Served, serve
+from tests.api.floor import Floor, Served, crash, serve
 
 HOST = "Host: 127.0.0.1\n"
 SHAKE = (
@@ -19,14 +16,6 @@ SHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
 )
 HISTORY = "/udf/history?symbol=BBCA&resolution=1&from=0"
-
-
-def crash(path: str, error: Exception) -> Any:
-    @get(path, include_in_schema=False)
-    async def crashing(scope: Scope) -> None:
-        raise error
-
-    return crashing
 
 
 @pytest.fixture(scope="module")

@@ -54,19 +54,23 @@ def bars(client: httpx.Client, resolution: str, start: int, end: int) -> set[int
     return set(client.get("/udf/history", params=query).json().get("t", []))
 
 
-def marks(
-    client: httpx.Client, resolution: str = "1", start: int = 0, end: int = FAR
-) -> list[dict[str, Any]]:
-    """As the adapter takes them: columns become rows."""
+def asked(client: httpx.Client, path: str, resolution: str, start: int, end: int) -> Any:
     query: dict[str, str | int] = {
         "symbol": "IDX:BBCA",
         "resolution": resolution,
         "from": start,
         "to": end,
     }
-    answer = client.get("/udf/marks", params=query)
+    answer = client.get(path, params=query)
     assert answer.status_code == 200, answer.text
-    body = answer.json()
+    return answer.json()
+
+
+def marks(
+    client: httpx.Client, resolution: str = "1", start: int = 0, end: int = FAR
+) -> list[dict[str, Any]]:
+    """As the adapter takes them: columns become rows."""
+    body = asked(client, "/udf/marks", resolution, start, end)
     assert set(body) == {"id", "time", "color", "text", "label", "labelFontColor", "minSize"}
     return [dict(zip(body, row, strict=True)) for row in zip(*body.values(), strict=True)]
 
@@ -74,15 +78,7 @@ def marks(
 def scale_marks(
     client: httpx.Client, resolution: str = "1", start: int = 0, end: int = FAR
 ) -> list[dict[str, Any]]:
-    query: dict[str, str | int] = {
-        "symbol": "IDX:BBCA",
-        "resolution": resolution,
-        "from": start,
-        "to": end,
-    }
-    answer = client.get("/udf/timescale_marks", params=query)
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()
+    found: list[dict[str, Any]] = asked(client, "/udf/timescale_marks", resolution, start, end)
     return found
 
 
