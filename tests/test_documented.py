@@ -142,11 +142,15 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def telemetry(site: Site, registry: CollectorRegistry) -> Iterator[str]:
-    tables = site.page("telemetry").tables
+    html, tables = site.get("/docs/telemetry").text, site.page("telemetry").tables
     known = {row["label"] for table in tables if table.heads[0] == "label" for row in table.rows}
     for family in registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         yield from complaint(tables, name, "telemetry")
+        for sample in family.samples:
+            suffix = sample.name.removeprefix(family.name)
+            if suffix not in ("", "_total") and f"<code>{suffix}</code>" not in html:
+                yield f"telemetry {sample.name}: what {suffix} is, is not told"
     for collector in list(registry._collector_to_names):
         for label in getattr(collector, "_labelnames", ()):
             if label not in known:
