@@ -207,6 +207,26 @@ def test_a_chart_over_fridays_lunch_and_the_weekend(tmp_path: Path, node: str) -
         assert _opening(bursa) == at(MONDAY, "09:00") // SECOND_NS
 
 
+def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str) -> None:
+    dice = Random(5)
+    times = range(at(FRIDAY, "11:25"), at(FRIDAY, "14:05"), 10 * SECOND_NS)
+    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
+        past(exchange, dice)
+        events = live(dice)
+        advance(exchange, events, times[0] - 5 * SECOND_NS)
+        wait_for(lambda: _clock(bursa) >= times[0] // SECOND_NS - 5, what="the market's time")
+        late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
+        options = ("--symbols", "IDX:BBCA", "--resolutions", "1")
+        client = Client(node, bursa.url, "--lockstep", "--late", late, *options)
+        client.hear("subscribed")
+        for ts in times:
+            advance(exchange, events, ts)
+            client.beat(ts)
+        found = client.end()
+    assert found["beats"] == len(times) == 960
+    assert found["series"]["IDX:BBCA 1"]["added"] == 5 + 5
+
+
 def _clock(bursa: Bursa) -> int:
     with urlopen(bursa.url + "/udf/time", timeout=30) as answer:
         return int(answer.read())
