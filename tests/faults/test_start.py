@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from random import Random
-from shutil import copytree, rmtree
+from shutil import Error, copytree, rmtree
 from typing import Any
 
 import duckdb
@@ -56,6 +56,17 @@ def finish(data: Path) -> VenueRuntime:
     return venue
 
 
+def copied(source: Path, image: Path) -> None:
+    """Copy a folder whose files come and go: begun again where one went meanwhile."""
+    for _ in range(20):
+        try:
+            copytree(source, image)
+            return
+        except (Error, FileNotFoundError):
+            rmtree(image)
+    copytree(source, image)
+
+
 @pytest.fixture(scope="module")
 def died(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a kill leaves it in the market's midst: nothing closed, the store's log not
@@ -72,10 +83,12 @@ def died(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with store._lock:
         for path in data.glob("hot.duckdb*"):
             (image / path.name).write_bytes(path.read_bytes())
-    for name in ("checkpoints", "journal"):
-        copytree(data / name, image / name)
-    venue.stop(running.RUN_S)
-    store.close()
+    try:
+        for name in ("checkpoints", "journal"):
+            copied(data / name, image / name)
+    finally:
+        venue.stop(running.RUN_S)
+        store.close()
     assert (image / "hot.duckdb.wal").stat().st_size > 10_000
     return image
 
