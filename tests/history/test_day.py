@@ -51,10 +51,10 @@ def same(found: dict[str, float], **wanted: float) -> None:
 def test_a_venue_that_said_nothing_has_an_empty_day(told: Told) -> None:
     table = told.day.table()
     assert len(table) == 0 and table.as_of_ns == 0 and table.day == FRI
-    assert told.day.breadth() == Breadth(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
-    assert [told.day.ranking(by, 10) for by in RANKINGS] == [[]] * 4
+    assert told.day.table().breadth() == Breadth(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
+    assert [told.day.table().ranking(by, 10) for by in RANKINGS] == [[]] * 4
     assert told.day.indices() == [] and told.day.usual() is None
-    assert told.day.spark("BBCA") == [None] * 34 and told.day.row("BBCA") is None
+    assert told.day.spark("BBCA", 34) == [None] * 34 and told.day.table().rows.get("BBCA") is None
     assert len(told.day.trail("COMPOSITE").ts) == 0
 
 
@@ -71,7 +71,7 @@ def test_figures_are_those_the_venue_told_by_ticker(told: Told) -> None:
         change=(105 / 100 - 1) * 100,
     )  # fmt: skip
     same(told.of("TLKM"), last=99.0, change=(99 / 100 - 1) * 100)
-    assert told.day.row("TLKM") == 1 and told.day.row("GOTO") is None
+    assert told.day.table().rows.get("TLKM") == 1 and told.day.table().rows.get("GOTO") is None
 
 
 def test_a_table_cannot_be_written(told: Told) -> None:
@@ -100,8 +100,8 @@ def test_who_did_not_trade_stands_at_the_previous_close(told: Told) -> None:
     same(told.of("GOTO"), last=100.0, prev=100.0, trades=0, change=NAN, bid=104.0)
     same(told.of("TLKM"), last=3_000.0, prev=3_000.0, ts=0, trades=0, volume=0.0, change=NAN)
     same(told.of("NEWB"), last=NAN, prev=NAN, change=NAN)
-    assert [told.day.ranking(by, 10) for by in RANKINGS] == [[0]] * 4
-    assert told.day.breadth().untraded == 3
+    assert [told.day.table().ranking(by, 10) for by in RANKINGS] == [[0]] * 4
+    assert told.day.table().breadth().untraded == 3
 
 
 def test_figures_of_an_earlier_day_are_its_last_price_alone(told: Told) -> None:
@@ -112,7 +112,7 @@ def test_figures_of_an_earlier_day_are_its_last_price_alone(told: Told) -> None:
         volume=0.0, value=0.0, trades=0, ts=at(THU, 15, 0), change=NAN,
     )  # fmt: skip
     same(told.of("TLKM"), last=NAN, prev=NAN)
-    assert told.day.breadth() == Breadth(1, 0, 0, 2, 0, 0, 1_000.0, 105_000.0, 10)
+    assert told.day.table().breadth() == Breadth(1, 0, 0, 2, 0, 0, 1_000.0, 105_000.0, 10)
 
 
 def test_without_a_previous_close_there_is_no_change(told: Told) -> None:
@@ -123,9 +123,9 @@ def test_without_a_previous_close_there_is_no_change(told: Told) -> None:
         figures("ZERO", at(FRI, 9, 30), prev=0.0, volume=4_000.0),
     )
     assert math.isnan(told.of("NEWB")["change"]) and math.isnan(told.of("ZERO")["change"])
-    assert told.day.ranking("change", 10) == [0]
-    assert told.day.ranking("volume", 10) == [1, 2, 0]
-    assert told.day.breadth().unchanged == 1, "it traded, and moved against nothing"
+    assert told.day.table().ranking("change", 10) == [0]
+    assert told.day.table().ranking("volume", 10) == [1, 2, 0]
+    assert told.day.table().breadth().unchanged == 1, "it traded, and moved against nothing"
 
 
 def test_the_newest_figure_of_all_says_which_day_is_shown(told: Told) -> None:
@@ -139,9 +139,12 @@ def test_the_newest_figure_of_all_says_which_day_is_shown(told: Told) -> None:
 
 def test_an_instrument_comes_in_its_place_when_it_is_told(told: Told) -> None:
     told.tell(SNAPSHOT, figures("BBCA", at(FRI, 9, 30)), figures("TLKM", at(FRI, 9, 30)))
-    assert told.day.row("TLKM") == 1
+    assert told.day.table().rows.get("TLKM") == 1
     told.tell(CONTRACTS, contract("GOTO", 60.0))
-    assert told.day.table().tickers == ["BBCA", "GOTO", "TLKM"] and told.day.row("TLKM") == 2
+    assert (
+        told.day.table().tickers == ["BBCA", "GOTO", "TLKM"]
+        and told.day.table().rows.get("TLKM") == 2
+    )
     told.tell(INDEX, index(at(FRI, 9, 31), 7_000.0))
     told.tell(TICKS, trade("ASII", at(FRI, 9, 32), 5_000.0))
     assert told.day.table().tickers == ["ASII", "BBCA", "GOTO", "TLKM"], "an index is none"
@@ -209,16 +212,16 @@ def ranked(told: Told) -> None:
 def test_rankings_by_hand(told: Told) -> None:
     ranked(told)
     day = told.day
-    assert day.ranking("change", 10) == [0, 2, 3, 1]
-    assert day.ranking("change", 10, ascending=True) == [1, 3, 0, 2]
-    assert day.ranking("volume", 10) == [1, 2, 3, 0]
-    assert day.ranking("volume", 10, ascending=True) == [0, 2, 3, 1]
-    assert day.ranking("value", 3) == [2, 0, 1]
-    assert day.ranking("frequency", 2) == [2, 0]
-    assert day.ranking("frequency", 3, ascending=True) == [3, 0, 1]
+    assert day.table().ranking("change", 10) == [0, 2, 3, 1]
+    assert day.table().ranking("change", 10, ascending=True) == [1, 3, 0, 2]
+    assert day.table().ranking("volume", 10) == [1, 2, 3, 0]
+    assert day.table().ranking("volume", 10, ascending=True) == [0, 2, 3, 1]
+    assert day.table().ranking("value", 3) == [2, 0, 1]
+    assert day.table().ranking("frequency", 2) == [2, 0]
+    assert day.table().ranking("frequency", 3, ascending=True) == [3, 0, 1]
     for by in ("price", "", "trades"):
         with pytest.raises(Refuse) as refused:
-            day.ranking(by, 10)
+            day.table().ranking(by, 10)
         assert (refused.value.code, refused.value.parameter) == ("unknown_ranking", "by")
 
 
@@ -226,7 +229,7 @@ def test_breadth_by_hand(told: Told) -> None:
     ranked(told)
     ts = at(FRI, 10, 0)
     told.tell(SNAPSHOT, figures("STIL", ts, last=99.0, high=99.0, low=99.0))
-    assert told.day.breadth() == Breadth(
+    assert told.day.table().breadth() == Breadth(
         up=2, down=2, unchanged=1, untraded=1, at_high=2, at_low=1,
         volume=1_080.0, value=105_024.0, trades=22,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 from bursa.api import shapes
 from bursa.api.errors import JSON
-from bursa.api.services import Services, VenueService
+from bursa.api.services import VenueService
 from bursa.model.errors import Refuse
 
 _HEADERS = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
@@ -77,9 +77,3 @@ def responses(good: type[Any], *statuses: int) -> dict[int, ResponseSpec]:
             shapes.Error, generate_examples=False, description=texts[status]
         )
     return found
-
-
-def services_of(scope: Scope) -> Services:
-    """The services the application was built over."""
-    services: Services = scope["litestar_app"].state["services"]
-    return services

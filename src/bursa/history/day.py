@@ -73,26 +73,14 @@ class MarketDay:
     # -- instruments -----------------------------------------------------------------------------
 
     def table(self) -> DayTable:
-        """The figures of all instruments, at most a quarter of a second old."""
+        """The figures of all instruments, at most a quarter of a second old. A later table may have
+        other places: who ranks and reads rows takes both from one."""
         now_ns = self._clock.now_ns()
         if self._table is None or not 0 <= now_ns - self._made_ns < REMEMBER_NS:
             self._table, self._made_ns = self._make(), now_ns
         return self._table
 
-    def row(self, ticker: str) -> int | None:
-        """An instrument's place in `table()`; None where it has none. Who reads the table's rows
-        takes the place from it as well (`rows`): a later table may have other places."""
-        return self.table().rows.get(ticker)
-
-    def ranking(self, by: str, limit: int, ascending: bool = False) -> list[int]:
-        """As `table().ranking`: who reads the rows too takes both from one table."""
-        return self.table().ranking(by, limit, ascending)
-
-    def breadth(self) -> Breadth:
-        """As `table().breadth`."""
-        return self.table().breadth()
-
-    def spark(self, ticker: str, points: int = 34) -> list[float | None]:
+    def spark(self, ticker: str, points: int) -> list[float | None]:
         """Closes over `points` equal parts of the day's trading minutes so far (fewer parts where
         there are fewer minutes), oldest first; None for a part without a bar. Minutes before the
         first part, as an opening auction's, count in it, later ones in the last."""
