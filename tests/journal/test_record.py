@@ -43,7 +43,7 @@ def test_the_packed_form_and_the_dtype_are_the_same_layout() -> None:
     frames = np.frombuffer(bytearray(record(800, b"abc")), np.uint8)
     n, used, need, spans = scanned(frames.tobytes(), 800)
     assert (n, used, need) == (1, 80, 0)
-    assert spans[:, 0].tolist() == [0, 1, 2, 72, 75, 10, 880, 20, 40]
+    assert spans[:, 0].tolist() == [0, 1, 2, 72, 75, 10, 880, 20, 40, ord("S"), 0]
     head = headers(frames, spans)[0]
     assert (head["channel"], head["length"], head["base"], head["session"]) == (2, 3, 30, b"S")
 

@@ -44,6 +44,8 @@ from bursa.model.batch import (
     SPAN_KIND,
     SPAN_POSITION,
     SPAN_ROWS,
+    SPAN_SESSION,
+    SPAN_SESSION_REST,
     SPAN_START,
     SPAN_TS_RECV,
     Block,
@@ -172,6 +174,8 @@ def scan(words: Block, address: int, epoch: int, spans: Block) -> tuple[int, int
         spans[SPAN_POSITION, n] = address + at + total
         spans[SPAN_FIRST_SEQ, n] = words[w + 4]
         spans[SPAN_COUNT, n] = words[w + 6] & 0xFFFFFFFF
+        spans[SPAN_SESSION, n] = words[w + 7]
+        spans[SPAN_SESSION_REST, n] = words[w + 8]
         at += total
         n += 1
     return n, at, 0

@@ -203,7 +203,9 @@ def keep_levels(batch: Batch, rows: NDArray[np.bool_]) -> Block | None:
 # Rows of Chunk.spans.
 SPAN_KIND, SPAN_FORM, SPAN_CHANNEL, SPAN_START, SPAN_END = 0, 1, 2, 3, 4
 SPAN_TS_RECV, SPAN_POSITION, SPAN_FIRST_SEQ, SPAN_COUNT = 5, 6, 7, 8
-SPAN_ROWS = 9
+# The source's session: 16 ASCII bytes, zero-filled, as two little-endian words; both 0: it has none.
+SPAN_SESSION, SPAN_SESSION_REST = 9, 10
+SPAN_ROWS = 11
 
 # What a journal record is (SPAN_KIND).
 FRAMES, CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING = 0, 1, 2, 3, 4, 5, 6
