@@ -234,3 +234,7 @@ TAPE_ROLE, TAPE_CHANNEL = 10, 11
 TAPE_ROWS = 12
 # TAPE_ROLE
 TRADE, MARK, CHANNEL_UP, CHANNEL_DOWN, SESSION_END, FILE_END = 0, 1, 2, 3, 4, 5
+# A trade taken back (its ticker, ts, trade_no, price and volume as they were): that minute's bar is
+# emptied. Behind it each trade of that bar that stands, once more: it counts for the bar as TRADE
+# does, but is no tick. Neither moves a watermark.
+BROKEN, AGAIN = 6, 7
