@@ -1,5 +1,6 @@
 """The dated hours, and the days, sessions and minutes that follow from them."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from bursa.model.calendar import DAY_NS, SECOND_NS, Calendar, Hours, Phase
-from bursa.model.venue import BINANCE, IDX
+from bursa.model.timeframe import buckets
+from bursa.model.venue import BINANCE, IDX, XNAS
 
 IDX_DAYS = IDX.calendar
 ALWAYS = BINANCE.calendar
@@ -165,3 +167,64 @@ def test_every_row_of_the_table_is_whole() -> None:
             assert earlier.start_min < earlier.end_min == later.start_min
     every = {day.weekday() for day in IDX_DAYS.days(THURSDAY, THURSDAY + timedelta(days=7))}
     assert every == {0, 1, 2, 3, 4}
+
+
+def new_york_ns(day: date, clock: str) -> int:
+    hour, minute = map(int, clock.split(":"))
+    at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo("America/New_York"))
+    return int(at.timestamp()) * SECOND_NS
+
+
+# Before, on the Monday after, and long after each change of 2026: 8 March and 1 November.
+@pytest.mark.parametrize(
+    ("day", "behind_h"),
+    [
+        (date(2026, 3, 6), 5),
+        (date(2026, 3, 9), 4),
+        (date(2026, 7, 1), 4),
+        (date(2026, 10, 30), 4),
+        (date(2026, 11, 2), 5),
+    ],
+)
+def test_xnas_keeps_new_yorks_clock_through_both_changes(day: date, behind_h: int) -> None:
+    days = XNAS.calendar
+    assert [(s.name, s.state, s.trading) for s in days.sessions(day)] == [
+        ("pre-market", "P", False),
+        ("regular", "1", True),
+        ("post-market", "X", False),
+    ]
+    hour = 3600 * SECOND_NS
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * SECOND_NS
+    assert days.midnight_ns(day) == midnight + behind_h * hour
+    assert days.day_open_ns(day) == new_york_ns(day, "09:30")
+    assert days.day_close_ns(day) == new_york_ns(day, "16:00")
+    assert days.day_end_ns(day) == new_york_ns(day, "20:00")
+    minutes = days.expected_minutes(day)
+    assert len(minutes) == 390
+    assert minutes[0] == midnight + (9 + behind_h) * hour + hour // 2
+    assert days.local_s(minutes[-1:]).tolist() == [15 * 3600 + 59 * 60]
+    assert days.day_of(days.day_end_ns(day)) == day, "20:00 is the next day in UTC, not there"
+
+
+def test_xnas_does_not_trade_at_weekends() -> None:
+    assert XNAS.calendar.next_day(date(2026, 3, 6)) == date(2026, 3, 9)
+    assert XNAS.calendar.sessions(date(2026, 3, 8)) == ()
+    assert XNAS.calendar.udf_sessions() == "0400-2000:23456"
+
+
+def test_long_bars_of_xnas_start_anew_at_the_opening_and_at_the_close() -> None:
+    day = date(2026, 3, 9)
+    clocks = ["04:00", "09:29", "09:30", "10:29", "10:30", "15:59", "16:00", "16:31", "19:59"]
+    ts = np.array([new_york_ns(day, clock) for clock in clocks])
+    opens = ["04:00", "09:00", "09:30", "09:30", "10:30", "15:30", "16:00", "16:00", "19:00"]
+    assert buckets(ts, "1h", XNAS.calendar).tolist() == [new_york_ns(day, at) for at in opens]
+    assert set(buckets(ts, "1d", XNAS.calendar).tolist()) == {new_york_ns(day, "09:30")}
+
+
+def test_tickers_of_xnas_bear_suffixes() -> None:
+    pattern = re.compile(XNAS.ticker_pattern)
+    good = "AAPL A BRK.A PSA-B ABC- ABC+ ABC+A ABC= ABC# ABC^ ABC$ ABC* ABC! ABC@ ABC% ABC~".split()
+    assert all(pattern.fullmatch(ticker) for ticker in good)
+    assert not any(
+        pattern.fullmatch(t) for t in ["", "abc", ".A", "A B", "ABCDEFGHI", "A/B", "A\n"]
+    )

@@ -1,9 +1,9 @@
 """When a venue trades: its dated table of hours, and what follows from it.
 
-The hours are data (`IDX_HOURS`, `ALWAYS_OPEN`), versioned by date, each row with where it comes
-from; `Calendar` answers questions about days, sessions and expected minutes. Times are int64 ns
-UTC, intervals half-open, days are dates of the venue's own clock. Holds no clock: "now" is always
-an argument. Does not know timeframes (timeframe.py).
+The hours are data (`IDX_HOURS`, `XNAS_HOURS`, `ALWAYS_OPEN`), versioned by date, each row with
+where it comes from; `Calendar` answers questions about days, sessions and expected minutes. Times
+are int64 ns UTC, intervals half-open, days are dates of the venue's own clock. Holds no clock:
+"now" is always an argument. Does not know timeframes (timeframe.py).
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class Phase:
     """One stretch of a trading day by the venue's wall clock: minutes after midnight, half-open.
 
     state    the feed's code of it (schema.STATES)
-    trading  continuous trading, or the closing auction that ends it
-    grid     long bars start a new grid at its opening
+    trading  the market's main hours: continuous trading, or the closing auction that ends it
+    grid     long bars start a new grid at its opening; charts have room for it
     """
 
     name: str
@@ -118,6 +118,24 @@ IDX_HOURS = (
         _idx_day(_LUNCH_FRI, _CLOSING_NOW),
         _at(16, 0),
         "the exchange's return to full hours, Friday with its longer noon break",
+    ),
+)
+
+# Trades are made in all three phases, but only those of the regular one are to be expected, and
+# the day opens with it. Half days and holidays are not known here.
+XNAS_HOURS = (
+    Hours(
+        date.min,
+        _MON_FRI,
+        (
+            Phase("pre-market", "P", _at(4, 0), _at(9, 30), grid=True),
+            Phase("regular", "1", _at(9, 30), _at(16, 0), trading=True, grid=True),
+            Phase("post-market", "X", _at(16, 0), _at(20, 0), grid=True),
+        ),
+        _at(16, 0),
+        "the exchange's published hours: pre-market from 04:00 (since 2013, 07:00 before), market "
+        "hours 09:30 to 16:00, post-market until 20:00, Eastern time; the crosses are at 09:30 "
+        "and, printed just behind it, at 16:00",
     ),
 )
 
@@ -337,12 +355,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _spans(row: Hours) -> list[tuple[int, int]]:
-    """The stretches to be drawn on a chart: trading and what follows it without a pause."""
+    """The stretches to be drawn on a chart: phases that trade and what follows them without a
+    pause."""
     spans: list[tuple[int, int]] = []
     for phase in row.phases:
         if spans and spans[-1][1] == phase.start_min and phase.state != "B":
             spans[-1] = (spans[-1][0], phase.end_min)
-        elif phase.trading:
+        elif phase.trading or phase.grid:
             spans.append((phase.start_min, phase.end_min))
     return spans
 

@@ -7,7 +7,7 @@ configuration picks from it. A provider's oddity belongs into its codec (wire/) 
 from dataclasses import dataclass
 
 from bursa.model.batch import Words
-from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, Calendar
+from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, XNAS_HOURS, Calendar
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Venue:
     volume_scale      wire integers are volume * 10**volume_scale
     price_decimals    decimals a price is shown with, unless its instrument says otherwise
     volume_decimals   decimals of one unit of volume, unless its instrument says otherwise
+    finest_decimals   decimals of the finest price, where that is finer than what is shown
     volume_unit       units in which pages show volume (100 on idx: lots), and its word
     grace_s           a bar closes when the watermark is this far past its end
     stale_after_s     silence on a channel past this is stale
@@ -57,6 +58,7 @@ class Venue:
     volume_scale: int
     price_decimals: int
     volume_decimals: int
+    finest_decimals: int = 0
     volume_unit: int = 1
     volume_word: str = ""
     grace_s: int = 2
@@ -71,7 +73,7 @@ class Venue:
     @property
     def value_decimals(self) -> int:
         """Decimals of the value of one trade, to which it is rounded once."""
-        return min(self.price_decimals + self.volume_decimals, 4)
+        return min(max(self.price_decimals, self.finest_decimals) + self.volume_decimals, 4)
 
 
 IDX = Venue(
@@ -108,6 +110,26 @@ BINANCE = Venue(
     volume_scale=8,
     price_decimals=2,
     volume_decimals=8,
+)
+
+# Nasdaq writes a class, a preferred share, a right, a warrant, a unit and so on as a suffix of one
+# mark, most with a letter behind it: BRK.A, PSA-B, ABC^, ABC+, ABC=, ABC#.
+XNAS = Venue(
+    name="xnas",
+    title="Nasdaq",
+    exchange="NASDAQ",
+    calendar=Calendar("America/New_York", "ET", XNAS_HOURS),
+    boards=("XNAS",),
+    bar_board="XNAS",
+    channels=(Channel("itch", ticks=True),),
+    currency="USD",
+    ticker_pattern=r"^[A-Z0-9][A-Z0-9.\-+=#^*$!@%~]{0,7}$",
+    price_scale=4,
+    volume_scale=0,
+    price_decimals=2,
+    volume_decimals=0,
+    finest_decimals=4,
+    volume_word="shares",
 )
 
 VENUES = {venue.name: venue for venue in (IDX, BINANCE)}
