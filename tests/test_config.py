@@ -34,7 +34,7 @@ def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None
         ({}, {"BURSA_IDX_ORDERBOOK_STORE": "0s"}, "idx.orderbook.store", "all, off, or Ns"),
         ({}, {"BURSA_LOG_LEVEL": "loud"}, "log.level", "debug, info, warning, error"),
         ({"http.prot": 1}, {}, "http.prot", "did you mean http.port"),
-        ({}, {"BURSA_FEEDS_MAIN_VENUE": "idx"}, "feeds.main", "idxdata"),
+        ({}, {"BURSA_FEEDS_MAIN_VENUE": "idx"}, "feeds.main.idxdata", "is missing"),
         ({"feeds.Main.venue": "idx"}, {}, "feeds", "regex"),
         (
             {"feeds.main.venue": "x", "feeds.main.idxdata": "h:1", "feeds.main.itchdata": "h:2"},

@@ -26,7 +26,7 @@ from bursa.model.schema import MARKET_KINDS, OHLCV, Column, Kind
 from bursa.verbs.told import told
 from tests.web.handbook import Site, Table
 
-API = Path(config.__file__).parent / "api"
+API = Path(config.__file__).parents[1] / "api"
 
 
 @pytest.fixture(scope="module")

@@ -16,20 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
-from bursa.config import Config, SoupBin
-from bursa.exchange.launch import Running
+from bursa.config import Config
 from bursa.feeds.replay import ReplayFeed
-from bursa.feeds.tcp import SoupFeed
 from bursa.journal import record
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse
-from bursa.model.venue import IDX, VENUES, Venue
+from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Decoder, Line, kinds
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.writer import Flush
-from bursa.ports import Feed
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
@@ -134,32 +131,6 @@ def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
         Line(venue, words, DECODERS[venue.name](venue, words), {"orderbook": "1s"}).warm()
         Rings(venue, words, 60, MB).warm()
     record.warm()
-
-
-# -- feeds and venues ------------------------------------------------------------------------------
-
-
-def soup_feed(name: str, source: SoupBin) -> SoupFeed:
-    """A configured SoupBinTCP line."""
-    endpoints = {}
-    for number, channel in enumerate(VENUES[source.venue].channels):
-        host, _, port = getattr(source, channel.name).rpartition(":")
-        endpoints[number] = (host, int(port))
-    return SoupFeed(name, VENUES[source.venue], endpoints, source.user, source.password)
-
-
-def demo_feed(running: Running) -> SoupFeed:
-    """The demo exchange's line."""
-    endpoints = {0: ("127.0.0.1", running.port_trades), 1: ("127.0.0.1", running.port_market)}
-    return SoupFeed("demo", IDX, endpoints, running.user, running.password)
-
-
-def feeds(config: Config) -> dict[str, list[Feed]]:
-    """Venue -> its configured feeds."""
-    out: dict[str, list[Feed]] = {}
-    for name, source in config.feeds.items():
-        out.setdefault(source.venue, []).append(soup_feed(name, source))
-    return out
 
 
 def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:

@@ -31,7 +31,7 @@ from bursa.api.services import ChannelState, Dependency, Services, VenueParts, V
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
-from bursa.app import STORE_NAME, Shop, demo_feed, feeds, shop, venues_of, warm, with_demo
+from bursa.app import STORE_NAME, Shop, shop, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange import launch
 from bursa.history.name_book import NameBook
@@ -43,6 +43,7 @@ from bursa.ops import logs
 from bursa.pipeline.line import Derived
 from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.ports import Feed
+from bursa.sources import demo_feed, feeds
 from bursa.store import question
 from bursa.store.folder import DataFolder
 from bursa.web import tradingview

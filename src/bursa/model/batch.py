@@ -203,7 +203,7 @@ def keep_levels(batch: Batch, rows: NDArray[np.bool_]) -> Block | None:
 # Rows of Chunk.spans.
 SPAN_KIND, SPAN_FORM, SPAN_CHANNEL, SPAN_START, SPAN_END = 0, 1, 2, 3, 4
 SPAN_TS_RECV, SPAN_POSITION, SPAN_FIRST_SEQ, SPAN_COUNT = 5, 6, 7, 8
-# The source's session: 16 ASCII bytes, zero-filled, as two little-endian words; both 0: it has none.
+# The session: 16 ASCII bytes, zero-filled, as two little-endian words; both 0: there is none.
 SPAN_SESSION, SPAN_SESSION_REST = 9, 10
 SPAN_ROWS = 11
 

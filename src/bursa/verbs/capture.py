@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bursa.app import demo_feed, soup_feed
+from bursa import sources
 from bursa.config import Config
 from bursa.exchange import launch
 from bursa.feeds.capture import Recording
@@ -59,7 +59,7 @@ def _line(config: Config, wanted: Wanted) -> tuple[Feed, Venue]:
         if running is None:
             what = f"no demo exchange runs on {config.data}; `bursa up --demo` starts one"
             raise Refuse(what, "no_feed", 404, "demo")
-        return demo_feed(running), IDX
+        return sources.demo_feed(running), IDX
     known = ", ".join(config.feeds)
     if not config.feeds:
         what = "no source is configured (feeds.NAME); --demo takes the demo exchange's"
@@ -70,7 +70,7 @@ def _line(config: Config, wanted: Wanted) -> tuple[Feed, Venue]:
     if name not in config.feeds:
         raise Refuse(f"--feed: {name}; allowed: {known}", parameter="feed")
     source = config.feeds[name]
-    return soup_feed(name, source), VENUES[source.venue]
+    return sources.feed(name, source), VENUES[source.venue]
 
 
 class _Capture:

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from bursa.app import MB, SystemClock, venues_of
-from bursa.config import ENDPOINTS, SECRETS, Config, Loaded
+from bursa.config import SECRETS, Config, Loaded
+from bursa.config.sources import endpoints
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops import logs
 from bursa.store.folder import Holder, ask, holder
@@ -221,9 +222,9 @@ def sources(config: Config) -> Iterator[Finding]:
         yield ok("sources", "none is configured; `bursa up --demo` brings its own")
         return
     lines = [
-        (f"feeds.{name}.{key}", getattr(source, key))
+        (f"feeds.{name}.{key}", endpoint)
         for name, source in config.feeds.items()
-        for key in ENDPOINTS
+        for key, endpoint in endpoints(source)
     ]
     with ThreadPoolExecutor(len(lines)) as pool:
         yield from pool.map(_reach, *zip(*lines, strict=True))

@@ -1,0 +1,210 @@
+"""Every knob of the program but those of its sources: default, unit, limits and meaning.
+
+One frozen tree of tables. What a source is configured by stands in sources.py.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from bursa.config.form import Port, Table, doc
+from bursa.config.sources import FeedName, Source
+
+# How much of a kind the store takes: every row, none, or the last of each key in every N seconds.
+Keep = Annotated[str, Meta(pattern=r"^(all|off|[1-9][0-9]{0,3}s)$")]
+
+
+class Http(Table, frozen=True):
+    """The HTTP and WebSocket door."""
+
+    host: Annotated[
+        Literal["127.0.0.1", "::1", "localhost"],
+        doc("address to listen on; loopback only, because there are no accounts yet"),
+    ] = "127.0.0.1"
+    port: Annotated[Port, doc("port; 0 takes a free one")] = 18090
+
+
+class Viewer(Table, frozen=True):
+    """The small public face: `/api/v1`, `/healthz`, `/version`, `/ws`; public venues only."""
+
+    origins: Annotated[
+        str,
+        doc(
+            "origins of other sites whose pages may ask, with blanks between; *: any",
+            pattern=r"^(|\*|https?://[A-Za-z0-9.\-\[\]:]+( +https?://[A-Za-z0-9.\-\[\]:]+)*)$",
+        ),
+    ] = ""
+    rate_per_minute: Annotated[
+        int, doc("requests a minute from one address; 0: no limit", ge=0)
+    ] = 12_000
+
+
+class Web(Table, frozen=True):
+    """The pages."""
+
+    tradingview: Annotated[
+        str,
+        doc("folder of your licensed TradingView charting library; empty: there is none"),
+    ] = ""
+
+
+class Telemetry(Table, frozen=True):
+    """The process's counters for Prometheus, on loopback only."""
+
+    port: Annotated[Port, doc("port of 127.0.0.1/metrics; 0 takes a free one")] = 2112
+
+
+class Log(Table, frozen=True):
+    """Logs on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], doc("least severe level that is written")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "pretty"], doc("auto: pretty on a terminal, else JSON lines")
+    ] = "auto"
+
+
+class Journal(Table, frozen=True):
+    """The journal: the truth from which all else can be rebuilt."""
+
+    sync_gap_ms: Annotated[
+        float, doc("least time between two syncs; what a power loss may cost", ge=0, le=1000)
+    ] = 5.0
+    sync_kb: Annotated[int, doc("unsynced kilobytes that call for a sync at once", ge=4)] = 1024
+    segment_mb: Annotated[int, doc("size at which a segment is closed", ge=1, le=4096)] = 256
+    compress: Annotated[bool, doc("compress closed segments with zstd")] = True
+
+
+class Checkpoint(Table, frozen=True):
+    """Saved stage state, from which a start resumes."""
+
+    every_s: Annotated[float, doc("seconds between checkpoints", ge=0.05)] = 30.0
+    every_mb: Annotated[int, doc("megabytes of journal between checkpoints", ge=1)] = 256
+
+
+class Store(Table, frozen=True):
+    """The writer of the hot store."""
+
+    flush_rows: Annotated[int, doc("rows that call for a flush", ge=1)] = 10_000
+    flush_ms: Annotated[int, doc("longest wait before a flush", ge=1, le=60_000)] = 500
+    threads: Annotated[int, doc("threads of the database engine", ge=1, le=64)] = 2
+    memory_mb: Annotated[int, doc("memory of the database engine", ge=64)] = 2048
+
+
+class Topics(Table, frozen=True):
+    """Limits of the in-memory topics; a durable reader past them goes on from the journal."""
+
+    rows_max: Annotated[int, doc("rows all topics of a venue keep for their readers", ge=1000)] = (
+        2_000_000
+    )
+    mb_max: Annotated[int, doc("megabytes all topics of a venue keep", ge=1)] = 512
+
+
+class Rings(Table, frozen=True):
+    """The newest bars and metrics of each ticker, in memory."""
+
+    depth: Annotated[int, doc("newest 1-minute bars kept of each ticker", ge=60, le=100_000)] = 1500
+    mb: Annotated[int, doc("megabytes for all rings of a venue", ge=1)] = 384
+
+
+class Stream(Table, frozen=True):
+    """The WebSocket stream."""
+
+    throttle_ms: Annotated[int, doc("least time between two partial bars", ge=0, le=60_000)] = 250
+    outbox_messages: Annotated[int, doc("frames that may wait for one client", ge=1)] = 500
+    outbox_mb: Annotated[int, doc("megabytes that may wait for one client", ge=1)] = 15
+    stall_s: Annotated[float, doc("seconds a full outbox is borne", gt=0)] = 20.0
+    retain: Annotated[int, doc("frames kept for clients that resume", ge=0)] = 100_000
+
+
+class Retention(Table, frozen=True):
+    """How long the hot store keeps rows (days of the venue's calendar); 0 keeps them for ever."""
+
+    ticks_days: Annotated[int, doc("days that ticks are kept; 0: for ever", ge=0)] = 3
+    quotes_days: Annotated[int, doc("days that quotes are kept; 0: for ever", ge=0)] = 3
+    snapshot_days: Annotated[int, doc("days that snapshots are kept; 0: for ever", ge=0)] = 3
+    orderbook_days: Annotated[int, doc("days that order books are kept; 0: for ever", ge=0)] = 3
+    disk_gb: Annotated[
+        float, doc("cap of the data folder: oldest partitions, segments go first; 0: none", ge=0)
+    ] = 0.0
+
+
+class Sql(Table, frozen=True):
+    """Limits of `bursa sql`."""
+
+    rows_max: Annotated[int, doc("rows of one answer", ge=1)] = 1_000_000
+    time_s: Annotated[float, doc("seconds one query may take", gt=0)] = 60.0
+
+
+class Exchange(Table, frozen=True):
+    """The demo exchange (`--demo`)."""
+
+    seed: Annotated[int, doc("seed of its market", ge=0)] = 7
+    speed: Annotated[float, doc("market seconds a second", gt=0, le=10_000)] = 1.0
+    rate: Annotated[
+        str, doc("messages a second, `max`, or empty: by the clock", pattern=r"^(|max|[0-9]+)$")
+    ] = ""
+    tickers: Annotated[int, doc("number of instruments it lists", ge=1, le=5000)] = 700
+    history_days: Annotated[int, doc("trading days sent before the live one", ge=0, le=260)] = 30
+
+
+class KindStore(Table, frozen=True):
+    """What the store takes of one kind."""
+
+    store: Annotated[
+        Keep, doc("rows that are stored: all, off, or Ns: the last of each key in N seconds")
+    ] = "all"
+
+
+Public = Annotated[bool, doc("anyone may ask for it by the viewer API; the demo always is")]
+
+
+class IdxKinds(Table, frozen=True):
+    """Kinds of the Indonesia Stock Exchange."""
+
+    public: Public = False
+    quotes: KindStore = KindStore()
+    snapshot: KindStore = KindStore()
+    orderbook: KindStore = KindStore(store="1s")
+
+
+class BinanceKinds(Table, frozen=True):
+    """Kinds of Binance."""
+
+    public: Public = False
+    quotes: KindStore = KindStore()
+    snapshot: KindStore = KindStore()
+    orderbook: KindStore = KindStore()
+
+
+class Config(Table, frozen=True):
+    """The whole configuration."""
+
+    data: Annotated[str, doc("the data folder", min_length=1)] = "data"
+    http: Http = Http()
+    viewer: Viewer = Viewer()
+    web: Web = Web()
+    telemetry: Telemetry = Telemetry()
+    log: Log = Log()
+    journal: Journal = Journal()
+    checkpoint: Checkpoint = Checkpoint()
+    store: Store = Store()
+    topics: Topics = Topics()
+    rings: Rings = Rings()
+    stream: Stream = Stream()
+    retention: Retention = Retention()
+    sql: Sql = Sql()
+    exchange: Exchange = Exchange()
+    idx: IdxKinds = IdxKinds()
+    binance: BinanceKinds = BinanceKinds()
+    feeds: Annotated[
+        dict[FeedName, Source], doc("sources by name, e.g. [feeds.main]: letters and digits")
+    ] = {}
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration and where each value that is not a default came from (path -> origin)."""
+
+    config: Config
+    origins: dict[str, str]
