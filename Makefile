@@ -30,6 +30,7 @@ up: $(VENV)/.run ## run bursa with the demo exchange: make up ARGS="--port 8080"
 
 test: $(VENV)/.dev ## all tests
 	@sh scripts/browser
+	@sh scripts/servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy strict, import contracts
@@ -45,6 +46,7 @@ bench-record: $(VENV)/.bench ## run and append to benchmarks/history.tsv: make b
 	@$(BIN)/python -m benchmarks --record "$(NOTE)" $(ARGS)
 
 soak: $(VENV)/.dev ## the long fault runs
+	@sh scripts/servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 7200 --soak tests/faults $(ARGS)
 
 clean: ## remove .venv and caches, never data

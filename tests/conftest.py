@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.fixtures import certificates, kafka, rabbitmq
+
+__all__ = ["certificates", "kafka", "rabbitmq"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="the long fault runs (make soak)")

@@ -7,13 +7,17 @@ from typing import Any
 
 
 class Line:
-    """Listens on a loopback port of its own, passes everything on to another. Use as a context."""
+    """Listens on a loopback port of its own, passes everything on to another. Use as a context.
 
-    def __init__(self, port: int) -> None:
+    port   the other one
+    own    its own, where that must be known before (0: a free one)
+    """
+
+    def __init__(self, port: int, own: int = 0) -> None:
         self._upstream = port
         self._links: list[socket.socket] = []
         self._whole = True
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", own))
         self.port = self._listener.getsockname()[1]
         self._listen()
 

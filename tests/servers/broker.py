@@ -1,0 +1,100 @@
+"""A real broker as a process that tests start, kill and start again on the same port and data.
+
+Loopback only, on ports that were free a moment ago; everything it writes lies in one folder of the
+test run. Only what was started here is ended here.
+"""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+START_S = 90.0
+STOP_S = 20.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def missing(what: str) -> None:
+    """A server that is not installed: a skip with its reason; where servers are required, a
+    failure."""
+    text = f"{what}; `sh scripts/servers` installs it"
+    if os.environ.get("BURSA_REQUIRE_SERVERS") == "1":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+class Broker:
+    """One server process. `folder` holds its data and `log`."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
+        """What to run, and its environment."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Is it ready for clients?"""
+        raise NotImplementedError
+
+    def launch(self) -> None:
+        """Begin to start; `ready` waits for the rest."""
+        assert self.process is None or self.process.poll() is not None, "it runs"
+        command, environment = self.command()
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(environment)
+            )
+
+    def ready(self) -> None:
+        """Return when clients can be served."""
+        self._until(self.answers, "be ready")
+
+    def start(self) -> None:
+        """Start, and return when clients can be served."""
+        self.launch()
+        self.ready()
+
+    def kill(self) -> None:
+        """SIGKILL: it ends where it stands."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(STOP_S)
+
+    def stop(self) -> None:
+        """Be it gone, in order or not."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.kill()  # its data go with the test's folder: nothing is worth waiting for
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def _until(self, reached: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + START_S
+        while not reached():
+            assert self.process is not None and self.process.poll() is None, self.said()
+            assert time.monotonic() < until, f"it does not {what}: {self.said()}"
+            time.sleep(0.05)
+
+
+def connects(port: int) -> bool:
+    """Does somebody listen there?"""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""The brokers as fixtures: one process of each for a worker's whole run.
+
+A test that asks for one bears the mark `xdist_group("rabbitmq")` or `xdist_group("kafka")`, so that
+each broker is started once. A test may kill it, and leaves it running.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.certificates import Certificates, make
+from tests.servers.kraft import Kafka
+from tests.servers.rabbitmq import RabbitMQ
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The authority that both servers' certificates are of."""
+    return make(tmp_path_factory.mktemp("certificates") / "made")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[RabbitMQ]:
+    """A running RabbitMQ; skipped, or failed where servers are required, if there is none."""
+    server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), certificates)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Kafka]:
+    """A running Kafka; skipped, or failed where servers are required, if there is none."""
+    server = Kafka(tmp_path_factory.mktemp("kafka"), certificates)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
