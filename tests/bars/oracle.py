@@ -5,11 +5,13 @@ Keeps every trade of every bar and works a bar out anew whenever it is emitted. 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bursa.model.batch import (
+    AGAIN,
+    BROKEN,
     CHANNEL_DOWN,
     CHANNEL_UP,
     FILE_END,
@@ -48,6 +50,7 @@ class Row(NamedTuple):
     recv: int = 0
     position: int = 0
     board: int = 0
+    number: int = 0
 
 
 def tape_of(rows: Sequence[Row]) -> Block:
@@ -57,6 +60,7 @@ def tape_of(rows: Sequence[Row]) -> Block:
         tape[TICKS.index["ticker"], at] = row.symbol
         tape[TICKS.index["ts"], at] = row.ts
         tape[TICKS.index["board"], at] = row.board
+        tape[TICKS.index["trade_no"], at] = row.number
         floats[TICKS.index["price"], at] = row.price
         floats[TICKS.index["volume"], at] = row.volume
         tape[TICKS.index["aggressor"], at] = -1
@@ -75,9 +79,12 @@ Emitted = tuple[object, ...]
 class Bar:
     trades: list[tuple[int, int, int, Row]] = field(default_factory=list)
     emissions: int = 0
-    emitted: int = 0  # how many trades it had then
+    said: tuple[Any, ...] = ()  # what it was then, less when its newest trade came
+    before: tuple[Any, ...] = ()  # what it was before its last break
 
-    def content(self, venue: Venue) -> tuple[object, ...]:
+    def content(self, venue: Venue) -> tuple[Any, ...]:
+        if not self.trades:
+            return (*self.before[:4], 0.0, 0.0, 0, None, self.before[-1])
         first, last = min(self.trades)[3], max(self.trades)[3]
         rows = [trade[3] for trade in self.trades]
         scale = 10**venue.volume_decimals
@@ -104,6 +111,7 @@ class Oracle:
         self.out: list[Emitted] = []
         self.markers: list[tuple[int, int, int, int]] = []
         self.late = 0
+        self.late_breaks = 0
         self.arrivals = 0
         self.wait_ns = MINUTE + venue.grace_s * SECOND
 
@@ -115,6 +123,10 @@ class Oracle:
                     if not self.is_closed(key[0]):
                         self.emit(key, row, final=0, changed=True)
                 continue
+            if row.role == BROKEN and row.board == 0:
+                self.take_back(row)
+            if row.role in (BROKEN, AGAIN):
+                continue  # what is left of the bar is known here: nothing need be said again
             self.move(row)
             self.settle(row)
             if row.role == TRADE and row.board == 0:
@@ -182,13 +194,22 @@ class Oracle:
 
     def emit(self, key: tuple[int, int], row: Row, final: int, changed: bool) -> None:
         bar = self.bars[key]
-        if changed and bar.emitted == len(bar.trades):
-            return
         *numbers, recv = bar.content(self.venue)
+        if changed and bar.said == tuple(numbers):
+            return
         rev = bar.emissions
         self.out.append((key[1], key[0], rev, *numbers, final, row.recv, recv, row.position))
         bar.emissions += 1
-        bar.emitted = len(bar.trades)
+        bar.said = tuple(numbers)
+
+    def take_back(self, row: Row) -> None:
+        minute = row.ts // MINUTE * MINUTE
+        if self.forgotten(minute):
+            self.late_breaks += 1
+            return
+        bar = self.bars[minute, row.symbol]
+        bar.before = bar.content(self.venue)
+        bar.trades = [trade for trade in bar.trades if trade[3].number != row.number]
 
     def trade(self, row: Row) -> None:
         minute = row.ts // MINUTE * MINUTE

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from bursa.bars import emit, kernel
 from bursa.bars.build import BarBuilder, Built
 from bursa.model.batch import (
+    AGAIN,
+    BROKEN,
     CHANNEL_DOWN,
     CHANNEL_UP,
     FILE_END,
@@ -267,6 +269,88 @@ def test_more_symbols_and_more_rows_than_there_was_room_for() -> None:
     assert story.built.minutes[1].tolist() == [3001, 6002]
 
 
+def broken(s: float, *left: Row, **more: Any) -> list[Row]:
+    """A trade at `s` taken back, and those of its bar that are left."""
+    taken = trade(s, **more)._replace(role=BROKEN)
+    return [taken, *[row._replace(role=AGAIN) for row in left]]
+
+
+def test_a_broken_trade_of_an_open_bar_leaves_it() -> None:
+    story = Story()
+    first, last = trade(1, 10, seq=1), trade(9, 12, seq=3)
+    story.push(first, trade(5, 50, seq=2), last, *broken(5, first, last, price=50))
+    assert story.built.counts == {"bar_ticks": 3, "broken_ticks": 1}
+    assert story.built.touched.tolist() == [0]
+    (bar,) = story.push(mark(62))
+    assert (bar["rev"], bar["trades"], bar["high"], bar["volume"]) == (0, 2, 12.0, 2.0)
+    assert (bar["open"], bar["close"], bar["value"]) == (10.0, 12.0, 22.0)
+
+
+def test_a_broken_trade_of_a_closed_bar_makes_one_revision() -> None:
+    story = Story()
+    first, last = trade(1, 10, seq=1), trade(9, 12, seq=3)
+    story.push(first, trade(5, 50, seq=2), last, mark(62))
+    assert story.push(*broken(5, first, last, price=50), mark(62.5)) == []
+    assert story.built.touched.tolist() == []
+    (bar,) = story.push(mark(63))
+    assert (bar["rev"], bar["trades"], bar["high"], bar["final"]) == (1, 2, 12.0, 1)
+    assert story.push(mark(64)) == []
+
+
+def test_breaks_move_no_watermark() -> None:
+    story = Story()
+    story.push(trade(1))
+    assert story.push(*broken(700)) == []
+    assert story.builder.watermark == T + SECOND
+    assert story.built.counts == {}
+
+
+def test_a_bar_that_says_the_same_after_a_break_is_not_revised() -> None:
+    story = Story()
+    first = trade(1, 10, seq=1)
+    story.push(first, trade(2, 10, seq=2), mark(62))
+    # The broken trade came once more under another number, before the watermark moved.
+    assert story.push(*broken(2, first), trade(2, 10, seq=2), mark(63), mark(64)) == []
+    assert story.push(*broken(2, first), mark(65))[0]["rev"] == 1
+
+
+def test_a_bar_without_any_trade_left_keeps_its_prices() -> None:
+    story = Story()
+    story.push(trade(1, 10), trade(2, 11, 1), mark(62))
+    (bar,) = story.push(*broken(1), mark(63))
+    assert (bar["rev"], bar["trades"], bar["volume"], bar["value"]) == (1, 0, 0.0, 0.0)
+    assert (bar["open"], bar["high"], bar["low"], bar["close"]) == (10.0,) * 4
+    assert bar["vwap"] != bar["vwap"]
+    assert story.push(mark(64)) == []
+    (bar,) = story.push(trade(3, 7), mark(65))
+    assert (bar["rev"], bar["trades"], bar["open"], bar["high"]) == (2, 1, 7.0, 7.0)
+
+
+def test_an_open_bar_without_any_trade_left_is_still_a_bar() -> None:
+    story = Story()
+    story.push(trade(1, 10), *broken(1))
+    assert [row[9] for row in rows_of(story.builder.open_bars())] == [0]
+    assert [bar["trades"] for bar in story.push(Row(FILE_END, 0))] == [0]
+    assert story.push(Row(FILE_END, 0)) == []
+    assert [(bar["trades"], bar["rev"]) for bar in story.push(mark(62))] == [(0, 1)]
+
+
+def test_past_eight_minutes_a_break_is_counted_and_changes_nothing() -> None:
+    story = Story()
+    first = trade(1, 10)
+    story.push(first, trade(2, 11), mark(62 + 480))
+    assert story.push(*broken(2, first), mark(600)) == []
+    assert story.built.counts == {"late_breaks": 1}
+
+
+def test_a_break_of_what_no_bar_holds_changes_nothing() -> None:
+    story = Story()
+    story.push(trade(1, 1e17, volume=100.0), trade(61, 5, board=1))
+    taken = broken(1, price=1e17) + broken(61, board=1) + broken(180)
+    assert story.push(*taken, mark(300)) == []
+    assert story.built.counts == {}
+
+
 def test_nothing_is_compiled_after_warming_up() -> None:
     story = Story()
     story.builder.warm()
@@ -291,12 +375,16 @@ class AnyTape(RuleBasedStateMachine):
         self.oracle = Oracle(VENUE)
         self.clock = T
         self.rows: list[Row] = []
+        self.standing: list[Row] = []
         self.cut = 0
         self.found: list[Built] = []
 
     def put(self, role: int, ts: int, **more: Any) -> None:
         number = len(self.rows) + 1
-        self.rows.append(Row(role, ts, recv=1000 + number, position=number, **more))
+        row = Row(role, ts, recv=1000 + number, position=number, number=number, **more)
+        self.rows.append(row)
+        if role == TRADE:
+            self.standing.append(row)
 
     @rule(
         step=STEPS, back=BACK, channel=st.sampled_from([0, 0, 0, 1]), symbol=st.integers(0, 3),
@@ -318,6 +406,23 @@ class AnyTape(RuleBasedStateMachine):
     )  # fmt: skip
     def control(self, role: int, back: int, channel: int) -> None:
         self.put(role, self.clock - back, channel=channel)
+
+    @precondition(lambda self: self.standing)
+    @rule(back=st.integers(0, 7), cut=st.sampled_from([0, 0, 1, 2]))
+    def take_back(self, back: int, cut: int) -> None:
+        """Break one of the newest trades; the rows may lie in two tapes."""
+        broken = self.standing.pop(max(0, len(self.standing) - 1 - back))
+        self.rows.append(broken._replace(role=BROKEN, position=len(self.rows) + 1, recv=0))
+        again = [
+            row._replace(role=AGAIN, position=len(self.rows) + 1)
+            for row in self.standing
+            if (row.ts // MINUTE, row.symbol, row.board)
+            == (broken.ts // MINUTE, broken.symbol, broken.board)
+        ]
+        self.rows += again[:cut]
+        if cut:
+            self.push()
+        self.rows += again[cut:]
 
     @rule()
     def push(self) -> None:
@@ -346,7 +451,10 @@ class AnyTape(RuleBasedStateMachine):
                 markers.append((minute, row + before, known_at, position))
             before += len(built.closed)
         assert markers == self.oracle.markers
-        assert sum(built.counts.get("late_ticks", 0) for built in self.found) == self.oracle.late
+        found = [sum(b.counts.get(w, 0) for b in self.found) for w in ("late_ticks", "late_breaks")]
+        assert found == [self.oracle.late, self.oracle.late_breaks]
+        counted = sum(built.counts.get("bar_ticks", 0) for built in self.found)
+        assert counted == self.oracle.arrivals, "a trade is counted once, however often it is told"
         whole = BarBuilder(VENUE, self.words).push(tape_of(self.rows), SPAN)
         assert rows_of(whole.closed) == rows
 

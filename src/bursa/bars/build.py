@@ -20,6 +20,11 @@ The rules, row by row in stream order (a cut of the input changes nothing):
 - Trades of boards other than the venue's bar board form no bars. A trade too large to be summed
   is counted `range_ticks`; one that would need more than PAGES_MAX minutes to be held at once,
   because a channel that counts hangs that far behind, `ahead_ticks`. Neither enters a bar.
+- BROKEN empties its minute's bar of its symbol, and the AGAIN rows behind it fill that anew. An
+  open bar just changes; a closed one waits for a revision like any other, which is made only if it
+  then says something else than before. A bar with no trade left keeps its prices, with 0 trades,
+  volume and value. Past REVISABLE_S a break is counted `late_breaks` and changes nothing. Neither
+  row moves a watermark, and AGAIN is counted nowhere: its trade was.
 
 The arrays are told in state.py; the compiled passes over them are kernel.py and emit.py.
 """
@@ -53,6 +58,8 @@ _COUNTS = {
     "late_ticks": s.D_LATE,
     "ahead_ticks": s.D_AHEAD,
     "range_ticks": s.D_RANGE,
+    "broken_ticks": s.D_BREAKS,
+    "late_breaks": s.D_LATE_BREAKS,
 }
 
 
@@ -66,7 +73,7 @@ class Built:
     touched   int64 (k,), ascending: symbols whose open bar changed
     counts    trades by what became of them, only those above zero: `bar_ticks` went into bars, of
               these `revising_ticks` into closed ones; `late_ticks`, `ahead_ticks` and
-              `range_ticks` did not
+              `range_ticks` did not; `broken_ticks` were taken out again, `late_breaks` not
     """
 
     closed: Batch

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from bursa.bars import state as s
+from bursa.bars.broken import digest, stands
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import Block
 from bursa.model.schema import OHLCV
@@ -52,20 +53,26 @@ def emit_page(
     out: Block,
 ) -> None:  # fmt: skip
     """Emit slots of a page in order of symbols: all in use, or only those that wait for a revision,
-    or, at a file's end, those with trades that were not emitted yet."""
+    or, at a file's end, those with trades that were not emitted yet. Bars whose trades were all
+    taken back are in use (broken.py)."""
     numbers, bits = out.view(np.float64), slots.view(np.float64)
     start, first = pages[page, s.P_START], page * state[s.R_SYMBOLS]
     row = np.uintp(state[s.D_ROWS])
-    symbols = (0, state[s.R_SYMBOLS])
+    symbols, mended = (0, state[s.R_SYMBOLS]), pages[page, s.P_MENDED] != 0
     if changed and final == 1:
         symbols = (pages[page, s.P_FROM], pages[page, s.P_TO])
     for symbol in range(symbols[0], symbols[1]):
         at = np.uintp(first + symbol)
         trades = slots[at, s.S_TRADES]
-        if trades == 0 or (changed and trades == slots[at, s.S_EMITTED]):
+        nothing = trades == 0 or (changed and trades == slots[at, s.S_EMITTED])
+        if nothing and not (mended and stands(slots, at, changed)):
             continue
         slots[at, s.S_REV] += 1
         slots[at, s.S_EMITTED] = trades
+        if mended and slots[at, s.S_MENDED] == s.UNTOLD:
+            slots[at, s.S_MENDED] = s.TOLD
+        if final == 0:
+            slots[at, s.S_DIGEST] = digest(slots, at)
         out[_B_TICKER, row] = symbol
         write(slots, bits, at, state, start, (final, 1), cause, out, numbers, row)
         row += np.uintp(1)
@@ -107,7 +114,7 @@ def count(slots: Block, pages: Block, state: Block, through: int) -> int:
     for page in range(pages.shape[0]):
         if state[s.L_CLOSED] < pages[page, s.P_START] <= through:
             for at in range(page * symbols, (page + 1) * symbols):
-                bars += slots[np.uintp(at), s.S_TRADES] > 0
+                bars += slots[np.uintp(at), s.S_TRADES] | slots[np.uintp(at), s.S_MENDED] > 0
     return bars
 
 
@@ -162,7 +169,7 @@ def peek(slots: Block, pages: Block, ids: Block, position: int, state: Block, ou
         start = pages[page, s.P_START]
         for symbol in ids:
             at = page * state[s.R_SYMBOLS] + symbol
-            if slots[at, s.S_TRADES] > 0:
+            if slots[at, s.S_TRADES] | slots[at, s.S_MENDED] > 0:
                 out[_B_TICKER, row] = symbol
                 write(slots, bits, at, state, start, (0, 0), cause, out, numbers, row)
                 row += 1

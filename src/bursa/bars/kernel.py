@@ -10,9 +10,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.bars import state as s
+from bursa.bars.broken import mend, put, stain, summed
 from bursa.bars.emit import close, finish, lacks_room, revise
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import (
+    BROKEN,
     CHANNEL_DOWN,
     CHANNEL_UP,
     FILE_END,
@@ -89,6 +91,8 @@ def asks(channels: Block, channel: int, role: int, ts: int, state: Block) -> boo
     is to be emitted or forgotten, and all is done."""
     if role == FILE_END:
         return True
+    if role >= BROKEN:
+        return False
     state[s.N_FOLLOWING] = move(channels, channel, role, ts)
     watermark = max(state[s.L_WATERMARK], least(channels, s.C_MARK))
     ended = least(channels, s.C_ENDED)
@@ -150,6 +154,7 @@ def seek(opened: int, pages: Block, state: Block) -> int:
     if free >= 0:
         pages[free, s.P_START] = opened
         pages[free, s.P_FROM], pages[free, s.P_TO] = s.ALWAYS, 0
+        pages[free, s.P_MENDED] = 0
         state[s.L_PAGES] += 1
         state[s.L_DUE] = min(state[s.L_DUE], due_of(opened, state))
     return free
@@ -161,45 +166,14 @@ def place(
 ) -> int:
     """A trade that is not simply the newest of an open bar: late, out of order, or too large to be
     summed (which is counted, and makes 0 of 1)."""
-    numbers, bits = tape.view(np.float64), slots.view(np.float64)
-    price, shares = numbers[_T_PRICE, row], numbers[_T_VOLUME, row]
-    volume = np.rint(shares * float(state[s.R_VOLUME]))
-    value = np.rint(price * shares * float(state[s.R_VALUE]))
-    small = 0.0 <= volume < s.UNITS_MAX and 0.0 <= value < s.UNITS_MAX
-    if not small or slots[at, s.S_VOLUME] >= s.UNITS_MAX or slots[at, s.S_VALUE] >= s.UNITS_MAX:
+    small, volume, value = summed(tape, row, slots, at, state)
+    if not small:
         state[s.D_RANGE] += 1
         return 0
-    if pages[page, s.P_START] <= state[s.L_CLOSED]:
-        state[s.D_REVISING] += 1
-        if slots[at, s.S_TRADES] == slots[at, s.S_EMITTED]:
-            symbol = at - page * state[s.R_SYMBOLS]
-            pages[page, s.P_FROM] = min(pages[page, s.P_FROM], symbol)
-            pages[page, s.P_TO] = max(pages[page, s.P_TO], symbol + 1)
-            state[s.L_DIRTY] += 1
-    slots[at, s.S_VOLUME] += int(volume)
-    slots[at, s.S_VALUE] += int(value)
-    slots[at, s.S_TRADES] += 1
-    fit(bits, slots, at, price, tape[_T_TS, row], tape[_T_SEQ, row], tape[_T_RECV, row])
+    state[s.D_REVISING] += pages[page, s.P_START] <= state[s.L_CLOSED]
+    stain(slots, at, page, pages, state)
+    put(tape, row, slots, at, volume, value)
     return 1
-
-
-@njit(**KERNEL)
-def fit(bits: Floats, slots: Block, at: int, price: float, ts: int, seq: int, recv: int) -> None:
-    """A trade's price into a slot, wherever it stands in (ts, seq)."""
-    first = slots[at, s.S_TRADES] == 1
-    if first or price > bits[at, s.S_HIGH]:
-        bits[at, s.S_HIGH] = price
-    if first or price < bits[at, s.S_LOW]:
-        bits[at, s.S_LOW] = price
-    if first or (ts, seq) >= (slots[at, s.S_LAST_TS], slots[at, s.S_LAST_SEQ]):
-        bits[at, s.S_CLOSE] = price
-        slots[at, s.S_LAST_TS] = ts
-        slots[at, s.S_LAST_SEQ] = seq
-        slots[at, s.S_LAST_RECV] = recv
-    if first or (ts, seq) < (slots[at, s.S_FIRST_TS], slots[at, s.S_FIRST_SEQ]):
-        bits[at, s.S_OPEN] = price
-        slots[at, s.S_FIRST_TS] = ts
-        slots[at, s.S_FIRST_SEQ] = seq
 
 
 @njit(**KERNEL, forceinline=True)
@@ -261,6 +235,7 @@ def build(  # noqa: PLR0913 (a kernel: primitives only)
                 return stop(state, s.NEED_ROOM, taken, at_row)
             opened = s.NEVER
         if role != TRADE or tape[_T_BOARD, row] != board:
+            mend(tape, at_row, slots, pages, touched, state)
             continue
         if np.uint64(ts - opened) >= np.uint64(MINUTE_NS):
             opened = ts - ts % MINUTE_NS

@@ -21,17 +21,21 @@ NEVER, ALWAYS = -(2**62), 2**62
 UNITS_MAX = 2**62
 
 # A slot. Open and close go by (ts, seq), so those of the first and of the newest trade are kept.
-# REV counts its emissions, EMITTED is what TRADES was at the last one.
+# REV counts its emissions, EMITTED is what TRADES was at the last one. DIGEST is what it said then,
+# MENDED whether trades of it were taken back (broken.py).
 # Unsigned: numba looks at the sign of other indexes, and the hot loop feels it.
 _AT = [np.uintp(at) for at in range(17)]
 S_TRADES, S_OPEN, S_HIGH, S_LOW, S_CLOSE, S_VOLUME, S_VALUE, S_LAST_TS = _AT[:8]
 S_LAST_SEQ, S_LAST_RECV, S_FIRST_TS, S_FIRST_SEQ, S_REV, S_EMITTED = _AT[8:14]
+S_DIGEST, S_MENDED = _AT[14:16]
 SLOT = _AT[16]
+# S_MENDED: never; since the last emission; before it.
+WHOLE, UNTOLD, TOLD = range(3)
 
 # A page: its minute's opening (NEVER: free); between which symbols, the second excluded, lie the
-# closed slots that wait for a revision.
-P_START, P_FROM, P_TO = range(3)
-PAGE = 3
+# closed slots that wait for a revision; 1 where a slot of it is mended.
+P_START, P_FROM, P_TO, P_MENDED = range(4)
+PAGE = 4
 
 # A channel: 1 where it counts for the watermark; 1 where it is live; its watermark in whole
 # seconds (ns); from which ts on a row may move that; the ts of its last end of session.
@@ -49,13 +53,13 @@ LEVELS = 6
 R_BOARD, R_CLOSE_NS, R_FORGET_NS, R_VOLUME, R_VALUE, R_SYMBOLS, R_PAGES_MAX = range(6, 13)
 # Its third part, what a call did: rows and markers written, why it stopped and, for NEED_ROOM, for
 # how many rows; trades counted that went into bars, into closed bars, that were forgotten, too far
-# ahead, too large to be summed.
+# ahead, too large to be summed; bars emptied, and breaks of trades that were forgotten.
 D_ROWS, D_MINUTES, D_STOP, D_ROOM = range(13, 17)
-D_TRADES, D_REVISING, D_LATE, D_AHEAD, D_RANGE = range(17, 22)
+D_TRADES, D_REVISING, D_LATE, D_AHEAD, D_RANGE, D_BREAKS, D_LATE_BREAKS = range(17, 24)
 # Its last part, what the row at hand asks for: the watermark, the opening up to which minutes are
 # closed, and the ts from which on its channel may move these further.
-N_WATERMARK, N_CLOSED, N_FOLLOWING = range(22, 25)
-STATE = 25
+N_WATERMARK, N_CLOSED, N_FOLLOWING = range(24, 27)
+STATE = 27
 
 # D_STOP
 END, NEED_ROOM, NEED_PAGES = range(3)

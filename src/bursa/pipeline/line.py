@@ -31,7 +31,7 @@ from bursa.model.venue import Venue
 from bursa.wire.decoded import Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 4
+STATE_VERSION = 5
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
 
