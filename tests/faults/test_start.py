@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from bursa.journal import checkpoint
-from bursa.journal.segment import listing
+from bursa.journal.segment import listing, name_of, opened
 from bursa.model.errors import Refuse
 from bursa.pipeline.runtime import VenueRuntime
 from tests.faults.exchange import Relay, relayed
@@ -109,6 +109,21 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+def cut(journal: Path, at: int) -> None:
+    """Let a journal end at an address. What is cut is plain, however the copy found it: packed, or
+    under both of its names."""
+    for segment in listing(journal):
+        if segment.end <= at:
+            continue
+        content = bytearray(segment.size)
+        with opened(segment.path) as source:
+            source.read(0, memoryview(content))
+        for path in journal.glob(f"{segment.base:020d}.log*"):
+            path.unlink()
+        if segment.base < at:
+            (journal / name_of(segment.base)).write_bytes(content[: at - segment.base])
+
+
 def test_as_a_kill_leaves_it(data: Path) -> None:
     venue = finish(data)
     assert venue.recovered is not None and venue.recovered.checkpoint > 0
@@ -120,13 +135,7 @@ def test_a_checkpoint_past_the_journals_end_is_deleted(data: Path) -> None:
         path.unlink()
     oldest = checkpoints(data)[0]
     beyond = checkpoints(data)[-1].path
-    last = listing(data / "journal" / "idx")
-    for segment in last:
-        if segment.base >= oldest.position:
-            segment.path.unlink()
-        elif segment.base + segment.disk_bytes > oldest.position and not segment.packed:
-            with open(segment.path, "r+b") as file:
-                file.truncate(oldest.position - segment.base - 8)
+    cut(data / "journal" / "idx", oldest.position - 8)
     # One that a half written record could be mistaken for the start of.
     odd = beyond.with_name(f"{oldest.position + 24:020d}-{DAY:%Y%m%d}.checkpoint")
     odd.write_bytes(beyond.read_bytes())
@@ -204,23 +213,20 @@ def test_a_ruined_store_is_set_aside_and_filled_again(data: Path) -> None:
 
 
 def test_a_journal_shorter_than_what_is_committed_is_refused(data: Path) -> None:
-    """And nothing is changed, so that the right journal may be brought back."""
+    """And nothing is changed, so that the right journal may be brought back: not even what a kill
+    left half compressed is swept."""
     journal = data / "journal" / "idx"
-    last = listing(journal)[-1]
-    kept = last.path.read_bytes()
     with duckdb.connect(str(data / "hot.duckdb"), read_only=True) as connection:
         (row,) = connection.execute("select min(position) from bursa_positions").fetchall()
+    (journal / "00000000000000999999.log.zst.tmp").write_bytes(b"half a segment")
     files = {path: path.read_bytes() for path in journal.iterdir()}
-    for segment in listing(journal):
-        if segment.base >= row[0]:
-            segment.path.unlink()
-        elif segment.base + segment.disk_bytes >= row[0]:
-            segment.path.write_bytes(segment.path.read_bytes()[: row[0] - segment.base - 8])
-    cut = {path: path.read_bytes() for path in journal.glob("*.log*")}
+    cut(journal, row[0] - 8)
+    left = {path: path.read_bytes() for path in journal.iterdir()}
     with pytest.raises(Refuse, match=rf"journal ends at \d+, but the store has committed {row[0]}"):
         start(data)
-    assert {path: path.read_bytes() for path in journal.glob("*.log*")} == cut
-    assert kept
+    assert {path: path.read_bytes() for path in journal.iterdir()} == left
+    for path in left:
+        path.unlink()
     for path, content in files.items():
         path.write_bytes(content)
     finish(data)

@@ -193,12 +193,14 @@ def test_a_journal_that_ends_before_what_was_committed_refuses(tmp_path: Path) -
     records = fill(tmp_path)
     path = listing(tmp_path)[0].path
     os.truncate(path, records[3].position + 7)
-    before = path.read_bytes()
+    # What a roll or a compression left behind by a kill is swept by a start that goes on only.
+    (tmp_path / "00000000000000009999.log.tmp").write_bytes(b"half a header")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(Refuse) as refusal:
         opened(tmp_path, floor=records[4].position)
     assert refusal.value.code == "journal_short"
     assert str(records[4].position) in str(refusal.value)
-    assert path.read_bytes() == before and len(listing(tmp_path)) == 1
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
     writer = opened(tmp_path, floor=records[3].position)
     goes_on(tmp_path, writer, 4)
     with pytest.raises(Refuse, match="has committed 1"):

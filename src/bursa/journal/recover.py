@@ -102,8 +102,6 @@ def recover(folder: Path, mark: tuple[int, int] | None, floor: int, trusted: int
     trusted  an address up to which the records were verified before
     Refuses (journal_short) where the files end before `floor`; nothing is changed then.
     """
-    for path in folder.glob(f"*{TEMPORARY}"):
-        path.unlink()
     state = Recovered(epoch=mark[1] if mark else 0)
     segments = listing(folder)
     end = _file_end(segments[-1]) if segments else 0
@@ -114,6 +112,8 @@ def recover(folder: Path, mark: tuple[int, int] | None, floor: int, trusted: int
             code="journal_short",
             status=503,
         )
+    for path in folder.glob(f"*{TEMPORARY}"):
+        path.unlink()
     synced = mark[0] if mark and mark[0] <= end else None
     if mark and synced is None:
         state.damaged.append(Damage(end, mark[0] - end, "missing"))
