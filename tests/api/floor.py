@@ -100,8 +100,8 @@ class Floor:
         self.end = ends[-1]
         with self.lock:
             derived = self.line.push(chunk)
-        self.rings.feed_bars(derived.closed)
-        self.rings.feed_metrics(derived.metrics)
+            self.rings.feed_bars(derived.closed)
+            self.rings.feed_metrics(derived.metrics)
         self.recent.feed(derived.batches)
         marks = self.line.watermarks()
         self.facts.take(derived, marks, self.clock.ns)

@@ -221,6 +221,8 @@ class Reader:
         """1-minute bars of [start, end); with `count` at least that many from the asked-for end,
         where there are as many."""
         market, columns = self._market, ask.columns if ask.tf == "1m" else None
+        # Memory first: a row that leaves its ring meanwhile was committed long ago.
+        ring = market.rings.bars(ask.ticker, _ALL)
         stored = market.store.bars(
             market.venue.name,
             ask.ticker,
@@ -231,13 +233,13 @@ class Reader:
             oldest=None if ask.newest else count,
             columns=columns,
         )
-        ring = market.rings.bars(ask.ticker, _ALL)
         return self._laid_over(ask, stored, ring, start_ns, end_ns)
 
     def _metric_minutes(
         self, ask: Ask, start_ns: int, end_ns: int, columns: tuple[str, ...] | None = None
     ) -> Batch:
         market = self._market
+        ring = market.rings.metrics(ask.ticker, _ALL)
         stored = market.store.metrics(
             market.venue.name,
             ask.ticker,
@@ -246,7 +248,6 @@ class Reader:
             as_of_ns=ask.as_of_ns,
             columns=columns,
         )
-        ring = market.rings.metrics(ask.ticker, _ALL)
         return self._laid_over(ask, stored, ring, start_ns, end_ns)
 
     def _laid_over(
@@ -337,6 +338,7 @@ class Reader:
     def _metric(self, ask: Ask, metric: Metric) -> tuple[Batch, bool]:
         if ask.tf == "1m":
             market, count = self._market, ask.limit + 1
+            ring = market.rings.metrics(ask.ticker, _ALL)
             found = market.store.metrics(
                 market.venue.name,
                 ask.ticker,
@@ -346,7 +348,6 @@ class Reader:
                 newest=count if ask.newest else None,
                 oldest=None if ask.newest else count,
             )
-            ring = market.rings.metrics(ask.ticker, _ALL)
             found = self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)
         elif "1m" in metric.timeframes and len(metric.timeframes) == 1:
             found = self._last_minute_values(ask)

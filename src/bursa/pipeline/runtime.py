@@ -245,6 +245,7 @@ class VenueRuntime:
 
     def _publish_slowly(self, derived: Derived) -> None:
         """During a recovery no socket waits, so the writer may be waited for."""
+        self._keep(derived)
         self._publish(derived)
         while self.log.rows * 2 > self._knobs.topics.rows_max and self.writer is not None:
             if self.writer.failure is not None:
@@ -279,6 +280,7 @@ class VenueRuntime:
         self.saver.journal_first = lambda: JournalReader(self.folder).first
         self.saver.start(self.journal.position, self.journal.epoch)
         self.ingest.after_push = self.saver.after_push
+        self.ingest.hand_over = self._keep
         self.ingest.listeners.append(self._publish)
         self.ingest.start()
 
@@ -290,11 +292,15 @@ class VenueRuntime:
 
     # -- the way of what was derived ---------------------------------------------------------------
 
-    def _publish(self, derived: Derived) -> None:
+    def _keep(self, derived: Derived) -> None:
+        """Under the line's lock while feeds run: a bar that is no longer open is in its ring before
+        anybody can look for it."""
         if len(derived.closed):
             self.parts.rings.feed_bars(derived.closed)
         if len(derived.metrics):
             self.parts.rings.feed_metrics(derived.metrics)
+
+    def _publish(self, derived: Derived) -> None:
         self._note(derived)
         self._count(derived)
         self.log.publish(Entry(derived.span, derived.batches))
