@@ -227,6 +227,23 @@ def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str) -> None
     assert found["series"]["IDX:BBCA 1"]["added"] == 5 + 5
 
 
+def test_a_chart_that_opens_in_the_second_of_the_opening(tmp_path: Path, node: str) -> None:
+    """The day's first bar is the newest, and opens in this very second: what the chart opens with
+    has it, so has the first poll."""
+    dice = Random(7)
+    ts = at(FRIDAY, "09:00")
+    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
+        past(exchange, dice)
+        advance(exchange, live(dice), ts)
+        wait_for(lambda: _clock(bursa) >= ts // SECOND_NS, what="the market's time")
+        exchange.stay_alive()  # the clock does not run on beyond the second
+        client = Client(node, bursa.url, "--symbols", "IDX:BBCA", "--beats", "0")
+        client.hear("subscribed")
+        series = client.end()["series"]["IDX:BBCA 1"]
+        assert series["last"] == ts // SECOND_NS
+        assert series["added"] == 0
+
+
 def _clock(bursa: Bursa) -> int:
     with urlopen(bursa.url + "/udf/time", timeout=30) as answer:
         return int(answer.read())

@@ -95,7 +95,8 @@ class Chart {
       await checkGap(adapter, info, series);
       const pulse = new Pulse(adapter, info, resolution, (bar) => series.live(bar));
       const last = series.bars.at(-1).time;
-      await pulse.beat(now);
+      /* Up to where the page was: a bar that opens in this very second is on it. */
+      await pulse.beat(now + 1);
       /* A bar that ended between the page and the first beat is left as the page had it. */
       if (pulse.lastTime > last) series.late.push(last);
       series.polls.push(now);
