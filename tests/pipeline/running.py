@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -123,7 +124,16 @@ def open_store(data: Path) -> DuckStore:
     return DuckStore(data / "hot.duckdb", [IDX], kinds())
 
 
+@cache
+def warm() -> None:
+    """Compile or load every kernel, once: where nothing is cached yet that takes longer than any
+    wait of a test, while the feeds already run."""
+    line().warm()
+    Rings(IDX, words(), 60, 1 << 20).warm()
+
+
 def runtime(data: Path, store: Any, said: Knobs, decoder: Any = IdxDecoder) -> VenueRuntime:
+    warm()
     own = words()
     rings = Rings(IDX, own, 60, 1 << 20)
     parts = Parts(store, rings, MemoryBus(), WallClock(), Telemetry(), decoder)
