@@ -43,11 +43,16 @@ class Frames:
 
 
 class Intake(Protocol):
-    """Where a feed puts what it received. Its methods are called on the feed's event loop."""
+    """Where a feed puts what it received. Its methods are called on the feed's event loop.
+
+    A full disk stops a feed without ending it: while `refusing` it reads nothing further from its
+    source, keeps alive what it holds open, and goes on after `room`.
+    """
 
     def frames(self, frames: Frames) -> None:
         """Take packets. Cheap: they are journalled and decoded together, once a loop iteration.
-        Blocks only while the journal or a full disk pushes back."""
+        Blocks only at the journal's own pace. What comes while it refuses is held in memory, not
+        lost; so a feed reads no further then."""
 
     def up(self, channel: int) -> None:
         """The channel delivers now."""
@@ -66,7 +71,15 @@ class Intake(Protocol):
 
     async def synced(self) -> None:
         """Return when all that was taken so far is on disk (what a broker's acknowledgement waits
-        for). Raises OSError when the journal cannot be written."""
+        for); not before, however long the journal refuses. Raises OSError when it takes no more."""
+
+    @property
+    def refusing(self) -> bool:
+        """The journal takes nothing now (a full disk)."""
+
+    async def room(self) -> None:
+        """Return at once while the journal takes bytes, else when it does again. Raises OSError
+        when it takes no more."""
 
 
 class Feed(Protocol):

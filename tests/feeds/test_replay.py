@@ -27,6 +27,9 @@ class Taken:
     def __init__(self) -> None:
         self.got: list[Frames] = []
         self.ended: list[int] = []
+        self.asked = 0
+        self.taking = asyncio.Event()
+        self.taking.set()
 
     def frames(self, frames: Frames) -> None:
         assert not self.ended
@@ -49,6 +52,14 @@ class Taken:
 
     async def synced(self) -> None:
         return None
+
+    @property
+    def refusing(self) -> bool:
+        return not self.taking.is_set()
+
+    async def room(self) -> None:
+        self.asked += 1
+        await self.taking.wait()
 
     def payload(self, channel: int) -> bytes:
         return b"".join(bytes(f.payload) for f in self.got if f.channel == channel)
@@ -216,6 +227,28 @@ def test_the_loop_runs_between_pieces(tmp_path: Path, monkeypatch: pytest.Monkey
 
     turns, taken = asyncio.run(main())
     assert turns >= 100
+    assert sum(f.count for f in taken.got) == 1_000
+
+
+def test_while_the_journal_refuses_no_piece_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "READ_BYTES", 100)
+    file = tmp_path / "recording"
+    file.write_bytes(b'1 {"a":1}\n' * 1_000)
+
+    async def main() -> Taken:
+        taken = Taken()
+        taken.taking.clear()
+        task = asyncio.create_task(ReplayFeed(file, BINANCE).run(taken))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (sum(f.count for f in taken.got), taken.asked) == (10, 1)
+        taken.taking.set()
+        await task
+        return taken
+
+    taken = asyncio.run(main())
     assert sum(f.count for f in taken.got) == 1_000
 
 

@@ -33,11 +33,16 @@ class Kept:
         self.events: list[tuple[int, str]] = []
         self.broken: list[bytes] = []
         self.reads = 0
+        self.full_at = 0
+        self.taking = asyncio.Event()
+        self.taking.set()
 
     def frames(self, frames: Frames) -> None:
         payload = bytes(frames.payload)
         assert frames.form == SOUPBIN and frames.ts_recv == 0
         self.reads += 1
+        if self.reads == self.full_at:
+            self.taking.clear()
         self.points[frames.channel] = (frames.session, frames.first_seq + frames.count)
         if frames.count == 0:
             self.broken.append(payload)
@@ -70,6 +75,13 @@ class Kept:
 
     async def synced(self) -> None:
         return None
+
+    @property
+    def refusing(self) -> bool:
+        return not self.taking.is_set()
+
+    async def room(self) -> None:
+        await self.taking.wait()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait for something to have come."""
@@ -300,6 +312,50 @@ def test_heartbeats_alone_keep_a_line(play: Callable[[Story], None]) -> None:
             await kept.until(lambda: kept.told() == ["up"])
             await asyncio.sleep(0.6)
             assert kept.told() == ["up"] and len(server.logins) == 1
+
+    play(story())
+
+
+def test_while_the_journal_refuses_nothing_is_read_and_the_line_stays(
+    play: Callable[[Story], None],
+) -> None:
+    """Longer than the silence that would end a line; then all of it comes, on the same one."""
+    messages = [b"%09d" % n + bytes(400) for n in range(30_000)]
+
+    async def story() -> None:
+        kept = Kept()
+        kept.full_at = 2
+        async with Server([tells(messages)]) as server, Running(feed(server), kept):
+            await kept.until(lambda: kept.refusing)
+            taken, beats = kept.reads, server.heard.count("R")
+            await asyncio.sleep(3 * QUICK.dead_s)
+            assert kept.reads == taken and kept.told() == ["up"]
+            await kept.until(lambda: server.heard.count("R") > beats + 3)
+            kept.taking.set()
+            await kept.until(lambda: kept.points[0][1] == 30_001)
+            await asyncio.sleep(2 * QUICK.dead_s)
+            assert kept.told() == ["up"] and len(server.logins) == 1
+        assert kept.messages[0] == messages
+
+    play(story())
+
+
+def test_while_the_journal_refuses_a_lost_line_is_not_opened_anew(
+    play: Callable[[Story], None],
+) -> None:
+    messages = stream(300)
+
+    async def story() -> None:
+        kept = Kept()
+        kept.full_at = 1
+        scripts = [tells(messages, cut=9_000), tells(messages)]
+        async with Server(scripts) as server, Running(feed(server), kept):
+            await kept.until(lambda: "down" in str(kept.told()))  # a heartbeat fails
+            await asyncio.sleep(0.3)
+            assert len(server.logins) == 1
+            kept.taking.set()
+            await kept.until(lambda: kept.points[0][1] == 301)
+        assert kept.messages[0] == messages
 
     play(story())
 

@@ -2,6 +2,7 @@
 past what it did not do.
 """
 
+import asyncio
 import errno
 import os
 import time
@@ -19,7 +20,9 @@ import pytest
 from bursa.bus.memory import Entry, Limits, MemoryBus
 from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
+from bursa.journal.record import Control
 from bursa.model.batch import Batch, Chunk, Span
+from bursa.model.errors import Retry
 from bursa.model.schema import TICKS
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import writer as writer_module
@@ -27,6 +30,7 @@ from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.line import kinds
 from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.pipeline.writer import Flush, Writer
+from bursa.ports import Intake
 from bursa.wire.decoded import Decoded
 from bursa.wire.idx import IdxDecoder
 from tests.fakes.flaky import FlakyStore
@@ -228,6 +232,63 @@ def test_a_full_disk_holds_the_feed_and_loses_nothing(
         saved = checkpoint.listing(tmp_path / "checkpoints" / "idx")
         assert all(found.position <= venue.journal.position for found in saved)
     check_whole(tmp_path)
+
+
+class Acknowledging:
+    """ports.Feed: one script's steps, each followed by a wait for the sync, beside a heart that
+    beats on the same loop."""
+
+    name = "acknowledging"
+
+    def __init__(self) -> None:
+        self.beats = self.synced = 0
+        self.ended = Event()
+
+    async def run(self, intake: Intake) -> None:
+        heart = asyncio.create_task(self._beat())
+        try:
+            for item in market.cut(SCRIPT, Random(1), 20):
+                if isinstance(item, Control):
+                    continue
+                await intake.room()
+                intake.frames(item)
+                await intake.synced()
+                self.synced += item.count
+            self.ended.set()
+        finally:
+            heart.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            self.beats += 1
+
+
+def test_a_full_disk_acknowledges_nothing_and_leaves_the_loop_free(
+    tmp_path: Path, journal_call: Callable[[str, int], Event]
+) -> None:
+    venue, store = start(tmp_path)
+    mended = journal_call("pwrite", 15)
+    feed = Acknowledging()
+    venue.start([feed])
+    assert venue.ingest is not None
+    until(lambda: venue.ingest is not None and venue.ingest.refusing, "a full disk")
+    value = venue.parts.telemetry.registry.get_sample_value
+    assert value("bursa_journal_refusing", {"venue": "idx"}) == 1
+    with pytest.raises(Retry, match="no space left"):
+        venue.check_journal()
+    synced, beats = feed.synced, feed.beats
+    until(lambda: feed.beats > beats + 60, "the loop to run on")
+    assert feed.synced == synced and venue.ingest.refusing
+    mended.set()
+    until(feed.ended.is_set, "the feed's end")
+    venue.check_journal()
+    assert value("bursa_journal_refusing", {"venue": "idx"}) == 0
+    assert venue.stop(running.RUN_S)
+    store.close()
+    check_whole(tmp_path)
+    sent = sum(isinstance(step, market.Message) for steps in SCRIPT for step in steps)
+    assert feed.synced == sent
 
 
 def test_the_day_of_a_checkpoint_is_the_venues(tmp_path: Path) -> None:

@@ -165,6 +165,14 @@ class Recording:
     async def synced(self) -> None:
         """On disk it is at the end only."""
 
+    @property
+    def refusing(self) -> bool:
+        """A full disk ends a recording (`keep` says why); nothing waits for it."""
+        return False
+
+    async def room(self) -> None:
+        """There is no waiting."""
+
 
 def _opened(part: Path) -> BinaryIO:
     """A new FILE.part, held for this process alone."""

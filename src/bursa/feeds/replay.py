@@ -82,6 +82,7 @@ class ReplayFeed:
             self._deliver(intake, cutter.push(data))
             self._progress(done, total)
             await asyncio.sleep(0)
+            await intake.room()
         if cutter:
             self._deliver(intake, cutter.rest())
             for channel in sorted(cutter.channels):

@@ -8,10 +8,14 @@ Where framing is lost, what cannot be read goes to the intake as it is (it is qu
 bytes) and the connection is opened anew. If the same message breaks it again, it is passed over:
 one message is missing then, recorded as a gap, instead of the rest of the day.
 
+While the journal refuses (a full disk) no socket is read and none is opened; heartbeats go on, and
+the silence of a line that is not read is not the server's.
+
 The protocol itself is wire/soupbin.py; this file has the sockets and the clock.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -88,6 +92,7 @@ class SoupFeed:
         back_off = BackOff(self._random, self._timing.back_off_s)
         past = _Past()
         while True:
+            await intake.room()
             line = await self._connect(channel, intake, past)
             at_once = False
             if line is not None:
@@ -129,7 +134,7 @@ class SoupFeed:
             line.heard = False
             await asyncio.wait((line.closed,), timeout=timing.heartbeat_s)
             line.send(soupbin.client_heartbeat())
-            alive = line.heard and line.accepted
+            alive = line.paused or line.heard and line.accepted
             silent_s = 0.0 if alive else silent_s + timing.heartbeat_s
             if silent_s >= timing.dead_s:
                 what = "nothing came" if line.accepted else "the login was not answered"
@@ -191,6 +196,7 @@ class _Line(asyncio.BufferedProtocol):
         self._view = self._buffer.data
         self._filled = 0
         self._transport: asyncio.Transport | None = None
+        self._resuming: asyncio.Task[None] | None = None
         self._why = "the server closed the connection"
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.asked = (request.session, request.seq)
@@ -202,6 +208,11 @@ class _Line(asyncio.BufferedProtocol):
     def session(self) -> str:
         """The session as the server named it."""
         return self._client.session
+
+    @property
+    def paused(self) -> bool:
+        """Nothing is read, for the journal refuses."""
+        return self._resuming is not None
 
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
@@ -230,14 +241,32 @@ class _Line(asyncio.BufferedProtocol):
         if at and rest:
             self._buffer[:rest] = self._buffer[at : self._filled]
         self._filled = rest
+        if self._intake.refusing:
+            self._pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the intake, unless the session ended in order."""
+        if self._resuming is not None:
+            self._resuming.cancel()
         if not self.ended:
             self._intake.down(self._channel, self._why if exc is None else str(exc))
         self.closed.set_result(None)
 
     # ----------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        """Read nothing until the journal takes again: it would wait in memory."""
+        if self._transport is None or self._transport.is_closing() or self.paused:
+            return
+        self._transport.pause_reading()
+        self._resuming = asyncio.get_running_loop().create_task(self._resume())
+
+    async def _resume(self) -> None:
+        with contextlib.suppress(OSError):  # the journal has ended, and with it this feed
+            await self._intake.room()
+        self._resuming = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _take(self, step: Step) -> None:
         """Act on what was heard."""

@@ -97,6 +97,9 @@ class Telemetry:
         self.journal_sync = make.spread(
             "journal_sync_seconds", "Seconds that one sync of the journal took", "venue"
         )
+        self.journal_refusing = make.gauge(
+            "journal_refusing", "1 while the journal takes nothing and feeds wait", "venue"
+        )
         self.journal_errors = make.count("journal_errors", "Appends or syncs that failed", "venue")
         self.journal_damaged = make.count(
             "journal_damaged", "Journal records with a bad checksum", "venue"

@@ -2,14 +2,15 @@
 
 A thread with an event loop of its own, on which the feeds run. What arrives within one turn of
 the loop are journalled and decoded together (calls cost more than rows). Nothing here waits for a
-reader; only the journal itself, or a full disk, pushes back on the sockets.
+reader; only the journal itself pushes back on the sockets. While it refuses (a full disk), what
+came is held, the feeds read no further, and the append is tried again from the loop, which stays
+free.
 """
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import uvloop
@@ -17,7 +18,7 @@ import uvloop
 from bursa.journal.record import Control, down
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
-from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk
+from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk, Span
 from bursa.model.errors import BursaError
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
@@ -28,7 +29,7 @@ from bursa.ports import Clock, Feed, Frames
 # Frames that wait for the turn's end are copied; more than this is pushed at once, uncopied.
 PENDING_BYTES_MAX = 256 * 1024
 # How long a refused append (a full disk) waits before it is tried again.
-FULL_DISK_WAIT_S = 0.5
+RETRY_S = 0.5
 STOPPED = "stopped"
 
 
@@ -61,13 +62,7 @@ class Journalled:
 
 
 class Ingest:
-    """Runs a venue's feeds. Implements ports.Intake.
-
-    lock       held while the line is pushed and `hand_over` takes what it gave
-    hand_over  told first, under the lock: who reads the open bars under it, and the closed ones
-               afterwards, finds each bar in at least one of the two
-    listeners  told after that, the lock being free
-    """
+    """Runs a venue's feeds. Implements ports.Intake. `lock` is held while the line is pushed."""
 
     def __init__(
         self,
@@ -88,12 +83,14 @@ class Ingest:
         self._messages = [telemetry.messages.labels(self.venue.name, c.name) for c in self.channels]
         self._bytes = [telemetry.bytes_in.labels(self.venue.name, c.name) for c in self.channels]
         self._journal_bytes = telemetry.journal_bytes.labels(self.venue.name)
-        self.hand_over: Listener = lambda derived: None
         self.listeners: list[Listener] = []
         self.after_push: Callable[[int], None] = lambda position: None
         self.failure: BaseException | None = None
         # Why the journal takes nothing now; "" while it does.
         self.refused = ""
+        self._taking = asyncio.Event()
+        self._taking.set()
+        self._retry: asyncio.TimerHandle | None = None
         self.finished = threading.Event()
         self._pending: list[Frames | Control] = []
         self._pending_bytes = 0
@@ -127,6 +124,7 @@ class Ingest:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+        self._taking.set()  # nobody waits for room longer than this
 
     def _run(self) -> None:
         try:
@@ -148,7 +146,7 @@ class Ingest:
         for state in self.channels:
             if state.up:
                 self.down(self.channels.index(state), STOPPED)
-        self.flush()
+        await self._last()
         if self.failure is not None:
             raise self.failure
         for outcome in done:
@@ -168,21 +166,11 @@ class Ingest:
         state.session = frames.session
         if frames.first_seq:
             state.next_seq = frames.first_seq + frames.count
-        if size + self._pending_bytes >= PENDING_BYTES_MAX:
+        if size + self._pending_bytes >= PENDING_BYTES_MAX and not self.refused:
             self._pending.append(frames)
             self.flush()
             return
-        self._wait(
-            Frames(
-                frames.channel,
-                frames.form,
-                frames.session,
-                frames.first_seq,
-                frames.count,
-                frames.ts_recv,
-                bytes(frames.payload),
-            )
-        )
+        self._wait(_copied(frames))
         self._pending_bytes += size
 
     def up(self, channel: int) -> None:
@@ -231,30 +219,45 @@ class Ingest:
     async def synced(self) -> None:
         """Return when all that was taken is on disk (ports.Intake)."""
         self.flush()
-        if self._closed:
-            raise OSError("the journal takes no more")
+        await self.room()
         await self._journal.sync.reached(self._journal.writer.position)
+
+    @property
+    def refusing(self) -> bool:
+        """The journal takes nothing now (ports.Intake)."""
+        return bool(self.refused)
+
+    async def room(self) -> None:
+        """Return when the journal takes (ports.Intake)."""
+        await self._taking.wait()
+        if self._closed or self.refused:
+            raise OSError("the journal takes no more")
 
     # -- the way of a frame ----------------------------------------------------------------------
 
     def _wait(self, item: Frames | Control) -> None:
         self._pending.append(item)
-        if not self._scheduled and self._loop is not None:
+        if not self._scheduled and not self.refused and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Journal and push all that is pending. What fails here ends the venue: whatever came
-        later would be taken as following what was not journalled, or not derived."""
+        """Journal and push all that is pending; not while the journal refuses, which is asked again
+        from time to time."""
         self._scheduled = False
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        if not pending or self._closed:
+        if not self.refused:
+            self._attempt()
+
+    def _attempt(self) -> None:
+        """What fails here ends the venue: whatever came later would be taken as following what was
+        not journalled, or not derived."""
+        if not self._pending or self._closed:
             return
         try:
-            self._flush(pending)
+            self._flush(self._pending)
         except BaseException as failure:  # noqa: BLE001 - raised by `_main`, once the feeds ended
             self.failure = failure
-            self._closed = True
+            self._close()
             self._cancel()
 
     def _flush(self, pending: Sequence[Frames | Control]) -> None:
@@ -263,42 +266,68 @@ class Ingest:
             if isinstance(item, Frames):
                 state = self.channels[item.channel]
                 state.last_recv_ns = now
-        chunk = self._append(pending)
-        if chunk is None:
-            self._closed = True
+        try:
+            chunk = self._journal.writer.append(pending)
+        except OSError as full:
+            self._hold(full)
             return
+        self._pending, self._pending_bytes = [], 0
+        self._go_on(chunk.span)
         for item in pending:
             if isinstance(item, Frames) and item.first_seq:
                 self.places[item.channel] = (item.session, item.first_seq + item.count)
         self.push(chunk)
 
-    def _append(self, items: Sequence[Frames | Control]) -> Chunk | None:
-        """Append; a full disk pushes back on the sockets until there is room, or until the stop."""
-        while True:
-            try:
-                chunk = self._journal.writer.append(items)
-            except OSError as full:
-                self._telemetry.journal_errors.labels(self.venue.name).inc()
-                if not self.refused:
-                    self._log.error("journal refuses, feeds wait", why=str(full))
-                self.refused = str(full)
-                if self._journal.sync.error is not None:
-                    raise  # what a failed sync left undone is not known: only a restart finds out
-                if self._stopping.is_set():
-                    return None
-                time.sleep(FULL_DISK_WAIT_S)
-            else:
-                if self.refused:
-                    self._log.info("journal takes again", position=chunk.span.last)
-                    self.refused = ""
-                self._journal_bytes.inc(chunk.span.last - chunk.span.first)
-                return chunk
+    def _hold(self, full: OSError) -> None:
+        """The journal refuses: what is pending stays, as copies, for its buffers are the feeds'.
+        Raises where a sync has failed: what that left undone only a restart finds out."""
+        self._telemetry.journal_errors.labels(self.venue.name).inc()
+        if self._journal.sync.error is not None:
+            raise full
+        if not self.refused:
+            self._log.error("journal refuses, feeds wait", why=str(full))
+            self._telemetry.journal_refusing.labels(self.venue.name).set(1)
+            self._taking.clear()
+            self._pending = [_copied(i) if isinstance(i, Frames) else i for i in self._pending]
+        self.refused = str(full)
+        assert self._loop is not None, "what is pending came on the loop"
+        self._retry = self._loop.call_later(RETRY_S, self._attempt)
+
+    def _go_on(self, taken: Span) -> None:
+        """The journal took what was pending."""
+        self._journal_bytes.inc(taken.last - taken.first)
+        if self.refused:
+            self._log.info("journal takes again", position=taken.last)
+            self._telemetry.journal_refusing.labels(self.venue.name).set(0)
+            self.refused = ""
+            self._taking.set()
+
+    async def _last(self) -> None:
+        """The feeds have ended: what is pending still goes to the journal, however long it refuses.
+        A stop tries once more and leaves the rest, which nobody was told is taken."""
+        self.flush()
+        if not self._stopping.is_set():
+            await self._taking.wait()
+        if self.refused:
+            self._attempt()
+        self._close()
+
+    def _close(self) -> None:
+        """Take no more; who waits for room learns it."""
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        self._taking.set()
 
     def push(self, chunk: Chunk) -> None:
         """One chunk through the stages, then to the listeners."""
         with self.lock:
             derived = self._line.push(chunk)
-            self.hand_over(derived)
         for listen in self.listeners:
             listen(derived)
         self.after_push(derived.span.last)
+
+
+def _copied(frames: Frames) -> Frames:
+    """The same, with bytes of its own."""
+    return replace(frames, payload=bytes(frames.payload))
