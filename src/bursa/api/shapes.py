@@ -218,7 +218,9 @@ class GapRow(_Row, rename={"start": "from", "end": "to"}):
     end: Bound
     seq_from: Annotated[int, Meta(description="first missing sequence number")]
     seq_to: Annotated[int, Meta(description="last missing sequence number")]
-    cause: Annotated[str | None, Meta(description="jump, down or refused; null while unknown")]
+    cause: Annotated[
+        str | None, Meta(description="jump, down, refused or unanswered; null while unknown")
+    ]
 
 
 class Totals(_Row):

@@ -35,6 +35,7 @@ from xxhash import xxh3_64_intdigest
 from bursa.model.batch import (
     CLOCK,
     DOWN,
+    LOST,
     SETTING,
     SPAN_CHANNEL,
     SPAN_COUNT,
@@ -99,9 +100,9 @@ class Damage(NamedTuple):
 class Control:
     """A record that no feed delivered: what the shell says about a channel or about itself.
 
-    kind     CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION or SETTING
+    kind     CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING or LOST
     channel  index into the venue's channels; 0 for a setting
-    payload  see `clock`, `down` and `setting`; else empty
+    payload  see `clock`, `down`, `setting` and `lost`; else empty
     ts_recv  ns UTC; 0: the writer stamps it
     """
 
@@ -124,6 +125,12 @@ def down(channel: int, why: str) -> Control:
 def setting(values: Mapping[str, Any]) -> Control:
     """A setting that alters derived data has changed; the payload is JSON, keys sorted."""
     return Control(SETTING, 0, msgspec.json.encode(values, order="sorted"))
+
+
+def lost(channel: int, first: int, last: int, asked: bool) -> Control:
+    """The numbers first to last of the channel's session are waited for no longer; asked: for
+    them, again. Three big-endian int64 (wire/sequence.py reads them)."""
+    return Control(LOST, channel, struct.pack(">qqq", first, last, asked))
 
 
 def padded(length: int) -> int:

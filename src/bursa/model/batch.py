@@ -209,6 +209,8 @@ SPAN_ROWS = 11
 
 # What a journal record is (SPAN_KIND).
 FRAMES, CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING = 0, 1, 2, 3, 4, 5, 6
+# Numbers of the transport that the receiving edge waits for no longer.
+LOST = 7
 # How the bytes of a FRAMES record are framed (SPAN_FORM).
 BLOCKS, SOUPBIN, LINES = 0, 1, 2
 

@@ -25,7 +25,7 @@ INT_NULL = -(2**63)
 AGGRESSORS = ("B", "S")
 SIDES = ("bid", "ask")
 STATES = ("P", "1", "B", "2", "C", "X", "E", "H", "gap", "up", "down", "end_of_file")
-CAUSES = ("jump", "down", "refused")
+CAUSES = ("jump", "down", "refused", "unanswered")
 FREQS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M")
 
 

@@ -17,6 +17,7 @@ from bursa.model.batch import (
     END_OF_FILE,
     END_OF_SESSION,
     FILE_END,
+    LOST,
     MARK,
     SESSION_END,
     SPAN_END,
@@ -62,7 +63,9 @@ from bursa.wire.sequence import (
     accept,
     end_session,
     expect,
+    given_up,
     look_closely,
+    lost_of,
 )
 
 _SECOND_NS = 1_000_000_000
@@ -114,9 +117,9 @@ def settle(
     gap = accept(state, row, state[HERE, SEQ], state[HERE, TS], verdict)
     if verdict == TAKE_FIRST:
         state[row, LINK] = _UP
-        _status_row(state, statuses, _UP)
+        status_row(state, statuses, _UP)
     if gap[0] > 0:
-        _gap_row(state, statuses, gap)
+        gap_row(state, statuses, gap)
     if state[HERE, TS] >= state[row, MARK_AT]:
         second(state, kind, tape)
     if verdict == TAKE_LATE:
@@ -138,15 +141,15 @@ def _session(
     row = state[HERE, ROW]
     gap = expect(state, row, number(frames, body, table, _NEXT_SEQ))
     if gap[0] > 0:
-        _gap_row(state, statuses, gap)
+        gap_row(state, statuses, gap)
     said = table[STATE_OF + number(frames, body, table, _STATE)]
     if said == _HEARTBEAT:
         state[HERE, rows.HEARTBEATS] += 1
     elif said != state[row, SESSION]:
         state[row, SESSION] = said
-        _status_row(state, statuses, said)
+        status_row(state, statuses, said)
         if said == _END_B or said == _END_X or said == _END_E:
-            _role_row(state, tape, SESSION_END)
+            role_row(state, tape, SESSION_END)
 
 
 @njit(**KERNEL)
@@ -155,11 +158,11 @@ def second(state: Block, kind: int, tape: Block) -> None:
     a row of its own. Channels without trades have MARK_AT out of reach."""
     state[state[HERE, ROW], MARK_AT] = (state[HERE, TS] // _SECOND_NS + 1) * _SECOND_NS
     if kind != TRADE:
-        _role_row(state, tape, MARK)
+        role_row(state, tape, MARK)
 
 
 @njit(**KERNEL)
-def _role_row(state: Block, tape: Block, role: int) -> None:
+def role_row(state: Block, tape: Block, role: int) -> None:
     """A row of the tape that is no trade, at the ts we are at; only for channels with trades."""
     row = state[HERE, ROW]
     if state[row, IS_TICKS] == 0:
@@ -173,7 +176,7 @@ def _role_row(state: Block, tape: Block, role: int) -> None:
 
 
 @njit(**KERNEL)
-def _status_row(state: Block, statuses: Block, said: int) -> int:
+def status_row(state: Block, statuses: Block, said: int) -> int:
     """A row of the status kind as of the channel's watermark; returns its place."""
     row, n = state[HERE, ROW], state[HERE, STATUS_COUNT]
     statuses[_C_CHANNEL, n] = row - 1
@@ -190,9 +193,9 @@ def _status_row(state: Block, statuses: Block, said: int) -> int:
 
 
 @njit(**KERNEL)
-def _gap_row(state: Block, statuses: Block, gap: tuple[int, int, int, int]) -> None:
+def gap_row(state: Block, statuses: Block, gap: tuple[int, int, int, int]) -> None:
     """The row of a gap, as wire/sequence.py told it."""
-    n = _status_row(state, statuses, _GAP)
+    n = status_row(state, statuses, _GAP)
     statuses[_C_FROM, n] = gap[0]
     statuses[_C_TO, n] = gap[1]
     statuses[_C_TS_FROM, n] = gap[2]
@@ -215,18 +218,35 @@ def control(
     state[HERE, TS] = max(state[row, WATERMARK], 0)
     if kind == UP:
         _link(state, statuses, _UP)
-        _role_row(state, tape, CHANNEL_UP)
+        role_row(state, tape, CHANNEL_UP)
     elif kind == DOWN:
         _link(state, statuses, _DOWN)
-        _role_row(state, tape, CHANNEL_DOWN)
+        role_row(state, tape, CHANNEL_DOWN)
     elif kind == END_OF_SESSION:
-        _role_row(state, tape, SESSION_END)
+        role_row(state, tape, SESSION_END)
         end_session(state, row)
     elif kind == END_OF_FILE:
-        _role_row(state, tape, FILE_END)
+        role_row(state, tape, FILE_END)
         _file_end(state, statuses)
     elif kind == CLOCK:
         _clock(frames, spans, state, tape, notes)
+    elif kind == LOST:
+        _lost(frames, spans, state, statuses, notes)
+
+
+@njit(**KERNEL)
+def _lost(
+    frames: NDArray[np.uint8], spans: Block, state: Block, statuses: Block, notes: Block
+) -> None:
+    """The edge gave a gap up."""
+    start, end = spans[SPAN_START, state[HERE, RECORD]], spans[SPAN_END, state[HERE, RECORD]]
+    lost = lost_of(frames, start, end)
+    if lost[0] == 0:
+        refuse(state, notes, BAD_LENGTH, start, end - start)
+        return
+    gap = given_up(state, state[HERE, ROW], lost)
+    if gap[0] > 0:
+        gap_row(state, statuses, gap)
 
 
 @njit(**KERNEL)
@@ -236,7 +256,7 @@ def _link(state: Block, statuses: Block, said: int) -> None:
     state[row, WAS_DOWN] = 1
     look_closely(state, row)
     if state[row, LINK] != said and state[row, WATERMARK] >= 0:
-        _status_row(state, statuses, said)
+        status_row(state, statuses, said)
     state[row, LINK] = said
 
 
@@ -248,7 +268,7 @@ def _file_end(state: Block, statuses: Block) -> None:
     changed = changed or state[row, NEXT] != state[row, rows.FILE_NEXT]
     changed = changed or state[row, WATERMARK] != state[row, rows.FILE_WATERMARK]
     if changed and state[row, WATERMARK] >= 0:
-        _status_row(state, statuses, _FILE_ENDED)
+        status_row(state, statuses, _FILE_ENDED)
     state[row, rows.FILE_NEXT] = state[row, NEXT]
     state[row, rows.FILE_WATERMARK] = state[row, WATERMARK]
     state[row, rows.FILE_CHANGED] = 0
@@ -271,4 +291,4 @@ def _clock(
     state[row, WATERMARK] = max(state[row, WATERMARK], ts)
     if state[row, IS_TICKS] != 0 and ts >= state[row, MARK_AT]:
         state[row, MARK_AT] = (ts // _SECOND_NS + 1) * _SECOND_NS
-    _role_row(state, tape, MARK)
+    role_row(state, tape, MARK)

@@ -17,13 +17,20 @@ The codec asks `judge` first (only where the fast question fails: is it NEXT, is
 decodes, and calls `accept` when the message turned out to be sound: a refused message leaves a gap
 behind, whose cause is `refused`. HOLES_MAX gaps can be filled late; past that the oldest is
 forgotten and counted. Knows nothing of messages.
+
+Decoders ask of one message after another, with its own ts. The receiving edge (sequencer.py) asks
+of runs of numbers (`judge_run`, `accept_run`); it has no ts but counts sessions, and that count
+takes its place. What the edge gave up is journalled as a record of its own, LOST (`lost_of` reads
+it), for which every decoder calls `given_up`.
 """
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from bursa.model.batch import Block
 from bursa.model.schema import CAUSES, INT_NULL
-from bursa.wire.loads import KERNEL
+from bursa.wire.loads import KERNEL, be64
 
 # NEXT       number that the next message will bear; 0 before a session's first one
 # GUARD      FLOOR, or INT_MAX where the next message must be looked at closely
@@ -35,6 +42,8 @@ from bursa.wire.loads import KERNEL
 NEXT, GUARD, WATERMARK, FLOOR, WAS_DOWN, REFUSED, HOLES_COUNT = 0, 1, 2, 3, 4, 5, 6
 # What happened, counted; the codec reads and clears them.
 DUPLICATES, STALE, LATE, GAPS, MISSING, SESSIONS, FORGOTTEN = 8, 9, 10, 11, 12, 13, 14
+# 1 if messages were asked for again, and given up, since the last message.
+ASKED = 15
 COUNTED = ("duplicates", "stale", "late", "gaps", "missing", "sessions", "holes_forgotten")
 HOLES, HOLES_MAX = 16, 64
 # The ts of the first messages of the last sessions, a ring: session s stands at s % FIRSTS_MAX.
@@ -46,7 +55,11 @@ FREE = FIRSTS + FIRSTS_MAX
 REFUSE, DROP, TAKE, TAKE_LATE, TAKE_FIRST = -1, 0, 1, 2, 3
 
 INT_MAX = 2**63 - 1
-_JUMP, _DOWN, _REFUSED = CAUSES.index("jump"), CAUSES.index("down"), CAUSES.index("refused")
+# A LOST record: three big-endian int64.
+LOST_BYTES = 24
+_JUMP, _DOWN, _REFUSED, _UNANSWERED = (
+    CAUSES.index(cause) for cause in ("jump", "down", "refused", "unanswered")
+)
 
 
 def begin(state: Block, row: int) -> None:
@@ -63,15 +76,58 @@ def judge(state: Block, row: int, seq: int, ts: int) -> int:
     if state[row, NEXT] == 0 or seq == 1:
         if ts > (state[row, FLOOR] if state[row, NEXT] == 0 else state[row, WATERMARK]):
             return TAKE_FIRST
-    stale = ts <= state[row, FLOOR]
-    if not stale and seq >= state[row, NEXT]:
-        return TAKE
-    if not stale and _hole(state, row, seq) >= 0:
-        return TAKE_LATE
+    verdict = _place(state, row, seq, ts)
+    if verdict != DROP:
+        return verdict
     if seq == 1 and not _is_first(state, row, ts):
         return REFUSE
-    state[row, STALE if stale else DUPLICATES] += 1
+    state[row, STALE if ts <= state[row, FLOOR] else DUPLICATES] += 1
     return DROP
+
+
+@njit(**KERNEL)
+def _place(state: Block, row: int, seq: int, ts: int) -> int:
+    """TAKE, TAKE_LATE or DROP: where a number of a session under way stands."""
+    if ts <= state[row, FLOOR]:
+        return DROP
+    if seq >= state[row, NEXT]:
+        return TAKE
+    return TAKE_LATE if _hole(state, row, seq) >= 0 else DROP
+
+
+@njit(**KERNEL)
+def judge_run(state: Block, row: int, first: int, count: int, ts: int) -> tuple[int, int]:
+    """(verdict, how many): of the count >= 1 numbers from `first` on, so many share the verdict of
+    the first one. Duplicates and stale ones are counted; sessions begin with `go_on` here."""
+    verdict = _place(state, row, first, ts)
+    length = count if verdict == TAKE or ts <= state[row, FLOOR] else 1
+    while length < count and _place(state, row, first + length, ts) == verdict:
+        length += 1
+    if verdict == DROP:
+        state[row, STALE if ts <= state[row, FLOOR] else DUPLICATES] += length
+    return verdict, length
+
+
+@njit(**KERNEL)
+def accept_run(state: Block, row: int, first: int, count: int, ts: int, verdict: int) -> None:
+    """Take what `judge_run` let through; a TAKE must be the next one."""
+    if verdict == TAKE_LATE:
+        for seq in range(first, first + count):
+            accept(state, row, seq, ts, verdict)
+        return
+    accept(state, row, first, ts, verdict)
+    state[row, NEXT] = first + count
+
+
+@njit(**KERNEL)
+def go_on(state: Block, row: int, seq: int, ts: int) -> None:
+    """A session of which all before `seq` is known elsewhere; the one before, if any, is over."""
+    if state[row, NEXT] != 0:
+        end_session(state, row)
+    state[row, SESSIONS] += 1
+    state[row, NEXT] = seq
+    state[row, WATERMARK] = ts
+    state[row, GUARD] = state[row, FLOOR]
 
 
 @njit(**KERNEL)
@@ -104,7 +160,7 @@ def accept(state: Block, row: int, seq: int, ts: int, verdict: int) -> tuple[int
     state[row, NEXT] = seq + 1
     state[row, WATERMARK] = max(state[row, WATERMARK], ts)
     state[row, GUARD] = state[row, FLOOR]
-    state[row, WAS_DOWN] = state[row, REFUSED] = 0
+    state[row, WAS_DOWN] = state[row, REFUSED] = state[row, ASKED] = 0
     return gap
 
 
@@ -119,6 +175,8 @@ def expect(state: Block, row: int, seq: int) -> tuple[int, int, int, int]:
     cause = _JUMP
     if missing <= state[row, REFUSED]:
         cause = _REFUSED
+    elif state[row, ASKED]:
+        cause = _UNANSWERED
     elif state[row, WAS_DOWN]:
         cause = _DOWN
     before = state[row, WATERMARK]
@@ -127,6 +185,35 @@ def expect(state: Block, row: int, seq: int) -> tuple[int, int, int, int]:
     state[row, GAPS] += 1
     state[row, MISSING] += missing
     return first, seq - 1, INT_NULL if before < 0 else before, cause
+
+
+@njit(**KERNEL)
+def given_up(state: Block, row: int, lost: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """The edge waits no longer for the numbers `lost`: first, last, whether they were asked for.
+
+    Where the channel's numbers are the transport's the gap is told now, as by `accept`; where they
+    are the messages' own it shows with the next message, whose gap then bears the cause.
+    """
+    first, last, asked = lost
+    if asked:
+        state[row, ASKED] = 1
+        look_closely(state, row)
+    due = state[row, NEXT]
+    if due < 1 or not due <= first <= due + state[row, REFUSED]:
+        return 0, 0, 0, 0
+    return expect(state, row, last + 1)
+
+
+@njit(**KERNEL)
+def lost_of(frames: NDArray[np.uint8], start: int, end: int) -> tuple[int, int, int]:
+    """What a LOST record says: first and last number, 1 where they were asked for; (0, 0, 0) where
+    its payload [start, end) is none."""
+    if end - start != LOST_BYTES:
+        return 0, 0, 0
+    first, last = be64(frames, start), be64(frames, start + 8)
+    if not 0 < first <= last < INT_MAX:
+        return 0, 0, 0
+    return first, last, be64(frames, start + 16)
 
 
 @njit(**KERNEL)
