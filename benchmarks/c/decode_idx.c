@@ -110,7 +110,8 @@ static inline int trade(idx *d, const uint8_t *frames, int64_t at, const int64_t
     int64_t symbol = symbol_of(d, frames, where[0], at + 17), board = board_of(m + 29);
     int64_t trade_no = be64(m + 31), paid = be64(m + 39), volume = be64(m + 47);
     int64_t aggressor = m[55] == 'B' ? 0 : m[55] == 'S' ? 1 : m[55] == ' ' ? -1 : -2;
-    if ((symbol | board | (paid - 1) | volume) < 0) return fault(symbol, board, paid - 1);
+    int64_t priced = paid | (int64_t)((uint64_t)paid - 1);
+    if ((symbol | board | priced | volume) < 0) return fault(symbol, board, priced);
     if (trade_no < 0) return BAD_NUMBER;
     if (aggressor == -2) return BAD_AGGRESSOR;
     row[0] = symbol;

@@ -18,7 +18,7 @@ from bursa.model.batch import (
     END_OF_FILE,
     END_OF_SESSION,
     FRAMES,
-    LINES,
+    SOUPBIN,
     UP,
 )
 from bursa.wire.decoded import Rejected
@@ -74,7 +74,7 @@ class Oracle:
     # -- records ------------------------------------------------------------------------------
 
     def _frames(self, payload: bytes) -> None:
-        if self.record.form == LINES:
+        if self.record.form not in (BLOCKS, SOUPBIN):
             return self._refuse("bad_form", payload)
         soup = self.record.form != BLOCKS
         limit = 1024 + soup

@@ -16,7 +16,6 @@ from bursa.model.batch import (
     DOWN,
     END_OF_FILE,
     END_OF_SESSION,
-    LINES,
     SETTING,
     TAPE_CHANNEL,
     TAPE_ROLE,
@@ -329,7 +328,7 @@ def test_packets_that_are_not_sequenced_are_passed_over() -> None:
 
 
 def test_text_lines_are_not_this_decoders() -> None:
-    assert reasons(check_one(Record(b"1|1|2", form=LINES))) == ["bad_form"]
+    assert reasons(check_one(Record(b"1|1|2", form=9))) == ["bad_form"]
 
 
 # -- sequence -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx_text_table import text_table
 from bursa.wire.idx_walk import decode
 from bursa.wire.layout import HEADER, IDX1, LEVEL, Field, Layout
 from tests.wire import idx_encoder as wire
@@ -61,6 +62,12 @@ def test_the_table_is_the_profile() -> None:
         (lambda: replace(IDX1, states={"QQ": "P"}), "one ASCII character"),
         (lambda: replace(IDX1, aggressors={"B": "buyer"}), "aggressors are of"),
         (lambda: replace(IDX1, block_bytes_max=200), "past the limit of a block"),
+        (lambda: replace(IDX1, block_bytes_max=20_000), "block_bytes_max is 12,287 at most"),
+        (lambda: replace(IDX1, depth_max=-1), "depth_max 0 or more"),
+        (lambda: replace(IDX1, depth_max=256, block_bytes_max=9_000), "does not fit book.depth"),
+        (lambda: replace(IDX1, states={"\xe9": "P"}), "one ASCII character"),
+        (lambda: other("snapshot.ticker", width=11), "the width of ticker is the same"),
+        (lambda: other("contract.board", width=1), "the width of board is the same"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(layout: object, why: str) -> None:
@@ -75,6 +82,10 @@ def test_boards_that_do_not_fit_are_refused() -> None:
         IDX1.compiled(("MAIN",))
     with pytest.raises(Refuse, match="16 boards"):
         IDX1.compiled(tuple(f"{i:02}" for i in range(17)))
+    with pytest.raises(Refuse, match="two of the boards RG, NG have one code"):
+        replace(IDX1, boards={"RG": "NG"}).compiled(("RG", "NG"))
+    with pytest.raises(Refuse, match="boards of 8 letters at most"):
+        text_table(replace(IDX1, boards={"RG": "REGULARBOARD"}), ("REGULARBOARD",))
 
 
 # Another vendor's packing of a trade, a book and a status: ts before seq, tickers of eight bytes,
@@ -115,7 +126,7 @@ VENDOR = Layout(
         Field("status", "state", 13, 1, "alpha"),
         Field("status", "next_seq", 14, 7, "u"),
         *[
-            replace(f, width=8) if f.name == "ticker" else f
+            replace(f, width={"ticker": 8, "board": 1}.get(f.name, f.width))
             for f in IDX1.fields
             if f.message in ("snapshot", "index", "contract")
         ],

@@ -1,14 +1,16 @@
 """The decoder of the idx family: chunks of the journal in; tape, batches and refusals out.
 
-Binary messages of a layout (wire/layout.py) in SoupBinTCP packets or in blocks of u16 length +
-message. The work is one call of a kernel a chunk (wire/idx_walk.py); here its blocks become
-batches, new tickers enter `Words`, contracts get their texts and refusals their bytes.
+Messages of a layout (wire/layout.py) in SoupBinTCP packets or in blocks of u16 length + message, or
+as lines of text, which become blocks first (wire/idx_text.py). The work is one call of a kernel a
+chunk (wire/idx_walk.py); here its blocks become batches, new tickers enter `Words`, contracts get
+their texts and refusals their bytes.
 
 What bad input gets, by reason: `unknown_type`, `bad_length`, `too_deep` (more levels than the
 layout allows), `bad_ticker`, `bad_board`, `bad_price`, `bad_volume`, `bad_number` (a u64 past
 2^63), `bad_aggressor`, `bad_state`, `bad_seq`, `bad_ts`, `stale_session` (a number that returns to
 1 without a later ts): the message is refused and the next block goes on. `framing_lost` (a length
-of 0 or past the limit), `truncated` and `bad_form`: the rest of the record is.
+of 0 or past the limit), `truncated` and `bad_form`: the rest of the record is. Lines of text have
+`bad_line` and `bad_field` beside these (wire/idx_text.py), and are kept as they came.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from bursa.model.batch import (
     BLOCKS,
     FRAMES,
+    LINES,
     SPAN_CHANNEL,
     SPAN_END,
     SPAN_FORM,
@@ -49,6 +52,8 @@ from bursa.model.venue import Venue
 from bursa.wire import idx_rows as rows
 from bursa.wire import sequence
 from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Decoded, Rejected
+from bursa.wire.idx_text import Transcript
+from bursa.wire.idx_text_table import text_table
 from bursa.wire.idx_walk import decode
 from bursa.wire.layout import IDX1, Layout
 from bursa.wire.symbols import SymbolTable
@@ -137,6 +142,7 @@ class IdxDecoder:
         self._words = words
         self._layout = layout
         self._table = layout.compiled(venue.boards)
+        self._text = text_table(layout, venue.boards)
         self._symbols = SymbolTable(words, layout["trade", "ticker"].width)
         self._blocks = Blocks.of(capacity, layout.depth_max)
         self._state = channel_state(venue)
@@ -146,6 +152,10 @@ class IdxDecoder:
         assert chunk.frames.flags.writeable and chunk.spans.flags.writeable, "one signature"
         assert max(chunk.spans[SPAN_CHANNEL].tolist(), default=0) < len(self._state) - 1
         parts, rejects, contracts = _Parts(), list[Rejected](), list[tuple[int, ...]]()
+        source, text = chunk, None
+        if LINES in chunk.spans[SPAN_FORM].tolist():
+            text = Transcript(chunk, self._text)
+            chunk = text.chunk
         done = False
         while not done:
             self._symbols.catch_up()
@@ -159,7 +169,8 @@ class IdxDecoder:
                 *self._blocks.arguments(),
             )
             self._collect(parts)
-            self._hear(chunk, rejects, contracts)
+            refused = self._hear(chunk, contracts)
+            rejects += [_rejected(source, text, *each) for each in refused]
         return self._decoded(chunk, parts, rejects, contracts)
 
     def _collect(self, parts: _Parts) -> None:
@@ -174,10 +185,12 @@ class IdxDecoder:
         parts.add(STATUS.name, blocks.statuses, statuses)
 
     def _hear(
-        self, chunk: Chunk, rejects: list[Rejected], contracts: list[tuple[int, ...]]
-    ) -> None:
-        """The kernel's notes, in stream order."""
+        self, chunk: Chunk, contracts: list[tuple[int, ...]]
+    ) -> list[tuple[int, int, int, int]]:
+        """The kernel's notes, in stream order; returns (reason, record, at, size) of those that
+        refuse."""
         count = int(self._state[rows.HERE, rows.NOTE_COUNT])
+        refused = []
         for what, record, at, size, symbol, board, ts, _ in self._blocks.notes[
             :, :count
         ].T.tolist():
@@ -186,10 +199,8 @@ class IdxDecoder:
             elif what == rows.NEW_CONTRACT:
                 contracts.append(self._contract(chunk, record, at, symbol, board, ts))
             else:
-                payload = chunk.frames[at : at + min(size, PAYLOAD_BYTES_MAX)].tobytes()
-                position = int(chunk.spans[SPAN_POSITION, record])
-                channel = int(chunk.spans[SPAN_CHANNEL, record])
-                rejects.append(Rejected(rows.REASONS[what], position, channel, payload))
+                refused.append((what, record, at, size))
+        return refused
 
     def _contract(
         self, chunk: Chunk, record: int, at: int, symbol: int, board: int, ts: int
@@ -294,6 +305,23 @@ class IdxDecoder:
 def _ticks(tape: Block) -> Block:
     """The trades of a tape that has other rows too."""
     return np.compress(tape[TAPE_ROLE] == TRADE, tape[:_TICK_ROWS], axis=1)
+
+
+def _rejected(
+    chunk: Chunk, text: Transcript | None, what: int, record: int, at: int, size: int
+) -> Rejected:
+    """A refused message with its bytes, or its line's; `at` is its place in what was decoded."""
+    frames = chunk.frames
+    if text is not None:
+        frames = text.chunk.frames
+        line = text.line(record, at)
+        if line is not None:
+            frames = chunk.frames
+            at, size, reason = line
+            what = reason or what
+    payload = frames[at : at + min(size, PAYLOAD_BYTES_MAX)].tobytes()
+    position = int(chunk.spans[SPAN_POSITION, record])
+    return Rejected(rows.REASONS[what], position, int(chunk.spans[SPAN_CHANNEL, record]), payload)
 
 
 def channel_state(venue: Venue) -> Block:

@@ -71,11 +71,14 @@ REASONS = (
     "framing_lost",
     "truncated",
     "bad_form",
+    "bad_line",
+    "bad_field",
 )
 """Why a message is refused, by code."""
 UNKNOWN_TYPE, BAD_LENGTH, TOO_DEEP, BAD_TICKER, BAD_BOARD = 1, 2, 3, 4, 5
 BAD_PRICE, BAD_VOLUME, BAD_NUMBER, BAD_AGGRESSOR, BAD_STATE = 6, 7, 8, 9, 10
 BAD_SEQ, BAD_TS, STALE_SESSION, FRAMING_LOST, TRUNCATED, BAD_FORM = 11, 12, 13, 14, 15, 16
+BAD_LINE, BAD_FIELD = 17, 18
 
 
 def rows_of(kind: Kind, *names: str) -> tuple[int, ...]:
@@ -252,8 +255,9 @@ def trade(
     paid = signed(frames, body, table, _TRADE_PRICE)
     volume = number(frames, body, table, _TRADE_VOLUME)
     aggressor = table[AGGRESSOR_OF + number(frames, body, table, _TRADE_AGGRESSOR)]
-    if (symbol | board | (paid - 1) | volume | trade_no) < 0 or aggressor == NO_CODE:
-        reason = fault(symbol, board, paid - 1, volume)
+    priced = paid | (paid - 1)  # below zero for 0 too
+    if (symbol | board | priced | volume | trade_no) < 0 or aggressor == NO_CODE:
+        reason = fault(symbol, board, priced, volume)
         if reason != 0:
             return reason
         return BAD_NUMBER if trade_no < 0 else BAD_AGGRESSOR

@@ -55,6 +55,8 @@ FIELDS = 1024
 AT, MASK, SIGN, SCALE = 0, 1, 2, 3
 LAST = 1
 NO_CODE = -2
+BLOCK_BYTES_MOST = 0x2FFF
+"""A block's length begins below `0`, the first byte that a line of text may have."""
 
 
 # The level of eight, eight and four bytes one after another: the kernel knows it by heart.
@@ -115,7 +117,8 @@ class Layout:
         for message, names in (*_NUMBERS.items(), *_TEXTS.items()):
             for name in names:
                 if (message, name) not in self._by_name:
-                    raise self._wrong(f"{message}.{name} is missing")
+                    raise self.wrong(f"{message}.{name} is missing")
+        self._check_alike()
 
     def __getitem__(self, key: tuple[str, str]) -> Field:
         """The field of a message, by (message, name)."""
@@ -128,26 +131,53 @@ class Layout:
     def _messages(self) -> list[str]:
         return list(dict.fromkeys(_base(kind) for kind in KINDS))
 
-    def _wrong(self, what: str) -> Refuse:
+    def wrong(self, what: str) -> Refuse:
+        """The error that says what is wrong with this table."""
         return Refuse(f"layout {self.name}: {what}", code="bad_layout", parameter=self.name)
 
     def _check_messages(self) -> None:
         if sorted(self.types.values()) != sorted(KINDS):
-            raise self._wrong(f"types must name each of {', '.join(KINDS)} once")
-        if any(len(code.encode()) != 1 for code in (*self.types, *self.states, *self.aggressors)):
-            raise self._wrong("codes of types, states and sides are one ASCII character")
+            raise self.wrong(f"types must name each of {', '.join(KINDS)} once")
+        if any(not _is_code(code) for code in (*self.types, *self.states, *self.aggressors)):
+            raise self.wrong("codes of types, states and sides are one ASCII character")
         if any(self.lengths.get(message, 0) <= 0 for message in self._messages()):
-            raise self._wrong("every message needs its length")
+            raise self.wrong("every message needs its length")
         if not set(self.states.values()) <= set(STATES):
-            raise self._wrong(f"states are of {', '.join(STATES)}")
+            raise self.wrong(f"states are of {', '.join(STATES)}")
         if not set(self.aggressors.values()) <= {*AGGRESSORS, ""}:
-            raise self._wrong(f"aggressors are of {', '.join(AGGRESSORS)}")
-        longest = max(*self.lengths.values(), self._book_bytes_max())
-        if longest > self.block_bytes_max:
-            raise self._wrong(f"a message of {longest} bytes is past the limit of a block")
+            raise self.wrong(f"aggressors are of {', '.join(AGGRESSORS)}")
+        if self.level_bytes < 1 or self.depth_max < 0:
+            raise self.wrong("level_bytes is 1 or more, depth_max 0 or more")
+        if self.longest > self.block_bytes_max:
+            raise self.wrong(f"a message of {self.longest} bytes is past the limit of a block")
+        if self.block_bytes_max > BLOCK_BYTES_MOST:
+            raise self.wrong(f"block_bytes_max is {BLOCK_BYTES_MOST:,} at most")
 
-    def _book_bytes_max(self) -> int:
-        return self.lengths["book"] + self.level_bytes * self.depth_max
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest message."""
+        return max(*self.lengths.values(), self.lengths["book"] + self.level_bytes * self.depth_max)
+
+    def board_codes(self, boards: tuple[str, ...]) -> list[bytes]:
+        """The bytes that stand for a venue's boards on the wire."""
+        width = self._by_name["trade", "board"].width
+        on_wire = {board: code for code, board in self.boards.items()}
+        codes = [on_wire.get(board, board).encode("ascii").ljust(width) for board in boards]
+        for board, code in zip(boards, codes, strict=True):
+            if len(code) != width:
+                raise self.wrong(f"board {board} is longer than {width} bytes")
+        if len(set(codes)) != len(codes):
+            raise self.wrong(f"two of the boards {', '.join(boards)} have one code")
+        return codes
+
+    def _check_alike(self) -> None:
+        """What the kernel takes to be so in all messages."""
+        for name in ("ticker", "board"):
+            if len({f.width for f in self.fields if f.name == name}) > 1:
+                raise self.wrong(f"the width of {name} is the same in every message")
+        depth = self._by_name["book", "depth"]
+        if self.depth_max >> 8 * depth.width:
+            raise self.wrong(f"depth_max {self.depth_max} does not fit book.depth")
 
     def _check_room(self, message: str) -> None:
         """Fields lie inside their message and do not overlap; widths fit what they hold."""
@@ -160,18 +190,18 @@ class Layout:
         taken.sort()
         for (offset, width, name), after in zip(taken, [*taken[1:], (room, 0, "")], strict=True):
             if offset < 0 or width < 1 or offset + width > after[0]:
-                raise self._wrong(f"{message}.{name} runs past {after[2] or 'the end'}")
+                raise self.wrong(f"{message}.{name} runs past {after[2] or 'the end'}")
 
     def _check_width(self, f: Field) -> None:
         if f.name == "ticker":
             if f.kind != "alpha" or not 8 <= f.width <= 16:
-                raise self._wrong(f"{f.message}.ticker is alpha of 8 to 16 bytes")
+                raise self.wrong(f"{f.message}.ticker is alpha of 8 to 16 bytes")
         elif f.name in ("state", "aggressor") and f.width != 1:
-            raise self._wrong(f"{f.message}.{f.name} is one character")
+            raise self.wrong(f"{f.message}.{f.name} is one character")
         elif f.name in _NUMBERS.get(f.message, ()):
             before = self.lengths["book"] if f.message == LEVEL else 0
             if not 1 <= f.width <= 8 or before + f.offset + f.width < 8:
-                raise self._wrong(f"{f.message}.{f.name} is a number of 1 to 8 bytes past the type")
+                raise self.wrong(f"{f.message}.{f.name} is a number of 1 to 8 bytes past the type")
 
     def compiled(self, boards: tuple[str, ...]) -> NDArray[np.int64]:
         """The table of the kernel for a venue's boards: int64 (n,)."""
@@ -192,15 +222,10 @@ class Layout:
         return {(f.name, f.offset, f.width) for f in self.fields if f.message == LEVEL}
 
     def _compile_codes(self, table: NDArray[np.int64], boards: tuple[str, ...]) -> None:
-        width = self._by_name["trade", "board"].width
-        on_wire = {board: code for code, board in self.boards.items()}
         if len(boards) > BOARDS_MAX:
-            raise self._wrong(f"a venue has {BOARDS_MAX} boards at most")
+            raise self.wrong(f"a venue has {BOARDS_MAX} boards at most")
         table[BOARDS_COUNT] = len(boards)
-        for at, board in enumerate(boards):
-            code = on_wire.get(board, board).encode("ascii").ljust(width)
-            if len(code) != width:
-                raise self._wrong(f"board {board} is longer than {width} bytes")
+        for at, code in enumerate(self.board_codes(boards)):
             table[BOARDS + at] = int.from_bytes(code, "big")
         table[STATE_OF : STATE_OF + 256] = NO_CODE
         table[AGGRESSOR_OF : AGGRESSOR_OF + 256] = NO_CODE
@@ -208,6 +233,10 @@ class Layout:
             table[STATE_OF + ord(code_text)] = STATES.index(state)
         for code_text, side in self.aggressors.items():
             table[AGGRESSOR_OF + ord(code_text)] = AGGRESSORS.index(side) if side else -1
+
+
+def _is_code(code: str) -> bool:
+    return len(code) == 1 and code.isascii()
 
 
 def _base(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Sort the blocks of a recording to the channels they were sent on.
+"""Sort the blocks or lines of a recording to the channels they were sent on.
 
 A file of the idx family may hold one channel or several, and its blocks do not say which: trades
 came on the channel that carries ticks, the other data on the first that does not. A status message
@@ -36,19 +36,23 @@ BYTES, MESSAGES, FIRST_SEQ = 0, 1, 2
 _ANY, _UNKNOWN = -1, -2
 _WAIT = -1
 # The table: a channel by type byte, then these.
-_SEQ_AT, _TS_AT, _BLOCK_BYTES_MAX = 256, 257, 258
+_SEQ_AT, _TS_AT, _BLOCK_BYTES_MAX, _SEQ_MASK, _TS_MASK = range(256, 261)
+# A line of text has the head of an idx-1 block made of it: length 17, type, seq, ts.
+HEAD_BYTES, _HEAD_SIZE = 19, 17
+_LF, _BAR = ord("\n"), ord("|")
 
 
 def table(venue: Venue, layout: Layout) -> NDArray[np.int64]:
-    """What `sort` must know of a venue and its layout: int64 (259,)."""
+    """What `sort` must know of a venue and its layout: int64 (261,)."""
     ticks = next(at for at, channel in enumerate(venue.channels) if channel.ticks)
     data = next((at for at, channel in enumerate(venue.channels) if not channel.ticks), ticks)
-    out = np.full(259, _UNKNOWN, np.int64)
+    out = np.full(261, _UNKNOWN, np.int64)
     for code, message in layout.types.items():
         out[ord(code)] = {"trade": ticks, "status": _ANY}.get(message, data)
     for at, name in ((_SEQ_AT, "seq"), (_TS_AT, "ts")):
         field = layout[HEADER, name]
         out[at] = field.offset + field.width - 8
+        out[at + _SEQ_MASK - _SEQ_AT] = -1 if field.width == 8 else (1 << 8 * field.width) - 1
     out[_BLOCK_BYTES_MAX] = layout.block_bytes_max
     return out
 
@@ -80,29 +84,113 @@ def sort(
             return at, LOST
         if at + 2 + size > data.shape[0]:
             break
-        seq = ts = np.int64(0)
-        if size >= max(table[_SEQ_AT], table[_TS_AT]) + 8:
-            seq = be64(data, at + 2 + table[_SEQ_AT])
-            ts = be64(data, at + 2 + table[_TS_AT])
-        channel = table[data[at + 2]]
-        if channel == _ANY:
-            wait = not final and data.shape[0] - at < AHEAD_BYTES
-            channel = _status(data, at, table, state, (seq, ts, wait))
-            if channel == _WAIT:
-                break
-        elif channel == _UNKNOWN:
-            channel = max(state[0, LAST], 0)
-        state[0, LAST] = channel
-        if seq > 0:
-            state[channel, DUE], state[channel, TS] = seq + 1, ts
-        if counts[MESSAGES, channel] == 0:
-            counts[FIRST_SEQ, channel] = seq
-        start = counts[BYTES, channel]
-        out[channel, start : start + 2 + size] = data[at : at + 2 + size]
-        counts[BYTES, channel] = start + 2 + size
-        counts[MESSAGES, channel] += 1
+        channel, seq = _place(data, at, table, state, final)
+        if channel == _WAIT:
+            break
+        _put(data, at, at + 2 + size, out, counts, channel, seq)
         at += 2 + size
     return at, MORE
+
+
+@njit(nogil=True, cache=True)
+def sort_lines(
+    text: NDArray[np.uint8],
+    heads: NDArray[np.uint8],
+    table: NDArray[np.int64],
+    state: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    counts: NDArray[np.int64],
+    final: bool,
+) -> int:
+    """Copy whole lines of text, uint8 (n,), with their line feeds, as `sort` does; returns bytes
+    used. Empty ones are passed over. heads, uint8 (HEAD_BYTES * line feeds in text,), takes what
+    is told of each line; table: of idx-1, whose types are those of lines."""
+    lines = end = 0
+    for at in range(text.shape[0]):
+        if text[at] == _LF:
+            _head(text, end, at, heads, HEAD_BYTES * lines)
+            lines += 1
+            end = at + 1
+    at = 0
+    for n in range(lines):
+        stop = at
+        while text[stop] != _LF:
+            stop += 1
+        if stop > at:
+            channel, seq = _place(heads, HEAD_BYTES * n, table, state, final)
+            if channel == _WAIT:
+                break
+            _put(text, at, stop + 1, out, counts, channel, seq)
+        at = stop + 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _head(
+    text: NDArray[np.uint8], start: int, end: int, heads: NDArray[np.uint8], into: int
+) -> None:
+    """Type, seq and ts of a line; zeros where it has none."""
+    heads[into : into + HEAD_BYTES] = 0
+    heads[into + 1] = _HEAD_SIZE
+    if end - start < 2 or text[start + 1] != _BAR:
+        return
+    heads[into + 2] = text[start]
+    at = start + 2
+    for field in range(2):
+        value = np.uint64(0)
+        while at < end and 48 <= text[at] <= 57:
+            value = value * np.uint64(10) + np.uint64(text[at] - 48)
+            at += 1
+        for i in range(8):
+            shift = np.uint64(56 - 8 * i)
+            heads[into + 3 + 8 * field + i] = (value >> shift) & np.uint64(255)
+        at += 1
+
+
+@njit(nogil=True, cache=True)
+def _put(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    out: NDArray[np.uint8],
+    counts: NDArray[np.int64],
+    channel: int,
+    seq: int,
+) -> None:
+    """Append bytes [start, end) to a channel's row."""
+    if counts[MESSAGES, channel] == 0:
+        counts[FIRST_SEQ, channel] = seq
+    at = counts[BYTES, channel]
+    out[channel, at : at + end - start] = data[start:end]
+    counts[BYTES, channel] = at + end - start
+    counts[MESSAGES, channel] += 1
+
+
+@njit(nogil=True, cache=True)
+def _place(
+    data: NDArray[np.uint8],
+    at: int,
+    table: NDArray[np.int64],
+    state: NDArray[np.int64],
+    final: bool,
+) -> tuple[int, int]:
+    """(channel of the block at `at`, its seq); _WAIT where what follows must be seen first."""
+    seq = ts = 0
+    if _size(data, at) >= max(table[_SEQ_AT], table[_TS_AT]) + 8:
+        seq = be64(data, at + 2 + table[_SEQ_AT]) & table[_SEQ_MASK]
+        ts = be64(data, at + 2 + table[_TS_AT]) & table[_TS_MASK]
+    channel = table[data[at + 2]]
+    if channel == _ANY:
+        wait = not final and data.shape[0] - at < AHEAD_BYTES
+        channel = _status(data, at, table, state, (seq, ts, wait))
+        if channel == _WAIT:
+            return _WAIT, seq
+    elif channel == _UNKNOWN:
+        channel = max(state[0, LAST], 0)
+    state[0, LAST] = channel
+    if seq > 0:
+        state[channel, DUE], state[channel, TS] = seq + 1, ts
+    return int(channel), seq
 
 
 @njit(nogil=True, cache=True)
@@ -146,7 +234,7 @@ def _status(
     while at + 2 + table[_SEQ_AT] + 8 <= data.shape[0]:
         channel = table[data[at + 2]]
         if channel >= 0 and _rank(state, channel, seq, ts) == best:
-            if be64(data, at + 2 + table[_SEQ_AT]) != seq:
+            if be64(data, at + 2 + table[_SEQ_AT]) & table[_SEQ_MASK] != seq:
                 return channel
             return _other(state, channel, (seq, ts, best))
         at += 2 + _size(data, at)
