@@ -62,7 +62,13 @@ class Journalled:
 
 
 class Ingest:
-    """Runs a venue's feeds. Implements ports.Intake. `lock` is held while the line is pushed."""
+    """Runs a venue's feeds. Implements ports.Intake.
+
+    lock       held while the line is pushed and `hand_over` takes what it gave
+    hand_over  told first, under the lock: who reads the open bars under it, and the closed ones
+               afterwards, finds each bar in at least one of the two
+    listeners  told after that, the lock being free
+    """
 
     def __init__(
         self,
@@ -83,6 +89,7 @@ class Ingest:
         self._messages = [telemetry.messages.labels(self.venue.name, c.name) for c in self.channels]
         self._bytes = [telemetry.bytes_in.labels(self.venue.name, c.name) for c in self.channels]
         self._journal_bytes = telemetry.journal_bytes.labels(self.venue.name)
+        self.hand_over: Listener = lambda derived: None
         self.listeners: list[Listener] = []
         self.after_push: Callable[[int], None] = lambda position: None
         self.failure: BaseException | None = None
@@ -323,6 +330,7 @@ class Ingest:
         """One chunk through the stages, then to the listeners."""
         with self.lock:
             derived = self._line.push(chunk)
+            self.hand_over(derived)
         for listen in self.listeners:
             listen(derived)
         self.after_push(derived.span.last)
