@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 
 from bursa.model.schema import CAUSES
 from bursa.wire import sequence
-from bursa.wire.sequencer import Ask, Ended, Limits, Lost, Patience, Run, Sequencer, Step
+from bursa.wire.runs import Ask, Ended, Limits, Lost, Patience, Run, Step
+from bursa.wire.sequencer import Sequencer
 
 MS = 1_000_000
 A, B, ANSWERS = 0, 1, 2

@@ -15,7 +15,7 @@ without an answer, then given up; an answer, however small, begins the count aga
 (tries 0): given up after the first wait. So a gap whose answers come is never given up, however
 long, and one without answers holds the stream for first_wait + tries * again.
 
-Limits: HELD_BYTES_MAX, HELD_MESSAGES_MAX and HELD_RUNS_MAX of what waits. Past them the oldest gap
+Limits (runs.py): HELD_BYTES_MAX, HELD_MESSAGES_MAX and HELD_RUNS_MAX of what waits. Past them the oldest gap
 is given up (`overflows`), unless answers to it come: then what lies farthest is turned away, and
 asked for in its turn (`turned_away`).
 
@@ -25,133 +25,32 @@ the same name repeats messages, unless it says so (`grant`).
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from bursa.wire import sequence
-from bursa.wire.loads import KERNEL, be16
+from bursa.wire.runs import (
+    Ask,
+    Counts,
+    Ended,
+    Gap,
+    Limits,
+    LineCounts,
+    Lost,
+    Patience,
+    Payload,
+    Run,
+    Step,
+    cut,
+    late,
+    owned,
+    part_of,
+)
 from bursa.wire.sequence import DROP, NEXT, TAKE, TAKE_LATE
 
-HELD_BYTES_MAX = 32 << 20
-HELD_MESSAGES_MAX = 1 << 20
-HELD_RUNS_MAX = 65_536
 # Gaps asked for at a time; the others wait for their turn.
 ASKED_MAX = 16
 SESSIONS_MAX = 64
-
-Payload = bytes | bytearray | memoryview
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How a gap is waited for.
-
-    first_wait_ns   before it is asked for: the other line, or another order, may fill it
-    again_ns        between two requests for the same numbers
-    tries           requests without an answer before it is given up; 0: nobody can be asked
-    messages_max    asked for at once
-    """
-
-    first_wait_ns: int = 5_000_000
-    again_ns: int = 200_000_000
-    tries: int = 5
-    messages_max: int = 10_000
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What may wait behind a gap."""
-
-    bytes_max: int = HELD_BYTES_MAX
-    messages_max: int = HELD_MESSAGES_MAX
-    runs_max: int = HELD_RUNS_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Deliver: `count` messages of `session` from `first` on, heard at `heard_ns`."""
-
-    session: str
-    first: int
-    count: int
-    payload: Payload
-    heard_ns: int
-    late: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Given up: numbers first to last; `asked` for, or not."""
-
-    session: str
-    first: int
-    last: int
-    asked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Request: `count` numbers from `first` on."""
-
-    session: str
-    first: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The session is over."""
-
-    session: str
-
-
-Step = Run | Lost | Ask | Ended
-
-
-@dataclass(slots=True)
-class LineCounts:
-    """What one line brought: runs, messages, those of them known already, jumps of this line's own
-    numbers, messages that filled a gap, and runs of a session that is over."""
-
-    runs: int = 0
-    messages: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    fills: int = 0
-    stale: int = 0
-    next: int = field(default=0, repr=False)  # number its next message will bear; 0: any
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened to the channel: gaps given up and their messages, requests, late messages,
-    gaps given up for want of room, runs turned away for want of room, sessions, counters that
-    stepped back under the same session's name."""
-
-    gaps: int = 0
-    missing: int = 0
-    asked: int = 0
-    late: int = 0
-    overflows: int = 0
-    turned_away: int = 0
-    sessions: int = 0
-    resets: int = 0
-
-
-@dataclass(slots=True)
-class _Gap:
-    first: int
-    last: int
-    due_ns: int  # next request, or the end of patience
-    asked_to: int = 0
-    tries: int = 0
-    asked: bool = False
-    answered: bool = False
-    lost: bool = False
 
 
 class Sequencer:
@@ -184,7 +83,7 @@ class Sequencer:
         self._past: dict[str, int] = {}
         self._begun = False
         self._high = 0  # one past the highest number known to exist
-        self._gaps: list[_Gap] = []
+        self._gaps: list[Gap] = []
         self._held_firsts: list[int] = []
         self._held: dict[int, Run] = {}
         self._held_bytes = self._held_messages = 0
@@ -251,13 +150,13 @@ class Sequencer:
         at = first
         while at < end:
             verdict, length = sequence.judge_run(self._state, 0, at, end - at, self._ordinal)
-            part = _part(run, at, length)
+            part = part_of(run, at, length)
             if verdict == TAKE:
                 self._take(lane, part, out)
             elif verdict == TAKE_LATE:
                 lane.fills += length
                 self.counts.late += length
-                self._deliver(_late(part), TAKE_LATE, out)
+                self._deliver(late(part), TAKE_LATE, out)
             else:
                 assert verdict == DROP, "the edge begins sessions itself"
                 lane.duplicates += length
@@ -379,7 +278,7 @@ class Sequencer:
         if newest is not None and touches and not (newest.asked or newest.lost):
             newest.last = last
         else:
-            self._gaps.append(_Gap(first, last, due_ns))
+            self._gaps.append(Gap(first, last, due_ns))
 
     def _take(self, lane: LineCounts, run: Run, out: list[Step]) -> None:
         """Messages that are due, or early: what of them is not held already."""
@@ -387,7 +286,7 @@ class Sequencer:
         self._expect(run.first, run.heard_ns)
         news = 0
         for first, last in self._wanted(run.first, end):
-            part = _part(run, first, last - first + 1)
+            part = part_of(run, first, last - first + 1)
             news += part.count
             lane.fills += part.count if first < self._high else 0
             self._keep(part, out)
@@ -418,14 +317,14 @@ class Sequencer:
             self._give_up(out)
         if run.first < self.next:  # its own gap was given up for want of room
             self.counts.late += run.count
-            self._deliver(_late(run), TAKE_LATE, out)
+            self._deliver(late(run), TAKE_LATE, out)
             return
         self._fill(run)
         if run.first == self.next:
             self._deliver(run, TAKE, out)
             self._drain(out)
         else:
-            self._held[run.first] = _owned(run)
+            self._held[run.first] = owned(run)
             self._held_firsts.insert(bisect_left(self._held_firsts, run.first), run.first)
             self._held_bytes += len(run.payload)
             self._held_messages += run.count
@@ -453,13 +352,13 @@ class Sequencer:
                 parts.append(self._rest(gap, first, to, run.heard_ns))
         self._gaps[at : at + 1] = parts
 
-    def _rest(self, gap: _Gap, first: int, last: int, now_ns: int) -> _Gap:
+    def _rest(self, gap: Gap, first: int, last: int, now_ns: int) -> Gap:
         """What a gap has left once it was answered. More of the same answer may follow; when it
         does not, the rest is asked for."""
         if not gap.asked:
-            return _Gap(first, last, gap.due_ns, lost=gap.lost)
+            return Gap(first, last, gap.due_ns, lost=gap.lost)
         wait_ns = self._patience.first_wait_ns if first <= gap.asked_to else 0
-        return _Gap(first, last, now_ns + wait_ns, gap.asked_to, 0, True, True)
+        return Gap(first, last, now_ns + wait_ns, gap.asked_to, 0, True, True)
 
     def _give_up(self, out: list[Step]) -> None:
         """The oldest gap stays one."""
@@ -488,39 +387,6 @@ class Sequencer:
             due += run.count
             done += 1
         del self._held_firsts[:done]
-
-
-def _part(run: Run, first: int, count: int) -> Run:
-    """`count` messages of a run from number `first` on."""
-    if count == run.count:
-        return run
-    start = cut(run.payload, 0, first - run.first)
-    view = memoryview(run.payload)[start : cut(run.payload, start, count)]
-    return Run(run.session, first, count, view, run.heard_ns)
-
-
-def _owned(run: Run) -> Run:
-    """With bytes of its own: the buffer of a read is used again."""
-    return Run(run.session, run.first, run.count, bytes(run.payload), run.heard_ns)
-
-
-def _late(run: Run) -> Run:
-    return Run(run.session, run.first, run.count, run.payload, run.heard_ns, True)
-
-
-def cut(payload: Payload, start: int, count: int) -> int:
-    """Where the `count` blocks (u16 length and so many bytes) from `start` on end."""
-    if count == 0:
-        return start
-    return _cut(np.frombuffer(payload, np.uint8), start, count)
-
-
-@njit(**KERNEL)
-def _cut(payload: Bytes, start: int, count: int) -> int:
-    at = start
-    for _ in range(count):
-        at += 2 + be16(payload, at)
-    return at
 
 
 def warm() -> None:
