@@ -1,0 +1,140 @@
+"""The arrays of the ITCH 5.0 decoder, column by column. Kernels and Python share these names.
+
+state    int64 (1 + channels, STATE_COLUMNS): that of the idx family (wire/idx_rows.py: row HERE,
+         then a row a channel with its sequence), and behind it the columns below
+orders   int64 (a power of two, 4): open addressing; a free slot has 0 in O_REST
+books    int64 (65536, BOOK_COLUMNS): a row a stock locate
+levels   int64 (n, 2): one pool; each side of a book has a stretch of it, best price at its end
+ring     int64 (RING_ROWS, a power of two): the newest printed trades, so that they can be broken
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursa.model.batch import Block
+from bursa.model.venue import Venue
+from bursa.wire import idx_rows as rows
+from bursa.wire import sequence
+from bursa.wire.itch50_layout import MESSAGES
+
+LOCATES = 65_536
+
+# -- state: columns of a channel's row ------------------------------------------------------------
+# Midnight of the session's day and of the next one, ns UTC (NO_DAY before a session, NO_DATE where
+# it has none); the session's two words; 1 if its name is a date; 1 if messages of it are missing.
+_OWN = rows.STATE_COLUMNS
+DAY, DAY_END, WORD, WORD_REST, NAMED, UNSURE = range(_OWN, _OWN + 6)
+NO_DAY, NO_DATE = -1, -2
+
+# -- state: columns of row HERE -------------------------------------------------------------------
+# message of the record we are in; live orders, and how many may live before the table must grow
+# (CAPPED 1: it may not); 64 - log2 of its slots; first free row of the level pool; printed trades
+# of the session so far; newest ts of those that left the ring; rows of tape that a break needs;
+# rows of the quotes block; 1 where P tells no side.
+_HERE = _OWN + 8
+NTH, LIVE, LIVE_MAX, CAPPED, SHIFT, POOL_NEXT, PRINTED, EVICTED_TS = range(_HERE, _HERE + 8)
+TAPE_NEEDED, QUOTE_COUNT, P_SIDELESS, LATE_NOW = range(_HERE + 8, _HERE + 12)
+# Counts since the last push.
+_COUNTS = _HERE + 16
+COUNTED = (
+    "unknown_orders",
+    "orders_over_cap",
+    "breaks",
+    "breaks_unknown",
+    "breaks_unheld",
+    "unprinted",
+    "crosses_empty",
+    "break_ticks",
+    *(name for name, _, _ in MESSAGES.values()),
+)
+(UNKNOWN_ORDERS, OVER_CAP, BREAKS, BREAKS_UNKNOWN, BREAKS_UNHELD, UNPRINTED, CROSSES_EMPTY) = range(
+    _COUNTS, _COUNTS + 7
+)
+BREAK_TICKS = _COUNTS + 7
+BY_NAME = _COUNTS + 8
+COUNTS_END = _COUNTS + len(COUNTED)
+# Length of each type by its code; 0 is none.
+LENGTHS = COUNTS_END + 1
+# Where each type is counted, by its code.
+TYPE_AT = LENGTHS + 256
+STATE_COLUMNS = TYPE_AT + 256
+
+# -- orders ---------------------------------------------------------------------------------------
+# Reference; price << 32 | shares left; stock locate << 1 | side (0 buy, 1 sell).
+O_REF, O_REST, O_BOOK = 0, 1, 2
+ORDER_COLUMNS = 4  # 32 bytes: no order lies across two lines of the cache
+ORDERS_FIRST = 65_536
+
+# -- books ----------------------------------------------------------------------------------------
+# Symbol id + 1 (0: no stock yet), the stock's eight bytes, trading state (H), flags; then for each
+# side the stretch of the pool: offset, levels, room; then the quote as last told, float bits.
+SYMBOL, STOCK, TRADING, FLAGS = 0, 1, 2, 3
+BID_SIDE, ASK_SIDE = 4, 8
+OFFSET, COUNT, ROOM = 0, 1, 2
+TOLD = 12
+BOOK_COLUMNS = 16
+# FLAGS: an order of this book was not taken, past the cap.
+SHORTENED = 1
+
+# -- levels ---------------------------------------------------------------------------------------
+# (price key << 32) | orders, then shares. The key of a bid is price - 2**31, of an ask
+# 2**31 - 1 - price: the best price of either side has the greatest key.
+L_KEY, L_SHARES = 0, 1
+LEVELS_FIRST = 16_384
+ROOM_FIRST = 8
+
+# -- ring -----------------------------------------------------------------------------------------
+R_MATCH, R_TS, R_SEQ, R_SYMBOL, R_PRICE, R_SHARES = range(6)  # R_SYMBOL: id << 3 | how it traded
+RING_ROWS = 6
+RING = 524_288
+# How a trade went, the low bits of R_SYMBOL: aggressor + 1 (0 none, 1 B, 2 S), BROKEN_BIT.
+SIDE_MASK, BROKEN_BIT = 3, 4
+
+# A row of the tape that only Python sees: the tick of a break (its volume below zero).
+BREAK_TICK = 99
+
+# -- what the walk comes back for -----------------------------------------------------------------
+DONE, FULL, NEED_SESSION, NEED_ORDERS, NEED_LEVELS, NEED_TAPE = range(6)
+
+_FIRST = len(rows.REASONS)
+REASONS = (
+    *rows.REASONS,
+    "bad_stock",
+    "bad_locate",
+    "bad_side",
+    "bad_shares",
+    "bad_order",
+    "bad_printable",
+    "bad_event",
+    "no_date",
+)
+"""Why a message is refused, by code; those of the idx family come first."""
+BAD_STOCK, BAD_LOCATE, BAD_SIDE, BAD_SHARES, BAD_ORDER, BAD_PRINTABLE, BAD_EVENT, UNDATED = range(
+    _FIRST, _FIRST + 8
+)
+# Added to a NEED code: a message function's way to say that it changed nothing and wants to be
+# called again.
+AGAIN_LATER = 1_000
+
+
+def new_state(venue: Venue) -> Block:
+    """The state of a decoder that has seen nothing."""
+    state = np.zeros((1 + len(venue.channels), STATE_COLUMNS), np.int64)
+    for row, channel in enumerate(venue.channels, 1):
+        sequence.begin(state, row)
+        state[row, rows.IS_TICKS] = channel.ticks
+        state[row, rows.MARK_AT] = 0 if channel.ticks else sequence.INT_MAX
+        state[row, rows.SESSION] = state[row, rows.LINK] = -1
+        state[row, rows.FILE_WATERMARK] = -1
+        state[row, DAY] = NO_DAY
+    state[rows.HERE, EVICTED_TS] = -1
+    for nth, (code, (_, length, _)) in enumerate(MESSAGES.items()):
+        state[rows.HERE, LENGTHS + ord(code)] = length
+        state[rows.HERE, TYPE_AT + ord(code)] = BY_NAME + nth
+    return state
+
+
+def new_books() -> NDArray[np.int64]:
+    """No stock known. The system gives the pages as locates come up."""
+    books = np.zeros((LOCATES, BOOK_COLUMNS), np.int64)
+    return books

@@ -1,0 +1,483 @@
+"""The walk through one chunk of ITCH 5.0: records, their packets or blocks, their messages.
+
+`decode` is what wire/itch50.py calls, once a chunk. What it meets it passes to wire/sequence.py (is
+it due?), to wire/itch50_rows.py (books and rows) and to wire/idx_status.py (sessions, gaps, links).
+It returns early, to go on from there when called again, where a block is full, where the arrays of
+the book must grow, and where a session begins whose day Python has to find.
+
+Orders lie all over a table larger than any cache. The walk therefore looks _AHEAD messages ahead
+and has the processor fetch what they will need: the order's slot and the book's row.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bursa.model.batch import (
+    BLOCKS,
+    END_OF_SESSION,
+    FRAMES,
+    SESSION_END,
+    SOUPBIN,
+    SPAN_CHANNEL,
+    SPAN_END,
+    SPAN_FIRST_SEQ,
+    SPAN_FORM,
+    SPAN_KIND,
+    SPAN_POSITION,
+    SPAN_SESSION,
+    SPAN_SESSION_REST,
+    SPAN_START,
+    SPAN_TS_RECV,
+    TAPE_ROLE,
+    Block,
+)
+from bursa.model.batch import TRADE as TRADED
+from bursa.model.calendar import DAY_NS
+from bursa.model.schema import STATES
+from bursa.wire import idx_rows as rows
+from bursa.wire.idx_rows import (
+    BAD_FORM,
+    BAD_LENGTH,
+    BAD_SEQ,
+    BAD_TS,
+    FRAMING_LOST,
+    HERE,
+    LINK,
+    MARK_AT,
+    NOTE_COUNT,
+    OFFSET,
+    RECORD,
+    ROW,
+    SEQ,
+    SESSION,
+    STALE_SESSION,
+    STATUS_COUNT,
+    SYMBOLS_COUNT,
+    TAPE_COUNT,
+    TRUNCATED,
+    TS,
+    TS_LIMIT,
+    TS_RECV,
+    UNKNOWN_TYPE,
+)
+from bursa.wire.idx_status import (
+    NOTES_EACH,
+    STATUS_ROWS_EACH,
+    TAPE_ROWS_EACH,
+    control,
+    gap_row,
+    refuse,
+    role_row,
+    second,
+    status_row,
+)
+from bursa.wire.idx_walk import AHEAD_MAX, TS_MAX
+from bursa.wire.itch50_book import clear, home_of
+from bursa.wire.itch50_layout import AT
+from bursa.wire.itch50_rows import added, cancelled, deleted, executed, rarer, replaced
+from bursa.wire.itch50_state import (
+    AGAIN_LATER,
+    BOOK_COLUMNS,
+    DAY,
+    DAY_END,
+    DONE,
+    EVICTED_TS,
+    FULL,
+    LATE_NOW,
+    LENGTHS,
+    NAMED,
+    NEED_SESSION,
+    NO_DATE,
+    NO_DAY,
+    NTH,
+    ORDER_COLUMNS,
+    PRINTED,
+    QUOTE_COUNT,
+    SHIFT,
+    UNDATED,
+    UNSURE,
+    WORD,
+    WORD_REST,
+)
+from bursa.wire.layout import TRADE
+from bursa.wire.loads import INLINE, KERNEL, be16, be64, byte, prefetch
+from bursa.wire.sequence import (
+    DROP,
+    GUARD,
+    HOLES_COUNT,
+    INT_MAX,
+    NEXT,
+    REFUSE,
+    TAKE_FIRST,
+    TAKE_LATE,
+    WATERMARK,
+    accept,
+    judge,
+)
+
+_A, _F, _E, _C, _X, _D, _U, _S = (ord(code) for code in "AFECXDUS")
+_EVENT = AT["S", "event"]
+_REF, _NEW_REF = AT["A", "order_reference"], AT["U", "new_reference"]
+_NS = (1 << 48) - 1
+# Not of ITCH: a block longer than this means that framing is lost.
+_BLOCK_BYTES_MAX = 1024
+
+# Messages between two looks at the room left; itch50_trades.py counts on it.
+_RUN = 1024
+_AHEAD = 16
+# Verdict of the fast question: it is the next one, nothing else to be seen to.
+_TAKE_NEXT = 9
+
+_UP, _PRE, _OPEN, _POST, _END = (STATES.index(state) for state in ("up", "P", "1", "X", "E"))
+
+
+@njit(**KERNEL)
+def decode(  # noqa: PLR0913 - a kernel: one argument a block
+    frames: NDArray[np.uint8],
+    spans: Block,
+    state: Block,
+    symbols: Block,
+    tape: Block,
+    quotes: Block,
+    statuses: Block,
+    notes: Block,
+    orders: Block,
+    books: Block,
+    levels: Block,
+    ring: Block,
+) -> int:
+    """Decode from where `state` says on.
+
+    frames, spans   of a Chunk (model/batch.py)
+    state, orders, books, levels, ring   wire/itch50_state.py
+    symbols         slots of wire/symbols.py
+    tape, quotes, statuses   int64 (rows of the kind, capacity)
+    notes           int64 (NOTE_ROWS, capacity)
+    returns         DONE, or why it must be called again: FULL (take out what the counts in `state`
+                    say is there; so with all others too), NEED_SESSION, NEED_ORDERS, NEED_LEVELS,
+                    NEED_TAPE
+    """
+    state[HERE, TAPE_COUNT : NOTE_COUNT + 1] = 0
+    state[HERE, QUOTE_COUNT] = 0
+    while state[HERE, RECORD] < spans.shape[1]:
+        room = min(
+            (tape.shape[1] - state[HERE, TAPE_COUNT]) // TAPE_ROWS_EACH,
+            quotes.shape[1] - state[HERE, QUOTE_COUNT],
+            (statuses.shape[1] - state[HERE, STATUS_COUNT]) // STATUS_ROWS_EACH,
+            (notes.shape[1] - state[HERE, NOTE_COUNT]) // NOTES_EACH,
+        )
+        room = min(room, 3 * symbols.shape[0] // 4 - state[HERE, SYMBOLS_COUNT])
+        if room <= 0:
+            return FULL
+        record = state[HERE, RECORD]
+        _enter(spans, state, record)
+        if spans[SPAN_KIND, record] != FRAMES:
+            _control(frames, spans, state, tape, statuses, notes)
+        elif _session_due(spans, state, record):
+            return NEED_SESSION
+        else:
+            outcome = _packets(
+                frames, spans, min(room, _RUN), state, symbols, tape, quotes, statuses, notes,
+                orders, books, levels, ring,
+            )  # fmt: skip
+            if outcome == FULL:
+                continue
+            if outcome != DONE:
+                return outcome
+        state[HERE, RECORD] = record + 1
+        state[HERE, OFFSET] = state[HERE, NTH] = 0
+    state[HERE, RECORD] = 0
+    return DONE
+
+
+@njit(**INLINE)
+def _enter(spans: Block, state: Block, record: int) -> None:
+    """What rows take from their record."""
+    state[HERE, ROW] = spans[SPAN_CHANNEL, record] + 1
+    recv = spans[SPAN_TS_RECV, record]
+    state[HERE, TS_RECV] = recv
+    state[HERE, TS_LIMIT] = recv + AHEAD_MAX if recv > 0 else TS_MAX
+    state[HERE, rows.POSITION] = spans[SPAN_POSITION, record]
+
+
+@njit(**KERNEL)
+def _control(
+    frames: NDArray[np.uint8],
+    spans: Block,
+    state: Block,
+    tape: Block,
+    statuses: Block,
+    notes: Block,
+) -> None:
+    """A record without messages."""
+    row = state[HERE, ROW]
+    control(frames, spans, state, tape, statuses, notes)
+    if state[row, HOLES_COUNT] > 0:
+        state[row, UNSURE] = 1
+    if spans[SPAN_KIND, state[HERE, RECORD]] == END_OF_SESSION:
+        state[row, DAY] = NO_DAY
+
+
+@njit(**INLINE)
+def _session_due(spans: Block, state: Block, record: int) -> bool:
+    """Whether the record is the first of a session: it says so by its name; or the one before is
+    over; or its name is no date, it came on a later day, and its numbers do not go on."""
+    row = state[HERE, ROW]
+    if (
+        spans[SPAN_SESSION, record] != state[row, WORD]
+        or spans[SPAN_SESSION_REST, record] != state[row, WORD_REST]
+        or state[row, DAY] == NO_DAY
+    ):
+        return True
+    if state[row, NAMED] != 0 or state[HERE, TS_RECV] < state[row, DAY_END]:
+        return False
+    return state[row, DAY] == NO_DATE or spans[SPAN_FIRST_SEQ, record] <= 1
+
+
+@njit(**INLINE)
+def _packets(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    spans: Block,
+    room: int,
+    state: Block,
+    symbols: Block,
+    tape: Block,
+    quotes: Block,
+    statuses: Block,
+    notes: Block,
+    orders: Block,
+    books: Block,
+    levels: Block,
+    ring: Block,
+) -> int:
+    """At most `room` packets of a FRAMES record: DONE at its end, FULL before it, or a NEED."""
+    record = state[HERE, RECORD]
+    start, end = spans[SPAN_START, record], spans[SPAN_END, record]
+    soup = 1 if spans[SPAN_FORM, record] == SOUPBIN else 0
+    at = start + state[HERE, OFFSET]
+    if spans[SPAN_FORM, record] != BLOCKS and soup == 0:
+        refuse(state, notes, BAD_FORM, at, end - at)
+        return DONE
+    if state[state[HERE, ROW], DAY] < 0:
+        refuse(state, notes, UNDATED, at, end - at)
+        return DONE
+    first, ahead, led = spans[SPAN_FIRST_SEQ, record], at, 0
+    for _ in range(room):
+        if at == end:
+            return DONE
+        while led < _AHEAD and ahead < end:
+            ahead = _fetch(frames, ahead, end, soup, state[HERE, SHIFT], orders, books)
+            led += 1
+        size = be16(frames, at) if at + 2 <= end else -1
+        if size <= 0 or size > _BLOCK_BYTES_MAX or at + 2 + size > end:
+            broken = size == 0 or size > _BLOCK_BYTES_MAX
+            refuse(state, notes, FRAMING_LOST if broken else TRUNCATED, at, end - at)
+            return DONE
+        if soup == 1 and frames[at + 2] != _S:
+            state[HERE, rows.SKIPPED] += 1
+        else:
+            need = _message(
+                frames, at + 2 + soup, size - soup, first, state, symbols, tape, quotes, statuses,
+                notes, orders, books, levels, ring,
+            )  # fmt: skip
+            if need != 0:
+                return need
+            state[HERE, NTH] += 1
+            state[HERE, rows.MESSAGES] += 1
+        at += 2 + size
+        led -= 1
+        state[HERE, OFFSET] = at - start
+    return DONE if at == end else FULL
+
+
+@njit(**INLINE)
+def _fetch(
+    frames: NDArray[np.uint8],
+    at: int,
+    end: int,
+    soup: int,
+    shift: int,
+    orders: Block,
+    books: Block,
+) -> int:
+    """Fetch what the message at `at` will need; returns where the next one is, `end` if none."""
+    if at + 2 + soup + 27 > end:
+        return end
+    body = at + 2 + soup
+    prefetch(books, be16(frames, body + 1) * BOOK_COLUMNS)
+    prefetch(orders, home_of(be64(frames, body + _REF), shift) * ORDER_COLUMNS)
+    if frames[body] == _U:
+        prefetch(orders, home_of(be64(frames, body + _NEW_REF), shift) * ORDER_COLUMNS)
+    return min(at + 2 + be16(frames, at), end)
+
+
+@njit(**INLINE)
+def _message(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    body: int,
+    size: int,
+    first: int,
+    state: Block,
+    symbols: Block,
+    tape: Block,
+    quotes: Block,
+    statuses: Block,
+    notes: Block,
+    orders: Block,
+    books: Block,
+    levels: Block,
+    ring: Block,
+) -> int:
+    """One message: is it whole, is it due, is it sound; then it counts. 0, or a NEED."""
+    row = state[HERE, ROW]
+    code = byte(frames, body) if size > 0 else 0
+    reason, verdict = 0, _TAKE_NEXT
+    if size != state[HERE, LENGTHS + code] or size == 0:
+        reason = UNKNOWN_TYPE if size > 0 and state[HERE, LENGTHS + code] == 0 else BAD_LENGTH
+    else:
+        since = be64(frames, body + 3) & _NS
+        ts = state[row, DAY] + since
+        seq = first + state[HERE, NTH] if first > 0 else max(state[row, NEXT], 1)
+        state[HERE, SEQ] = seq
+        state[HERE, TS] = ts
+        if (
+            seq != state[row, NEXT]
+            or ts <= state[row, GUARD]
+            or ts > state[HERE, TS_LIMIT]
+            or since >= DAY_NS
+        ):
+            verdict, reason = _examine(state, row, seq, ts, since)
+            if verdict == DROP:
+                return 0
+            state[HERE, LATE_NOW] = 1 if verdict == TAKE_LATE else 0
+            if verdict == TAKE_FIRST:
+                _empty(orders, books, state)
+    before = state[HERE, TAPE_COUNT]
+    if reason == 0:
+        reason = _apply(
+            frames, body, code, state, symbols, tape, quotes, notes, orders, books, levels, ring
+        )
+    if reason == 0 and verdict == _TAKE_NEXT and code != _S:
+        state[row, NEXT] += 1
+        state[row, WATERMARK] = max(state[row, WATERMARK], state[HERE, TS])
+        if state[HERE, TS] >= state[row, MARK_AT]:
+            second(state, _trades(state, tape, before), tape)
+        return 0
+    return _settle(frames, body, size, state, tape, statuses, notes, reason, verdict, before)
+
+
+@njit(**INLINE)
+def _apply(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    body: int,
+    code: int,
+    state: Block,
+    symbols: Block,
+    tape: Block,
+    quotes: Block,
+    notes: Block,
+    orders: Block,
+    books: Block,
+    levels: Block,
+    ring: Block,
+) -> int:
+    """What a message of a type does (wire/itch50_rows.py)."""
+    if code == _A or code == _F:
+        return added(frames, body, state, symbols, notes, quotes, orders, books, levels)
+    if code == _D:
+        return deleted(frames, body, state, quotes, orders, books, levels)
+    if code == _X:
+        return cancelled(frames, body, state, quotes, orders, books, levels)
+    if code == _U:
+        return replaced(frames, body, state, quotes, orders, books, levels)
+    if code == _E or code == _C:
+        priced = code == _C
+        return executed(frames, body, state, tape, quotes, orders, books, levels, ring, priced)
+    return rarer(frames, body, state, symbols, notes, tape, books, ring)
+
+
+@njit(**KERNEL)
+def _examine(state: Block, row: int, seq: int, ts: int, since: int) -> tuple[int, int]:
+    """(verdict, reason) for a message that is not simply the next one."""
+    if seq < 1 or seq >= INT_MAX:
+        return REFUSE, BAD_SEQ
+    if since >= DAY_NS or ts > state[HERE, TS_LIMIT]:
+        return REFUSE, BAD_TS
+    verdict = judge(state, row, seq, ts)
+    return verdict, STALE_SESSION if verdict == REFUSE else 0
+
+
+@njit(**KERNEL)
+def _empty(orders: Block, books: Block, state: Block) -> None:
+    """A session begins: nothing of the one before holds."""
+    clear(orders, books, state)
+    state[HERE, PRINTED] = 0
+    state[HERE, EVICTED_TS] = -1
+    state[state[HERE, ROW], UNSURE] = 0
+    state[state[HERE, ROW], SESSION] = -1
+
+
+@njit(**KERNEL)
+def _trades(state: Block, tape: Block, before: int) -> int:
+    """TRADE if the message put a trade on the tape: it moves the watermark of later stages."""
+    grown = state[HERE, TAPE_COUNT] > before
+    return TRADE if grown and tape[TAPE_ROLE, before] == TRADED else 0
+
+
+@njit(**KERNEL)
+def _settle(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    body: int,
+    size: int,
+    state: Block,
+    tape: Block,
+    statuses: Block,
+    notes: Block,
+    reason: int,
+    verdict: int,
+    before: int,
+) -> int:
+    """What is refused, wants more room, is a system event, or is not simply the next one."""
+    row = state[HERE, ROW]
+    late = verdict == TAKE_LATE
+    state[HERE, LATE_NOW] = 0
+    if reason >= AGAIN_LATER:
+        return reason - AGAIN_LATER
+    if reason != 0:
+        refuse(state, notes, reason, body, size)
+        return 0
+    gap = accept(state, row, state[HERE, SEQ], state[HERE, TS], verdict)
+    if verdict == TAKE_FIRST:
+        state[row, LINK] = _UP
+        status_row(state, statuses, _UP)
+    if gap[0] > 0:
+        gap_row(state, statuses, gap)
+        state[row, UNSURE] = 1
+    if state[HERE, TS] >= state[row, MARK_AT]:
+        second(state, _trades(state, tape, before), tape)
+    if late:
+        state[row, rows.FILE_CHANGED] = 1
+    elif byte(frames, body) == _S:
+        _event(byte(frames, body + _EVENT), state, tape, statuses)
+    return 0
+
+
+@njit(**KERNEL)
+def _event(code: int, state: Block, tape: Block, statuses: Block) -> None:
+    """A system event as the venue's session state: O and S pre-open, Q open, M post-close, E and C
+    the day's end. Told once a change."""
+    row = state[HERE, ROW]
+    said = _PRE
+    if code == ord("Q"):
+        said = _OPEN
+    elif code == ord("M"):
+        said = _POST
+    elif code == ord("E") or code == ord("C"):
+        said = _END
+    if said == state[row, SESSION]:
+        return
+    state[row, SESSION] = said
+    status_row(state, statuses, said)
+    if said == _END:
+        role_row(state, tape, SESSION_END)
