@@ -63,6 +63,13 @@ class Intake(Protocol):
     def end_of_session(self, channel: int) -> None:
         """The source said that this channel's session is over."""
 
+    def lost(self, channel: int, first: int, last: int, asked: bool) -> None:
+        """Messages first to last of the channel's session are waited for no longer; asked: they
+        were asked for again. What follows them comes next."""
+
+    def count(self, channel: int, line: str, word: str, count: int) -> None:
+        """Something that one of the channel's lines did `count` times, by its word: telemetry."""
+
     def end_of_file(self, channel: int) -> None:
         """A file is read to its end: open bars are stored as not final."""
 

@@ -44,6 +44,12 @@ class Taken:
     def end_of_session(self, channel: int) -> None:
         raise AssertionError("a file tells of no session's end")
 
+    def lost(self, channel: int, first: int, last: int, asked: bool) -> None:
+        raise AssertionError("a file has all that it has")
+
+    def count(self, channel: int, line: str, word: str, count: int) -> None:
+        raise AssertionError("a file is no line")
+
     def end_of_file(self, channel: int) -> None:
         self.ended.append(channel)
 

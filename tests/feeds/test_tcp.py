@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
@@ -33,6 +34,7 @@ class Kept:
         self.events: list[tuple[int, str]] = []
         self.broken: list[bytes] = []
         self.reads = 0
+        self.counts: Counter[tuple[str, str]] = Counter()
         self.full_at = 0
         self.taking = asyncio.Event()
         self.taking.set()
@@ -66,6 +68,12 @@ class Kept:
 
     def end_of_session(self, channel: int) -> None:
         self._event(channel, "end")
+
+    def lost(self, channel: int, first: int, last: int, asked: bool) -> None:
+        self._event(channel, f"lost {first}-{last}")
+
+    def count(self, channel: int, line: str, word: str, count: int) -> None:
+        self.counts[line, word] += count
 
     def end_of_file(self, channel: int) -> None:
         raise AssertionError("a socket is no file")

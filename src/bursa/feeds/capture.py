@@ -154,6 +154,12 @@ class Recording:
         """A recording does not tell of it: the next session's first number does."""
         self.state[channel] = "its session ended"
 
+    def lost(self, channel: int, first: int, last: int, asked: bool) -> None:
+        """A recording does not tell of it: the next message's number does."""
+
+    def count(self, channel: int, line: str, word: str, count: int) -> None:
+        """A recording has no telemetry."""
+
     def end_of_file(self, channel: int) -> None:
         """No line ends like this."""
         raise AssertionError("a line is no file")

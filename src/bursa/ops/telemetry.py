@@ -82,6 +82,14 @@ class Telemetry:
         self.feed_retries = make.count(
             "feed_retries", "Connection attempts after a failure", "venue"
         )
+        self.line_events = make.count(
+            "line_events",
+            "What one line of a channel brought or did, by its word",
+            "venue",
+            "channel",
+            "line",
+            "word",
+        )
         self.watermark = make.gauge(
             "watermark_seconds",
             "Newest event time seen, seconds since 1970 UTC",

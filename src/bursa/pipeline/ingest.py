@@ -15,7 +15,7 @@ from typing import Protocol
 
 import uvloop
 
-from bursa.journal.record import Control, down
+from bursa.journal.record import Control, down, lost
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk, Span
@@ -24,6 +24,7 @@ from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Derived, Line
+from bursa.pipeline.resume import further
 from bursa.ports import Clock, Feed, Frames
 
 # Frames that wait for the turn's end are copied; more than this is pushed at once, uncopied.
@@ -170,9 +171,11 @@ class Ingest:
         size = len(frames.payload)
         self._messages[frames.channel].inc(frames.count)
         self._bytes[frames.channel].inc(size)
-        state.session = frames.session
         if frames.first_seq:
-            state.next_seq = frames.first_seq + frames.count
+            place = (state.session, state.next_seq)
+            state.session, state.next_seq = further(place, frames)
+        else:
+            state.session = frames.session
         if size + self._pending_bytes >= PENDING_BYTES_MAX and not self.refused:
             self._pending.append(frames)
             self.flush()
@@ -211,6 +214,17 @@ class Ingest:
         """The channel's session is over (ports.Intake)."""
         self.channels[channel].ended = True
         self._wait(Control(END_OF_SESSION, channel))
+
+    def lost(self, channel: int, first: int, last: int, asked: bool) -> None:
+        """A gap was given up (ports.Intake)."""
+        name = self.channels[channel].name
+        self._log.warning("messages are lost", channel=name, first=first, last=last, asked=asked)
+        self._wait(lost(channel, first, last, asked))
+
+    def count(self, channel: int, line: str, word: str, count: int) -> None:
+        """What a line did (ports.Intake)."""
+        labels = (self.venue.name, self.channels[channel].name, line, word)
+        self._telemetry.line_events.labels(*labels).inc(count)
 
     def end_of_file(self, channel: int) -> None:
         """A file is read to its end (ports.Intake)."""
@@ -282,7 +296,7 @@ class Ingest:
         self._go_on(chunk.span)
         for item in pending:
             if isinstance(item, Frames) and item.first_seq:
-                self.places[item.channel] = (item.session, item.first_seq + item.count)
+                self.places[item.channel] = further(self.places[item.channel], item)
         self.push(chunk)
 
     def _hold(self, full: OSError) -> None:

@@ -1,6 +1,7 @@
 """Where each channel of a feed is to go on: its session and the next sequence number.
 
 Read off the journal's own records, never off a store: what was journalled need not be sent again.
+A session's place never goes back: a message that comes late fills a gap behind it.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,21 @@ from bursa.model.batch import (
     SPAN_COUNT,
     SPAN_FIRST_SEQ,
     SPAN_KIND,
+    SPAN_SESSION,
+    SPAN_SESSION_REST,
     Chunk,
 )
+from bursa.ports import Frames
+
+
+def _on(place: tuple[str, int], session: str, next_seq: int) -> tuple[str, int]:
+    same = bool(session) and session == place[0]
+    return session, max(place[1], next_seq) if same else next_seq
+
+
+def further(place: tuple[str, int], frames: Frames) -> tuple[str, int]:
+    """The place of a channel after these frames, which are numbered."""
+    return _on(place, frames.session, frames.first_seq + frames.count)
 
 
 class Resume:
@@ -32,10 +46,12 @@ class Resume:
         for channel in range(len(self.places)):
             found = np.flatnonzero(numbered & (spans[SPAN_CHANNEL] == channel))
             if len(found):
-                last = spans[:, found[-1:]]
-                session = headers(chunk.frames, last)["session"][0].decode("ascii")
-                next_seq = int(last[SPAN_FIRST_SEQ, 0] + last[SPAN_COUNT, 0])
-                self.places[channel] = (session, next_seq)
+                words = spans[SPAN_SESSION : SPAN_SESSION_REST + 1, found]
+                found = found[(words == words[:, -1:]).all(axis=0)]
+                after = spans[SPAN_FIRST_SEQ, found] + spans[SPAN_COUNT, found]
+                session = headers(chunk.frames, spans[:, found[-1:]])["session"][0].decode("ascii")
+                newest = int(after.max() if session else after[-1])
+                self.places[channel] = _on(self.places[channel], session, newest)
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint."""
