@@ -53,6 +53,22 @@ def test_a_wrong_value_is_refused_with_its_path_and_what_is_allowed(
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("cap", "keep", "said"),
+    [(0.0, 0.5, "recovery needs"), (2.0, 3.0, "retention.disk_gb"), (0.0, 1.5, ""), (3, 2.5, "")],
+)
+def test_limits_of_the_journal_that_cannot_be_kept_are_refused(
+    cap: float, keep: float, said: str
+) -> None:
+    flags = {"journal.keep_gb": keep, "retention.disk_gb": cap}
+    if not said:
+        assert load(flags, {}).config.journal.keep_gb == keep
+        return
+    with pytest.raises(Refuse, match=said) as refused:
+        load(flags, {})
+    assert refused.value.parameter == "journal.keep_gb"
+
+
 def test_the_file_is_refused_when_it_is_not_there_or_not_toml(tmp_path: Path) -> None:
     with pytest.raises(Refuse, match="cannot be read"):
         config.load({}, {}, str(tmp_path / "none.toml"))

@@ -25,6 +25,7 @@ from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Decoder, Line, kinds
+from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.writer import Flush
 from bursa.store import question, sql
@@ -81,6 +82,7 @@ def knobs(config: Config, venue: Venue) -> Knobs:
         keep=keep,
         retain_days={kind: count for kind, count in days.items() if count},
         cap_bytes=int(config.retention.disk_gb * 1e9),
+        journal_limits=JournalLimits(config.journal.keep_days, int(config.journal.keep_gb * 1e9)),
     )
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from bursa.journal import checkpoint
+from bursa.journal.read import JournalReader
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import LINES, Span, Words
-from bursa.model.calendar import MINUTE_NS
+from bursa.model.calendar import DAY_NS, MINUTE_NS
 from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import IDX, Venue
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import kinds
-from bursa.pipeline.retention import Retention, folder_bytes
+from bursa.pipeline.retention import JournalLimits, Retention, folder_bytes
 from bursa.ports import Committed, Frames
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Limits
@@ -124,6 +125,42 @@ def test_over_its_cap_a_folder_gives_up_journal_segments_first(subject: Subject)
     assert folder_bytes(subject.data) <= cap
     assert subject.hot.days("idx") == DAYS
     assert subject.telemetry.journal_retired.labels("idx")._value.get() > 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (JournalLimits(bytes=3 << 20), 3 << 20),
+        (JournalLimits(days=2), 1 << 20),
+        (JournalLimits(), None),
+    ],
+)
+def test_a_journal_keeps_its_own_limits_but_what_recovery_needs(
+    subject: Subject, limits: JournalLimits, left: int | None
+) -> None:
+    fill(subject)
+    before = folder_bytes(subject.folder)
+    subject.clock.now = 3 * DAY_NS
+    retention = Retention(subject, {}, 0, settled_to=date.max, journal=limits)
+    retention.pump()
+    after = folder_bytes(subject.folder)
+    assert subject.telemetry.journal_disk.labels("idx")._value.get() == after
+    gone = subject.telemetry.journal_retired.labels("idx")._value.get()
+    assert (gone > 0, before - after >= gone) == (left is not None, True)
+    assert after <= (before if left is None else left + (1 << 20))
+    needed = checkpoint.listing(subject.checkpoints_folder)[0].position
+    assert JournalReader(subject.folder).first <= needed
+    assert subject.hot.days("idx") == DAYS
+
+
+def test_a_journal_whose_checkpoints_are_few_stays_whole(subject: Subject) -> None:
+    fill(subject)
+    checkpoint.listing(subject.checkpoints_folder)[0].path.unlink()
+    before = folder_bytes(subject.folder)
+    subject.clock.now = 3 * DAY_NS
+    limits = JournalLimits(days=1, bytes=1)
+    Retention(subject, {}, 0, settled_to=date.max, journal=limits).pump()
+    assert folder_bytes(subject.folder) == before
 
 
 def test_what_recovery_needs_stays_and_the_oldest_day_goes(subject: Subject) -> None:

@@ -54,7 +54,24 @@ def load(
         raise _refusal(error, origins, Config) from None
     for name, found in loaded.config.feeds.items():
         sources.check(f"feeds.{name}", found, origins)
+    _check_journal(loaded.config)
     return loaded
+
+
+def _check_journal(config: Config) -> None:
+    """Refuse a journal's limits that contradict others, and so could not be kept."""
+    said, cap = config.journal, config.retention.disk_gb
+    least = (2 * said.segment_mb + 2 * config.checkpoint.every_mb) * (1 << 20) / 1e9
+    if 0 < said.keep_gb < least:
+        what = (
+            f"less than the {least:.2f} that a recovery needs: two segments (journal.segment_mb)"
+            " and what lies between two checkpoints (checkpoint.every_mb)"
+        )
+    elif said.keep_gb and 0 < cap < said.keep_gb:
+        what = f"more than the {cap:g} of the whole folder (retention.disk_gb)"
+    else:
+        return
+    raise Refuse(f"journal.keep_gb: {said.keep_gb:g}: {what}", "bad_config", 400, "journal.keep_gb")
 
 
 def file_of(given: str | None) -> str:

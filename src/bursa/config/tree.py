@@ -74,6 +74,12 @@ class Journal(Table, frozen=True):
     sync_kb: Annotated[int, doc("unsynced kilobytes that call for a sync at once", ge=4)] = 1024
     segment_mb: Annotated[int, doc("size at which a segment is closed", ge=1, le=4096)] = 256
     compress: Annotated[bool, doc("compress closed segments with zstd")] = True
+    keep_days: Annotated[
+        int, doc("days that a closed segment is kept, if no recovery needs it; 0: for ever", ge=0)
+    ] = 0
+    keep_gb: Annotated[
+        float, doc("gigabytes on disk past which the oldest closed segments go; 0: none go", ge=0)
+    ] = 0.0
 
 
 class Checkpoint(Table, frozen=True):

@@ -58,6 +58,12 @@ class Telemetry:
             "missing": self.missing,
             "late_ticks": self.late,
         }
+        # The same of words that end with the value of a second label: `rejected_bad_ts`.
+        self.by_prefix = {
+            "rejected": self.rejected,
+            "unstored": self.unstored,
+            "unpublished": self.unpublished,
+        }
 
     def _feeds(self, make: _Maker) -> None:
         self.messages = make.count(
@@ -76,7 +82,16 @@ class Telemetry:
         self.events = make.count(
             "stage_events", "Whatever else stages count, by its word", "venue", "word"
         )
-        self.rows = make.count("rows", "Rows that the stages derived", "venue", "kind")
+        self.rows = make.count("rows", "Rows that the stages derived to store", "venue", "kind")
+        self.unstored = make.count(
+            "unstored_rows", "Rows that a kind's `store` switch spared the store", "venue", "kind"
+        )
+        self.unpublished = make.count(
+            "unpublished_rows",
+            "Rows that a kind's `publish` switch kept from live readers",
+            "venue",
+            "kind",
+        )
         self.feed_up = make.gauge("feed_up", "1 while the channel delivers", "venue", "channel")
         self.feed_downs = make.count("feed_downs", "Times a channel went away", "venue", "channel")
         self.feed_retries = make.count(
@@ -114,6 +129,9 @@ class Telemetry:
         )
         self.journal_retired = make.count(
             "journal_retired_bytes", "Bytes of journal segments that were dropped", "venue"
+        )
+        self.journal_disk = make.gauge(
+            "journal_disk_bytes", "Bytes on disk that the journal takes", "venue"
         )
         self.checkpoint_s = make.spread(
             "checkpoint_seconds", "Seconds to save one checkpoint", "venue"

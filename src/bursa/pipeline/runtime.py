@@ -34,7 +34,7 @@ from bursa.pipeline.ingest import Ingest, Journalled, Listener
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.recover import Recovered, Sources, backlog, recover
 from bursa.pipeline.resume import Resume
-from bursa.pipeline.retention import Retention
+from bursa.pipeline.retention import JournalLimits, Retention
 from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Clock, Committed, Feed, Store
 from bursa.store.rings import Rings
@@ -61,6 +61,7 @@ class Knobs:
     keep: Mapping[str, str]
     retain_days: Mapping[str, int]
     cap_bytes: int
+    journal_limits: JournalLimits = JournalLimits()
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,8 @@ class VenueRuntime:
             on_synced=self._synced,
         )
         self.sync.start()
-        self._compressor = Compressor(self.folder, lambda: self.journal.base)
-        if knobs.compress:
-            self._compressor.start()
+        self._compressor = Compressor(self.folder, lambda: self.journal.base, packs=knobs.compress)
+        self._compressor.start()
 
     def _damaged(self, damage: Damage) -> None:
         self.parts.telemetry.journal_damaged.labels(self.venue.name).inc()
@@ -189,6 +189,7 @@ class VenueRuntime:
             self._knobs.retain_days,
             self._knobs.cap_bytes,
             settled_to=self.venue.calendar.day_of(self._newest_bar_ns()),
+            journal=self._knobs.journal_limits,
         )
         self.writer.idle = self._between_writes
         self.writer.start(committed)
