@@ -62,10 +62,10 @@ def test_limits_of_the_journal_that_cannot_be_kept_are_refused(
 ) -> None:
     flags = {"journal.keep_gb": keep, "retention.disk_gb": cap}
     if not said:
-        assert load(flags, {}).config.journal.keep_gb == keep
+        assert config.load(flags, {}).config.journal.keep_gb == keep
         return
     with pytest.raises(Refuse, match=said) as refused:
-        load(flags, {})
+        config.load(flags, {})
     assert refused.value.parameter == "journal.keep_gb"
 
 
