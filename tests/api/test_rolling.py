@@ -42,6 +42,9 @@ def minutes(venue: Venue, count: int, seed: int, days: int = 1) -> Batch:
     floats[index["high"]], floats[index["low"]] = prices.max(axis=0), prices.min(axis=0)
     units = 10**venue.volume_decimals
     floats[index["volume"]] = dice.integers(1, 10**9, len(ts)) / units
+    # Some minutes' trades were all taken back, in one day of three half of them.
+    void = dice.random(len(ts)) < dice.choice([0, 0.05, 0.5])
+    floats[index["volume"], void] = 0.0
     block[index["final"]] = 1
     words = Words(venue.boards, [c.name for c in venue.channels])
     return Batch(OHLCV, block, words, Span(venue.name, 1, 0, 0))

@@ -23,7 +23,8 @@ def roll_up(bars: Batch, tf: str, venue: Venue) -> Batch:
               by ts; one ticker or several
     returns   OHLCV. final where all parts are; rev counts the parts and their revisions, so that
               it rises whenever one is added or revised; known_at and position are the newest of
-              the parts, ts_recv is that of the newest trade
+              the parts, ts_recv is that of the newest trade. A part whose trades were all taken
+              back lends its prices only where all parts are such
     """
     if tf == "1m" or not len(bars):
         return bars
@@ -45,14 +46,18 @@ def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -
     """One row for each stretch of parts; `first` is where each begins."""
     block = np.zeros((len(OHLCV.columns), len(first)), np.int64)
     joined = replace(parts, block=block)
-    last = np.append(first[1:], len(parts)) - 1
+    begin, last, prices = _priced(parts, first)
     joined.column("ticker")[:] = parts.column("ticker")[first]
     joined.column("freq")[:] = freq
     joined.column("ts")[:] = opens
     joined.column("rev")[:] = np.add.reduceat(parts.column("rev") + 1, first) - 1
-    joined.column("open")[:] = parts.column("open")[first]
-    joined.column("high")[:] = np.maximum.reduceat(parts.column("high"), first)
-    joined.column("low")[:] = np.minimum.reduceat(parts.column("low"), first)
+    joined.column("open")[:] = parts.column("open")[begin]
+    joined.column("high")[:] = np.maximum.reduceat(
+        np.where(prices, parts.column("high"), -np.inf), first
+    )
+    joined.column("low")[:] = np.minimum.reduceat(
+        np.where(prices, parts.column("low"), np.inf), first
+    )
     joined.column("close")[:] = parts.column("close")[last]
     volume = _summed(parts.column("volume"), first, venue.volume_decimals)
     value = _summed(parts.column("value"), first, venue.value_decimals)
@@ -66,6 +71,21 @@ def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -
     joined.column("ts_recv")[:] = parts.column("ts_recv")[last]
     joined.column("position")[:] = np.maximum.reduceat(parts.column("position"), first)
     return block
+
+
+def _priced(parts: Batch, first: Block) -> tuple[Block, Block, NDArray[np.bool_]]:
+    """Of each stretch the parts that its opening and its close are of, and which parts have a say
+    in its prices."""
+    count = len(parts)
+    ends = np.append(first[1:], count)
+    void = (parts.column("trades") == 0) & (parts.column("volume") == 0)
+    if not void.any():
+        return first, ends - 1, ~void
+    none_left = np.repeat(np.logical_and.reduceat(void, first), ends - first)
+    prices, at = ~void | none_left, np.arange(count)
+    begin = np.minimum.reduceat(np.where(prices, at, count), first)
+    last = np.maximum.reduceat(np.where(prices, at, -1), first)
+    return begin, last, prices
 
 
 def _summed(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:

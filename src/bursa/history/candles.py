@@ -3,7 +3,8 @@
 Memory first: where the rings hold all of a range they answer at once, on the caller's thread. Else
 the store is read off the event loop and the rings' rows are laid over it: a bar is in its ring
 before the store has committed it. Longer timeframes are rolled up from 1-minute bars, HD is joined
-from the metric rows of the same minutes. Does not shape answers (api/) and does not write.
+from the metric rows of the same minutes. A bar whose trades were all taken back is no candle: it is
+left out, but for who asks for it. Does not shape answers (api/) and does not write.
 """
 
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class Ask:
 
     as_of_ns  only what was known then; None: now
     open      with the bars that are still open (not together with as_of_ns)
+    void      with the bars whose trades were all taken back
     hd        with HD at each bar; without it no metric row is read and HD is null
     columns   those of 1m bars that are looked at beside ts and rev, the others may be null; None:
               all. Reading a few from a file that is in no cache takes half the time of all
@@ -69,6 +71,7 @@ class Ask:
     newest: bool = True
     as_of_ns: int | None = None
     open: bool = False
+    void: bool = False
     hd: bool = True
     columns: tuple[str, ...] | None = None
 
@@ -114,10 +117,11 @@ class Reader:
         return found if found is not None else await self._offload.run(self.read, ask)
 
     async def changed(self, ticker: str, tf: str, minutes: Block) -> Candles:
-        """The bars that some minutes (ascending) belong to, closed ones only."""
+        """The bars that some minutes (ascending) belong to, closed ones only, void ones too: what
+        changed of them may be just that."""
         opens = np.unique(buckets(minutes, tf, self._calendar))
         start, end = (int(opens[0]), int(opens[-1]) + 1) if len(opens) else (0, 0)
-        found = await self.candles(Ask(ticker, tf, _ALL, start, end, newest=False))
+        found = await self.candles(Ask(ticker, tf, _ALL, start, end, newest=False, void=True))
         wanted = np.isin(found.bars.column("ts"), opens)
         return Candles(rows.of(found.bars, found.bars.block[:, wanted]), found.hd[wanted], False)
 
@@ -143,6 +147,11 @@ class Reader:
             return None
         minutes = rows.between(ring, start, end)
         if ask.tf == "1m":
+            if len(_shown(ask, minutes)) != len(minutes):
+                ring = self._market.rings.bars(ask.ticker, _ALL)  # for the limit counts shown ones
+                if ring is None:
+                    return None
+                minutes = _shown(ask, rows.between(ring, start, end))
             if not whole and not (ask.newest and len(minutes) > ask.limit):
                 return None
             return self._cut(ask, _joined(opened, minutes), self._ring_hd)
@@ -171,7 +180,7 @@ class Reader:
         """The answer from the store and the rings. Blocks."""
         opened = self._opened(ask)
         if ask.tf == "1m":
-            minutes = self._minutes(ask, ask.start_ns, ask.end_ns, ask.limit + 1)
+            minutes = self._shown_minutes(ask, ask.limit + 1)
             return self._cut(ask, _joined(opened, minutes), self._stored_hd)
         last = self._last_ns(ask)
         if last is None:
@@ -179,6 +188,17 @@ class Reader:
             return self._rolled(ask, none, self._stored_hd)
         read = self._newest_long if ask.newest else self._oldest_long
         return read(ask, last, opened)
+
+    def _shown_minutes(self, ask: Ask, count: int) -> Batch:
+        """The 1-minute bars that are shown, `count` at least where there are as many."""
+        more = 0
+        while True:
+            found = self._minutes(ask, ask.start_ns, ask.end_ns, count + more)
+            kept = _shown(ask, found)
+            left_out = len(found) - len(kept)
+            if left_out <= more or len(found) < count + more:
+                return kept
+            more = 2 * left_out
 
     def _newest_long(self, ask: Ask, last_ns: int, opened: Batch | None) -> Candles:
         lowest, end = self._minute_range(ask)
@@ -220,7 +240,8 @@ class Reader:
     def _minutes(self, ask: Ask, start_ns: int, end_ns: int, count: int | None = None) -> Batch:
         """1-minute bars of [start, end); with `count` at least that many from the asked-for end,
         where there are as many."""
-        market, columns = self._market, ask.columns if ask.tf == "1m" else None
+        market = self._market
+        columns = (*ask.columns, "trades") if ask.columns and ask.tf == "1m" else None
         # Memory first: a row that leaves its ring meanwhile was committed long ago.
         ring = market.rings.bars(ask.ticker, _ALL)
         stored = market.store.bars(
@@ -306,6 +327,7 @@ class Reader:
     def _cut(
         self, ask: Ask, found: Batch, hd: Callable[[Ask, Block], NDArray[np.float64]]
     ) -> Candles:
+        found = _shown(ask, found)
         more = len(found) > ask.limit
         kept = rows.tail(found, ask.limit) if ask.newest else rows.head(found, ask.limit)
         return Candles(kept, hd(ask, kept.column("ts")), more)
@@ -373,6 +395,10 @@ class Reader:
         block[minutes.kind.index["ts"]] = inside[last]
         block[minutes.kind.index["freq"]] = FREQS.index(ask.tf)
         return rows.of(minutes, block)
+
+
+def _shown(ask: Ask, bars: Batch) -> Batch:
+    return bars if ask.void else rows.traded(bars)
 
 
 def _joined(opened: Batch | None, minutes: Batch) -> Batch:

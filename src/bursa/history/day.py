@@ -18,6 +18,7 @@ from bursa.history.day_table import RANKINGS, Breadth, DayTable, Ints
 from bursa.history.figures import Figures, Listed, listed, listed_state
 from bursa.history.offload import Offload
 from bursa.history.present import Present
+from bursa.history.rows import traded
 from bursa.history.trail import Trail, Trails
 from bursa.model.errors import BursaError
 from bursa.ops.logs import logger
@@ -106,6 +107,7 @@ class MarketDay:
         bars = self._rings.bars(ticker, _DAY_MINUTES, after)
         closes = np.full(len(starts), np.nan)
         if bars is not None:
+            bars = traded(bars)
             today = bars.column("ts") >= midnight
             ts, close = bars.column("ts")[today], bars.column("close")[today]
             at = np.maximum(np.searchsorted(starts, ts, side="right") - 1, 0)

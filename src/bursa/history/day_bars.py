@@ -22,6 +22,8 @@ from bursa.model.schema import OHLCV
 # Instruments read from the store in one turn: a start with many of them is spread over some turns.
 READS_MAX = 100
 _ALL = 10**9
+# So many bars in a row, whose trades were all taken back, are looked past for the last close.
+_VOID_MAX = 60
 _NAMES = ("open", "high", "low", "last", "volume", "value", "prev")
 _ID, _TS = OHLCV.index["ticker"], OHLCV.index["ts"]
 
@@ -139,13 +141,22 @@ class DayBars:
         if ticker in self._prev:
             return
         market, (start_ns, _) = self._market, self._bounds()
-        found = market.rings.bars(ticker, 1, start_ns)
+        held = market.rings.bars(ticker, 1, start_ns)
+        found = None if held is None else rows.traded(held)
         if found is None or not len(found):
             if self._reads >= READS_MAX:
                 return
             self._reads += 1
-            found = market.store.bars(market.venue.name, ticker, 0, start_ns, newest=1)
+            found = self._last_before(ticker, start_ns)
         self._prev[ticker] = float(found.column("close")[-1]) if len(found) else float("nan")
+
+    def _last_before(self, ticker: str, ts_ns: int) -> Batch:
+        """The newest stored bar with a trade left in it, if any."""
+        read, name = self._market.store.bars, self._market.venue.name
+        found = read(name, ticker, 0, ts_ns, newest=1)
+        if len(found) and not len(rows.traded(found)):
+            found = read(name, ticker, 0, ts_ns, newest=_VOID_MAX)
+        return rows.traded(found)
 
     def _joined(self, ids: Ints, opened: Batch, closed: Sequence[_Closed | None]) -> BarFigures:
         """The open minutes behind the closed ones, summed as bars are."""
@@ -161,7 +172,7 @@ class DayBars:
         later = (ts > last_ns[opened.block[_ID]]) & (ts >= start_ns) & (ts < end_ns)
         block = np.concatenate([*parts, opened.block[:, later]], axis=1)
         block = block[:, np.argsort(block[_TS], kind="stable")]
-        bars = roll_up(rows.of(opened, block), "1d", self._market.venue)
+        bars = rows.traded(roll_up(rows.of(opened, block), "1d", self._market.venue))
         of = {n: bars.column("close" if n == "last" else n) for n in _NAMES if n != "prev"}
         symbols = self._market.words.symbols
         names = [symbols[symbol] for symbol in bars.column("ticker").tolist()]

@@ -50,6 +50,13 @@ def newest_revisions(batches: Sequence[Batch]) -> Batch:
     return of(batches[-1], block[:, last])
 
 
+def traded(bars: Batch) -> Batch:
+    """Bars that have a trade: without those whose trades were all taken back, which say 0 trades
+    and volume 0. Rows whose number of trades is null stay."""
+    void = (bars.column("trades") == 0) & (bars.column("volume") == 0)
+    return of(bars, bars.block[:, ~void]) if void.any() else bars
+
+
 def known_by(batch: Batch, as_of_ns: int | None) -> Batch:
     """Rows whose revision was known at an instant; all of them where it is None."""
     if as_of_ns is None:

@@ -59,7 +59,10 @@ class _Last:
         self._known = np.zeros(64, np.bool_)
 
     def take(self, batch: Batch, rows: np.ndarray | None = None) -> None:
-        block = batch.block if rows is None else batch.block[:, rows]
+        self.put(batch.block if rows is None else batch.block[:, rows])
+
+    def put(self, block: Block) -> None:
+        """Rows in stream order; of one symbol's the last one stays."""
         if not block.shape[1]:
             return
         ids = block[0]
@@ -68,7 +71,7 @@ class _Last:
             more = max(more, len(self._known))
             self._block = np.pad(self._block, ((0, 0), (0, more)))
             self._known = np.pad(self._known, (0, more))
-        self._block[:, ids] = block  # of one symbol's rows the last one stays
+        self._block[:, ids] = block
         self._known[ids] = True
 
     def take_older(self, batch: Batch) -> None:
@@ -77,11 +80,67 @@ class _Last:
         if len(batch):
             self.take(batch, unknown)
 
+    def of(self, symbol: int) -> Block | None:
+        """A symbol's row, int64 (columns, 1); None where it is not known."""
+        known = symbol < len(self._known) and self._known[symbol]
+        return self._block[:, symbol : symbol + 1].copy() if known else None
+
+    def forget(self, symbol: int) -> None:
+        """Know nothing of a symbol."""
+        if symbol < len(self._known):
+            self._known[symbol] = False
+
+    def block(self) -> Block:
+        """All rows, by symbol."""
+        return self._block[:, np.flatnonzero(self._known)].copy()
+
     def rows(self, words: Words, ids: Iterable[int] | None = None) -> Batch:
         known = np.flatnonzero(self._known)
         if ids is not None:
             known = known[np.isin(known, np.fromiter(ids, np.int64))]
         return Batch(self.kind, self._block[:, known].copy(), words, Span("", 0, 0, 0))
+
+
+class _LastTrades(_Last):
+    """The newest trade of each symbol that was not taken back: a break (a row with a negative
+    volume) of the newest brings back the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__(TICKS)
+        self.before = _Last(TICKS)
+
+    def put(self, block: Block) -> None:
+        volumes = block[TICKS.index["volume"]].view(np.float64)
+        start = 0
+        for at in np.flatnonzero(volumes < 0).tolist():
+            self._trades(block[:, start:at])
+            self._take_back(block[:, at])
+            start = at + 1
+        self._trades(block[:, start:])
+
+    def _trades(self, block: Block) -> None:
+        count = block.shape[1]
+        if not count:
+            return
+        ids = block[0]
+        newest = np.zeros(int(ids.max()) + 1, np.int64)
+        newest[ids] = np.arange(count)
+        earlier = newest[ids] != np.arange(count)
+        held = ids[ids < len(self._known)]
+        self.before.put(self._block[:, held[self._known[held]]])
+        self.before.put(block[:, earlier])
+        super().put(block)
+
+    def _take_back(self, row: Block) -> None:
+        symbol, number = int(row[0]), row[TICKS.index["trade_no"]]
+        last, before = self.of(symbol), self.before.of(symbol)
+        if before is not None and before[TICKS.index["trade_no"], 0] == number:
+            self.before.forget(symbol)
+        elif last is not None and last[TICKS.index["trade_no"], 0] == number:
+            self.before.forget(symbol)
+            self.forget(symbol)
+            if before is not None:
+                super().put(before)
 
 
 class Facts:
@@ -90,7 +149,9 @@ class Facts:
     def __init__(self, venue: Venue, words: Words) -> None:
         self.venue, self._words = venue, words
         self._board = venue.boards.index(venue.bar_board)
-        self._last = {kind.name: _Last(kind) for kind in (TICKS, QUOTES, SNAPSHOT, INDEX)}
+        self._trades = _LastTrades()
+        self._last = {kind.name: _Last(kind) for kind in (QUOTES, SNAPSHOT, INDEX)}
+        self._last["ticks"] = self._trades
         self.contracts: dict[str, Contract] = {}
         self.holes: deque[Hole] = deque(maxlen=HOLES_MAX)
         self.state: dict[str, str] = {}
@@ -141,15 +202,16 @@ class Facts:
                 "pulse": self._pulse.copy(),
                 "start": self._pulse_start_ns,
                 "end": self._pulse_end_ns,
-                "last": {kind: last.rows(self._words).block for kind, last in self._last.items()},
+                "last": {kind: last.block() for kind, last in self._last.items()},
+                "before": self._trades.before.block(),
             }
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's, whose dictionary the line has; it is replayed from there."""
         with self._lock:
             for kind, block in state["last"].items():
-                last = self._last[kind]
-                last.take(Batch(last.kind, block, self._words, Span("", 0, 0, 0)))
+                self._last[kind].put(block)
+            self._trades.before.put(state["before"])
             self._pulse = state["pulse"]
             self._pulse_start_ns, self._pulse_end_ns = state["start"], state["end"]
 

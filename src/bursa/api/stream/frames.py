@@ -47,7 +47,8 @@ def said(fields: dict[str, Any]) -> bytes:
 
 
 class BarRow(NamedTuple):
-    """One bar as a frame shows it. `symbol` is its id; volume as shown; hd NaN: null."""
+    """One bar as a frame shows it. `symbol` is its id; volume as shown; hd NaN: null; void: its
+    trades were all taken back."""
 
     symbol: int
     ts: int
@@ -59,16 +60,19 @@ class BarRow(NamedTuple):
     volume: float
     final: bool
     hd: float
+    void: bool = False
 
 
 def bar_rows(bars: Batch, at: NDArray[np.int64], hd: NDArray[np.float64]) -> list[BarRow]:
     """Rows `at` of a batch; `hd` float64 (n,), in step with `at`."""
     index, block = bars.kind.index, bars.block[:, at]
     names = ("open", "high", "low", "close", "volume")
-    floats = (block[index[name]].view(np.float64).tolist() for name in names)
+    floats = [block[index[name]].view(np.float64).tolist() for name in names]
     ints = (block[index[name]].tolist() for name in ("ticker", "ts", "rev"))
     final = (block[index["final"]] != 0).tolist()
-    return [BarRow(*row) for row in zip(*ints, *floats, final, hd.tolist(), strict=True)]
+    volume = block[index["volume"]].view(np.float64)
+    void = ((block[index["trades"]] == 0) & (volume == 0)).tolist()
+    return [BarRow(*row) for row in zip(*ints, *floats, final, hd.tolist(), void, strict=True)]
 
 
 class Frames:

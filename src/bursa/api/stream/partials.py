@@ -154,7 +154,7 @@ class Partials:
         ticker = service.words.symbols[rolling.symbol]
         opening, _ = rolling.grid.bar_of(service.now_ns() // 60_000_000_000 * 60_000_000_000)
         start, _ = minutes_of(opening, freq, service.venue.calendar)
-        ask = Ask(ticker, "1m", _ALL, start, newest=False)
+        ask = Ask(ticker, "1m", _ALL, start, newest=False, void=True)
         while self._stream.rollings.get(rolling.symbol, {}).get(freq) is rolling:
             try:
                 async with self._beginning:

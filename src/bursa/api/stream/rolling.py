@@ -102,17 +102,20 @@ class Rolling:
         )
         units = self.grid.volume_units
         known = hd[:count][~np.isnan(hd[:count])]
+        void = (bars.column("trades")[:count] == 0) & (volume == 0)
+        at = np.arange(count) if void.all() else np.flatnonzero(~void)
         return BarRow(
             self.symbol,
             int(ts[0]),
             int(rev.sum()) + count - 1,
-            float(open_[0]),
-            float(high.max()),
-            float(low.min()),
-            float(close[-1]),
+            float(open_[at[0]]),
+            float(high[at].max()),
+            float(low[at].min()),
+            float(close[at[-1]]),
             int(np.rint(volume * units).astype(np.int64).sum()) / units,
             bool(final.all()),
             float(known[-1]) if len(known) else float("nan"),
+            bool(void.all()),
         )
 
     def needs_reload(self, row: BarRow) -> bool:
@@ -179,17 +182,21 @@ class Rolling:
             return row
         units = self.grid.volume_units
         volume = (round(total.volume * units) + round(row.volume * units)) / units
+        # Of two the one without any trade left has no say in the prices.
+        first = row if total.void and not row.void else total
+        last = total if row.void and not total.void else row
         return BarRow(
             row.symbol,
             total.ts,
             total.rev + row.rev + 1,
-            total.open,
-            max(total.high, row.high),
-            min(total.low, row.low),
-            row.close,
+            first.open,
+            max(first.high, last.high),
+            min(first.low, last.low),
+            last.close,
             volume,
             total.final and row.final,
             row.hd if row.hd == row.hd else total.hd,
+            total.void and row.void,
         )
 
 
