@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bursa.feeds import cut as cutting
 from bursa.feeds import replay
-from bursa.feeds.replay import Blocks, Lines, ReplayFeed
+from bursa.feeds.cut import Blocks, Lines, TextLines
+from bursa.feeds.replay import ReplayFeed
 from bursa.model.batch import BLOCKS, LINES
 from bursa.model.errors import Refuse
 from bursa.model.venue import BINANCE, IDX
@@ -96,7 +98,7 @@ def joined(parts: Iterable[tuple[int, bytes]], channel: int | None = None) -> by
     return b"".join(data for at, data in parts if channel in (None, at))
 
 
-def cut(cutter: Lines | Blocks, data: bytes, size: int) -> list[Frames]:
+def cut(cutter: Lines | Blocks | TextLines, data: bytes, size: int) -> list[Frames]:
     found = [f for at in range(0, len(data), size) for f in cutter.push(data[at : at + size])]
     return found + list(cutter.rest())
 
@@ -133,7 +135,7 @@ def test_neighbours_with_one_receive_time_share_a_frame() -> None:
 
 
 def test_a_line_without_end_is_delivered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "LINE_BYTES_MAX", 10)
+    monkeypatch.setattr(cutting, "LINE_BYTES_MAX", 10)
     found = cut(Lines(0), b"7 " + b"x" * 50 + b"\n8 y\n", 16)
     assert max(len(f.payload) for f in found) <= 26
     assert b"".join(bytes(f.payload) for f in found).count(b"x") == 50
@@ -179,6 +181,51 @@ def test_blocks_are_sorted_to_their_channels(size: int) -> None:
     assert {(f.form, f.session, f.ts_recv) for f in found} == {(BLOCKS, "", -1)}
     assert found[0].first_seq == 1
     assert cutter.channels == {TRADES, DATA}
+
+
+def text_of(sent: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """The same messages as lines: type, seq, ts and something."""
+    found = []
+    for channel, raw in sent:
+        seq, ts = struct.unpack(">QQ", raw[3:19])
+        found.append((channel, b"%c|%d|%d|%d\n" % (raw[2], seq, ts, len(raw))))
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
+def test_lines_of_text_are_sorted_as_blocks_are(size: int) -> None:
+    sent = text_of(blocks(MIXED))
+    cutter = TextLines(IDX)
+    whole = joined(sent)
+    found = cut(cutter, whole.replace(b"\n9|9", b"\n\n9|9")[:-1], size)
+    for channel in (TRADES, DATA):
+        mine = [f for f in found if f.channel == channel]
+        assert b"".join(bytes(f.payload) + b"\n" for f in mine) == joined(sent, channel)
+        assert sum(f.count for f in mine) == sum(at == channel for at, _ in sent)
+    assert {(f.form, f.session, f.ts_recv) for f in found} == {(LINES, "", -1)}
+    assert found[0].first_seq == 1 and cutter.channels == {TRADES, DATA}
+
+
+def test_a_line_of_text_without_end_is_delivered_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cutting, "TEXT_BYTES_MAX", 10)
+    found = cut(TextLines(IDX), b"1|7|" + b"x" * 50 + b"\n1|8|5|y", 16)
+    assert max(len(line) for f in found for line in bytes(f.payload).split(b"\n")) <= 26
+    assert b"".join(bytes(f.payload) for f in found).count(b"x") == 50
+    assert bytes(found[-1].payload).endswith(b"1|8|5|y") and {f.channel for f in found} == {TRADES}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_recording_of_text_is_told_by_its_first_byte(packed: bool, tmp_path: Path) -> None:
+    sent = text_of(blocks(MIXED))
+    file = tmp_path / "day.txt"
+    file.write_bytes(gzip.compress(joined(sent)) if packed else joined(sent))
+    taken = run(ReplayFeed(file, IDX))
+    assert {f.form for f in taken.got} == {LINES} and taken.ended == [TRADES, DATA]
+    for channel in (TRADES, DATA):
+        mine = b"".join(bytes(f.payload) + b"\n" for f in taken.got if f.channel == channel)
+        assert mine == joined(sent, channel)
 
 
 def test_a_file_of_one_channel_stays_on_it(tmp_path: Path) -> None:

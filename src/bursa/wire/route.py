@@ -93,6 +93,21 @@ def sort(
 
 
 @njit(nogil=True, cache=True)
+def whole(data: NDArray[np.uint8], bytes_max: int) -> tuple[int, int, int]:
+    """Walk the blocks of data, uint8 (n,): (bytes of whole blocks, how many, MORE or LOST)."""
+    at = count = 0
+    while at + 2 <= data.shape[0]:
+        size = _size(data, at)
+        if size == 0 or size > bytes_max:
+            return at, count, LOST
+        if at + 2 + size > data.shape[0]:
+            break
+        at += 2 + size
+        count += 1
+    return at, count, MORE
+
+
+@njit(nogil=True, cache=True)
 def sort_lines(
     text: NDArray[np.uint8],
     heads: NDArray[np.uint8],
