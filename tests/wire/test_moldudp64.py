@@ -15,7 +15,9 @@ DAY = b"20260714A "
 
 
 def parse(packet: bytes, block_bytes_max: int = 50) -> Packet:
-    return mold.parse(packet, np.frombuffer(packet, np.uint8).copy(), block_bytes_max)
+    """As in a buffer: other bytes lie around it."""
+    octets = np.frombuffer(b"\0\7x" + packet + b"\0\1y", np.uint8).copy()
+    return mold.parse(octets, 3, 3 + len(packet), block_bytes_max)
 
 
 def test_a_packet_is_header_and_blocks() -> None:

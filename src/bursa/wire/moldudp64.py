@@ -34,8 +34,6 @@ DATAGRAM_BYTES_MAX = 65_535
 
 _LAST = 2**63 - 2
 
-Bytes = bytes | bytearray | memoryview
-
 
 class Packet(NamedTuple):
     """A packet's header. `messages` HEARTBEAT or END: `seq` is the next number."""
@@ -45,26 +43,24 @@ class Packet(NamedTuple):
     messages: int
 
 
-def parse(packet: Bytes, octets: NDArray[np.uint8], block_bytes_max: int) -> Packet:
-    """The header of a downstream packet, all of whose blocks are sound.
-
-    packet  the datagram, and octets: the same bytes as uint8 (n,)
-    """
-    if len(packet) < HEADER_BYTES:
-        raise Reject("truncated", f"{len(packet)} bytes, the header has {HEADER_BYTES}")
-    session, seq, count = HEADER.unpack_from(packet)
+def parse(octets: NDArray[np.uint8], start: int, end: int, block_bytes_max: int) -> Packet:
+    """The header of the downstream packet in octets[start:end], uint8 (n,), all of whose blocks are
+    sound; they lie behind the header."""
+    if end - start < HEADER_BYTES:
+        raise Reject("truncated", f"{end - start} bytes, the header has {HEADER_BYTES}")
+    session, seq, count = HEADER.unpack_from(octets, start)
     if not session.isascii() or not session.strip(b" \0"):
         raise Reject("bad_session", f"{session!r} names no session")
     if seq + count > _LAST or not seq and HEARTBEAT < count < END:
         raise Reject("bad_number", f"{count} messages from {seq} on")
     blocks = count if count != END else 0
-    end = walk(octets, HEADER_BYTES, len(packet), blocks, block_bytes_max)
-    if end == _CUT:
-        raise Reject("truncated", f"{len(packet)} bytes do not hold {blocks} messages")
-    if end == _BAD:
+    at = walk(octets, start + HEADER_BYTES, end, blocks, block_bytes_max)
+    if at == _CUT:
+        raise Reject("truncated", f"{end - start} bytes do not hold {blocks} messages")
+    if at == _BAD:
         raise Reject("bad_block", f"a message of 0 or of more than {block_bytes_max} bytes")
-    if end != len(packet):
-        raise Reject("trailing", f"{len(packet) - end} bytes behind {blocks} messages")
+    if at != end:
+        raise Reject("trailing", f"{end - at} bytes behind {blocks} messages")
     return Packet(session, seq, count)
 
 

@@ -15,9 +15,9 @@ without an answer, then given up; an answer, however small, begins the count aga
 (tries 0): given up after the first wait. So a gap whose answers come is never given up, however
 long, and one without answers holds the stream for first_wait + tries * again.
 
-Limits (runs.py): HELD_BYTES_MAX, HELD_MESSAGES_MAX and HELD_RUNS_MAX of what waits. Past them the oldest gap
-is given up (`overflows`), unless answers to it come: then what lies farthest is turned away, and
-asked for in its turn (`turned_away`).
+Limits (runs.py): HELD_BYTES_MAX, HELD_MESSAGES_MAX and HELD_RUNS_MAX of what waits. Past them the
+oldest gap is given up (`overflows`), unless answers to it come: then what lies farthest is turned
+away, and asked for in its turn (`turned_away`).
 
 A session is a name; one not heard before ends the one under way, whose gaps are given up; numbers
 begin at 1 again. Of the last SESSIONS_MAX names what comes late is stale. Who repeats numbers under
@@ -94,6 +94,11 @@ class Sequencer:
     def next(self) -> int:
         """Number of the message that is due; 0 while nothing is known."""
         return int(self._state[0, NEXT])
+
+    @property
+    def ended(self) -> bool:
+        """The session under way is over, nothing of it is missing."""
+        return self._ended
 
     @property
     def held(self) -> tuple[int, int, int]:
@@ -207,6 +212,12 @@ class Sequencer:
             self._give_up(out)
         self._settle(out)
         return out
+
+    def be_patient(self, now_ns: int) -> None:
+        """We did not listen for a while: what is missing is asked for as if it were new."""
+        for gap in self._gaps:
+            gap.due_ns = now_ns + self._patience.first_wait_ns
+            gap.tries, gap.lost = 0, False
 
     def wake_ns(self) -> int | None:
         """When `poll` is due; None while nothing is missing."""
