@@ -479,6 +479,53 @@ def test_a_message_that_always_breaks_the_line_is_passed_over(
     play(story())
 
 
+def test_what_is_outside_the_stream_is_counted_and_never_numbered(
+    play: Callable[[Story], None],
+) -> None:
+    async def story() -> None:
+        kept = Kept()
+        said = [soupbin.debug("good morning"), soupbin.sequenced(b"1"), soupbin.unsequenced(b"x")]
+        said += [soupbin.sequenced(b"2"), soupbin.packet("?", b"y"), soupbin.heartbeat()]
+        async with Server([says(*said)]) as server, Running(feed(server), kept):
+            await kept.until(lambda: kept.counts["tcp", "heartbeat"] > 0)
+        assert kept.messages[0] == [b"1", b"2"] and kept.seqs[0] == [1, 2]
+        words = ("debug", "unsequenced", "other", "accepted", "messages")
+        assert [kept.counts["tcp", word] for word in words] == [1, 1, 1, 1, 2]
+
+    play(story())
+
+
+def test_a_server_that_counts_anew_under_the_same_name_is_heard(
+    play: Callable[[Story], None],
+) -> None:
+    """What it says is judged by the messages' own numbers, not dropped here."""
+
+    async def story() -> None:
+        kept = Kept("DAY1", 77)
+        async with Server([refuses("S"), tells(stream(4))]) as server:
+            async with Running(feed(server), kept):
+                await kept.until(lambda: kept.seqs[0] == [1, 2, 3, 4])
+        assert kept.counts["tcp", "resets"] == 1 and kept.counts["tcp", "rejected"] == 1
+
+    play(story())
+
+
+def test_what_a_server_cannot_send_any_more_is_passed_over(
+    play: Callable[[Story], None],
+) -> None:
+    async def later(server: Server, login: Login, reader: Any, writer: Any) -> None:
+        writer.write(soupbin.login_accepted("DAY1", login.seq + 5) + soupbin.sequenced(b"six"))
+        await asyncio.sleep(LIMIT_S)
+
+    async def story() -> None:
+        kept = Kept("DAY1", 7)
+        async with Server([later]) as server, Running(feed(server), kept):
+            await kept.until(lambda: kept.counts["tcp", "missing"] == 5)
+        assert kept.seqs[0] == [12] and kept.messages[0] == [b"six"]
+
+    play(story())
+
+
 def test_channels_fail_and_come_back_alone(play: Callable[[Story], None]) -> None:
     async def story() -> None:
         kept = Kept()

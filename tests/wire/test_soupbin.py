@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bursa.model.errors import Reject
 from bursa.wire import soupbin
-from bursa.wire.soupbin import Client, Heard, Login, Packets, Step
+from bursa.wire.soupbin import Client, Heard, Login, Packets, Said, Server, Step
 
 REQUEST = Login("demo", "secret", "DAY7", 42)
 
@@ -57,7 +57,7 @@ def test_the_server_numbers_from_what_it_granted() -> None:
         (Heard.ACCEPTED, 7, 0),
         (Heard.DATA, 7, 2),
         (Heard.HEARTBEAT, 0, 0),
-        (Heard.OTHER, 0, 0),
+        (Heard.DEBUG, 0, 0),
         (Heard.DATA, 9, 1),
         (Heard.END, 0, 0),
     ]
@@ -122,6 +122,54 @@ def test_the_quiet_direction_in_any_cut(data: st.DataObject) -> None:
         found += list(packets.feed(stream[at : at + size]))
         at += size
     assert [kind for kind, _ in found] == ["L", "R", "O"]
+
+
+def test_what_is_outside_the_stream_is_never_numbered() -> None:
+    client = Client(REQUEST, 1024)
+    data = soupbin.debug("before the login") + soupbin.login_accepted("DAY7", 42)
+    data += soupbin.unsequenced(b"by the way") + soupbin.sequenced(b"a") + soupbin.packet("?", b"b")
+    heard = [step for step, _ in hear(client, data + soupbin.sequenced(b"c"))]
+    assert [step.heard for step in heard] == [
+        *(Heard.DEBUG, Heard.ACCEPTED, Heard.UNSEQUENCED, Heard.DATA, Heard.OTHER, Heard.DATA)
+    ]
+    assert heard[0].text == "before the login" and client.next_seq == 44
+
+
+def test_the_server_half_hears_all_that_a_client_may_say() -> None:
+    server = Server()
+    data = soupbin.debug("hello") + soupbin.login(REQUEST) + soupbin.client_heartbeat()
+    data += soupbin.unsequenced(b"order") + soupbin.debug("still here") + soupbin.logout()
+    found = [each for byte in data for each in server.hear(bytes([byte]))]
+    assert [said for said, _ in found] == [
+        *(Said.DEBUG, Said.LOGIN, Said.HEARTBEAT, Said.UNSEQUENCED, Said.DEBUG, Said.LOGOUT)
+    ]
+    assert server.request == REQUEST and found[3][1] == b"order" and found[4][1] == b"still here"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (soupbin.client_heartbeat(), "before any login"),
+        (soupbin.unsequenced(b"x"), "before any login"),
+        (soupbin.login(REQUEST) * 2, "second login"),
+        (soupbin.sequenced(b"x"), "a client sends no packet"),
+        (soupbin.packet("L", b"short"), "not 46"),
+        (soupbin.packet("U", b"x" * 1024), "framing_lost"),
+    ],
+)
+def test_a_client_that_does_not_keep_to_it_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(Reject, match=why):
+        list(Server().hear(data))
+
+
+def test_a_packet_has_a_length_that_two_bytes_can_say() -> None:
+    longest = soupbin.sequenced(b"x" * (soupbin.PACKET_BYTES_MAX - 1))
+    assert longest[:3] == b"\xff\xffS"
+    client = Client(REQUEST, soupbin.PACKET_BYTES_MAX)
+    [_, (step, raw)] = hear(client, soupbin.login_accepted("DAY7", 42) + longest)
+    assert (step.heard, raw) == (Heard.DATA, longest)
+    with pytest.raises(AssertionError, match="too many"):
+        soupbin.sequenced(b"x" * soupbin.PACKET_BYTES_MAX)
 
 
 @pytest.mark.parametrize("raw", [b"\x00\x00", b"\x04\x01L"])

@@ -28,6 +28,7 @@ from bursa.exchange.stream import Session, Sessions, tally
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Reject
 from bursa.wire import soupbin
+from bursa.wire.soupbin import Said
 
 LEAD_NS = MINUTE_NS
 ALONE_AFTER_S = 2.0
@@ -155,19 +156,19 @@ class Exchange:
             task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: Connection) -> None:
-        packets = soupbin.Packets()
+        server = soupbin.Server()
         try:
-            request = await self._hear_login(connection, packets)
+            request = await self._hear_login(connection, server)
             if request is not None and await self._log_in(connection, request):
-                await self._converse(connection, packets)
+                await self._converse(connection, server)
         except (OSError, Reject) as error:
             log("dropped", peer=connection.peer, why=str(error) or type(error).__name__)
         finally:
             self._leave(connection)
 
-    async def _converse(self, connection: Connection, packets: soupbin.Packets) -> None:
+    async def _converse(self, connection: Connection, server: soupbin.Server) -> None:
         """Tell the session until it ends or the client leaves."""
-        hearing = asyncio.create_task(self._hear(connection, packets))
+        hearing = asyncio.create_task(self._hear(connection, server))
         telling = asyncio.create_task(self._tell(connection))
         try:
             await asyncio.wait((hearing, telling), return_when=asyncio.FIRST_COMPLETED)
@@ -193,22 +194,30 @@ class Exchange:
             return await loop.sock_recv(connection.socket, 65_536)
 
     async def _hear_login(
-        self, connection: Connection, packets: soupbin.Packets
+        self, connection: Connection, server: soupbin.Server
     ) -> soupbin.Login | None:
         while data := await self._read(connection):
-            for kind, payload in packets.feed(data):
-                if kind == "L":
-                    return soupbin.parse_login(payload)
+            for said, payload in server.hear(data):
+                if said is Said.LOGIN:
+                    return server.request
+                self._note(connection, said, payload)
         return None
 
-    async def _hear(self, connection: Connection, packets: soupbin.Packets) -> None:
+    async def _hear(self, connection: Connection, server: soupbin.Server) -> None:
         """Until the client leaves; raises TimeoutError (an OSError) when it falls silent."""
         while data := await self._read(connection):
-            for kind, _ in packets.feed(data):
-                if kind == "O":
+            for said, payload in server.hear(data):
+                if said is Said.LOGOUT:
                     return
-                if kind == "L":
-                    raise Reject("bad_login", "a second login on one connection")
+                self._note(connection, said, payload)
+
+    def _note(self, connection: Connection, said: Said, payload: bytes) -> None:
+        """What a client says beside the session: its text is for who reads the log; orders, which
+        nobody takes here, are told to be none."""
+        if said is Said.DEBUG:
+            log("client says", peer=connection.peer, text=payload[:200].decode("ascii", "replace"))
+        elif said is Said.UNSEQUENCED:
+            log("not taken", peer=connection.peer, bytes=len(payload))
 
     # Sessions
 

@@ -11,25 +11,36 @@ one message is missing then, recorded as a gap, instead of the rest of the day.
 While the journal refuses (a full disk) no socket is read and none is opened; heartbeats go on, and
 the silence of a line that is not read is not the server's.
 
+What was granted and what came goes through a sequencer (wire/sequencer.py), one a channel over all
+its connections: a server that sends again what was asked for before is not journalled twice. Debug
+text and unsequenced data are logged and counted, they belong to no order.
+
 The protocol itself is wire/soupbin.py; this file has the sockets and the clock.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import cast
 
 import numpy as np
 
+from bursa.feeds.tally import Tally
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
+from bursa.ops.logs import logger
 from bursa.ports import Frames, Intake
 from bursa.wire import soupbin
 from bursa.wire.layout import IDX1
+from bursa.wire import sequencer as sequencing
+from bursa.wire.runs import Run
+from bursa.wire.runs import Step as Ordered
+from bursa.wire.sequencer import Sequencer
 from bursa.wire.soupbin import Client, Heard, Login, Step
 
 # One read takes at most this; at 200 MB/s the socket must be drained in large reads.
@@ -38,6 +49,9 @@ BUFFER_BYTES = 1 << 20
 PACKET_BYTES_MAX = IDX1.block_bytes_max + 1
 # What is kept of bytes in which no packet can be found.
 BROKEN_BYTES_MAX = 65_536
+# What is logged of a server's debug text.
+_TEXT_MAX = 200
+LINE = "tcp"
 # How long a closing connection may take to say goodbye.
 _GOODBYE_S = 1.0
 # The login that asks for the running session from its beginning.
@@ -78,6 +92,7 @@ class SoupFeed:
         """Deliver until cancelled (ports.Feed). Raises Refuse `login_refused` where the first
         login of a channel is: waiting cannot mend a wrong password."""
         soupbin.warm()
+        sequencing.warm()
         channels = [
             asyncio.create_task(self._channel(channel, intake)) for channel in self._endpoints
         ]
@@ -90,16 +105,17 @@ class SoupFeed:
 
     async def _channel(self, channel: int, intake: Intake) -> None:
         back_off = BackOff(self._random, self._timing.back_off_s)
-        past = _Past()
+        past = _Past(intake, channel)
         while True:
             await intake.room()
             line = await self._connect(channel, intake, past)
             at_once = False
             if line is not None:
                 try:
-                    await self._live(line)
+                    await self._live(line, past)
                 finally:
                     await line.close()
+                    past.tell()
                 if line.rejected == soupbin.NOT_AUTHORISED and not past.accepted:
                     name = self._venue.channels[channel].name
                     raise Refuse(f"{self.name}: login on {name} is refused", "login_refused", 403)
@@ -124,7 +140,7 @@ class SoupFeed:
             return None
         return line
 
-    async def _live(self, line: "_Line") -> None:
+    async def _live(self, line: "_Line", past: "_Past") -> None:
         """Heartbeats out, silence counted, until the connection is gone. Silence is counted in
         heartbeats: a loop that stood still itself has not listened. Until the login is answered
         nothing else breaks it."""
@@ -134,6 +150,7 @@ class SoupFeed:
             line.heard = False
             await asyncio.wait((line.closed,), timeout=timing.heartbeat_s)
             line.send(soupbin.client_heartbeat())
+            past.tell()
             alive = line.paused or line.heard and line.accepted
             silent_s = 0.0 if alive else silent_s + timing.heartbeat_s
             if silent_s >= timing.dead_s:
@@ -146,14 +163,33 @@ class _Past:
 
     accepted   a login was, once
     ended      the session that ended last
+    sequencer  what came, in order
+    totals     of what else was heard: heartbeats, debug, unsequenced, other, logins, rejected, lost
     """
 
-    def __init__(self) -> None:
+    def __init__(self, intake: Intake, channel: int) -> None:
+        self.sequencer = Sequencer()
+        self.sequencer.resume(*intake.resume_point(channel))
+        self.totals: dict[str, int] = {}
+        self._tally = Tally(intake, channel)
         self.accepted = False
         self.ended = ""
         self._blank = False
         self._lost_at: tuple[str, int] | None = None
         self._lost_count = 0
+
+    def add(self, word: str) -> None:
+        """One more of these."""
+        self.totals[word] = self.totals.get(word, 0) + 1
+
+    def tell(self) -> None:
+        """To telemetry."""
+        lane, counts = self.sequencer.lines[0], self.sequencer.counts
+        self._tally.tell(LINE, messages=lane.messages, duplicates=lane.duplicates, **self.totals)
+        self._tally.tell(
+            LINE, gaps=counts.gaps, missing=counts.missing, sessions=counts.sessions,
+            resets=counts.resets,
+        )  # fmt: skip
 
     def request(self, point: tuple[str, int]) -> tuple[str, int]:
         """Session and number to ask for, where the intake is at `point`."""
@@ -190,7 +226,8 @@ class _Line(asyncio.BufferedProtocol):
 
     def __init__(self, channel: int, intake: Intake, request: Login, ended_before: str) -> None:
         self._channel, self._intake = channel, intake
-        self._ended_before = ended_before
+        self._past, self._ended_before = past, past.ended
+        self._log = logger("soupbin").bind(channel=channel)
         self._client = Client(request, PACKET_BYTES_MAX)
         self._buffer = np.empty(BUFFER_BYTES, np.uint8)
         self._view = self._buffer.data
@@ -272,10 +309,20 @@ class _Line(asyncio.BufferedProtocol):
         """Act on what was heard."""
         if step.heard is Heard.DATA:
             self.delivered = True
-            self._hand_on(step.first_seq, step.count, step.start, step.end)
-        elif step.heard is Heard.ACCEPTED:
+            packets = self._view[step.start : step.end]
+            now = time.monotonic_ns()
+            self._deliver(
+                self._past.sequencer.offer(
+                    0, self.session, step.first_seq, step.count, packets, now
+                )
+            )
+            return
+        self._past.add(step.heard.name.lower())
+        if step.heard is Heard.ACCEPTED:
             self.accepted = True
             self._intake.up(self._channel)
+            now = time.monotonic_ns()
+            self._deliver(self._past.sequencer.grant(0, self.session, step.first_seq, now))
         elif step.heard is Heard.END:
             self._end()
         elif step.heard is Heard.REJECTED:
@@ -283,10 +330,20 @@ class _Line(asyncio.BufferedProtocol):
             self.leave(f"login refused with code {self.rejected}")
         elif step.heard is Heard.LOST:
             self._lose(step)
+        elif step.heard is Heard.DEBUG:
+            self._log.info("the server says", text=step.text[:_TEXT_MAX])
+        elif step.heard in (Heard.UNSEQUENCED, Heard.OTHER):
+            self._log.debug("a packet outside the stream", bytes=step.end - step.start)
 
-    def _hand_on(self, first_seq: int, count: int, start: int, end: int) -> None:
+    def _deliver(self, steps: Sequence[Ordered]) -> None:
+        """Hand on what is news. What the server cannot send any more the decoder sees missing."""
+        for step in steps:
+            if isinstance(step, Run):
+                self._hand_on(step.first, step.count, step.payload)
+
+    def _hand_on(self, first_seq: int, count: int, packets: bytes | bytearray | memoryview) -> None:
         self._intake.frames(
-            Frames(self._channel, SOUPBIN, self.session, first_seq, count, 0, self._view[start:end])
+            Frames(self._channel, SOUPBIN, self.session, first_seq, count, 0, packets)
         )
 
     def _end(self) -> None:
@@ -301,7 +358,7 @@ class _Line(asyncio.BufferedProtocol):
         self.lost_at = (self.session, self._client.next_seq)
         if self.accepted:
             end = min(step.end, step.start + BROKEN_BYTES_MAX)
-            self._hand_on(self._client.next_seq, 0, step.start, end)
+            self._hand_on(self._client.next_seq, 0, self._view[step.start : end])
         self.leave("framing is lost")
 
     def send(self, data: bytes) -> None:

@@ -26,6 +26,7 @@ from random import Random
 import numpy as np
 
 from bursa.feeds.datagrams import Address, listener, plain
+from bursa.feeds.tally import Tally
 from bursa.model.batch import BLOCKS
 from bursa.model.errors import Reject
 from bursa.model.venue import Venue
@@ -164,7 +165,7 @@ class _Channel:
         self._turn = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._told: dict[tuple[str, str], int] = {}
+        self._tally = Tally(intake, number)
         self._up = False
         self._paused = False
         self._began_s = time.monotonic()
@@ -443,7 +444,7 @@ class _Channel:
         """What was counted since, to telemetry."""
         for port in (*self._ports, self._answers):
             lane = self._sequencer.lines[port.index]
-            self._tell(
+            self._tally.tell(
                 port.name,
                 packets=port.packets,
                 heartbeats=port.heartbeats,
@@ -456,14 +457,7 @@ class _Channel:
             )
         counts = self._sequencer.counts
         words = {word: getattr(counts, word) for word in counts.__slots__}
-        self._tell(SEQUENCER, **words)
-
-    def _tell(self, line: str, **totals: int) -> None:
-        for word, total in totals.items():
-            before = self._told.get((line, word), 0)
-            if total != before:
-                self._told[line, word] = total
-                self._intake.count(self._number, line, word, total - before)
+        self._tally.tell(SEQUENCER, **words)
 
 
 def _follows(before: Run, run: Run) -> bool:

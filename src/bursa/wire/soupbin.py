@@ -4,12 +4,13 @@ A packet is a big-endian u16 length (of what follows it), one type character and
 
     server  A accepted (session 10, seq 20)   J rejected (code 1)   S sequenced data
             U unsequenced data   H heartbeat   Z end of session   + debug text
-    client  L login (user 6, password 10, session 10, seq 20)   U   R heartbeat   O logout
+    client  L login (user 6, password 10, session 10, seq 20)   U   R heartbeat   O logout   +
 
 Text is ASCII; user and password are padded with blanks on the right, session and number on the
 left. A sequenced packet bears no number: the n-th after `A` is seq + n. A blank session asks for
-the one that runs now. Either side sends a heartbeat after a second without another packet; one
-that hears nothing for 15 seconds may give the other up.
+the one that runs now, a number of 0 for what comes from now on. Unsequenced data bears no number,
+is not sent again and counts for nothing in the order. Either side sends a heartbeat after a second
+without another packet; one that hears nothing for 15 seconds may give the other up.
 
 Does no I/O and holds no clock: feeds/tcp.py and the demo exchange bring both. Does not look into
 the messages (wire/idx.py does).
@@ -38,7 +39,10 @@ DEAD_AFTER_S = 15.0
 NOT_AUTHORISED, NO_SUCH_SESSION = "A", "S"
 """Codes of a refused login."""
 
-_ACCEPTED, _REJECTED, _DATA, _HEARTBEAT, _END = (ord(c) for c in "AJSHZ")
+PACKET_BYTES_MAX = 65_535
+"""Of what a packet's length counts: its type and its payload."""
+
+_ACCEPTED, _REJECTED, _DATA, _HEARTBEAT, _END, _DEBUG, _UNSEQUENCED = (ord(c) for c in "AJSHZ+U")
 
 # What `scan` stopped at, where it is not a packet type.
 _MORE, _LOST = 0, -1
@@ -56,6 +60,7 @@ class Login:
 
 def packet(kind: str, payload: bytes = b"") -> bytes:
     """One packet of any type."""
+    assert len(payload) < PACKET_BYTES_MAX, f"{len(payload)} bytes are too many for a packet"
     return (len(payload) + 1).to_bytes(2, "big") + kind.encode("ascii") + payload
 
 
@@ -113,8 +118,13 @@ def end_of_session() -> bytes:
     return packet("Z")
 
 
+def unsequenced(message: bytes) -> bytes:
+    """Either side: a message outside the stream."""
+    return packet("U", message)
+
+
 def debug(text: str) -> bytes:
-    """Server: text for a human who watches the wire; a client passes over it."""
+    """Either side: text for a human who watches the wire; who hears it passes over it."""
     return packet("+", text.encode("ascii", "replace"))
 
 
@@ -176,6 +186,52 @@ class Packets:
             yield chr(body[0]), body[1:]
 
 
+class Said(Enum):
+    """What a server hears."""
+
+    LOGIN = auto()
+    HEARTBEAT = auto()
+    UNSEQUENCED = auto()
+    DEBUG = auto()
+    LOGOUT = auto()
+
+
+class Server:
+    """The server half of one connection: a login first, once; then what a client may say.
+
+    request   the login, once it was heard
+    """
+
+    def __init__(self, bytes_max: int = 1024) -> None:
+        self.request: Login | None = None
+        self._packets = Packets(bytes_max)
+
+    def hear(self, data: bytes) -> Iterator[tuple[Said, bytes]]:
+        """(what, payload) of each packet that is complete now. Raises Reject where the connection
+        is of no use any more: `framing_lost`, `bad_login` (none, a second one, or not first),
+        `bad_packet` (a type that no client sends)."""
+        for kind, payload in self._packets.feed(data):
+            said = _SAID.get(kind)
+            if said is None:
+                raise Reject("bad_packet", f"a client sends no packet of type {kind!r}")
+            if said is Said.LOGIN:
+                if self.request is not None:
+                    raise Reject("bad_login", "a second login on one connection")
+                self.request = parse_login(payload)
+            elif self.request is None and said is not Said.DEBUG:
+                raise Reject("bad_login", f"{kind!r} before any login")
+            yield said, payload
+
+
+_SAID = {
+    "L": Said.LOGIN,
+    "R": Said.HEARTBEAT,
+    "U": Said.UNSEQUENCED,
+    "+": Said.DEBUG,
+    "O": Said.LOGOUT,
+}
+
+
 @njit(**KERNEL)
 def scan(buffer: NDArray[np.uint8], start: int, end: int, bytes_max: int) -> tuple[int, int, int]:
     """Walk the run of sequenced packets that begins at `start`.
@@ -208,14 +264,16 @@ class Heard(Enum):
     REJECTED = auto()
     HEARTBEAT = auto()
     END = auto()  # of the session
-    OTHER = auto()  # debug text, unsequenced data: passed over
+    DEBUG = auto()  # text, passed over
+    UNSEQUENCED = auto()  # data outside the stream, passed over
+    OTHER = auto()  # a type that this protocol does not have: passed over
     LOST = auto()  # no packet can begin here: close the connection
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing heard, lying in [start, end) of the buffer; `count` packets from `first_seq` on
-    where it is DATA, `code` where it is REJECTED."""
+    where it is DATA, `code` where it is REJECTED, `text` where it is DEBUG."""
 
     heard: Heard
     start: int
@@ -223,6 +281,7 @@ class Step:
     first_seq: int = 0
     count: int = 0
     code: str = ""
+    text: str = ""
 
 
 class Client:
@@ -272,6 +331,10 @@ class Client:
             return Step(Heard.HEARTBEAT, start, end)
         if kind == _END:
             return Step(Heard.END, start, end)
+        if kind == _DEBUG:
+            return Step(Heard.DEBUG, start, end, text=payload.decode("ascii", "replace"))
+        if kind == _UNSEQUENCED:
+            return Step(Heard.UNSEQUENCED, start, end)
         return Step(Heard.OTHER, start, end)
 
 
