@@ -56,7 +56,7 @@ def test_config_show_tells_value_and_origin_and_masks_secrets() -> None:
         (["config", "show"], {"idx_orderbook_store": "often"}, ["idx.orderbook.store", "Ns"]),
         (["config", "show", "--config", "none.toml"], {}, ["none.toml", "cannot be read"]),
         (["config", "show", "--format", "xml"], {}, ["xml", "table, json"]),
-        (["replay", "x", "--venue", "nyse"], {}, ["nyse", "idx, binance"]),
+        (["replay", "x", "--venue", "nyse"], {}, ["nyse", "idx, binance, xnas"]),
         (["sql", "select 1", "--format", "xml"], {}, ["xml", "table, json, csv"]),
     ],
 )

@@ -144,7 +144,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     absent = bursa("symbols", "import", str(tmp_path / "none.csv"), "--data", str(data))
     assert absent.returncode == 1 and "none.csv: No such file" in absent.stderr
     venue = imported(data, "A,B\n", "--venue", "nyse")
-    assert venue.returncode == 2 and "allowed: idx, binance" in venue.stderr
+    assert venue.returncode == 2 and "allowed: idx, binance, xnas" in venue.stderr
 
 
 def test_lists_that_come_at_once_are_all_kept(tmp_path: Path) -> None:

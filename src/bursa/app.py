@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
+from bursa.feeds import itch_file
 from bursa.feeds.replay import ReplayFeed
 from bursa.journal import record
 from bursa.model.batch import Words
@@ -28,6 +30,7 @@ from bursa.pipeline.line import Decoder, Line, kinds
 from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.writer import Flush
+from bursa.ports import Feed
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
@@ -35,6 +38,7 @@ from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
+from bursa.wire.itch50 import ItchDecoder
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
@@ -43,6 +47,7 @@ DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
     "idx": IdxDecoder,
     "binance": BinanceDecoder,
+    "xnas": ItchDecoder,
 }
 
 
@@ -147,7 +152,29 @@ def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:
 # -- the verbs -------------------------------------------------------------------------------------
 
 
-def run_replay(config: Config, file: Path, name: str, *, say: Console, warn: Console) -> int:
+def recording(
+    config: Config,
+    file: Path,
+    venue: Venue,
+    day: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Feed:
+    """The feed of a recording; `day` (ISO, or empty) is that of a file which says none itself."""
+    if venue.name != "xnas":
+        if day:
+            raise Refuse("--date: only recordings of xnas need a day", parameter="date")
+        return ReplayFeed(file, venue, progress)
+    try:
+        given = date.fromisoformat(day) if day else None
+    except ValueError:
+        raise Refuse(f"--date: {day}; allowed: YYYY-MM-DD", parameter="date") from None
+    cutter = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
+    return ReplayFeed(file, venue, progress, cutter=cutter, read_bytes=itch_file.READ_BYTES)
+
+
+def run_replay(
+    config: Config, file: Path, name: str, day: str = "", *, say: Console, warn: Console
+) -> int:
     """Journal a recording and store what it holds. Returns 0 only when all of it is committed."""
     logs.setup(config.log.level, config.log.format)
     venue = VENUES.get(name)
@@ -161,7 +188,7 @@ def run_replay(config: Config, file: Path, name: str, *, say: Console, warn: Con
         runtime = shared.runtime(venue)
         told = stack.enter_context(_progress(warn, file.name, runtime))
         # A folder's own journal is not journalled again: what the store lacks is derived from it.
-        feed = None if from_journal else ReplayFeed(file, venue, progress=told)
+        feed = None if from_journal else recording(config, file, venue, day, told)
         held: Counter[str] = Counter()
         runtime.listeners.append(
             lambda derived: held.update({b.kind.name: len(b) for b in derived.batches})

@@ -99,6 +99,9 @@ def up(
 def replay(
     file: Annotated[Path, typer.Argument(help="A recording, plain or .gz.", metavar="FILE")],
     venue: Annotated[str, typer.Option("--venue", help="Whose recording it is, e.g. binance.")],
+    day: Annotated[
+        str, typer.Option("--date", help="Its day, where neither it nor its name says one (xnas).")
+    ] = "",
     data: Data = None,
     settings: File = None,
 ) -> None:
@@ -106,7 +109,7 @@ def replay(
     loaded = _load(settings, data)
     from bursa.app import run_replay
 
-    sys.exit(run_replay(loaded.config, file, venue, say=out, warn=err))
+    sys.exit(run_replay(loaded.config, file, venue, day, say=out, warn=err))
 
 
 @app.command()

@@ -184,6 +184,15 @@ class BinanceKinds(Table, frozen=True):
     orderbook: KindStore = KindStore()
 
 
+class XnasKinds(Table, frozen=True):
+    """Kinds of Nasdaq."""
+
+    public: Public = False
+    quotes: KindStore = KindStore()
+    snapshot: KindStore = KindStore()
+    orderbook: KindStore = KindStore()
+
+
 class Config(Table, frozen=True):
     """The whole configuration."""
 
@@ -204,6 +213,7 @@ class Config(Table, frozen=True):
     exchange: Exchange = Exchange()
     idx: IdxKinds = IdxKinds()
     binance: BinanceKinds = BinanceKinds()
+    xnas: XnasKinds = XnasKinds()
     feeds: Annotated[
         dict[FeedName, Source], doc("sources by name, e.g. [feeds.main]: letters and digits")
     ] = {}

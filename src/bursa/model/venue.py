@@ -132,4 +132,4 @@ XNAS = Venue(
     volume_word="shares",
 )
 
-VENUES = {venue.name: venue for venue in (IDX, BINANCE)}
+VENUES = {venue.name: venue for venue in (IDX, BINANCE, XNAS)}
