@@ -20,16 +20,19 @@ from hypothesis import strategies as st
 
 from bursa.feeds.capture import Recording
 from bursa.feeds.replay import ReplayFeed
-from bursa.model.batch import SOUPBIN
+from bursa.model.batch import BLOCKS, LINES, SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.schema import MARKET_KINDS
 from bursa.model.venue import IDX
 from bursa.ports import Frames
 from bursa.wire import soupbin
+from bursa.wire.idx_lines import LineWriter
+from bursa.wire.layout import IDX1
 from tests.faults.exchange import Exchange
 from tests.feeds.test_replay import Taken, block
 from tests.feeds.test_tcp import Server, Talk, refuses, tells
 from tests.running import Bursa, environment, select, wait_for
+from tests.wire import idx_encoder as wire
 
 SESSION = "DAY1"
 Writer = asyncio.StreamWriter
@@ -173,6 +176,39 @@ def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
     assert (tmp_path / "r.part").exists()
 
 
+WRITER = LineWriter(IDX1, IDX.boards)
+SOUND = [wire.trade(seq, wire.TS + seq) for seq in range(1, 6)]
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r.txt.gz"])
+def test_text_is_written_a_line_a_message(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with Recording(path, 2, nothing, lines=WRITER) as recording:
+        packets = b"".join(map(soupbin.sequenced, [*SOUND[:3], b"7?", b"", SOUND[3]]))
+        recording.frames(Frames(0, SOUPBIN, SESSION, 1, 6, 0, packets))
+        line = WRITER.line(SOUND[4])
+        assert line is not None
+        recording.frames(Frames(1, LINES, "", 0, 2, 0, line + b"\n1|cut"))
+        recording.keep()
+    raw = path.read_bytes()
+    lines = (gzip.decompress(raw) if name.endswith(".gz") else raw).split(b"\n")
+    assert lines == [*map(WRITER.line, SOUND), b"1|cut", b""]
+    assert (recording.messages, recording.wordless, recording.empty) == (6, 1, 1)
+
+
+def test_blocks_of_a_bare_socket_are_recorded_and_lines_only_as_text(tmp_path: Path) -> None:
+    packets = b"".join(struct.pack(">H", len(m)) + m for m in SOUND)
+    told: list[int] = []
+    with Recording(tmp_path / "r", 2, lambda: told.append(1)) as recording:
+        recording.frames(Frames(1, BLOCKS, "", 0, len(SOUND), 0, packets))
+        assert recording.resume_point(1) == ("", 1) and not told
+        recording.frames(Frames(1, LINES, "", 0, 1, 0, b"1|1|2"))
+        assert told
+        with pytest.raises(Refuse, match="FILE must end in .txt"):
+            recording.keep()
+    assert blocks(tmp_path / "r.part") == SOUND
+
+
 # -- the verb --------------------------------------------------------------------------------------
 
 # Which tables a line fills, and what of a row tells how it came and not what it says.
@@ -223,6 +259,10 @@ def test_a_captured_line_replays_to_what_a_live_run_stored(tmp_path: Path) -> No
             "capture", str(tmp_path / "line.gz"), "--messages", str(count), **settings(ports)
         )
         assert done.returncode == 0, done.stderr
+        done = bursa(
+            "capture", str(tmp_path / "line.txt.gz"), "--messages", str(count), **settings(ports)
+        )
+        assert done.returncode == 0, done.stderr
         with Bursa(live, **settings(ports)) as running:
             name = "bursa_messages_total"
             wait_for(lambda: running.count(name) >= count, 180, "all messages")
@@ -230,9 +270,15 @@ def test_a_captured_line_replays_to_what_a_live_run_stored(tmp_path: Path) -> No
     assert sorted(blocks(tmp_path / "line.gz")) == sorted(day[0] + day[1])
     done = bursa("replay", str(tmp_path / "line.gz"), "--venue", "idx", "--data", str(replayed))
     assert done.returncode == 0, done.stderr
+    text = tmp_path / "text"
+    with gzip.open(tmp_path / "line.txt.gz") as lines:
+        assert sum(1 for _ in lines) == count
+    done = bursa("replay", str(tmp_path / "line.txt.gz"), "--venue", "idx", "--data", str(text))
+    assert done.returncode == 0, done.stderr
     for table in COMPARED:
         found = rows(replayed, table)
         assert found and found == rows(live, table), table
+        assert found == rows(text, table), table
 
 
 def test_ctrl_c_ends_it_with_a_whole_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ What a venue, its feeds and its store are made of; up.py runs all of it with the
 """
 
 import contextlib
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +19,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
-from bursa.feeds import itch_file
+from bursa.feeds import itch_file, layouts
 from bursa.feeds.replay import ReplayFeed
+from bursa.feeds.stdin import StdinFeed
 from bursa.journal import record
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse
-from bursa.model.venue import VENUES, Venue
+from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Decoder, Line, kinds
@@ -39,9 +41,11 @@ from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
+from bursa.wire.layout import IDX1
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
+STDIN = "-"
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
@@ -91,6 +95,13 @@ def knobs(config: Config, venue: Venue) -> Knobs:
     )
 
 
+def decoder_of(config: Config, venue: Venue) -> Callable[[Venue, Words], Decoder]:
+    """What makes a venue's decoder. Raises Refuse `bad_layout`."""
+    if venue == IDX:
+        return functools.partial(IdxDecoder, layout=layouts.load(config.idx.layout))
+    return DECODERS[venue.name]
+
+
 def with_demo(config: Config) -> Config:
     """The configuration of `--demo`: a capped data folder, where no other cap is given."""
     if config.retention.disk_gb:
@@ -114,7 +125,8 @@ class Shop:
         """A venue's runtime with the adapters of this program."""
         words = venue.words()
         rings = Rings(venue, words, self.config.rings.depth, self.config.rings.mb * MB)
-        parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, DECODERS[venue.name])
+        decoder = decoder_of(self.config, venue)
+        parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, decoder)
         return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
 
 
@@ -159,11 +171,15 @@ def recording(
     day: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Feed:
-    """The feed of a recording; `day` (ISO, or empty) is that of a file which says none itself."""
+    """The feed of a recording, - is standard input; `day` (ISO, or empty) is that of a file which
+    says none itself."""
     if venue.name != "xnas":
         if day:
             raise Refuse("--date: only recordings of xnas need a day", parameter="date")
-        return ReplayFeed(file, venue, progress)
+        layout = layouts.load(config.idx.layout) if venue == IDX else IDX1
+        if str(file) == STDIN:
+            return StdinFeed("stdin", venue, layout, recorded=True, progress=progress)
+        return ReplayFeed(file, venue, progress, layout)
     try:
         given = date.fromisoformat(day) if day else None
     except ValueError:
@@ -202,7 +218,8 @@ def run_replay(
             stored = runtime.stop(timeout_s=3600.0)
         runtime.check()
         rows = runtime.rows
-    tale = f"{file.name}: {rows:,} rows stored in {config.data}, venue {venue.name}"
+    name = "standard input" if str(file) == STDIN else file.name
+    tale = f"{name}: {rows:,} rows stored in {config.data}, venue {venue.name}"
     refused, taken = held.pop("quarantine", 0), held.total()
     what = ", ".join(f"{kind} {count:,}" for kind, count in held.items())
     say.print(f"{tale}: {what}" if what else tale, markup=False)

@@ -97,7 +97,7 @@ def up(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording, plain or .gz.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A recording, plain or .gz; - is standard input.", metavar="FILE")],
     venue: Annotated[str, typer.Option("--venue", help="Whose recording it is, e.g. binance.")],
     day: Annotated[
         str, typer.Option("--date", help="Its day, where neither it nor its name says one (xnas).")
@@ -115,7 +115,7 @@ def replay(
 @app.command()
 def capture(  # noqa: PLR0913 -- a command's options
     file: Annotated[
-        Path, typer.Argument(help="The recording to write, plain or .gz.", metavar="FILE")
+        Path, typer.Argument(help="The recording to write, plain or .gz; .txt is text.", metavar="FILE")
     ],
     feed: Annotated[
         str, typer.Option("--feed", help="Which source, where several are configured.")

@@ -8,32 +8,62 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bursa.config import Config
-from bursa.config.sources import SoupBin, channels
+from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.exchange.launch import Running
+from bursa.feeds import layouts
+from bursa.feeds.raw import RawFeed, Timing
+from bursa.feeds.stdin import StdinFeed
 from bursa.feeds.tcp import SoupFeed
-from bursa.model.venue import IDX, VENUES
+from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ports import Feed
+from bursa.wire.layout import IDX1, Layout
 
 
-def _soupbin(name: str, source: SoupBin) -> SoupFeed:
+def _soupbin(name: str, source: SoupBin, layout: Layout) -> SoupFeed:
     venue = VENUES[source.venue]
-    return SoupFeed(name, venue, channels(source, venue.name), source.user, source.password)
+    lines, login = channels(source, venue.name), (source.user, source.password)
+    return SoupFeed(name, venue, lines, *login, message_bytes_max=layout.block_bytes_max)
 
 
-BUILDERS: Mapping[type, Callable[[str, Any], Feed]] = {SoupBin: _soupbin}
+def _tcp(name: str, source: Tcp, layout: Layout) -> RawFeed:
+    venue = VENUES[source.venue]
+    timing = Timing(silent_s=source.silent_s)
+    return RawFeed(name, venue, channels(source, venue.name), layout, timing)
+
+
+def _stdin(name: str, source: Stdin, layout: Layout) -> StdinFeed:
+    return StdinFeed(name, VENUES[source.venue], layout)
+
+
+BUILDERS: Mapping[type, Callable[[str, Any], Feed]] = {}
 """Table of a source -> what makes its feed of (name, table)."""
 
+FRAMED: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
+    SoupBin: _soupbin,
+    Tcp: _tcp,
+    Stdin: _stdin,
+}
+"""The same of sources that find messages in a stream of bytes: of (name, table, layout)."""
 
-def feed(name: str, source: Any) -> Feed:
-    """The feed of one configured source."""
+
+def feed(name: str, source: Any, layout: Layout = IDX1) -> Feed:
+    """The feed of one configured source; `layout` is its venue's."""
+    if type(source) in FRAMED:
+        return FRAMED[type(source)](name, source, layout)
     return BUILDERS[type(source)](name, source)
+
+
+def layout(config: Config, venue: Venue) -> Layout:
+    """How the messages of a venue are packed. Raises Refuse `bad_layout`."""
+    return layouts.load(config.idx.layout) if venue == IDX else IDX1
 
 
 def feeds(config: Config) -> dict[str, list[Feed]]:
     """Venue -> its configured feeds."""
     out: dict[str, list[Feed]] = {}
     for name, source in config.feeds.items():
-        out.setdefault(source.venue, []).append(feed(name, source))
+        how = layout(config, VENUES[source.venue])
+        out.setdefault(source.venue, []).append(feed(name, source, how))
     return out
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from bursa.feeds.tcp import PACKET_BYTES_MAX, SoupFeed, Timing
+from bursa.feeds.tcp import SoupFeed, Timing
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops.back_off import BackOff
 from bursa.ports import Frames, Intake
 from bursa.wire import soupbin
+from bursa.wire.layout import IDX1
 from bursa.wire.soupbin import Login, Packets
 
 QUICK = Timing(heartbeat_s=0.02, dead_s=0.2, connect_s=2.0, back_off_s=(0.01, 0.02))
@@ -439,7 +440,7 @@ def test_a_login_refused_after_one_that_was_not_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    "broken", [b"\x00\x00rest", struct.pack(">H", PACKET_BYTES_MAX + 1) + b"S" + b"?" * 2000]
+    "broken", [b"\x00\x00rest", struct.pack(">H", IDX1.block_bytes_max + 2) + b"S" + b"?" * 2000]
 )
 def test_where_framing_is_lost_the_bytes_are_kept_and_the_line_opened_anew(
     play: Callable[[Story], None], broken: bytes

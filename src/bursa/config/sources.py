@@ -37,10 +37,26 @@ class SoupBin(Lines, frozen=True, kw_only=True, tag_field="type", tag="soupbin")
     ] = ""
 
 
-Source = SoupBin
+class Tcp(Lines, frozen=True, kw_only=True, tag_field="type", tag="tcp"):
+    """Bare sockets on which blocks or lines come without a session, one a channel."""
+
+    venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
+    silent_s: Annotated[
+        float,
+        doc("seconds without a byte until a connection is opened anew; 0: never", ge=0, le=86_400),
+    ] = 60.0
+
+
+class Stdin(Table, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
+    """Standard input: blocks or lines, until it ends."""
+
+    venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
+
+
+Source = SoupBin | Tcp | Stdin
 """The union of all tables of sources."""
 
-TYPES: Mapping[str, type[Table]] = {"soupbin": SoupBin}
+TYPES: Mapping[str, type[Table]] = {"soupbin": SoupBin, "tcp": Tcp, "stdin": Stdin}
 """Type -> table; the first is meant where a source names none."""
 
 DEFAULT = next(iter(TYPES))

@@ -170,6 +170,10 @@ class IdxKinds(Table, frozen=True):
     """Kinds of the Indonesia Stock Exchange."""
 
     public: Public = False
+    layout: Annotated[
+        str,
+        doc("how its messages are packed: idx-1, idx-2, or a TOML file with a table", min_length=1),
+    ] = "idx-1"
     quotes: KindStore = KindStore()
     snapshot: KindStore = KindStore()
     orderbook: KindStore = KindStore(store="1s")

@@ -1,29 +1,38 @@
 """A line's messages as a recording: what a feed delivers, in a file that `ReplayFeed` reads.
 
-Implements ports.Intake over a file of blocks (replay.py): u16 big-endian length and message, plain
-or gzip, channels mixed in the order in which they were heard. Only complete messages are written.
-While it grows the file is called FILE.part; it gets its name when it is whole and on disk. Does not
-speak the line's protocol (tcp.py), and journals nothing.
+Implements ports.Intake over a file of blocks (u16 big-endian length and message) or of lines
+(idx-1's text form), plain or gzip, channels mixed in the order in which they were heard. Only
+complete messages are written. While it grows the file is called FILE.part; it gets its name when it
+is whole and on disk. Does not speak the line's protocol (tcp.py), and journals nothing.
 """
 
 import contextlib
 import fcntl
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from bursa.model.batch import SOUPBIN
+from bursa.model.batch import LINES, SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.ports import Frames
+from bursa.wire.idx_lines import LineWriter
 
 _BUFFER_BYTES = 1 << 20
 _PACKED_LEVEL = 6
 # A sequenced packet: u16 length of what follows, the letter S, the message.
 _TYPE_AT, _MESSAGE_AT = 2, 3
 
+# What a text recording's name ends in.
+_TEXT = (".txt", ".txt.gz")
+
 Reached = Callable[[], None]
+
+
+def is_text(path: Path) -> bool:
+    """Whether a recording of this name is of lines."""
+    return path.name.endswith(_TEXT)
 
 
 class Recording:
@@ -33,7 +42,9 @@ class Recording:
     messages_max  no more are taken; None: no limit
     from_start    ask for each session from its first message, else for what comes from now on
     reached       called once when no more are taken
-    messages      taken so far; `empty` of length 0 and bytes of broken framing were left out
+    lines         writes the messages as text; None: blocks
+    messages      taken so far; `empty` of length 0, `wordless` ones that the text form cannot say
+                  and bytes of broken framing were left out
     state         by channel: "up", or why it is away
     """
 
@@ -46,6 +57,7 @@ class Recording:
         messages_max: int | None = None,
         from_start: bool = True,
         force: bool = False,
+        lines: LineWriter | None = None,
     ) -> None:
         if path.exists() and not force:
             raise Refuse(
@@ -63,9 +75,10 @@ class Recording:
             else self._raw
         )
         self._kept = False
-        self._failure: OSError | None = None
+        self._failure: OSError | Refuse | None = None
+        self._lines = lines
         self.messages = self.message_bytes = 0
-        self.empty = self.broken_bytes = 0
+        self.empty = self.wordless = self.broken_bytes = 0
         self.state = ["not connected yet"] * channels
 
     def __enter__(self) -> "Recording":
@@ -112,35 +125,49 @@ class Recording:
 
     def frames(self, frames: Frames) -> None:
         """Write whole messages. Where the disk takes no more, that is the end (`keep` says why)."""
-        assert frames.form == SOUPBIN, "blocks are made of sequenced packets"
         if not frames.count:  # framing is lost there: no message can be told
             self.broken_bytes += len(frames.payload)
             return
-        self._points[frames.channel] = (frames.session, frames.first_seq + frames.count)
+        if frames.first_seq:
+            self._points[frames.channel] = (frames.session, frames.first_seq + frames.count)
         if self.is_full or self._failure is not None:
             return
         try:
-            self._out.write(self._blocks(memoryview(frames.payload)))
-        except OSError as error:
+            self._out.write(self._written(frames))
+        except (OSError, Refuse) as error:
             self._failure = error
         if self.is_full or self._failure is not None:
             self._reached()
 
-    def _blocks(self, packets: memoryview) -> bytearray:
-        """The packets' messages, each behind its length, as far as any are taken."""
-        out, at = bytearray(), 0
-        while at < len(packets) and not self.is_full:
-            size = packets[at] << 8 | packets[at + 1]
-            end = at + _TYPE_AT + size
-            if size > 1:
-                out += (size - 1).to_bytes(2, "big")
-                out += packets[at + _MESSAGE_AT : end]
-                self.messages += 1
-                self.message_bytes += size - 1
-            else:
-                self.empty += 1  # in a file no length is 0
-            at = end
-        return out
+    def _written(self, frames: Frames) -> bytes:
+        """The messages as the file has them, as far as any are taken."""
+        payload = bytes(frames.payload)
+        if frames.form == LINES:
+            if self._lines is None:
+                what = "the source sends lines: FILE must end in .txt or .txt.gz"
+                raise Refuse(what, parameter="file")
+            messages: Iterator[bytes] = iter(payload.split(b"\n"))
+        else:
+            messages = _messages(payload, frames.form == SOUPBIN)
+        out = []
+        while not self.is_full and (message := next(messages, None)) is not None:
+            if not message:
+                self.empty += frames.form != LINES  # in a file no length is 0
+                continue
+            part = self._one(message, frames.form == LINES)
+            if part is None:
+                self.wordless += 1
+                continue
+            out.append(part)
+            self.messages += 1
+            self.message_bytes += len(message)
+        return b"".join(out)
+
+    def _one(self, message: bytes, is_line: bool) -> bytes | None:
+        if self._lines is None:
+            return len(message).to_bytes(2, "big") + message
+        line = message if is_line else self._lines.line(message)
+        return None if line is None else line + b"\n"
 
     def up(self, channel: int) -> None:
         """The channel delivers now."""
@@ -161,8 +188,9 @@ class Recording:
         """A recording has no telemetry."""
 
     def end_of_file(self, channel: int) -> None:
-        """No line ends like this."""
-        raise AssertionError("a line is no file")
+        """Standard input ended, and the recording with it."""
+        self.state[channel] = "its input ended"
+        self._reached()
 
     def resume_point(self, channel: int) -> tuple[str, int]:
         """After the last message that was written."""
@@ -178,6 +206,16 @@ class Recording:
 
     async def room(self) -> None:
         """There is no waiting."""
+
+
+def _messages(packets: bytes, sequenced: bool) -> Iterator[bytes]:
+    """Each whole message of sequenced packets, or of blocks; b"" for one without a byte."""
+    head = _MESSAGE_AT if sequenced else _TYPE_AT
+    at = 0
+    while at < len(packets):
+        end = at + _TYPE_AT + (packets[at] << 8 | packets[at + 1])
+        yield packets[at + head : end]
+        at = end
 
 
 def _opened(part: Path) -> BinaryIO:

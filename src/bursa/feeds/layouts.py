@@ -3,7 +3,6 @@
 The form of such a file is wire/layout_table.py's. Reads files; knows no message.
 """
 
-import hashlib
 from pathlib import Path
 
 from bursa.model.errors import Refuse
@@ -37,11 +36,3 @@ def load(name: str) -> Layout:
     except OSError as error:
         raise Refuse(f"{path}: {error.strerror}", "bad_layout", parameter=name) from None
     return layout_table.parse(text, str(path))
-
-
-def identity(layout: Layout) -> str:
-    """Name and content in a few letters: what a checkpoint of another layout differs in."""
-    fields = (layout.fields, layout.level_bytes, layout.depth_max, layout.block_bytes_max)
-    codes = (layout.types, layout.lengths, layout.states, layout.aggressors, layout.boards)
-    known = repr((fields, [sorted(code.items()) for code in codes]))
-    return f"{layout.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"

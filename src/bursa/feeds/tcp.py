@@ -45,8 +45,6 @@ from bursa.wire.soupbin import Client, Heard, Login, Step
 
 # One read takes at most this; at 200 MB/s the socket must be drained in large reads.
 BUFFER_BYTES = 1 << 20
-# What the decoder takes, and the packet's type. Longer ones would lose it the rest of a read.
-PACKET_BYTES_MAX = IDX1.block_bytes_max + 1
 # What is kept of bytes in which no packet can be found.
 BROKEN_BYTES_MAX = 65_536
 # What is logged of a server's debug text.
@@ -70,7 +68,8 @@ class Timing:
 
 
 class SoupFeed:
-    """Implements ports.Feed. `endpoints`: channel's index -> (host, port)."""
+    """Implements ports.Feed. `endpoints`: channel's index -> (host, port); `message_bytes_max`: a
+    longer message means that framing is lost."""
 
     def __init__(
         self,
@@ -81,8 +80,11 @@ class SoupFeed:
         password: str,
         timing: Timing | None = None,
         random: Random | None = None,
+        message_bytes_max: int = IDX1.block_bytes_max,
     ) -> None:
         self.name = name
+        # With the packet's type. Longer than the decoder takes: it would lose the rest of a read.
+        self._bytes_max = message_bytes_max + 1
         self._venue, self._endpoints = venue, dict(endpoints)
         self._user, self._password = user, password
         self._timing = timing or Timing()
@@ -133,7 +135,7 @@ class SoupFeed:
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 _, line = await loop.create_connection(
-                    lambda: _Line(channel, intake, request, past.ended), host, port
+                    lambda: _Line(channel, intake, request, past.ended, self._bytes_max), host, port
                 )
         except (OSError, TimeoutError) as error:
             intake.down(channel, f"{host}:{port} cannot be reached: {error or 'time is up'}")
@@ -224,11 +226,13 @@ class _Line(asyncio.BufferedProtocol):
     heard       bytes came since somebody last looked
     """
 
-    def __init__(self, channel: int, intake: Intake, request: Login, ended_before: str) -> None:
+    def __init__(
+        self, channel: int, intake: Intake, request: Login, ended_before: str, bytes_max: int
+    ) -> None:
         self._channel, self._intake = channel, intake
         self._past, self._ended_before = past, past.ended
         self._log = logger("soupbin").bind(channel=channel)
-        self._client = Client(request, PACKET_BYTES_MAX)
+        self._client = Client(request, bytes_max)
         self._buffer = np.empty(BUFFER_BYTES, np.uint8)
         self._view = self._buffer.data
         self._filled = 0

@@ -91,8 +91,9 @@ class Line:
             for kind, how in keep.items()
             if how[-1] == "s"
         }
+        identity = getattr(decoder, "identity", "")  # of one whose layout is data
         self.signature = ":".join(
-            [str(SCHEMA_VERSION), str(STATE_VERSION), catalog.SIGNATURE]
+            [str(SCHEMA_VERSION), str(STATE_VERSION), catalog.SIGNATURE, identity]
             + [f"{kind}={how}" for kind, how in sorted(keep.items())]
         )
 

@@ -1,7 +1,8 @@
 """`bursa capture`: a configured line's messages, or the demo exchange's, as a recording.
 
 Logs in as a running bursa does, so a vendor that allows one login at a time must not be asked while
-one runs. What is written is feeds/capture.py's, how the line is spoken feeds/tcp.py's.
+one runs. A FILE that ends in .txt or .txt.gz is written as text, where the venue has a text form.
+What is written is feeds/capture.py's, how the line is spoken feeds/tcp.py's.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from rich.console import Console
 from bursa import sources
 from bursa.config import Config
 from bursa.exchange import launch
-from bursa.feeds.capture import Recording
+from bursa.feeds.capture import Recording, is_text
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ports import Feed
 from bursa.wire import soupbin
+from bursa.wire.idx_lines import LineWriter
 
 # How often the terminal is told how far it is.
 LOOK_S = 0.25
@@ -47,9 +49,15 @@ def run_capture(config: Config, wanted: Wanted, *, say: Console, warn: Console) 
     captured, and all that came is in the file."""
     logs.setup(config.log.level, config.log.format)
     feed, venue = _line(config, wanted)
+    lines = None
+    if is_text(wanted.file):
+        if venue != IDX:
+            what = f"{wanted.file}: only venue idx has a text form; take a name without .txt"
+            raise Refuse(what, parameter="file")
+        lines = LineWriter(sources.layout(config, venue), venue.boards)
     with warn.status("loading the kernels"):
         soupbin.warm()
-    return asyncio.run(_Capture(feed, venue, wanted, say, warn).run())
+    return asyncio.run(_Capture(feed, venue, wanted, lines, say, warn).run())
 
 
 def _line(config: Config, wanted: Wanted) -> tuple[Feed, Venue]:
@@ -70,16 +78,23 @@ def _line(config: Config, wanted: Wanted) -> tuple[Feed, Venue]:
     if name not in config.feeds:
         raise Refuse(f"--feed: {name}; allowed: {known}", parameter="feed")
     source = config.feeds[name]
-    return sources.feed(name, source), VENUES[source.venue]
+    venue = VENUES[source.venue]
+    return sources.feed(name, source, sources.layout(config, venue)), venue
 
 
 class _Capture:
     """One run."""
 
     def __init__(
-        self, feed: Feed, venue: Venue, wanted: Wanted, say: Console, warn: Console
+        self,
+        feed: Feed,
+        venue: Venue,
+        wanted: Wanted,
+        lines: LineWriter | None,
+        say: Console,
+        warn: Console,
     ) -> None:
-        self._feed, self._venue, self._wanted = feed, venue, wanted
+        self._feed, self._venue, self._wanted, self._lines = feed, venue, wanted, lines
         self._say, self._warn = say, warn
         self._began = time.monotonic()
 
@@ -96,6 +111,7 @@ class _Capture:
             messages_max=wanted.messages,
             from_start=not wanted.live,
             force=wanted.force,
+            lines=self._lines,
         ) as recording:
             try:
                 await self._listen(recording, stop)
@@ -153,11 +169,12 @@ class _Capture:
         what = f"{recording.messages:,} messages, {size:,} bytes on disk, {seconds:.1f} s"
         self._say.print(f"{file}: {what}", markup=False)
         self._say.print(f"  bursa replay {file} --venue {self._venue.name}", markup=False)
-        lost = recording.broken_bytes + recording.empty
+        lost = recording.broken_bytes + recording.empty + recording.wordless
         if lost:
             self._warn.print(
                 f"not whole: {recording.broken_bytes:,} bytes in which no message can be told and"
-                f" {recording.empty:,} messages of no length were left out",
+                f" {recording.empty:,} messages of no length were left out, and"
+                f" {recording.wordless:,} that the text form cannot say",
                 markup=False,
             )
         return 1 if lost else 0
