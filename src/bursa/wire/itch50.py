@@ -132,13 +132,13 @@ class ItchDecoder:
     def _begin(self) -> None:
         """Empty books and a small table of orders."""
         self._books = s.new_books()
-        self._levels: Block = np.empty((s.LEVELS_FIRST, 2), np.int64)
+        self._levels: Block = s.aligned(s.LEVELS_FIRST, 2)
         self._state[rows.HERE, s.LIVE] = self._state[rows.HERE, s.POOL_NEXT] = 0
         self._set_orders(min(s.ORDERS_FIRST, 2 * self._orders_max))
 
     def _set_orders(self, slots: int) -> None:
         here = self._state[rows.HERE]
-        self._orders: Block = np.zeros((slots, s.ORDER_COLUMNS), np.int64)
+        self._orders: Block = s.aligned(slots, s.ORDER_COLUMNS)
         here[s.SHIFT] = 65 - slots.bit_length()
         here[s.LIVE_MAX] = slots // 2
         here[s.CAPPED] = slots // 2 >= self._orders_max
@@ -183,7 +183,7 @@ class ItchDecoder:
         size = max(len(old), 2 * levels_held(self._books) + s.ROOM_FIRST)
         while size < 4 * levels_held(self._books):
             size *= 2
-        self._levels = np.empty((size, 2), np.int64)
+        self._levels = s.aligned(size, 2)
         move_levels(self._books, old, self._levels, self._state)
 
     def _session(self, chunk: Chunk, record: int) -> None:
@@ -311,12 +311,18 @@ class ItchDecoder:
         return Book(self._side(locate, 0, depth), self._side(locate, 1, depth), whole)
 
     def _side(self, locate: int, side: int, depth: int) -> BookSide:
-        offset, count, _ = self._books[locate, s.BID_SIDE + 4 * side :][:3].tolist()
+        offset, count, _ = self._books[locate, s.BIDS + s.SIDE_COLUMNS * side :][:3].tolist()
         best_first = self._levels[offset + max(count - depth, 0) : offset + count][::-1]
         keys = best_first[:, s.L_KEY] >> 32
         prices = keys + 2**31 if side == 0 else 2**31 - 1 - keys
         orders = best_first[:, s.L_KEY] & 0xFFFFFFFF
         return BookSide(prices / 10_000.0, best_first[:, s.L_SHARES].copy(), orders)
+
+    def stands(self) -> tuple[int, int]:
+        """Newest event time, ns UTC (-1: none), and number of the newest message. Not while `push`
+        runs."""
+        channel = self._state[1]
+        return int(channel[sequence.WATERMARK]), max(int(channel[sequence.NEXT]) - 1, 0)
 
     def trading_state(self, symbol: int) -> str:
         """What message H said last of a symbol: H halted, P paused, Q quotation only, T trading;
@@ -365,7 +371,7 @@ class ItchDecoder:
         self._symbols.forget()
         self._begin()
         self._books[state["locates"]] = state["books"]
-        self._books[:, s.BID_SIDE : s.TOLD] = 0
+        self._books[:, s.BIDS : s.TOLD] = 0
         slots = len(self._orders)
         while slots // 2 < len(orders):
             slots *= 2
@@ -387,7 +393,7 @@ class ItchDecoder:
         chunk = Chunk(np.zeros(3, np.uint8), spans, Span(self._venue.name, 0, 0, 3))
         other = ItchDecoder(self._venue, self._venue.words(), capacity=8, ring=8)
         other.push(chunk)
-        move_orders(other._orders, other._orders.copy(), 48)
+        move_orders(other._orders, s.aligned(len(other._orders), s.ORDER_COLUMNS), 48)
         other._more_levels()
         other.restore(other.snapshot())
 

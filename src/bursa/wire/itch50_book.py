@@ -16,7 +16,7 @@ from numba import njit
 from bursa.model.batch import Block
 from bursa.wire.idx_rows import HERE
 from bursa.wire.itch50_state import (
-    BID_SIDE,
+    BIDS,
     BOOK_COLUMNS,
     COUNT,
     L_KEY,
@@ -26,18 +26,21 @@ from bursa.wire.itch50_state import (
     O_BOOK,
     O_REF,
     O_REST,
-    OFFSET,
     POOL_NEXT,
     ROOM,
     ROOM_FIRST,
     SHIFT,
+    SIDE_COLUMNS,
+    STRETCH,
     SYMBOL,
 )
-from bursa.wire.loads import INLINE, KERNEL
+from bursa.wire.loads import INLINE, KERNEL, opaque
 
 _HALF = 2**31
 # Steps of the search from the best price on before it halves what is left.
 _STEPS = 12
+# Levels that are moved one by one; more go by the wide loop.
+_FEW = 16
 _LOW = 0xFFFFFFFF
 
 
@@ -89,13 +92,13 @@ def drop(orders: Block, state: Block, slot: int, shift: int) -> None:
 @njit(**INLINE)
 def key_of(price: int, side: int) -> int:
     """The greater, the better; fits 32 bits with a sign."""
-    return price - _HALF if side == 0 else _HALF - 1 - price
+    return (price - _HALF) ^ -side
 
 
 @njit(**INLINE)
 def price_of(key: int, side: int) -> int:
     """The price of a key."""
-    return key + _HALF if side == 0 else _HALF - 1 - key
+    return (key ^ -side) + _HALF
 
 
 @njit(**INLINE)
@@ -121,7 +124,7 @@ def find_level(levels: Block, offset: int, count: int, key: int) -> int:
 @njit(**KERNEL)
 def level_room(books: Block, levels: Block, state: Block, locate: int, side: int) -> bool:
     """See to it that the side can take one more level; False where the pool is used up."""
-    base = BID_SIDE + 4 * side
+    base = BIDS + SIDE_COLUMNS * side
     count, room = books[locate, base + COUNT], books[locate, base + ROOM]
     if count < room:
         return True
@@ -129,21 +132,37 @@ def level_room(books: Block, levels: Block, state: Block, locate: int, side: int
     start = state[HERE, POOL_NEXT]
     if start + wider > levels.shape[0]:
         return False
-    offset = books[locate, base + OFFSET]
+    offset = books[locate, base + STRETCH]
     for i in range(count):
         levels[start + i, L_KEY] = levels[offset + i, L_KEY]
         levels[start + i, L_SHARES] = levels[offset + i, L_SHARES]
-    books[locate, base + OFFSET] = start
+    books[locate, base + STRETCH] = start
     books[locate, base + ROOM] = wider
     state[HERE, POOL_NEXT] = start + wider
     return True
 
 
+@njit(**KERNEL)
+def _up(levels: Block, at: int, top: int) -> None:
+    """Levels `at` to `top` one place on."""
+    for i in range(top, at - 1, -1):
+        levels[i + 1, L_KEY] = levels[i, L_KEY]
+        levels[i + 1, L_SHARES] = levels[i, L_SHARES]
+
+
+@njit(**KERNEL)
+def _down(levels: Block, at: int, top: int) -> None:
+    """Levels behind `at` to `top` one place back."""
+    for i in range(at, top):
+        levels[i, L_KEY] = levels[i + 1, L_KEY]
+        levels[i, L_SHARES] = levels[i + 1, L_SHARES]
+
+
 @njit(**INLINE)
 def add(books: Block, levels: Block, locate: int, side: int, price: int, shares: int) -> bool:
     """One more order at a price; there must be room. Returns whether that is the best price."""
-    base = BID_SIDE + 4 * side
-    offset, count = books[locate, base + OFFSET], books[locate, base + COUNT]
+    base = BIDS + SIDE_COLUMNS * side
+    offset, count = books[locate, base + STRETCH], books[locate, base + COUNT]
     key = key_of(price, side)
     at = find_level(levels, offset, count, key)
     top = offset + count - 1
@@ -152,9 +171,14 @@ def add(books: Block, levels: Block, locate: int, side: int, price: int, shares:
         levels[at, L_SHARES] += shares
         return at == top
     at += 1
-    for i in range(top, at - 1, -1):
-        levels[i + 1, L_KEY] = levels[i, L_KEY]
-        levels[i + 1, L_SHARES] = levels[i, L_SHARES]
+    if top - at >= _FEW:
+        _up(levels, at, top)
+    else:
+        i = top
+        while i >= at:
+            levels[i + 1, L_KEY] = levels[i, L_KEY]
+            levels[i + 1, L_SHARES] = levels[i, L_SHARES]
+            i = opaque(i - 1)  # a step or two as a rule: not worth what a wide loop costs to enter
     levels[at, L_KEY] = (key << 32) | 1
     levels[at, L_SHARES] = shares
     books[locate, base + COUNT] = count + 1
@@ -167,17 +191,22 @@ def take(
 ) -> bool:
     """Shares less at a price, of an order that is there; `gone` 1 where the order leaves. Returns
     whether that was the best price."""
-    base = BID_SIDE + 4 * side
-    offset, count = books[locate, base + OFFSET], books[locate, base + COUNT]
+    base = BIDS + SIDE_COLUMNS * side
+    offset, count = books[locate, base + STRETCH], books[locate, base + COUNT]
     at = find_level(levels, offset, count, key_of(price, side))
     top = offset + count - 1
     left = levels[at, L_KEY] - gone
     levels[at, L_KEY] = left
     levels[at, L_SHARES] -= shares
     if left & _LOW == 0:
-        for i in range(at, top):
-            levels[i, L_KEY] = levels[i + 1, L_KEY]
-            levels[i, L_SHARES] = levels[i + 1, L_SHARES]
+        if top - at >= _FEW:
+            _down(levels, at, top)
+        else:
+            i = at
+            while i < top:
+                levels[i, L_KEY] = levels[i + 1, L_KEY]
+                levels[i, L_SHARES] = levels[i + 1, L_SHARES]
+                i = opaque(i + 1)
         books[locate, base + COUNT] = count - 1
     return at == top
 
@@ -212,13 +241,13 @@ def move_levels(books: Block, old: Block, levels: Block, state: Block) -> int:
     free = 0
     for locate in range(books.shape[0]):
         for side in range(2):
-            base = BID_SIDE + 4 * side
-            count, offset = books[locate, base + COUNT], books[locate, base + OFFSET]
+            base = BIDS + SIDE_COLUMNS * side
+            count, offset = books[locate, base + COUNT], books[locate, base + STRETCH]
             room = _room_for(count) if books[locate, SYMBOL] != 0 else 0
             for i in range(count):
                 levels[free + i, L_KEY] = old[offset + i, L_KEY]
                 levels[free + i, L_SHARES] = old[offset + i, L_SHARES]
-            books[locate, base + OFFSET] = free
+            books[locate, base + STRETCH] = free
             books[locate, base + ROOM] = room
             free += room
     state[HERE, POOL_NEXT] = free
@@ -236,7 +265,7 @@ def levels_held(books: Block) -> int:
     total = 0
     for locate in range(books.shape[0]):
         for side in range(2):
-            total += _room_for(books[locate, BID_SIDE + 4 * side + COUNT])
+            total += _room_for(books[locate, BIDS + SIDE_COLUMNS * side + COUNT])
     return total
 
 

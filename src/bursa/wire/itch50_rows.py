@@ -37,7 +37,7 @@ from bursa.wire.itch50_state import (
     BAD_PRINTABLE,
     BAD_SHARES,
     BAD_SIDE,
-    BID_SIDE,
+    BIDS,
     CAPPED,
     COUNT,
     CROSSES_EMPTY,
@@ -51,14 +51,15 @@ from bursa.wire.itch50_state import (
     NEED_ORDERS,
     O_BOOK,
     O_REST,
-    OFFSET,
     OVER_CAP,
     P_SIDELESS,
     QUOTE_COUNT,
     ROOM,
     SHIFT,
     SHORTENED,
+    SIDE_COLUMNS,
     STOCK,
+    STRETCH,
     SYMBOL,
     TOLD,
     TRADING,
@@ -102,6 +103,7 @@ _TRADING_STATE, _EVENT = AT["H", "trading_state"], AT["S", "event"]
 _STOCK, _L_STOCK, _I_STOCK = AT["R", "stock"], AT["L", "stock"], AT["I", "stock"]
 
 _S, _R, _H, _P, _Q, _B, _L, _I, _V, _W = (ord(code) for code in "SRHPQBLIVW")
+_A, _F, _C, _X, _D, _U = (ord(code) for code in "AFCXDU")
 
 
 @njit(**INLINE)
@@ -113,11 +115,11 @@ def be32(frames: NDArray[np.uint8], at: int) -> int:
 @njit(**INLINE, error_model="numpy")
 def quote(state: Block, books: Block, levels: Block, quotes: Block, locate: int, side: int) -> None:
     """A row of best bid and offer, if the touched side's best is not what was told last."""
-    base, told = BID_SIDE + 4 * side, TOLD + 2 * side
+    base, told = BIDS + SIDE_COLUMNS * side, TOLD + 2 * side
     count = books[locate, base + COUNT]
     price = volume = NAN
     if count > 0:
-        last = books[locate, base + OFFSET] + count - 1
+        last = books[locate, base + STRETCH] + count - 1
         price = bits(price_of(levels[last, L_KEY] >> 32, side) / SCALE)
         volume = bits(np.float64(levels[last, L_SHARES]))
     if books[locate, told] == price and books[locate, told + 1] == volume:
@@ -138,41 +140,103 @@ def quote(state: Block, books: Block, levels: Block, quotes: Block, locate: int,
 
 
 @njit(**INLINE)
-def added(  # noqa: PLR0913 - a kernel
+def order(  # noqa: C901, PLR0913, PLR0915 - a kernel
     frames: NDArray[np.uint8],
     body: int,
+    code: int,
     state: Block,
     symbols: Block,
     notes: Block,
+    tape: Block,
     quotes: Block,
     orders: Block,
     books: Block,
     levels: Block,
+    ring: Block,
 ) -> int:
-    """A and F."""
-    locate, stock_at = be16(frames, body + _LOCATE), body + _ADD_STOCK
-    if books[locate, STOCK] != be64(frames, stock_at) or books[locate, SYMBOL] == 0:
-        reason = bind(frames, locate, stock_at, state, symbols, notes, books, False)
+    """A F E C X D U, all in one: what is taken of an order that rests, what is added. One path for
+    all keeps the kernel small, and the processor's guesses good."""
+    locate, ref, shift = be16(frames, body + _LOCATE), be64(frames, body + _REF), state[HERE, SHIFT]
+    slot, side, left, taken, old = -1, 0, 0, 0, 0
+    adds, new, price, shares = code == _U, ref, 0, 0
+    if code == _A or code == _F:
+        price, shares = be32(frames, body + _ADD_PRICE), be32(frames, body + _ADD_SHARES)
+        reason = _new_order(frames, body, locate, shares, price, state, symbols, notes, books)
         if reason != 0:
             return reason
-    ref, code = be64(frames, body + _REF), byte(frames, body + _ADD_SIDE)
-    shares, price = be32(frames, body + _ADD_SHARES), be32(frames, body + _ADD_PRICE)
+        side, adds = 0 if frames[body + _ADD_SIDE] == _BUY else 1, True
+    else:
+        slot = find(orders, ref, shift)
+        if slot < 0:
+            return _unknown(frames, body, code, state, tape, books, ring)
+        old, side = orders[slot, O_REST], orders[slot, O_BOOK] & 1
+        left = taken = old & _LOW
+        if orders[slot, O_BOOK] >> 1 != locate:
+            return BAD_LOCATE
+        if code == _U:
+            new, shares = be64(frames, body + _NEW_REF), be32(frames, body + _U_SHARES)
+            price = be32(frames, body + _U_PRICE)
+            if shares == 0 or price == 0:
+                return BAD_SHARES if shares == 0 else BAD_PRICE
+        elif code != _D:
+            taken = be32(frames, body + _SHARES)
+            if taken == 0 or taken > left:
+                return BAD_SHARES
+            if code != _X:
+                reason = _execution(
+                    frames, body, code, taken, old >> 32 & _LOW, side, state, tape, books, ring
+                )
+                if reason != 0:
+                    return reason
+    adds = adds and state[HERE, LATE_NOW] == 0
+    same = slot >= 0 and new == ref and adds
+    if adds:
+        base, free = BIDS + SIDE_COLUMNS * side, find(orders, new, shift)
+        if free >= 0 and not same:
+            return BAD_ORDER
+        if slot < 0 and state[HERE, LIVE] >= state[HERE, LIVE_MAX]:
+            return _no_slot(state, books, locate)
+        if books[locate, base + COUNT] == books[locate, base + ROOM]:
+            if not level_room(books, levels, state, locate, side):
+                return AGAIN_LATER + NEED_LEVELS
+        if same:
+            orders[slot, O_REST] = price << 32 | shares
+        else:
+            put(orders, state, -1 - free, new, price << 32 | shares, locate << 1 | side)
+    best, gone = False, 1 if taken == left else 0
+    if slot >= 0:
+        if gone == 0:
+            orders[slot, O_REST] = old - taken
+        elif not same:
+            drop(orders, state, slot, shift)
+        best = take(books, levels, locate, side, old >> 32 & _LOW, taken, gone)
+    if adds:
+        best = add(books, levels, locate, side, price, shares) or best
+    if best:
+        quote(state, books, levels, quotes, locate, side)
+    return 0
+
+
+@njit(**INLINE)
+def _new_order(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    body: int,
+    locate: int,
+    shares: int,
+    price: int,
+    state: Block,
+    symbols: Block,
+    notes: Block,
+    books: Block,
+) -> int:
+    """0, or why A or F is refused for its own fields."""
+    at, code = body + _ADD_STOCK, frames[body + _ADD_SIDE]
+    if books[locate, STOCK] != be64(frames, at) or books[locate, SYMBOL] == 0:
+        reason = bind(frames, locate, at, state, symbols, notes, books, False)
+        if reason != 0:
+            return reason
     if (code != _BUY and code != _SELL) or shares == 0 or price == 0:
         return _why(code, shares, price)
-    if state[HERE, LATE_NOW] != 0:
-        return 0
-    slot, side = find(orders, ref, state[HERE, SHIFT]), 0 if code == _BUY else 1
-    if slot >= 0:
-        return BAD_ORDER
-    if state[HERE, LIVE] >= state[HERE, LIVE_MAX]:
-        return _no_slot(state, books, locate)
-    base = BID_SIDE + 4 * side
-    if books[locate, base + COUNT] == books[locate, base + ROOM]:
-        if not level_room(books, levels, state, locate, side):
-            return AGAIN_LATER + NEED_LEVELS
-    put(orders, state, -1 - slot, ref, price << 32 | shares, locate << 1 | side)
-    if add(books, levels, locate, side, price, shares):
-        quote(state, books, levels, quotes, locate, side)
     return 0
 
 
@@ -195,112 +259,33 @@ def _no_slot(state: Block, books: Block, locate: int) -> int:
 
 
 @njit(**INLINE)
-def deleted(
+def _execution(  # noqa: PLR0913 - a kernel
     frames: NDArray[np.uint8],
     body: int,
-    state: Block,
-    quotes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
-) -> int:
-    """D."""
-    shift, locate = state[HERE, SHIFT], be16(frames, body + _LOCATE)
-    slot = find(orders, be64(frames, body + _REF), shift)
-    if slot < 0:
-        state[HERE, UNKNOWN_ORDERS] += 1
-        return 0
-    rest, book = orders[slot, O_REST], orders[slot, O_BOOK]
-    if book >> 1 != locate:
-        return BAD_LOCATE
-    drop(orders, state, slot, shift)
-    if take(books, levels, locate, book & 1, (rest >> 32) & _LOW, rest & _LOW, 1):
-        quote(state, books, levels, quotes, locate, book & 1)
-    return 0
-
-
-@njit(**INLINE)
-def _less(
-    state: Block,
-    quotes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
-    slot: int,
+    code: int,
     shares: int,
-) -> None:
-    """Shares leave a live order, at most all that it has."""
-    rest, book = orders[slot, O_REST], orders[slot, O_BOOK]
-    gone = 0
-    if shares == rest & _LOW:
-        drop(orders, state, slot, state[HERE, SHIFT])
-        gone = 1
-    else:
-        orders[slot, O_REST] = rest - shares
-    if take(books, levels, book >> 1, book & 1, (rest >> 32) & _LOW, shares, gone):
-        quote(state, books, levels, quotes, book >> 1, book & 1)
-
-
-@njit(**INLINE)
-def cancelled(
-    frames: NDArray[np.uint8],
-    body: int,
-    state: Block,
-    quotes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
-) -> int:
-    """X."""
-    slot = find(orders, be64(frames, body + _REF), state[HERE, SHIFT])
-    if slot < 0:
-        state[HERE, UNKNOWN_ORDERS] += 1
-        return 0
-    shares = be32(frames, body + _SHARES)
-    if orders[slot, O_BOOK] >> 1 != be16(frames, body + _LOCATE):
-        return BAD_LOCATE
-    if shares == 0 or shares > orders[slot, O_REST] & _LOW:
-        return BAD_SHARES
-    _less(state, quotes, orders, books, levels, slot, shares)
-    return 0
-
-
-@njit(**KERNEL)
-def executed(  # noqa: PLR0913 - a kernel
-    frames: NDArray[np.uint8],
-    body: int,
+    price: int,
+    side: int,
     state: Block,
     tape: Block,
-    quotes: Block,
-    orders: Block,
     books: Block,
-    levels: Block,
     ring: Block,
-    priced: bool,
 ) -> int:
-    """E, and C (`priced`: at the message's own price, and perhaps not to be counted)."""
-    locate, shares = be16(frames, body + _LOCATE), be32(frames, body + _SHARES)
-    match = be64(frames, body + _MATCH)
-    reason = _misprint(frames, body) if priced else 0
-    if match < 0 or reason != 0:
-        return BAD_NUMBER if reason == 0 else reason
-    slot = find(orders, be64(frames, body + _REF), state[HERE, SHIFT])
-    if slot < 0:
-        return _executed_unknown(frames, body, state, tape, books, ring, priced)
-    rest, book = orders[slot, O_REST], orders[slot, O_BOOK]
-    if shares == 0 or shares > rest & _LOW:
-        return BAD_SHARES
-    if book >> 1 != locate:
-        return BAD_LOCATE
-    price, prints = (rest >> 32) & _LOW, True
-    if priced:
+    """The trade of an E, at the order's price, or a C, at its own if it is to be printed; 0 or why
+    it is refused."""
+    match, prints = be64(frames, body + _MATCH), True
+    if match < 0:
+        return BAD_NUMBER
+    if code == _C:
+        reason = _misprint(frames, body)
+        if reason != 0:
+            return reason
         price, prints = be32(frames, body + _C_PRICE), frames[body + _PRINTABLE] == _YES
     if prints:
-        symbol = books[locate, SYMBOL] - 1
-        printed(state, tape, ring, symbol, price, shares, 1 - (book & 1), match)
+        symbol = books[be16(frames, body + _LOCATE), SYMBOL] - 1
+        printed(state, tape, ring, symbol, price, shares, 1 - side, match)
     else:
         state[HERE, UNPRINTED] += 1
-    _less(state, quotes, orders, books, levels, slot, shares)
     return 0
 
 
@@ -314,62 +299,29 @@ def _misprint(frames: NDArray[np.uint8], body: int) -> int:
 
 
 @njit(**KERNEL)
-def _executed_unknown(
+def _unknown(
     frames: NDArray[np.uint8],
     body: int,
+    code: int,
     state: Block,
     tape: Block,
     books: Block,
     ring: Block,
-    priced: bool,
 ) -> int:
-    """An execution of an order that nobody knows: a C has its price all the same, but no side."""
-    locate, shares = be16(frames, body + _LOCATE), be32(frames, body + _SHARES)
-    if shares == 0:
-        return BAD_SHARES
+    """E C X D U of an order that nobody knows: counted. A C has its price all the same, no side."""
+    if code == _C:
+        locate, shares = be16(frames, body + _LOCATE), be32(frames, body + _SHARES)
+        match, reason = be64(frames, body + _MATCH), _misprint(frames, body)
+        if reason != 0:
+            return reason
+        if shares == 0 or match < 0:
+            return BAD_SHARES if shares == 0 else BAD_NUMBER
+        if frames[body + _PRINTABLE] == _NO:
+            state[HERE, UNPRINTED] += 1
+        elif books[locate, SYMBOL] != 0:
+            symbol, price = books[locate, SYMBOL] - 1, be32(frames, body + _C_PRICE)
+            printed(state, tape, ring, symbol, price, shares, -1, match)
     state[HERE, UNKNOWN_ORDERS] += 1
-    if priced and frames[body + _PRINTABLE] == _NO:
-        state[HERE, UNPRINTED] += 1
-    elif priced and books[locate, SYMBOL] != 0:
-        symbol, price = books[locate, SYMBOL] - 1, be32(frames, body + _C_PRICE)
-        printed(state, tape, ring, symbol, price, shares, -1, be64(frames, body + _MATCH))
-    return 0
-
-
-@njit(**KERNEL)
-def replaced(
-    frames: NDArray[np.uint8],
-    body: int,
-    state: Block,
-    quotes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
-) -> int:
-    """U: the old order leaves, one on its side enters."""
-    ref, new, shift = be64(frames, body + _REF), be64(frames, body + _NEW_REF), state[HERE, SHIFT]
-    shares, price = be32(frames, body + _U_SHARES), be32(frames, body + _U_PRICE)
-    if shares == 0 or price == 0:
-        return BAD_SHARES if shares == 0 else BAD_PRICE
-    slot = find(orders, ref, shift)
-    if slot < 0:
-        state[HERE, UNKNOWN_ORDERS] += 1
-        return 0
-    rest, book = orders[slot, O_REST], orders[slot, O_BOOK]
-    locate, side = book >> 1, book & 1
-    if locate != be16(frames, body + _LOCATE):
-        return BAD_LOCATE
-    if new != ref and find(orders, new, shift) >= 0:
-        return BAD_ORDER
-    if not level_room(books, levels, state, locate, side):
-        return AGAIN_LATER + NEED_LEVELS
-    drop(orders, state, slot, shift)
-    best = take(books, levels, locate, side, (rest >> 32) & _LOW, rest & _LOW, 1)
-    if state[HERE, LATE_NOW] == 0:
-        put(orders, state, -1 - find(orders, new, shift), new, price << 32 | shares, book)
-        best = add(books, levels, locate, side, price, shares) or best
-    if best:
-        quote(state, books, levels, quotes, locate, side)
     return 0
 
 

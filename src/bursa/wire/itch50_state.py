@@ -66,13 +66,15 @@ ORDER_COLUMNS = 4  # 32 bytes: no order lies across two lines of the cache
 ORDERS_FIRST = 65_536
 
 # -- books ----------------------------------------------------------------------------------------
-# Symbol id + 1 (0: no stock yet), the stock's eight bytes, trading state (H), flags; then for each
-# side the stretch of the pool: offset, levels, room; then the quote as last told, float bits.
-SYMBOL, STOCK, TRADING, FLAGS = 0, 1, 2, 3
-BID_SIDE, ASK_SIDE = 4, 8
-OFFSET, COUNT, ROOM = 0, 1, 2
-TOLD = 12
+# One line of the cache: symbol id + 1 (0: no stock yet), the stock's eight bytes, and of each side
+# its stretch of the pool: where it begins, levels, room. Another: the quote as last told, in float
+# bits, trading state (H), flags.
+SYMBOL, STOCK, BIDS, ASKS = 0, 1, 2, 5
+STRETCH, COUNT, ROOM = 0, 1, 2
+SIDE_COLUMNS = 3
+TOLD, TRADING, FLAGS = 8, 12, 13
 BOOK_COLUMNS = 16
+LINE = 8  # words of a line of the cache
 # FLAGS: an order of this book was not taken, past the cap.
 SHORTENED = 1
 
@@ -136,5 +138,11 @@ def new_state(venue: Venue) -> Block:
 
 def new_books() -> NDArray[np.int64]:
     """No stock known. The system gives the pages as locates come up."""
-    books = np.zeros((LOCATES, BOOK_COLUMNS), np.int64)
-    return books
+    return aligned(LOCATES, BOOK_COLUMNS)
+
+
+def aligned(height: int, width: int) -> NDArray[np.int64]:
+    """Zeros that begin with a line of the cache."""
+    words = np.zeros(height * width + LINE, np.int64)
+    start = -words.ctypes.data // 8 % LINE
+    return words[start : start + height * width].reshape(height, width)

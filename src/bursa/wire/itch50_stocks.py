@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from bursa.model.batch import Block
 from bursa.wire.idx_rows import HERE, NEW_SYMBOL, NOTE_SYMBOL, SYMBOLS_COUNT, note
 from bursa.wire.itch50_state import (
+    ASKS,
     BAD_LOCATE,
     BAD_STOCK,
-    BID_SIDE,
+    BIDS,
     COUNT,
     FLAGS,
     STOCK,
@@ -62,7 +63,7 @@ def bind(
     if books[locate, SYMBOL] != 0:
         if books[locate, STOCK] == stock:
             return 0
-        held = books[locate, BID_SIDE + COUNT] + books[locate, BID_SIDE + 4 + COUNT]
+        held = books[locate, BIDS + COUNT] + books[locate, ASKS + COUNT]
         if not anew or held > 0:
             return BAD_LOCATE
     if not is_stock(frames, at):

@@ -5,8 +5,9 @@ it due?), to wire/itch50_rows.py (books and rows) and to wire/idx_status.py (ses
 It returns early, to go on from there when called again, where a block is full, where the arrays of
 the book must grow, and where a session begins whose day Python has to find.
 
-Orders lie all over a table larger than any cache. The walk therefore looks _AHEAD messages ahead
-and has the processor fetch what they will need: the order's slot and the book's row.
+Orders lie all over a table larger than any cache. The walk therefore looks ahead
+and has the processor fetch what the messages there will need: the order's slot, the book's row, and
+a little later its best levels.
 """
 
 import numpy as np
@@ -75,10 +76,13 @@ from bursa.wire.idx_status import (
 from bursa.wire.idx_walk import AHEAD_MAX, TS_MAX
 from bursa.wire.itch50_book import clear, home_of
 from bursa.wire.itch50_layout import AT
-from bursa.wire.itch50_rows import added, cancelled, deleted, executed, rarer, replaced
+from bursa.wire.itch50_rows import order, rarer
 from bursa.wire.itch50_state import (
     AGAIN_LATER,
+    ASKS,
+    BIDS,
     BOOK_COLUMNS,
+    COUNT,
     DAY,
     DAY_END,
     DONE,
@@ -86,6 +90,7 @@ from bursa.wire.itch50_state import (
     FULL,
     LATE_NOW,
     LENGTHS,
+    LINE,
     NAMED,
     NEED_SESSION,
     NO_DATE,
@@ -95,6 +100,7 @@ from bursa.wire.itch50_state import (
     PRINTED,
     QUOTE_COUNT,
     SHIFT,
+    STRETCH,
     UNDATED,
     UNSURE,
     WORD,
@@ -125,7 +131,10 @@ _BLOCK_BYTES_MAX = 1024
 
 # Messages between two looks at the room left; itch50_trades.py counts on it.
 _RUN = 1024
-_AHEAD = 16
+# How many messages ahead of the one at hand is fetched from memory: its order and book, and then,
+# by that book, its best levels. The shortest message that may need either, behind its length.
+_FAR, _NEAR = 24, 12
+_FETCHED = 2 + 27
 # Verdict of the fast question: it is the next one, nothing else to be seen to.
 _TAKE_NEXT = 9
 
@@ -262,13 +271,17 @@ def _packets(  # noqa: PLR0913 - a kernel
     if state[state[HERE, ROW], DAY] < 0:
         refuse(state, notes, UNDATED, at, end - at)
         return DONE
-    first, ahead, led = spans[SPAN_FIRST_SEQ, record], at, 0
+    first = spans[SPAN_FIRST_SEQ, record]
+    far = near = at
+    led = 0
     for _ in range(room):
         if at == end:
             return DONE
-        while led < _AHEAD and ahead < end:
-            ahead = _fetch(frames, ahead, end, soup, state[HERE, SHIFT], orders, books)
+        while led < _FAR and far < end:
+            far = _fetch_far(frames, far, end, soup, state[HERE, SHIFT], orders, books)
             led += 1
+            if led > _FAR - _NEAR:
+                near = _fetch_near(frames, near, end, soup, books, levels)
         size = be16(frames, at) if at + 2 <= end else -1
         if size <= 0 or size > _BLOCK_BYTES_MAX or at + 2 + size > end:
             broken = size == 0 or size > _BLOCK_BYTES_MAX
@@ -292,7 +305,7 @@ def _packets(  # noqa: PLR0913 - a kernel
 
 
 @njit(**INLINE)
-def _fetch(
+def _fetch_far(
     frames: NDArray[np.uint8],
     at: int,
     end: int,
@@ -301,14 +314,30 @@ def _fetch(
     orders: Block,
     books: Block,
 ) -> int:
-    """Fetch what the message at `at` will need; returns where the next one is, `end` if none."""
-    if at + 2 + soup + 27 > end:
+    """Fetch the order's slot and the book's row that the message at `at` will need; returns where
+    the next one is, `end` if none."""
+    if at + _FETCHED + soup > end:
         return end
     body = at + 2 + soup
-    prefetch(books, be16(frames, body + 1) * BOOK_COLUMNS)
+    row = be16(frames, body + 1) * BOOK_COLUMNS
+    prefetch(books, row)
+    prefetch(books, row + LINE)
     prefetch(orders, home_of(be64(frames, body + _REF), shift) * ORDER_COLUMNS)
     if frames[body] == _U:
         prefetch(orders, home_of(be64(frames, body + _NEW_REF), shift) * ORDER_COLUMNS)
+    return min(at + 2 + be16(frames, at), end)
+
+
+@njit(**INLINE)
+def _fetch_near(
+    frames: NDArray[np.uint8], at: int, end: int, soup: int, books: Block, levels: Block
+) -> int:
+    """Fetch the best levels of the book that the message at `at` is of, as `_fetch_far`."""
+    if at + _FETCHED + soup > end:
+        return end
+    locate = be16(frames, at + 3 + soup)
+    prefetch(levels, 2 * (books[locate, BIDS + STRETCH] + books[locate, BIDS + COUNT]) - 2)
+    prefetch(levels, 2 * (books[locate, ASKS + STRETCH] + books[locate, ASKS + COUNT]) - 2)
     return min(at + 2 + be16(frames, at), end)
 
 
@@ -383,17 +412,13 @@ def _apply(  # noqa: PLR0913 - a kernel
     ring: Block,
 ) -> int:
     """What a message of a type does (wire/itch50_rows.py)."""
-    if code == _A or code == _F:
-        return added(frames, body, state, symbols, notes, quotes, orders, books, levels)
-    if code == _D:
-        return deleted(frames, body, state, quotes, orders, books, levels)
-    if code == _X:
-        return cancelled(frames, body, state, quotes, orders, books, levels)
-    if code == _U:
-        return replaced(frames, body, state, quotes, orders, books, levels)
-    if code == _E or code == _C:
-        priced = code == _C
-        return executed(frames, body, state, tape, quotes, orders, books, levels, ring, priced)
+    if (
+        code == _A or code == _D or code == _U or code == _E or code == _X or code == _F
+        or code == _C
+    ):  # fmt: skip
+        return order(
+            frames, body, code, state, symbols, notes, tape, quotes, orders, books, levels, ring
+        )
     return rarer(frames, body, state, symbols, notes, tape, books, ring)
 
 
