@@ -143,6 +143,23 @@ def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterato
         store.close()
 
 
+@contextlib.contextmanager
+def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
+    """A store of its own for one venue, empty at the beginning; closed at the end."""
+    options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
+    store = DuckStore(file, [venue], kinds(), options)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def fresh_line(venue: Venue) -> Line:
+    """A venue's stages at their beginning."""
+    words = venue.words()
+    return Line(venue, words, DECODERS[venue.name](venue, words))
+
+
 def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
     """Compile or load every kernel, as a start does before a port is bound."""
     for venue in venues:

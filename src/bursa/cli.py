@@ -187,6 +187,27 @@ def smoke(
     sys.exit(run_smoke(url, timeout, as_json=as_json, say=out))
 
 
+@app.command()
+def verify(
+    day: Annotated[str, typer.Argument(help="The venue's day: 2025-11-21.", metavar="DATE")],
+    venue: Annotated[
+        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
+    ] = "",
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only this kind, e.g. ohlcv; several times.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+    settings: File = None,
+) -> None:
+    """Recompute a day from the journal and compare it with the store; exit code 1 if not equal."""
+    loaded = load(settings, data)
+    from bursa.verbs.verify import run_verify
+
+    kinds = kind or []
+    sys.exit(run_verify(loaded.config, day, venue, kinds, as_json=as_json, say=out, warn=err))
+
+
 @symbols_verbs.command("import")
 def symbols_import(
     file: Annotated[Path, typer.Argument(help="CSV of ticker and issuer's name.", metavar="FILE")],

@@ -175,6 +175,12 @@ class JournalReader:
             return _previous(base, path)
         return 0
 
+    def before(self, address: int) -> int:
+        """A position at or before an address from which reading can begin, near to it; the first
+        where the address lies before that."""
+        before = [at for at in bases(self._folder).items() if at[0] <= address]
+        return _previous(*before[-1]) if before else self.first
+
     @property
     def end(self) -> int:
         """Position of the last whole record; reads the last segment for it."""

@@ -32,6 +32,8 @@ FRAME = 1 << 20
 # The newest bytes of a journal that the page cache keeps; who lags behind by more reads from disk.
 CACHE_BYTES = 4 << 20
 _BULK = 1 << 20
+# Bytes of a damaged frame that are unpacked at a time.
+_SALVAGE = 512
 # Zstandard's own: the magic of a frame, of the skippable frame that holds the seek table, and of
 # the table's last four bytes.
 _ZSTD, _SKIPPABLE, _SEEKABLE = b"\x28\xb5\x2f\xfd", 0x184D2A5E, 0x8F92EAB1
@@ -241,16 +243,27 @@ class _Packed:
         if frame != self._held:
             start, end = self._offsets[frame], self._offsets[frame + 1]
             size = self._last if frame == len(self._offsets) - 2 else FRAME
+            packed = os.pread(self._fd, end - start, start)
             try:
-                plain = self._reader.decompress(os.pread(self._fd, end - start, start))
+                plain = self._reader.decompress(packed)
             except zstandard.ZstdError:
-                plain = b""
+                plain = _salvaged(packed)
             self._plain = plain.ljust(size, b"\0")[:size]
             self._held = frame
         return self._plain
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _salvaged(packed: bytes) -> bytes:
+    """What a damaged frame still gives: blocks before the one that cannot be unpacked, or, where
+    only its checksum does not fit, all of it. Each record's own checksum says what is whole."""
+    reader, plain = zstandard.ZstdDecompressor().decompressobj(), bytearray()
+    with suppress(zstandard.ZstdError):
+        for at in range(0, len(packed), _SALVAGE):
+            plain += reader.decompress(packed[at : at + _SALVAGE])
+    return bytes(plain)
 
 
 def seek_table(sizes: Sequence[tuple[int, int]]) -> bytes:
