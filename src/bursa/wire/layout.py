@@ -210,7 +210,8 @@ class Layout:
         elif f.name in _NUMBERS.get(f.message, ()):
             before = self.lengths["book"] if f.message == LEVEL else 0
             if not 1 <= f.width <= 8 or before + f.offset + f.width < 8:
-                raise self.wrong(f"{f.message}.{f.name} is a number of 1 to 8 bytes past the type")
+                what = "is a number of 1 to 8 bytes that ends 8 bytes or more into its message"
+                raise self.wrong(f"{f.message}.{f.name} {what}")
 
     def compiled(self, boards: tuple[str, ...]) -> NDArray[np.int64]:
         """The table of the kernel for a venue's boards: int64 (n,)."""
