@@ -222,6 +222,7 @@ class Up:
                 present=runtime.facts,
                 recent=self._recent[name],
                 open_bars=runtime.open_bars,
+                book=runtime.book,
                 watermark_ns=_watermark_of(runtime),
                 channels=_channels_of(runtime),
                 names=NameBook(runtime.venue, shared.folder.path),

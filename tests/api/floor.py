@@ -203,6 +203,7 @@ class Floor:
         parts = VenueParts(
             IDX, self.words, self.store, self.rings, self.facts, self.recent, self.open_bars,
             lambda: self.line.watermark_ns, lambda: self.channels,
+            lambda ticker, depth: self.facts.book(self.words.find_symbol(ticker), depth),
         )  # fmt: skip
         other = VenueParts(
             BINANCE, idle, self.store, Rings(BINANCE, idle, 60, 1 << 20), Facts(BINANCE, idle),

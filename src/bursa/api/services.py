@@ -20,6 +20,7 @@ from bursa.model.batch import Batch, Block, Words
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.books import NO_BOOK, Depth
 from bursa.ports import Clock, Store
 
 SECOND_NS = 1_000_000_000
@@ -50,6 +51,7 @@ class VenueParts:
     channels      the channels' states, in the venue's order
     present       what is known right now
     recent        fed by the ingest thread with every batch
+    book          a ticker's order book, so many levels of a side; takes the line's lock
     names         what instruments are called; None: by what comes with the program
     """
 
@@ -62,6 +64,7 @@ class VenueParts:
     open_bars: Callable[[Block], Batch]
     watermark_ns: Callable[[], int]
     channels: Callable[[], Sequence[ChannelState]]
+    book: Callable[[str, int], Depth] = lambda ticker, depth: NO_BOOK
     names: NameBook | None = None
 
 
@@ -72,6 +75,7 @@ class VenueService:
         self.venue, self.words = parts.venue, parts.words
         self.store, self.rings, self.present = parts.store, parts.rings, parts.present
         self.open_bars, self.channels = parts.open_bars, parts.channels
+        self.book = parts.book
         self.watermark_ns = parts.watermark_ns
         self._clock = clock
         self._ticker = re.compile(parts.venue.ticker_pattern)

@@ -146,6 +146,37 @@ class Snapshot(_Row):
     meta: About
 
 
+class Level(_Row):
+    """One level of a book."""
+
+    depth: Annotated[int, Meta(description="place on its side, 0 is the best")]
+    price: Price
+    volume: Units
+    orders: Annotated[int | None, Meta(description="orders at the level; null: the venue is mute")]
+
+
+class BookRow(_Row):
+    """Both sides of a book; a side without orders is empty."""
+
+    ticker: Ticker
+    date: Annotated[
+        str | None,
+        Meta(description="event time up to which it is true, ISO, UTC with Z; null: nothing came"),
+    ]
+    seq: Annotated[int | None, Meta(description="number of the newest message it holds")]
+    whole: Annotated[bool, Meta(description="false: messages are missing that may have changed it")]
+    bids: Annotated[list[Level], Meta(description="the highest price first")]
+    asks: Annotated[list[Level], Meta(description="the lowest price first")]
+
+
+class OrderBook(_Row):
+    """The order book of one ticker."""
+
+    ok: Ok
+    data: Annotated[BookRow, Meta(description="what was asked for")]
+    meta: About
+
+
 class RankedRow(_Row):
     """One instrument of a ranking."""
 

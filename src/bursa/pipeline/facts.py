@@ -17,6 +17,7 @@ import numpy as np
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.schema import CONTRACTS, INDEX, INT_NULL, QUOTES, SNAPSHOT, TICKS, Kind
 from bursa.model.venue import Venue
+from bursa.pipeline.books import Books, Depth
 from bursa.pipeline.line import Derived
 
 MINUTE_NS = 60_000_000_000
@@ -152,6 +153,7 @@ class Facts:
         self._trades = _LastTrades()
         self._last = {kind.name: _Last(kind) for kind in (QUOTES, SNAPSHOT, INDEX)}
         self._last["ticks"] = self._trades
+        self._books = Books()
         self.contracts: dict[str, Contract] = {}
         self.holes: deque[Hole] = deque(maxlen=HOLES_MAX)
         self.state: dict[str, str] = {}
@@ -204,6 +206,7 @@ class Facts:
                 "end": self._pulse_end_ns,
                 "last": {kind: last.block() for kind, last in self._last.items()},
                 "before": self._trades.before.block(),
+                "books": self._books.snapshot(),
             }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -212,6 +215,7 @@ class Facts:
             for kind, block in state["last"].items():
                 self._last[kind].put(block)
             self._trades.before.put(state["before"])
+            self._books.restore(state["books"])
             self._pulse = state["pulse"]
             self._pulse_start_ns, self._pulse_end_ns = state["start"], state["end"]
 
@@ -227,6 +231,8 @@ class Facts:
             self._last[name].take(batch, main)
         elif name in ("quotes", "index"):
             self._last[name].take(batch)
+        elif name == "orderbook":
+            self._books.take(batch, self._board)
         elif name == "contracts":
             self._contracts(batch)
         elif name == "status":
@@ -286,6 +292,11 @@ class Facts:
     def pulse(self) -> tuple[int, list[int]]:
         """(first minute's opening in event time, messages of each minute of the venue's day)."""
         return self._pulse_start_ns, self._pulse.tolist() if self._pulse_end_ns else []
+
+    def book(self, symbol: int, depth: int) -> Depth:
+        """A symbol's order book, `depth` levels of a side at most."""
+        with self._lock:
+            return self._books.of(symbol, depth)
 
     def last(self, kind: str, ticker: str | None = None) -> Batch:
         """The newest row of each symbol, or of one: `ticks`, `quotes`, `snapshot`, `index`."""

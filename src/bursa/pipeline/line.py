@@ -8,7 +8,7 @@ recover.py, writer.py do).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from bursa.model.batch import (
 )
 from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
+from bursa.pipeline.books import NO_BOOK, Depth, Side
 from bursa.wire.decoded import Decoded, Rejected
+from bursa.wire.itch50 import Book
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
 STATE_VERSION = 5
@@ -53,6 +55,17 @@ class Decoder(Protocol):
 
     def warm(self) -> None:
         """Compile what `push` calls."""
+
+
+@runtime_checkable
+class KeepsBooks(Protocol):
+    """A decoder that has every instrument's book at hand."""
+
+    def book(self, symbol: int, depth: int) -> Book | None:
+        """The best `depth` levels of both sides; None where there is no such book."""
+
+    def stands(self) -> tuple[int, int]:
+        """Newest event time, ns UTC, and number of the newest message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,20 @@ class Line:
     def open_bars(self, ids: Block | None = None) -> Batch:
         """The bars not closed yet, of some or of all symbols. Not while `push` runs."""
         return self._builder.open_bars(ids)
+
+    def book(self, symbol: int, depth: int) -> Depth | None:
+        """A symbol's order book where the decoder keeps the books itself; None where it does not.
+        Not while `push` runs."""
+        if not isinstance(self._decoder, KeepsBooks):
+            return None
+        (ts_ns, seq), found = self._decoder.stands(), self._decoder.book(symbol, depth)
+        if found is None:
+            return NO_BOOK
+        sides = [
+            Side(side.prices, side.volumes.astype(np.float64), side.orders)
+            for side in (found.bids, found.asks)
+        ]
+        return Depth(max(ts_ns, 0), seq, found.whole, *sides)
 
     @property
     def watermark_ns(self) -> int:

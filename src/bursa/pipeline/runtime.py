@@ -28,6 +28,7 @@ from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
+from bursa.pipeline.books import NO_BOOK, Depth
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.ingest import Ingest, Journalled, Listener
@@ -367,6 +368,16 @@ class VenueRuntime:
             return self.line.open_bars(np.empty(0, np.int64))
         with self.ingest.lock:
             return self.line.open_bars(ids)
+
+    def book(self, ticker: str, depth: int) -> Depth:
+        """A ticker's order book as it is now, `depth` levels of a side at most, empty where nothing
+        of it came; safe from any thread."""
+        symbol = self.words.find_symbol(ticker)
+        if self.ingest is None or symbol < 0:
+            return NO_BOOK
+        with self.ingest.lock:
+            found = self.line.book(symbol, depth)
+        return self.facts.book(symbol, depth) if found is None else found
 
     @property
     def hot(self) -> Store:

@@ -1,0 +1,62 @@
+"""The order book of an instrument as it is now. Answers from memory; stored books are the store's.
+
+Levels are counted from 0, the best. Does not know how a venue's books are kept (pipeline/).
+"""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from litestar.types import Scope
+
+from bursa.api import params, shapes, text
+from bursa.api.envelope import answer, encode, known_ticker
+from bursa.api.services import Services
+from bursa.api.short import data_route
+from bursa.pipeline.books import LEVELS_MAX, Side
+
+_DEPTH = params.Param(
+    "depth",
+    params.integer("depth", 1, LEVELS_MAX),
+    "most levels of a side",
+    LEVELS_MAX,
+    schema=params.whole(1, LEVELS_MAX),
+)
+
+ORDERBOOK = (params.VENUE, _DEPTH)
+_ORDERBOOK = params.Table(ORDERBOOK)
+
+
+class Books:
+    """The route over some services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """What the application serves."""
+        route = data_route("/v1/orderbook/{ticker:str}", ORDERBOOK, shapes.OrderBook, 404)
+        return [route(self.orderbook)]
+
+    async def orderbook(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
+        """Both sides of a ticker's book as it is now, the best level first."""
+        values = _ORDERBOOK.read(scope["query_string"])
+        service = self._services.venue(values["venue"])
+        known_ticker(service, ticker)
+        found = service.book(ticker, values["depth"])
+        row = shapes.BookRow(
+            ticker,
+            text.instant(found.ts_ns) if found.ts_ns > 0 else None,
+            found.seq if found.ts_ns > 0 else None,
+            found.whole,
+            _levels(found.bids),
+            _levels(found.asks),
+        )
+        return answer(scope, encode(row))
+
+
+def _levels(side: Side) -> list[shapes.Level]:
+    rows = zip(side.prices.tolist(), side.volumes.tolist(), side.orders.tolist(), strict=True)
+    return [
+        shapes.Level(at, price, volume, orders if orders >= 0 else None)
+        for at, (price, volume, orders) in enumerate(rows)
+    ]
