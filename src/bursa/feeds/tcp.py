@@ -135,7 +135,7 @@ class SoupFeed:
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 _, line = await loop.create_connection(
-                    lambda: _Line(channel, intake, request, past.ended, self._bytes_max), host, port
+                    lambda: _Line(channel, intake, request, past, self._bytes_max), host, port
                 )
         except (OSError, TimeoutError) as error:
             intake.down(channel, f"{host}:{port} cannot be reached: {error or 'time is up'}")
@@ -227,7 +227,7 @@ class _Line(asyncio.BufferedProtocol):
     """
 
     def __init__(
-        self, channel: int, intake: Intake, request: Login, ended_before: str, bytes_max: int
+        self, channel: int, intake: Intake, request: Login, past: "_Past", bytes_max: int
     ) -> None:
         self._channel, self._intake = channel, intake
         self._past, self._ended_before = past, past.ended
