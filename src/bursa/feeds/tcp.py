@@ -35,9 +35,9 @@ from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ops.logs import logger
 from bursa.ports import Frames, Intake
+from bursa.wire import sequencer as sequencing
 from bursa.wire import soupbin
 from bursa.wire.layout import IDX1
-from bursa.wire import sequencer as sequencing
 from bursa.wire.runs import Run
 from bursa.wire.runs import Step as Ordered
 from bursa.wire.sequencer import Sequencer
