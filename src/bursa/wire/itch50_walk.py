@@ -322,7 +322,9 @@ def _fetch_far(
     row = be16(frames, body + 1) * BOOK_COLUMNS
     prefetch(books, row)
     prefetch(books, row + LINE)
-    prefetch(orders, home_of(be64(frames, body + _REF), shift) * ORDER_COLUMNS)
+    slot = home_of(be64(frames, body + _REF), shift) * ORDER_COLUMNS
+    prefetch(orders, slot)
+    prefetch(orders, slot + ORDER_COLUMNS)  # a deletion looks at the slot behind
     if frames[body] == _U:
         prefetch(orders, home_of(be64(frames, body + _NEW_REF), shift) * ORDER_COLUMNS)
     return min(at + 2 + be16(frames, at), end)
@@ -336,8 +338,12 @@ def _fetch_near(
     if at + _FETCHED + soup > end:
         return end
     locate = be16(frames, at + 3 + soup)
-    prefetch(levels, 2 * (books[locate, BIDS + STRETCH] + books[locate, BIDS + COUNT]) - 2)
-    prefetch(levels, 2 * (books[locate, ASKS + STRETCH] + books[locate, ASKS + COUNT]) - 2)
+    bids = 2 * (books[locate, BIDS + STRETCH] + books[locate, BIDS + COUNT])
+    asks = 2 * (books[locate, ASKS + STRETCH] + books[locate, ASKS + COUNT])
+    prefetch(levels, bids - 2)
+    prefetch(levels, asks - 2)
+    prefetch(levels, bids - 2 - LINE)
+    prefetch(levels, asks - 2 - LINE)
     return min(at + 2 + be16(frames, at), end)
 
 
