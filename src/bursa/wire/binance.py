@@ -117,7 +117,7 @@ class BinanceDecoder:
         """Decode the records of a chunk."""
         rows = Rows(chunk, self._words)
         raw = chunk.frames.tobytes()
-        for kind, form, channel, start, end, ts_recv, position, _, _ in chunk.spans.T.tolist():
+        for kind, form, channel, start, end, ts_recv, position, *_ in chunk.spans.T.tolist():
             rows.record(channel, ts_recv, position)
             if kind != FRAMES:
                 self._control(rows, kind, raw[start:end])
