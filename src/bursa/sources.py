@@ -9,14 +9,18 @@ from typing import Any
 
 from bursa.config import Config
 from bursa.config.sources import SoupBin, Stdin, Tcp, channels
+from bursa.config.mold import MoldUdp
 from bursa.exchange.launch import Running
 from bursa.feeds import layouts
 from bursa.feeds.raw import RawFeed, Timing
 from bursa.feeds.stdin import StdinFeed
 from bursa.feeds.tcp import SoupFeed
+from bursa.feeds.udp import Lines, Manner, MoldFeed
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ports import Feed
+from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
 from bursa.wire.layout import IDX1, Layout
+from bursa.wire.runs import Limits, Patience
 
 
 def _soupbin(name: str, source: SoupBin, layout: Layout) -> SoupFeed:
@@ -31,6 +35,30 @@ def _tcp(name: str, source: Tcp, layout: Layout) -> RawFeed:
     return RawFeed(name, venue, channels(source, venue.name), layout, timing)
 
 
+def _moldudp64(name: str, source: MoldUdp, layout: Layout) -> MoldFeed:
+    venue = VENUES[source.venue]
+    lines = {
+        number: Lines(
+            source.lines(channel.name), source.requests(channel.name), source.interface
+        )
+        for number, channel in enumerate(venue.channels)
+    }
+    manner = Manner(
+        layout.block_bytes_max if venue == IDX else BLOCK_BYTES_MAX,
+        Patience(
+            round(source.first_wait_ms * 1e6),
+            round(source.again_ms * 1e6),
+            source.tries,
+            source.ask_messages,
+        ),
+        Limits(bytes_max=source.held_mb << 20),
+        source.dead_s,
+        source.receive_mb << 20,
+        source.start == "first",
+    )
+    return MoldFeed(name, venue, lines, manner)
+
+
 def _stdin(name: str, source: Stdin, layout: Layout) -> StdinFeed:
     return StdinFeed(name, VENUES[source.venue], layout)
 
@@ -42,6 +70,7 @@ FRAMED: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
     SoupBin: _soupbin,
     Tcp: _tcp,
     Stdin: _stdin,
+    MoldUdp: _moldudp64,
 }
 """The same of sources that find messages in a stream of bytes: of (name, table, layout)."""
 

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from bursa.config.form import Endpoint, Table, doc
+from bursa.config.mold import Listed, MoldUdp, misfit
 from bursa.model.errors import Refuse
 from bursa.model.venue import VENUES
 
 FeedName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$")]
 ChannelEndpoint = Annotated[str, Meta(pattern=r"^(|[A-Za-z0-9_.\-]+:[0-9]{1,5})$")]
-_ENDPOINTS = {note.pattern for kind in (Endpoint, ChannelEndpoint) for note in get_args(kind)[1:]}
+_ENDPOINTS = {note.pattern for kind in (Listed, Endpoint, ChannelEndpoint) for note in get_args(kind)[1:]}
 
 
 class Lines(Table, frozen=True):
@@ -53,10 +54,10 @@ class Stdin(Table, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
     venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
 
 
-Source = SoupBin | Tcp | Stdin
+Source = MoldUdp | SoupBin | Tcp | Stdin
 """The union of all tables of sources."""
 
-TYPES: Mapping[str, type[Table]] = {"soupbin": SoupBin, "tcp": Tcp, "stdin": Stdin}
+TYPES: Mapping[str, type[Table]] = {"soupbin": SoupBin, "tcp": Tcp, "stdin": Stdin, "moldudp64": MoldUdp}
 """Type -> table; the first is meant where a source names none."""
 
 DEFAULT = next(iter(TYPES))
@@ -92,6 +93,10 @@ def check(path: str, source: Table, given_by: Mapping[str, str]) -> None:
             raise _wrong(f"{path}.{key}", f"{what}; given by {given_by.get(f'{path}.{key}', '?')}")
     if isinstance(source, Lines):
         _check_channels(path, source)
+    if isinstance(source, MoldUdp):
+        key, what = misfit(source, [channel.name for channel in VENUES[source.venue].channels])
+        if key:
+            raise _wrong(f"{path}.{key}", what)
 
 
 def _check_channels(path: str, source: Lines) -> None:

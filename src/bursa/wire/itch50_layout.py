@@ -180,6 +180,9 @@ AT = {(code, name): at for code, (_, _, table) in MESSAGES.items() for name, at,
 
 LENGTH_MAX = max(length for _, length, _ in MESSAGES.values())
 
+BLOCK_BYTES_MAX = 1024
+"""Not of ITCH: a block longer than this means that framing is lost."""
+
 
 def fields(message: bytes) -> dict[str, str | int | float]:
     """All fields of one message by name, `type` first: integers as they are, prices divided by

@@ -76,6 +76,7 @@ from bursa.wire.idx_status import (
 from bursa.wire.idx_walk import AHEAD_MAX, TS_MAX
 from bursa.wire.itch50_book import clear, home_of
 from bursa.wire.itch50_layout import AT
+from bursa.wire.itch50_layout import BLOCK_BYTES_MAX as _BLOCK_BYTES_MAX
 from bursa.wire.itch50_rows import order, rarer
 from bursa.wire.itch50_state import (
     AGAIN_LATER,
@@ -126,8 +127,6 @@ _A, _F, _E, _C, _X, _D, _U, _S = (ord(code) for code in "AFECXDUS")
 _EVENT = AT["S", "event"]
 _REF, _NEW_REF = AT["A", "order_reference"], AT["U", "new_reference"]
 _NS = (1 << 48) - 1
-# Not of ITCH: a block longer than this means that framing is lost.
-_BLOCK_BYTES_MAX = 1024
 
 # Messages between two looks at the room left; itch50_trades.py counts on it.
 _RUN = 1024

@@ -48,7 +48,7 @@ def parse(octets: NDArray[np.uint8], start: int, end: int, block_bytes_max: int)
     sound; they lie behind the header."""
     if end - start < HEADER_BYTES:
         raise Reject("truncated", f"{end - start} bytes, the header has {HEADER_BYTES}")
-    session, seq, count = HEADER.unpack_from(octets, start)
+    session, seq, count = HEADER.unpack_from(octets.data, start)
     if not session.isascii() or not session.strip(b" \0"):
         raise Reject("bad_session", f"{session!r} names no session")
     if seq + count > _LAST or not seq and HEARTBEAT < count < END:
