@@ -1,0 +1,59 @@
+"""Derive a stretch of event time anew, as the journal says it: for comparing with what is stored.
+
+A line of its own begins at a checkpoint that had seen nothing of that stretch yet, or at the
+journal's beginning, and reads on to a position; late rows may lie anywhere up to there. Stores
+nothing (verbs/verify.py does).
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bursa.journal import checkpoint
+from bursa.journal.read import JournalReader
+from bursa.model.batch import Batch, keep_levels
+from bursa.model.errors import Refuse
+from bursa.pipeline.line import Derived, Line
+
+
+def line_before(
+    make_line: Callable[[], Line], reader: JournalReader, checkpoints: Path, start_ns: int
+) -> tuple[Line, int]:
+    """A line, and the position it stands at, that has seen no event time from `start_ns` on: of the
+    newest such checkpoint, or a new one at the journal's beginning. Refuse `journal_retired` where
+    what came before is gone."""
+    first = reader.first
+    upto = max((found.position for found in checkpoint.listing(checkpoints)), default=0)
+    while upto >= first:
+        line = make_line()
+        found = checkpoint.load_newest(checkpoints, upto, line.signature)
+        if found is None or found[0] < first:
+            break
+        line.restore(found[1]["line"])
+        if max(line.watermarks()) < start_ns:
+            return line, found[0]
+        upto = found[0] - 1
+    if first > 0:
+        raise Refuse(
+            f"the journal begins at {first}, and no checkpoint is left from before this day: it"
+            " cannot be recomputed",
+            "journal_retired",
+            410,
+        )
+    return make_line(), 0
+
+
+def derive(line: Line, reader: JournalReader, start: int, upto: int) -> Iterator[Derived]:
+    """What the records with start < position <= upto give."""
+    for chunk in reader.chunks(start, upto):
+        yield line.push(chunk)
+
+
+def inside(batch: Batch, start_ns: int, end_ns: int) -> Batch:
+    """The rows of a batch with start <= ts < end."""
+    ts = batch.column("ts")
+    rows = (ts >= start_ns) & (ts < end_ns)
+    if rows.all():
+        return batch
+    return Batch(
+        batch.kind, batch.block[:, rows], batch.words, batch.span, keep_levels(batch, rows)
+    )

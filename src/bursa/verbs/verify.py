@@ -1,0 +1,279 @@
+"""`bursa verify DATE`: is what the store holds of a day what the journal gives?
+
+The day is derived anew from the journal into a store of its own, beside the folder's, up to what
+the folder's has committed; then both are compared (store/compare.py). Works whether or not a bursa
+runs on the folder: it answers over its control socket. Changes nothing.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bursa.app import fresh_line, scratch
+from bursa.config import Config
+from bursa.journal.read import JournalReader
+from bursa.model.batch import Batch
+from bursa.model.errors import Refuse
+from bursa.model.schema import Kind, topic
+from bursa.ops import logs
+from bursa.pipeline import recompute
+from bursa.pipeline.line import kinds
+from bursa.ports import Committed, Store
+from bursa.store import compare, question, sql
+from bursa.store.compare import Digest, Slice
+from bursa.store.folder import STORE_FILE
+from bursa.verbs.journal_part import Journal, a_day, find
+
+# Kinds whose rows belong to a day: of contracts only the newest stays, refused bytes have no time.
+COMPARED = ("ticks", "quotes", "ohlcv", "metrics", "snapshot", "orderbook", "index", "status")
+# A digest reads a whole day.
+QUERY_S = 600.0
+# Rows that wait in memory before they are written beside.
+ROWS_MAX = 200_000
+# Of each kind that differs: tickers and rows that are told.
+TICKERS_SHOWN, ROWS_SHOWN = 3, 5
+EQUAL, DIFFERENT, DROPPED = "yes", "NO", "dropped by retention"
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is verified: the day of a journal's venue, up to what is committed."""
+
+    journal: Journal
+    day: date
+    committed: int
+
+    def slice(self, kind: Kind) -> Slice:
+        """The rows of a kind."""
+        return Slice(self.journal.venue.name, kind, *self.bounds, self.committed)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Event times, ns UTC, half-open."""
+        calendar = self.journal.venue.calendar
+        after = self.day + timedelta(days=1)
+        return calendar.midnight_ns(self.day), calendar.midnight_ns(after)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one kind."""
+
+    kind: Kind
+    recomputed: Digest
+    stored: Digest
+    equal: str
+
+
+def run_verify(
+    config: Config,
+    text: str,
+    venue: str,
+    only: Sequence[str],
+    *,
+    as_json: bool,
+    say: Console,
+    warn: Console,
+) -> int:
+    """Compare a day. Returns 0 only when every kind is equal; a kind that retention has dropped is
+    not."""
+    chosen = _kinds(only)
+    day = a_day(text, "DATE")
+    logs.setup(config.log.level, config.log.format)
+    journal, data = find(config, venue), Path(config.data)
+    limits = sql.Limits(config.sql.rows_max, max(QUERY_S, config.sql.time_s))
+
+    def stored(query: str) -> sql.Answer:
+        return question.query(data, data / STORE_FILE, query, limits)
+
+    what = Day(journal, day, _committed(stored, journal, chosen))
+    with tempfile.TemporaryDirectory(prefix="bursa-verify-") as folder:
+        with scratch(config, journal.venue, Path(folder) / STORE_FILE) as beside:
+            reader = _recompute(what, data, chosen, beside, warn)
+
+            def recomputed(query: str) -> sql.Answer:
+                return beside.select(query, limits)
+
+            verdicts = [_judge(config, what, kind, stored, recomputed) for kind in chosen]
+            if not any(v.recomputed.rows or v.stored.rows for v in verdicts):
+                told = f"neither journal nor store has anything of {journal.venue.name} on {day}"
+                raise Refuse(told, "no_data", 404)
+            shown = {
+                verdict.kind.name: _shown(what, verdict.kind, stored, recomputed)
+                for verdict in verdicts
+                if verdict.equal == DIFFERENT
+            }
+    damaged = [damage._asdict() for damage in reader.damaged]
+    if as_json:
+        _tell_json(what, verdicts, shown, damaged)
+    else:
+        _tell(what, verdicts, shown, damaged, say)
+    return 0 if all(verdict.equal == EQUAL for verdict in verdicts) else 1
+
+
+def _kinds(only: Sequence[str]) -> list[Kind]:
+    unknown = [name for name in only if name not in COMPARED]
+    if unknown:
+        what = f"--kind: {unknown[0]}; allowed: {', '.join(COMPARED)}"
+        raise Refuse(what, parameter="kind")
+    return [kind for kind in kinds() if kind.name in (only or COMPARED)]
+
+
+def _committed(stored: compare.Ask, journal: Journal, chosen: Sequence[Kind]) -> int:
+    """The position up to which the store holds all rows of these kinds."""
+    held = dict(stored("select topic, position from bursa_positions").rows)
+    found = [held.get(topic(journal.venue.name, kind)) for kind in chosen]
+    missing = [kind.name for kind, at in zip(chosen, found, strict=True) if at is None]
+    if missing:
+        what = f"the store has committed nothing of {journal.venue.name} yet: {', '.join(missing)}"
+        raise Refuse(what, "no_data", 404)
+    return min(int(at) for at in found if at is not None)
+
+
+def _recompute(
+    what: Day, data: Path, chosen: Sequence[Kind], beside: Store, warn: Console
+) -> JournalReader:
+    """Derive the day into the store beside."""
+    venue = what.journal.venue
+    reader = JournalReader(what.journal.folder)
+    line, start = recompute.line_before(
+        lambda: fresh_line(venue), reader, data / "checkpoints" / venue.name, what.bounds[0]
+    )
+    names, waiting, rows = {kind.name for kind in chosen}, list[Batch](), 0
+    with Progress(console=warn, transient=True) as bar:
+        task = bar.add_task(f"{venue.name} {what.day}", total=max(what.committed - start, 1))
+        for derived in recompute.derive(line, reader, start, what.committed):
+            ours = [b for b in derived.batches if b.kind.name in names]
+            waiting += [b for b in (recompute.inside(b, *what.bounds) for b in ours) if len(b)]
+            rows = sum(map(len, waiting))
+            if rows >= ROWS_MAX:
+                at = Committed(derived.span.last, derived.span.epoch)
+                beside.write(waiting, {topic(venue.name, kind): at for kind in chosen})
+                waiting = []
+            bar.update(task, completed=derived.span.last - start)
+    if waiting:
+        at = Committed(waiting[-1].span.last, waiting[-1].span.epoch)
+        beside.write(waiting, {topic(venue.name, kind): at for kind in chosen})
+    return reader
+
+
+def _judge(
+    config: Config, what: Day, kind: Kind, stored: compare.Ask, recomputed: compare.Ask
+) -> Verdict:
+    here = compare.digest(recomputed, what.slice(kind))
+    there = compare.digest(stored, what.slice(kind))
+    if here == there:
+        return Verdict(kind, here, there, EQUAL)
+    gone = not there.rows and _is_past(config, what, kind, stored)
+    return Verdict(kind, here, there, DROPPED if gone else DIFFERENT)
+
+
+def _is_past(config: Config, what: Day, kind: Kind, stored: compare.Ask) -> bool:
+    """Has retention taken the day: it lies before the days that are kept, or the folder has a cap
+    and nothing older is left?"""
+    venue = what.journal.venue
+    [[newest]] = stored(f"select max(ts) from {venue.name}_ohlcv").rows  # noqa: S608 -- our own table's name
+    days = getattr(config.retention, f"{kind.name}_days", 0)
+    if days and newest:
+        oldest = venue.calendar.day_of(newest)
+        for _ in range(days - 1):
+            oldest = venue.calendar.previous_day(oldest)
+        if what.day < oldest:
+            return True
+    table = f"{venue.name}_{kind.name}"
+    [[older]] = stored(f"select count(*) from {table} where ts < {what.bounds[1]}").rows  # noqa: S608 -- likewise
+    return bool(
+        config.retention.disk_gb and hasattr(config.retention, f"{kind.name}_days") and not older
+    )
+
+
+def _shown(what: Day, kind: Kind, stored: compare.Ask, recomputed: compare.Ask) -> dict[str, Any]:
+    """How many tickers differ, and the first rows that do."""
+    of = what.slice(kind)
+    tickers = compare.differing_tickers(stored, recomputed, of)
+    found = []
+    for ticker in tickers[:TICKERS_SHOWN]:
+        mine = Slice(of.venue, kind, of.start_ns, of.end_ns, of.upto, ticker)
+        found += compare.differences(stored, recomputed, mine, ROWS_SHOWN)
+    rows = [{"stored": d.stored, "recomputed": d.recomputed} for d in found]
+    return {"by": of.by, "differ": len(tickers), "rows": rows}
+
+
+def _tell(
+    what: Day,
+    verdicts: Sequence[Verdict],
+    shown: dict[str, Any],
+    damaged: Sequence[dict[str, Any]],
+    say: Console,
+) -> None:
+    columns = ("kind", "recomputed", "stored", "hash_recomputed", "hash_stored", "equal")
+    rows = [
+        [v.kind.name, v.recomputed.rows, v.stored.rows, v.recomputed.hash, v.stored.hash, v.equal]
+        for v in verdicts
+    ]
+    table = sql.render(sql.Answer(columns, rows), "table")
+    say.file.write(table[: table.rindex("(")])
+    for name, of in shown.items():
+        say.print(f"{name}: rows of {of['differ']:,} {of['by']}s differ, the first:", markup=False)
+        for row in of["rows"]:
+            say.print(
+                f"  {_row(next(v.kind for v in verdicts if v.kind.name == name), row)}",
+                markup=False,
+            )
+    for damage in damaged:
+        say.print(
+            "the journal is damaged: {bytes:,} bytes at {position}".format(**damage), markup=False
+        )
+    count = {word: sum(v.equal == word for v in verdicts) for word in (EQUAL, DIFFERENT, DROPPED)}
+    tale = f"{what.journal.venue.name} {what.day}, up to position {what.committed}:"
+    tale += f" {count[EQUAL]} equal, {count[DIFFERENT]} different"
+    say.print(tale + (f", {count[DROPPED]} dropped" if count[DROPPED] else ""), markup=False)
+
+
+def _row(kind: Kind, row: dict[str, Any]) -> str:
+    """One difference in a line: whose, and what is not the same."""
+    stored, recomputed = row["stored"], row["recomputed"]
+    of = stored or recomputed
+    key = ", ".join(f"{name} {of[name]}" for name in kind.key)
+    if stored is None:
+        return f"not in the store: {key}, position {of['position']}"
+    if recomputed is None:
+        return f"only in the store: {key}, position {of['position']}"
+    changed = [name for name in of if stored[name] != recomputed[name]]
+    what = ", ".join(f"{n} {stored[n]} is stored, {recomputed[n]} recomputed" for n in changed)
+    return f"{key}: {what}"
+
+
+def _tell_json(
+    what: Day,
+    verdicts: Sequence[Verdict],
+    shown: dict[str, Any],
+    damaged: Sequence[dict[str, Any]],
+) -> None:
+    body = {
+        "ok": all(verdict.equal == EQUAL for verdict in verdicts),
+        "venue": what.journal.venue.name,
+        "day": what.day.isoformat(),
+        "position": what.committed,
+        "kinds": [
+            {
+                "kind": v.kind.name,
+                "recomputed": {"rows": v.recomputed.rows, "hash": v.recomputed.hash},
+                "stored": {"rows": v.stored.rows, "hash": v.stored.hash},
+                "equal": v.equal == EQUAL,
+                "dropped": v.equal == DROPPED,
+            }
+            for v in verdicts
+        ],
+        "differences": shown,
+        "damaged": list(damaged),
+    }
+    sys.stdout.write(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
