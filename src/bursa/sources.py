@@ -4,10 +4,13 @@
 the feeds, `bursa capture` records one of them.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bursa.config import Config
+from bursa.config.brokers import Amqp, Broker, Kafka
 from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.config.mold import MoldUdp
 from bursa.exchange.launch import Running
@@ -16,6 +19,7 @@ from bursa.feeds.raw import RawFeed, Timing
 from bursa.feeds.stdin import StdinFeed
 from bursa.feeds.tcp import SoupFeed
 from bursa.feeds.udp import Lines, Manner, MoldFeed
+from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ports import Feed
 from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
@@ -38,9 +42,7 @@ def _tcp(name: str, source: Tcp, layout: Layout) -> RawFeed:
 def _moldudp64(name: str, source: MoldUdp, layout: Layout) -> MoldFeed:
     venue = VENUES[source.venue]
     lines = {
-        number: Lines(
-            source.lines(channel.name), source.requests(channel.name), source.interface
-        )
+        number: Lines(source.lines(channel.name), source.requests(channel.name), source.interface)
         for number, channel in enumerate(venue.channels)
     }
     manner = Manner(
@@ -63,6 +65,61 @@ def _stdin(name: str, source: Stdin, layout: Layout) -> StdinFeed:
     return StdinFeed(name, VENUES[source.venue], layout)
 
 
+def _amqp(name: str, source: Amqp, layout: Layout) -> Feed:
+    with _driver(name, "amqp"):
+        from bursa.feeds.amqp import AmqpFeed, Binding, Server
+    host, _, port = source.endpoint.rpartition(":")
+    login = (source.user or "guest", source.password or "guest")
+    tls = _tls(name, source)
+    server = Server(host, int(port), *login, source.vhost, tls, source.heartbeat_s)
+    venue = VENUES[source.venue]
+    bindings = {
+        number: Binding(
+            getattr(source, f"{channel.name}_exchange"),
+            getattr(source, f"{channel.name}_queue"),
+            source.routing_key,
+            source.declare,
+        )
+        for number, channel in enumerate(venue.channels)
+    }
+    return AmqpFeed(name, venue, server, bindings, source.prefetch, layout)
+
+
+def _kafka(name: str, source: Kafka, layout: Layout) -> Feed:
+    with _driver(name, "kafka"):
+        from bursa.feeds.kafka import Buffer, Cluster, KafkaFeed
+    servers = [server.strip() for server in source.endpoints.split(",")]
+    login = (source.sasl, source.user, source.password)
+    cluster = Cluster(servers, _tls(name, source), *login, source.group, source.member)
+    venue = VENUES[source.venue]
+    topics = {
+        number: getattr(source, f"{channel.name}_topic")
+        for number, channel in enumerate(venue.channels)
+    }
+    buffer = Buffer(source.buffer_messages, source.buffer_mb << 20)
+    return KafkaFeed(name, venue, cluster, topics, buffer, layout)
+
+
+@contextlib.contextmanager
+def _driver(name: str, extra: str) -> Iterator[None]:
+    """Around the import of a feed whose library is not part of every installation."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        what = f"feeds.{name}: {error.name} is not installed: pip install 'bursa[{extra}]'"
+        raise Refuse(what, "no_driver", parameter=f"feeds.{name}.type") from None
+
+
+def _tls(name: str, source: Broker) -> ssl.SSLContext | None:
+    if not source.tls:
+        return None
+    try:
+        return ssl.create_default_context(cafile=source.ca_file or None)
+    except OSError as error:  # an SSLError is one: it is no PEM
+        what = f"feeds.{name}.ca_file: {source.ca_file}: {error.strerror or error}"
+        raise Refuse(what, "bad_config", parameter=f"feeds.{name}.ca_file") from None
+
+
 BUILDERS: Mapping[type, Callable[[str, Any], Feed]] = {}
 """Table of a source -> what makes its feed of (name, table)."""
 
@@ -71,8 +128,17 @@ FRAMED: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
     Tcp: _tcp,
     Stdin: _stdin,
     MoldUdp: _moldudp64,
+    Amqp: _amqp,
+    Kafka: _kafka,
 }
-"""The same of sources that find messages in a stream of bytes: of (name, table, layout)."""
+"""The same of sources that find messages in bytes: of (name, table, layout)."""
+
+
+DRIVERS: Mapping[type, tuple[str, str]] = {
+    Amqp: ("aio_pika", "amqp"),
+    Kafka: ("aiokafka", "kafka"),
+}
+"""Table of a source -> (library that not every installation has, the extra that brings it)."""
 
 
 def feed(name: str, source: Any, layout: Layout = IDX1) -> Feed:

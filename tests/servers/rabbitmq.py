@@ -99,6 +99,11 @@ class RabbitMQ(Broker):
         """Is it ready for clients?"""
         return connects(self.port) and connects(self.tls_port)
 
+    def ready(self) -> None:
+        """Return when clients can be served: its ports listen a little before."""
+        super().ready()
+        self.control("await_startup")
+
     def stop(self) -> None:
         """Be it gone, and its epmd."""
         super().stop()

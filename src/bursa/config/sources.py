@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from bursa.config.brokers import Amqp, Endpoints, Kafka
 from bursa.config.form import Endpoint, Table, doc
 from bursa.config.mold import Listed, MoldUdp, misfit
 from bursa.model.errors import Refuse
@@ -18,7 +19,11 @@ from bursa.model.venue import VENUES
 
 FeedName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$")]
 ChannelEndpoint = Annotated[str, Meta(pattern=r"^(|[A-Za-z0-9_.\-]+:[0-9]{1,5})$")]
-_ENDPOINTS = {note.pattern for kind in (Listed, Endpoint, ChannelEndpoint) for note in get_args(kind)[1:]}
+_ENDPOINTS = {
+    note.pattern
+    for kind in (Listed, Endpoint, ChannelEndpoint, Endpoints)
+    for note in get_args(kind)[1:]
+}
 
 
 class Lines(Table, frozen=True):
@@ -54,10 +59,17 @@ class Stdin(Table, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
     venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
 
 
-Source = MoldUdp | SoupBin | Tcp | Stdin
+Source = MoldUdp | SoupBin | Tcp | Stdin | Amqp | Kafka
 """The union of all tables of sources."""
 
-TYPES: Mapping[str, type[Table]] = {"soupbin": SoupBin, "tcp": Tcp, "stdin": Stdin, "moldudp64": MoldUdp}
+TYPES: Mapping[str, type[Table]] = {
+    "soupbin": SoupBin,
+    "tcp": Tcp,
+    "stdin": Stdin,
+    "moldudp64": MoldUdp,
+    "amqp": Amqp,
+    "kafka": Kafka,
+}
 """Type -> table; the first is meant where a source names none."""
 
 DEFAULT = next(iter(TYPES))
@@ -69,8 +81,8 @@ def endpoints(source: Table) -> Iterator[tuple[str, str]]:
         notes = getattr(field.type, "__metadata__", ())
         if any(isinstance(note, Meta) and note.pattern in _ENDPOINTS for note in notes):
             value = getattr(source, field.name)
-            if value:
-                yield field.name, value
+            for endpoint in value.split(",") if value else ():
+                yield field.name, endpoint.strip()
 
 
 def channels(source: Lines, venue: str) -> dict[int, tuple[str, int]]:

@@ -109,7 +109,9 @@ def _source_fields() -> Iterator[tuple[str, _Field]]:
     for name, table in TYPES.items():
         for field in msgspec.structs.fields(table):
             first = _Field(field.type, field.default)
-            _, said = seen.setdefault(field.name, (first, {}))
+            found, said = seen.setdefault(field.name, (first, {}))
+            if _limits(found.type) != _limits(field.type):  # what does not hold of all is not told
+                seen[field.name] = (_Field(_bare(field.type), found.default), said)
             said.setdefault(meaning(field.type), []).append(name)
     for key, (found, said) in seen.items():
         everywhere = len(said) == 1 and sum(map(len, said.values())) == len(TYPES)
@@ -117,6 +119,15 @@ def _source_fields() -> Iterator[tuple[str, _Field]]:
             text if everywhere else f"{', '.join(names)}: {text}" for text, names in said.items()
         )
         yield f"{FEEDS}{key}", _Field(Annotated[found.type, Meta(description=told)], found.default)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+
+
+def _limits(kind: Any) -> list[Any]:
+    notes = (note for note in getattr(kind, "__metadata__", ()) if isinstance(note, Meta))
+    return [[getattr(note, limit) for limit in _LIMITS] for note in notes]
 
 
 def rows(loaded: Loaded) -> list[tuple[str, Any, str]]:

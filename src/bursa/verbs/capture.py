@@ -16,6 +16,8 @@ from rich.console import Console
 
 from bursa import sources
 from bursa.config import Config
+from bursa.config.brokers import Broker
+from bursa.config.sources import TYPES
 from bursa.exchange import launch
 from bursa.feeds.capture import Recording, is_text
 from bursa.model.errors import Refuse
@@ -78,6 +80,10 @@ def _line(config: Config, wanted: Wanted) -> tuple[Feed, Venue]:
     if name not in config.feeds:
         raise Refuse(f"--feed: {name}; allowed: {known}", parameter="feed")
     source = config.feeds[name]
+    if isinstance(source, Broker):
+        kinds = ", ".join(kind for kind, table in TYPES.items() if not issubclass(table, Broker))
+        what = f"--feed: {name} is a broker's: what a capture took of its queue, bursa would miss"
+        raise Refuse(f"{what}; allowed types: {kinds}", "no_capture", parameter="feed")
     venue = VENUES[source.venue]
     return sources.feed(name, source, sources.layout(config, venue)), venue
 

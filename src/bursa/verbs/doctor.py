@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from bursa.config import SECRETS, Config, Loaded
 from bursa.config.sources import endpoints
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops import logs
+from bursa.sources import DRIVERS
 from bursa.store.folder import Holder, ask, holder
 from bursa.verbs import machine
 from bursa.verbs.finding import BAD, Finding, bad, ok, tell, warn
@@ -226,8 +228,22 @@ def sources(config: Config) -> Iterator[Finding]:
         for name, source in config.feeds.items()
         for key, endpoint in endpoints(source)
     ]
-    with ThreadPoolExecutor(len(lines)) as pool:
-        yield from pool.map(_reach, *zip(*lines, strict=True))
+    for name, source in config.feeds.items():
+        yield from _driver(f"feeds.{name}.type", type(source))
+    if lines:
+        with ThreadPoolExecutor(len(lines)) as pool:
+            yield from pool.map(_reach, *zip(*lines, strict=True))
+
+
+def _driver(path: str, kind: type) -> Iterator[Finding]:
+    """Is the library there that a source of this kind speaks by, where it takes one?"""
+    if kind not in DRIVERS:
+        return
+    module, extra = DRIVERS[kind]
+    if find_spec(module) is None:
+        yield bad(path, f"{module} is not installed", f"pip install 'bursa[{extra}]'")
+    else:
+        yield ok(path, f"{module} is installed")
 
 
 def _reach(path: str, endpoint: str) -> Finding:
