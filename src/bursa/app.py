@@ -24,13 +24,14 @@ from bursa.feeds.replay import ReplayFeed
 from bursa.feeds.stdin import StdinFeed
 from bursa.journal import record
 from bursa.model.batch import Words
-from bursa.model.errors import Refuse
+from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Decoder, Line, kinds
 from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
+from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.writer import Flush
 from bursa.ports import Feed
 from bursa.store import question, sql
@@ -73,8 +74,6 @@ class SystemClock:
 
 def knobs(config: Config, venue: Venue) -> Knobs:
     """What a venue's runtime takes of the configuration."""
-    stored = getattr(config, venue.name)
-    keep = {kind: getattr(stored, kind).store for kind in ("quotes", "snapshot", "orderbook")}
     days = {
         kind: getattr(config.retention, f"{kind}_days")
         for kind in ("ticks", "quotes", "snapshot", "orderbook")
@@ -88,7 +87,7 @@ def knobs(config: Config, venue: Venue) -> Knobs:
         checkpoint_bytes=config.checkpoint.every_mb * MB,
         flush=Flush(config.store.flush_rows, config.store.flush_ms / 1000),
         topics=Limits(config.topics.rows_max, config.topics.mb_max * MB),
-        keep=keep,
+        kinds=switches(config, venue.name),
         retain_days={kind: count for kind, count in days.items() if count},
         cap_bytes=int(config.retention.disk_gb * 1e9),
         journal_limits=JournalLimits(config.journal.keep_days, int(config.journal.keep_gb * 1e9)),
@@ -100,6 +99,18 @@ def decoder_of(config: Config, venue: Venue) -> Callable[[Venue, Words], Decoder
     if venue == IDX:
         return functools.partial(IdxDecoder, layout=layouts.load(config.idx.layout))
     return DECODERS[venue.name]
+
+
+def switches(config: Config, venue: str) -> dict[str, str]:
+    """The switches that a venue has, as the configuration has them: `orderbook.store` -> `1s`."""
+    table = getattr(config, venue, None)
+    found = {}
+    for kind in SWITCHED:
+        switch = getattr(table, kind, None)
+        if switch is not None:
+            found[f"{kind}.{PUBLISH}"] = ON if switch.publish else OFF
+            found[f"{kind}.{STORE}"] = switch.store
+    return found
 
 
 def with_demo(config: Config) -> Config:
@@ -154,17 +165,35 @@ def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
         store.close()
 
 
-def fresh_line(venue: Venue) -> Line:
+def fresh_line(venue: Venue, config: Config | None = None) -> Line:
     """A venue's stages at their beginning."""
     words = venue.words()
-    return Line(venue, words, DECODERS[venue.name](venue, words))
+    return Line(venue, words, decoder_of(config or Config(), venue)(venue, words))
+
+
+@contextlib.contextmanager
+def offline(config: Config, venue: Venue) -> Iterator[tuple[VenueRuntime, DuckStore]]:
+    """A venue of a folder that nobody holds, recovered, without feeds, and its store; at the end
+    all that was ordered of it is committed. Raises Retry where it is not."""
+    with DataFolder(Path(config.data)) as folder, shop(config, folder, [venue]) as shared:
+        runtime, stored = shared.runtime(venue), False
+        warm([venue])
+        try:
+            runtime.start([])
+            yield runtime, shared.store
+        finally:
+            if runtime.started:
+                stored = runtime.stop()
+        runtime.check()
+        if not stored:
+            raise Retry("the store did not take all of it; the next start goes on")
 
 
 def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
     """Compile or load every kernel, as a start does before a port is bound."""
     for venue in venues:
         words = venue.words()
-        Line(venue, words, DECODERS[venue.name](venue, words), {"orderbook": "1s"}).warm()
+        Line(venue, words, DECODERS[venue.name](venue, words)).warm()
         Rings(venue, words, 60, MB).warm()
     record.warm()
 

@@ -8,15 +8,17 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bursa import __version__, config
 from bursa.model.errors import BursaError, Refuse
+from bursa.verbs.commands import kinds_verbs, quarantine_verbs
+from bursa.verbs.commands_journal import journal_verbs
+from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
 
 app = typer.Typer(
     name="bursa",
@@ -27,21 +29,11 @@ app = typer.Typer(
 )
 config_verbs = typer.Typer(help="The configuration.", no_args_is_help=True)
 app.add_typer(config_verbs, name="config")
+app.add_typer(kinds_verbs, name="kinds")
+app.add_typer(journal_verbs, name="journal")
+app.add_typer(quarantine_verbs, name="quarantine")
 symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
 app.add_typer(symbols_verbs, name="symbols")
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder.", show_default="./data", metavar="DIR")
-]
-File = Annotated[
-    Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
-]
-Format = Annotated[str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")]
-Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
-VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they are.")]
 
 
 def main() -> None:
@@ -57,12 +49,6 @@ def main() -> None:
     except BursaError as error:
         err.print(f"[red]bursa:[/] {escape(str(error))}")
         sys.exit(1)
-
-
-def _load(file: Path | None, data: Path | None, **flags: Any) -> config.Loaded:
-    given = {name.replace("__", "."): value for name, value in flags.items()}
-    given["data"] = None if data is None else str(data)
-    return config.load(given, file=None if file is None else str(file))
 
 
 @app.command()
@@ -88,7 +74,7 @@ def up(
     file: File = None,
 ) -> None:
     """Run bursa: feeds, journal, bars, metrics, store, API and pages in one process."""
-    loaded = _load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
+    loaded = load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
     from bursa.up import run_up  # the heavy imports, only where they are needed
     from bursa.verbs.told import told
 
@@ -97,7 +83,9 @@ def up(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording, plain or .gz; - is standard input.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A recording, plain or .gz; - is standard input.", metavar="FILE")
+    ],
     venue: Annotated[str, typer.Option("--venue", help="Whose recording it is, e.g. binance.")],
     day: Annotated[
         str, typer.Option("--date", help="Its day, where neither it nor its name says one (xnas).")
@@ -106,7 +94,7 @@ def replay(
     settings: File = None,
 ) -> None:
     """Journal a recording and store what it holds. Done again, it adds nothing."""
-    loaded = _load(settings, data)
+    loaded = load(settings, data)
     from bursa.app import run_replay
 
     sys.exit(run_replay(loaded.config, file, venue, day, say=out, warn=err))
@@ -115,7 +103,8 @@ def replay(
 @app.command()
 def capture(  # noqa: PLR0913 -- a command's options
     file: Annotated[
-        Path, typer.Argument(help="The recording to write, plain or .gz; .txt is text.", metavar="FILE")
+        Path,
+        typer.Argument(help="The recording to write, plain or .gz; .txt is text.", metavar="FILE"),
     ],
     feed: Annotated[
         str, typer.Option("--feed", help="Which source, where several are configured.")
@@ -137,7 +126,7 @@ def capture(  # noqa: PLR0913 -- a command's options
     settings: File = None,
 ) -> None:
     """Record a line for `bursa replay`, until Ctrl-C. A vendor may allow one login at a time."""
-    loaded = _load(settings, data)
+    loaded = load(settings, data)
     from bursa.verbs.capture import Wanted, run_capture
 
     wanted = Wanted(file, feed, demo, seconds, messages, live, force)
@@ -152,7 +141,7 @@ def sql(
     settings: File = None,
 ) -> None:
     """Ask the stored tables with one read-only SELECT, whether or not bursa is running."""
-    loaded = _load(settings, data)
+    loaded = load(settings, data)
     from bursa.app import run_sql
 
     sys.stdout.write(run_sql(loaded.config, query, form))
@@ -163,12 +152,12 @@ def doctor(data: Data = None, settings: File = None, as_json: Json = False) -> N
     """See whether machine, data folder and configuration are fit to run; exit code 1 if not."""
     from bursa.verbs.doctor import run_doctor
 
-    def load() -> config.Loaded:
-        return _load(settings, data)
+    def loaded() -> config.Loaded:
+        return load(settings, data)
 
     file = config.file_of(None if settings is None else str(settings))
     given = None if data is None else str(data)
-    sys.exit(run_doctor(load, file, given, as_json=as_json, say=out))
+    sys.exit(run_doctor(loaded, file, given, as_json=as_json, say=out))
 
 
 @app.command()
@@ -219,7 +208,7 @@ def symbols_import(
     settings: File = None,
 ) -> None:
     """Take issuers' names from a list; a running bursa shows them within seconds."""
-    loaded = _load(settings, data)
+    loaded = load(settings, data)
     from bursa.verbs.symbols import run_import
 
     sys.exit(run_import(loaded.config, file, venue, dry_run=dry_run, say=out))
@@ -236,7 +225,7 @@ def symbols_ls(
     settings: File = None,
 ) -> None:
     """List instruments with their names, and where each name comes from."""
-    loaded = _load(settings, data)
+    loaded = load(settings, data)
     from bursa.verbs.symbols import run_list
 
     sys.stdout.write(run_list(loaded.config, query, venue, form))
@@ -249,7 +238,7 @@ def config_show(
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
     """Print every setting, and where its value came from; secrets are masked."""
-    loaded = _load(file, data)
+    loaded = load(file, data)
     found = config.rows(loaded)
     if form == "json":
         rows = [{"path": p, "value": v, "origin": o} for p, v, o in found]

@@ -31,7 +31,7 @@ from bursa.api.services import ChannelState, Dependency, Services, VenueParts, V
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
-from bursa.app import STORE_NAME, Shop, shop, venues_of, warm, with_demo
+from bursa.app import STORE_NAME, Shop, shop, switches, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange import launch
 from bursa.history.name_book import NameBook
@@ -40,12 +40,13 @@ from bursa.history.present import Recent
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
+from bursa.pipeline import control, retry
 from bursa.pipeline.line import Derived
 from bursa.pipeline.runtime import Interrupted, VenueRuntime
 from bursa.ports import Feed
 from bursa.sources import demo_feed, feeds
 from bursa.store import question
-from bursa.store.folder import DataFolder
+from bursa.store.folder import DataFolder, Handler
 from bursa.web import tradingview
 from bursa.web.docs.made import Told
 from bursa.web.docs.pages import Docs
@@ -187,7 +188,7 @@ class Up:
         self._shared.telemetry.kernels_warm.set(time.monotonic() - began)
         with contextlib.ExitStack() as stack:
             self._telemetry(stack)
-            self._shared.folder.serve(question.handlers(self._shared.store))
+            self._shared.folder.serve(self._handlers())
             services = self._services()
             limits = self._config.stream
             outbox = OutboxLimits(limits.outbox_messages, limits.outbox_mb << 20, limits.stall_s)
@@ -226,6 +227,7 @@ class Up:
                 watermark_ns=_watermark_of(runtime),
                 channels=_channels_of(runtime),
                 names=NameBook(runtime.venue, shared.folder.path),
+                published=runtime.published,
             )
             service = venues[name] = VenueService(parts, shared.clock, offload)
             views[name] = View(
@@ -259,6 +261,16 @@ class Up:
             STORE_NAME,
         )
 
+    def _handlers(self) -> dict[str, Handler]:
+        """What verbs on this folder may ask of us."""
+        defaults = {name: switches(Config(), name) for name in self._runtimes}
+        store = self._shared.store
+        return {
+            **question.handlers(store),
+            **control.handlers(self._runtimes, defaults),
+            **retry.handlers(self._runtimes, store),
+        }
+
     def _told(self, told: Told) -> Told:
         """What the docs are told of this run, besides."""
         venues = [runtime.venue for runtime in self._runtimes.values()]
@@ -282,8 +294,9 @@ class Up:
                 runtime: VenueRuntime = runtime,
                 recent: Recent = self._recent[name],
             ) -> None:
-                recent.feed(derived.batches)
-                hub.offer(name, derived, runtime.line.watermark_ns)
+                recent.feed(derived.live)
+                # The hub keeps it until its loop has time: not the books, of which it reads none.
+                hub.offer(name, replace(derived, live=()), runtime.line.watermark_ns)
 
             runtime.listeners.append(told)
 

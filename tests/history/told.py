@@ -77,7 +77,7 @@ class Told:
         if memory:
             none = batch_of(OHLCV, [], self.words, span)
             ids = np.empty(0, np.int64)
-            self.facts.take(Derived(span, (batch,), none, ids, ids, none, {}), [0, 0], 0)
+            self.facts.take(Derived(span, (batch,), none, ids, ids, none, {}, (batch,)), [0, 0], 0)
             self.recent.feed([batch])
             if kind is OHLCV:
                 self.rings.feed_bars(batch)

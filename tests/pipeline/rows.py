@@ -35,7 +35,7 @@ def of_batch(batch: Batch, without: Collection[str] = ()) -> Rows:
     if batch.levels is not None:
         ends = np.cumsum(batch.column("depth")).tolist()
         lists = np.ascontiguousarray(batch.levels.T)
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][:-1]
         columns.append([signed(lists[a:b].tobytes()) for a, b in zip(starts, ends, strict=True)])
     return np.stack([np.asarray(c, np.int64) for c in columns], axis=1)
 

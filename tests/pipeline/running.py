@@ -95,7 +95,7 @@ def knobs(**other: Any) -> Knobs:
         "checkpoint_bytes": 100_000,
         "flush": Flush(200, 0.01),
         "topics": Limits(1_000_000, 1 << 30),
-        "keep": KEEP,
+        "kinds": {f"{kind}.store": how for kind, how in KEEP.items()},
         "retain_days": {},
         "cap_bytes": 0,
     }

@@ -57,6 +57,7 @@ class Gathered:
     """All that pushes gave, and the open bars at the end."""
 
     batches: list[Batch] = field(default_factory=list)
+    live: list[Batch] = field(default_factory=list)
     minutes: list[np.ndarray] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     bars: int = 0
@@ -67,6 +68,7 @@ class Gathered:
         assert derived.span.first == self.end
         self.end = derived.span.last
         self.batches += derived.batches
+        self.live += derived.live
         minutes = derived.minutes.copy()
         minutes[1] += self.bars
         self.minutes.append(minutes)
@@ -77,6 +79,7 @@ class Gathered:
     def hashes(self, without: frozenset[str] = frozenset()) -> dict[str, str]:
         """Of one journal (nothing left out): every row in its place, every marker, every count."""
         found = rows.tables(self.batches, without)
+        found |= {f"live {k}": v for k, v in rows.tables(self.live, without).items()}
         found |= {f"open {k}": v for k, v in rows.tables(self.open_bars, without).items()}
         said = rows.hashes(found, ordered=not without)
         minutes = np.concatenate(self.minutes, axis=1)
@@ -86,8 +89,11 @@ class Gathered:
         )
 
 
-def written(folder: Path, seed: int, messages_max: int, ended: bool) -> Gathered:
-    """A journal of the market, several records an append; what the line gave while it came in."""
+def written(
+    folder: Path, seed: int, messages_max: int, ended: bool, said: Sequence[Control] = ()
+) -> Gathered:
+    """A journal of the market, several records an append; what the line gave while it came in. What
+    is `said` besides stands anywhere in it, in its order."""
     rng = Random(seed)
     live = Gathered()
     line = make_line()
@@ -96,6 +102,9 @@ def written(folder: Path, seed: int, messages_max: int, ended: bool) -> Gathered
     records = list(market.cut(market.channels(), rng, messages_max))
     if ended:
         records += [Control(END_OF_FILE, 0), Control(END_OF_FILE, 1)]
+    places = sorted(rng.randrange(len(records)) for _ in said)
+    for later, (at, control) in enumerate(zip(places, said, strict=True)):
+        records.insert(at + later, control)
     for at, record in enumerate(records):
         pending.append(record)
         if rng.random() < 0.3 or at == len(records) - 1:

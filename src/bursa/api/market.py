@@ -92,6 +92,7 @@ class Ranked:
         """Rows of an index as they came, ascending by date."""
         values = _INDEX.read(scope["query_string"])
         service = self._services.venue(values["venue"])
+        service.require("index")
         _known(service, code)
         ask, question = _ask(service, code, values)
         found, more = await service.indices.rows(ask)

@@ -190,6 +190,7 @@ class Rest:
             _newest(present.last("ticks", ticker), shapes.Trade),
             _newest(present.last("quotes", ticker), shapes.Quote),
             _newest(present.last("snapshot", ticker), shapes.Day),
+            [kind for kind in ("ticks", "quotes", "snapshot") if not service.published(kind)],
         )
         if row.quote is None:
             row.quote = _newest(present.last("snapshot", ticker), shapes.Quote)

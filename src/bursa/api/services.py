@@ -53,6 +53,7 @@ class VenueParts:
     recent        fed by the ingest thread with every batch
     book          a ticker's order book, so many levels of a side; takes the line's lock
     names         what instruments are called; None: by what comes with the program
+    published     do readers of the present get a kind? Its switch may be turned at any time
     """
 
     venue: Venue
@@ -66,6 +67,7 @@ class VenueParts:
     channels: Callable[[], Sequence[ChannelState]]
     book: Callable[[str, int], Depth] = lambda ticker, depth: NO_BOOK
     names: NameBook | None = None
+    published: Callable[[str], bool] = lambda kind: True
 
 
 class VenueService:
@@ -76,7 +78,7 @@ class VenueService:
         self.store, self.rings, self.present = parts.store, parts.rings, parts.present
         self.open_bars, self.channels = parts.open_bars, parts.channels
         self.book = parts.book
-        self.watermark_ns = parts.watermark_ns
+        self.watermark_ns, self.published = parts.watermark_ns, parts.published
         self._clock = clock
         self._ticker = re.compile(parts.venue.ticker_pattern)
         self.names = parts.names or NameBook(parts.venue)
@@ -101,6 +103,13 @@ class VenueService:
     def is_ticker(self, text: str) -> bool:
         """Is it well formed for the venue?"""
         return self._ticker.fullmatch(text) is not None
+
+    def require(self, kind: str) -> None:
+        """Refuse `not_published` where readers of the present do not get this kind."""
+        if not self.published(kind):
+            switch = f"{self.venue.name}.{kind}.publish"
+            message = f"{self.venue.name} does not publish {kind} now ({switch} is off)"
+            raise Refuse(message, "not_published", 404)
 
     def now_ns(self) -> int:
         """The venue's clock, ns UTC: the newest event time, carried on by ours since it came. It

@@ -136,6 +136,10 @@ class SnapshotRow(_Row):
     trade: Annotated[Trade | None, Meta(description="the latest trade")]
     quote: Annotated[Quote | None, Meta(description="the latest best bid and offer")]
     day: Annotated[Day | None, Meta(description="the day's figures")]
+    unpublished: Annotated[
+        list[str],
+        Meta(description="of ticks, quotes, snapshot: kinds not published now, so not in here"),
+    ]
 
 
 class Snapshot(_Row):

@@ -142,6 +142,20 @@ class Sampler:
         kept = out_levels[:, :used].copy() if batch.levels is not None else None
         return Batch(self._kind, out[:, :rows].copy(), batch.words, batch.span, kept)
 
+    def release(self, words: Words, span: Span, position: int) -> Batch:
+        """The rows that wait, released by the record at `position`; none waits any more."""
+        waiting = int(self._state[_WAITING])
+        now = np.zeros((len(self._kind.scalars), 1), np.int64)
+        now[self._at[_POSITION]] = position
+        out = np.empty((len(self._kind.scalars), waiting), np.int64)
+        lists = waiting * LEVELS_MAX if self._kind.lists else 0
+        out_levels = np.empty((3, lists), np.int64)
+        done = np.zeros(2, np.int64)
+        outlet = (self._state, self._slots, out, out_levels, done, self._at)
+        _release(now, 0, self._held, self._held_levels, outlet)
+        kept = out_levels[:, : done[1]].copy() if self._kind.lists else None
+        return Batch(self._kind, out, words, span, kept)
+
     def _dense(self, block: Block) -> Block:
         """One small integer a key: the key columns are small non-negative integers themselves."""
         # The first column (the ticker) may grow without limit; the others are short dictionaries.
@@ -155,7 +169,9 @@ class Sampler:
         other = Sampler(self._kind, 1)
         block = np.zeros((len(self._kind.scalars), 1), np.int64)
         levels = np.empty((3, 0), np.int64) if self._kind.lists else None
-        other.push(Batch(self._kind, block, Words((), ()), Span("", 0, 0, 0), levels))
+        words, span = Words((), ()), Span("", 0, 0, 0)
+        other.push(Batch(self._kind, block, words, span, levels))
+        other.release(words, span, 0)
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint."""

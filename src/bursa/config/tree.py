@@ -155,46 +155,66 @@ class Exchange(Table, frozen=True):
     history_days: Annotated[int, doc("trading days sent before the live one", ge=0, le=260)] = 30
 
 
-class KindStore(Table, frozen=True):
-    """What the store takes of one kind."""
+Publish = Annotated[
+    bool, doc("live readers get its rows: pages, answers about the present, streams")
+]
 
+
+class Switch(Table, frozen=True):
+    """What is published, and what the store takes, of one kind."""
+
+    publish: Publish = True
     store: Annotated[
         Keep, doc("rows that are stored: all, off, or Ns: the last of each key in N seconds")
     ] = "all"
+
+
+class WholeSwitch(Table, frozen=True):
+    """The same of a kind that is not thinned."""
+
+    publish: Publish = True
+    store: Annotated[Literal["all", "off"], doc("rows that are stored: all, or off")] = "all"
 
 
 Public = Annotated[bool, doc("anyone may ask for it by the viewer API; the demo always is")]
 
 
 class IdxKinds(Table, frozen=True):
-    """Kinds of the Indonesia Stock Exchange."""
+    """Kinds of the Indonesia Stock Exchange. Bars are made of all trades, whatever `ticks` says."""
 
     public: Public = False
     layout: Annotated[
         str,
         doc("how its messages are packed: idx-1, idx-2, or a TOML file with a table", min_length=1),
     ] = "idx-1"
-    quotes: KindStore = KindStore()
-    snapshot: KindStore = KindStore()
-    orderbook: KindStore = KindStore(store="1s")
+    ticks: WholeSwitch = WholeSwitch()
+    quotes: Switch = Switch()
+    snapshot: Switch = Switch()
+    orderbook: Switch = Switch(store="1s")
+    index: Switch = Switch()
+    contracts: WholeSwitch = WholeSwitch()
 
 
 class BinanceKinds(Table, frozen=True):
-    """Kinds of Binance."""
+    """Kinds of Binance. Bars are made of all trades, whatever `ticks` says."""
 
     public: Public = False
-    quotes: KindStore = KindStore()
-    snapshot: KindStore = KindStore()
-    orderbook: KindStore = KindStore()
+    ticks: WholeSwitch = WholeSwitch()
+    quotes: Switch = Switch()
+    snapshot: Switch = Switch()
+    orderbook: Switch = Switch()
+    contracts: WholeSwitch = WholeSwitch()
 
 
 class XnasKinds(Table, frozen=True):
-    """Kinds of Nasdaq."""
+    """Kinds of Nasdaq. Bars are made of all trades, whatever `ticks` says."""
 
     public: Public = False
-    quotes: KindStore = KindStore()
-    snapshot: KindStore = KindStore()
-    orderbook: KindStore = KindStore()
+    ticks: WholeSwitch = WholeSwitch()
+    quotes: Switch = Switch()
+    snapshot: Switch = Switch()
+    orderbook: Switch = Switch()
+    contracts: WholeSwitch = WholeSwitch()
 
 
 class Config(Table, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Block, Span, Words
-from bursa.model.schema import CONTRACTS, INDEX, INT_NULL, QUOTES, SNAPSHOT, TICKS, Kind
+from bursa.model.schema import CONTRACTS, INDEX, INT_NULL, ORDERBOOK, QUOTES, SNAPSHOT, TICKS, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import Books, Depth
 from bursa.pipeline.line import Derived
@@ -95,6 +95,10 @@ class _Last:
         """All rows, by symbol."""
         return self._block[:, np.flatnonzero(self._known)].copy()
 
+    def clear(self) -> None:
+        """Know nothing."""
+        self._known[:] = False
+
     def rows(self, words: Words, ids: Iterable[int] | None = None) -> Batch:
         known = np.flatnonzero(self._known)
         if ids is not None:
@@ -131,6 +135,10 @@ class _LastTrades(_Last):
         self.before.put(self._block[:, held[self._known[held]]])
         self.before.put(block[:, earlier])
         super().put(block)
+
+    def clear(self) -> None:
+        super().clear()
+        self.before.clear()
 
     def _take_back(self, row: Block) -> None:
         symbol, number = int(row[0]), row[TICKS.index["trade_no"]]
@@ -169,8 +177,10 @@ class Facts:
         """Remember what one push derived. `watermarks`: newest event time of each channel after it;
         `now_ns` is our clock."""
         with self._lock:
-            for batch in derived.batches:
+            for batch in derived.live:
                 self._batch(batch)
+            for kind in derived.hidden:
+                self._forget(kind)
             self.watermarks = watermarks
             self.newest_ns = max(self.newest_ns, *watermarks)
             self._beat(derived.counts.get("messages", 0), now_ns)
@@ -237,6 +247,15 @@ class Facts:
             self._contracts(batch)
         elif name == "status":
             self._status(batch)
+
+    def _forget(self, kind: str) -> None:
+        """A kind that is not published: what was known of it would pass for the present."""
+        if kind in self._last:
+            self._last[kind].clear()
+        elif kind == CONTRACTS.name:
+            self.contracts.clear()
+        elif kind == ORDERBOOK.name:
+            self._books = Books()
 
     def _contracts(self, batch: Batch) -> None:
         columns = {c.name: batch.text(c.name) for c in CONTRACTS.scalars if c.dtype == "text"}

@@ -10,8 +10,9 @@ free.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import uvloop
 
@@ -19,7 +20,7 @@ from bursa.journal.record import Control, down, lost
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import END_OF_FILE, END_OF_SESSION, UP, Chunk, Span
-from bursa.model.errors import BursaError
+from bursa.model.errors import BursaError, Retry
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
@@ -32,6 +33,9 @@ PENDING_BYTES_MAX = 256 * 1024
 # How long a refused append (a full disk) waits before it is tried again.
 RETRY_S = 0.5
 STOPPED = "stopped"
+# How often somebody who waits for the loop looks whether it ended.
+LOOK_S = 0.05
+T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -103,6 +107,7 @@ class Ingest:
         self._pending: list[Frames | Control] = []
         self._pending_bytes = 0
         self._scheduled = False
+        self._asking = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -150,6 +155,7 @@ class Ingest:
         self._tasks = [asyncio.create_task(feed.run(self), name=feed.name) for feed in self._feeds]
         if self._stopping.is_set():
             self._cancel()
+        self.flush()  # what was said before the start
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for state in self.channels:
             if state.up:
@@ -254,6 +260,52 @@ class Ingest:
         if self._closed or self.refused:
             raise OSError("the journal takes no more")
 
+    # -- what the shell itself says ----------------------------------------------------------------
+
+    def say_first(self, control: Control) -> None:
+        """Journal this before all that the feeds bring; called before the start."""
+        self._pending.append(control)
+
+    def between(self, act: Callable[[], T]) -> T:
+        """Call `act` between two pushes, from any other thread; returns or raises what it does.
+        Raises Retry while the journal refuses. Where the feeds have ended it is called here."""
+        with self._asking:
+            outcome: Future[T] = Future()
+            while self._loop is None and not self.finished.wait(LOOK_S):
+                pass
+            if not self.finished.is_set() and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._run_between, act, outcome)
+                while not outcome.done() and not self.finished.wait(LOOK_S):
+                    pass
+            if not outcome.done():  # the loop is over, it cannot run any more
+                self._run_between(act, outcome)
+            return outcome.result()
+
+    def _run_between(self, act: Callable[[], T], outcome: Future[T]) -> None:
+        try:
+            self.flush()
+            if self.refused or self.failure is not None:
+                raise Retry(f"nothing is taken now: {self.refused or self.failure}")
+            outcome.set_result(act())
+        except BaseException as failure:  # noqa: BLE001 - raised at who asked
+            outcome.set_exception(failure)
+
+    def take(self, items: Sequence[Frames | Control]) -> Derived:
+        """Inside `between`: journal and push these at once. Raises Retry where the journal refuses
+        them; nothing of them is in it then."""
+        try:
+            chunk = self._journal.writer.append(items)
+        except OSError as full:
+            raise Retry(f"the journal takes nothing now: {full}") from full
+        self._journal_bytes.inc(chunk.span.last - chunk.span.first)
+        try:
+            return self.push(chunk)
+        except BaseException as failure:
+            self.failure = failure  # journalled and not derived: the venue ends
+            self._close()
+            self._cancel()
+            raise
+
     # -- the way of a frame ----------------------------------------------------------------------
 
     def _wait(self, item: Frames | Control) -> None:
@@ -340,7 +392,7 @@ class Ingest:
             self._retry.cancel()
         self._taking.set()
 
-    def push(self, chunk: Chunk) -> None:
+    def push(self, chunk: Chunk) -> Derived:
         """One chunk through the stages, then to the listeners."""
         with self.lock:
             derived = self._line.push(chunk)
@@ -348,6 +400,7 @@ class Ingest:
         for listen in self.listeners:
             listen(derived)
         self.after_push(derived.span.last)
+        return derived
 
 
 def _copied(frames: Frames) -> Frames:

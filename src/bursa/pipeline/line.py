@@ -1,4 +1,4 @@
-"""The stages of one venue, in one line: decode, build bars, compute metrics, thin out.
+"""The stages of one venue, in one line: decode, build bars, compute metrics, mind the switches.
 
 Pure: journal records in, batches out, and all state in `snapshot()`. Live frames, a recovery, a
 replay and a lagging reader's backlog all call `push` with the records of the same journal, so they
@@ -8,12 +8,12 @@ recover.py, writer.py do).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from bursa.bars.build import BarBuilder
-from bursa.bars.sample import Sampler
 from bursa.metrics import catalog
 from bursa.metrics.catalog import METRICS
 from bursa.metrics.engine import MetricEngine
@@ -29,13 +29,38 @@ from bursa.model.batch import (
 from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import NO_BOOK, Depth, Side
+from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_of
 from bursa.wire.decoded import Decoded, Rejected
 from bursa.wire.itch50 import Book
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 5
+STATE_VERSION = 6
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
+SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}:{catalog.SIGNATURE}"
+"""Of the code whose checkpoints these stages take. Not of the layout that a decoder reads by: what
+another one refused is in the state as a gap, and a retry must find it there."""
+
+
+TAKEN = "taken"
+"""Reason of a quarantine row that tells of a retry, and the word of the SETTING record that it
+comes of. Its payload names the row that was refused and now is taken, `POSITION:NTH`."""
+
+
+def taken_of(setting: Setting, channels: int) -> list[tuple[int, int, str]]:
+    """(channel, length, `POSITION:NTH`) of the refused messages that a setting says were taken."""
+    found = []
+    said = setting.values.get(TAKEN)
+    for row in said if isinstance(said, list) else ():
+        if (
+            isinstance(row, list)
+            and len(row) == 4
+            and all(type(n) is int and abs(n) < 2**63 for n in row)
+        ):
+            position, nth, channel, length = row
+            if 0 <= channel < channels:
+                found.append((channel, length, f"{position}:{nth}"))
+    return found
 
 
 class Decoder(Protocol):
@@ -70,7 +95,12 @@ class KeepsBooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What one chunk gave. `batches` are what topics carry: those with rows, every kind once."""
+    """What one chunk gave.
+
+    batches  what the store takes; only kinds that have rows, every kind once
+    live     what readers of the present get, likewise: rows that the store is spared are in it
+    hidden   kinds that are published no longer, or not yet (switches.py)
+    """
 
     span: Span
     batches: tuple[Batch, ...]
@@ -79,6 +109,8 @@ class Derived:
     touched: Block
     metrics: Batch
     counts: Mapping[str, int]
+    live: tuple[Batch, ...]
+    hidden: frozenset[str] = frozenset()
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -87,47 +119,48 @@ def kinds() -> tuple[Kind, ...]:
 
 
 class Line:
-    """One venue's stages. `keep` says what the store takes of a kind: all, off, or `Ns`."""
+    """One venue's stages. `unsaid`: how much of a kind is stored until the journal says otherwise,
+    where that is not what the venue's journals mean (switches.UNSAID)."""
+
+    signature = SIGNATURE
 
     def __init__(
-        self, venue: Venue, words: Words, decoder: Decoder, keep: Mapping[str, str]
+        self,
+        venue: Venue,
+        words: Words,
+        decoder: Decoder,
+        unsaid: Mapping[str, str] | None = None,
     ) -> None:
         self.venue = venue
         self.words = words
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
         self._engine = MetricEngine(venue, words)
-        self._off = frozenset(kind for kind, how in keep.items() if how == "off")
-        by_name = {kind.name: kind for kind in MARKET_KINDS}
-        self._samplers = {
-            kind: Sampler(by_name[kind], int(how[:-1]))
-            for kind, how in keep.items()
-            if how[-1] == "s"
-        }
-        identity = getattr(decoder, "identity", "")  # of one whose layout is data
-        self.signature = ":".join(
-            [str(SCHEMA_VERSION), str(STATE_VERSION), catalog.SIGNATURE, identity]
-            + [f"{kind}={how}" for kind, how in sorted(keep.items())]
-        )
+        stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
+        self.switches = Switches(UNSAID.get(venue.name, {}) if unsaid is None else stored)
 
     def push(self, chunk: Chunk) -> Derived:
         """All stages over the records of a chunk, in stream order."""
         decoded = self._decoder.push(chunk)
         built = self._builder.push(decoded.tape, chunk.span)
         metrics = self._engine.push(built.closed)
-        batches = [self._thinned(batch) for batch in decoded.batches.values()]
-        batches += [built.closed, metrics]
-        if decoded.rejects:
-            batches.append(quarantined(decoded.rejects, self.words, chunk))
-        kept = tuple(b for b in batches if len(b) and b.kind.name not in self._off)
-        counts = {**decoded.counts, **built.counts}
+        settings = settings_of(chunk)
+        kept = self.switches.push(decoded.batches.values(), settings, self.words, chunk.span)
+        whole = [built.closed, metrics]
+        if decoded.rejects or settings:
+            whole.append(quarantined(decoded.rejects, settings, self.words, chunk))
+        always = tuple(batch for batch in whole if len(batch))
         return Derived(
-            chunk.span, kept, built.closed, built.minutes, built.touched, metrics, counts
+            chunk.span,
+            kept.stored + always,
+            built.closed,
+            built.minutes,
+            built.touched,
+            metrics,
+            {**decoded.counts, **built.counts, **kept.counts},
+            kept.live + always,
+            self.switches.hidden,
         )
-
-    def _thinned(self, batch: Batch) -> Batch:
-        sampler = self._samplers.get(batch.kind.name)
-        return batch if sampler is None else sampler.push(batch)
 
     def open_bars(self, ids: Block | None = None) -> Batch:
         """The bars not closed yet, of some or of all symbols. Not while `push` runs."""
@@ -163,7 +196,7 @@ class Line:
             "decoder": self._decoder.snapshot(),
             "builder": self._builder.snapshot(),
             "engine": self._engine.snapshot(),
-            "samplers": {kind: s.snapshot() for kind, s in self._samplers.items()},
+            "switches": self.switches.snapshot(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -172,38 +205,36 @@ class Line:
         self._decoder.restore(state["decoder"])
         self._builder.restore(state["builder"])
         self._engine.restore(state["engine"])
-        for kind, sampler in self._samplers.items():
-            sampler.restore(state["samplers"][kind])
+        self.switches.restore(state["switches"])
 
     def warm(self) -> None:
         """Compile or load every kernel that `push` calls."""
         self._decoder.warm()
         self._builder.warm()
         self._engine.warm()
-        for sampler in self._samplers.values():
-            sampler.warm()
+        self.switches.warm()
 
 
-def quarantined(rejects: Sequence[Rejected], words: Words, chunk: Chunk) -> Batch:
-    """Refused messages as rows. Their texts are in a dictionary of this batch's own, so that a
-    stream of garbage does not grow the venue's."""
+def quarantined(
+    rejects: Sequence[Rejected], settings: Sequence[Setting], words: Words, chunk: Chunk
+) -> Batch:
+    """Refused messages as rows, and those that a retry took (pipeline/retry.py journals which) as
+    rows of the reason TAKEN. Their texts are in a dictionary of this batch's own, so that a stream
+    of garbage does not grow the venue's."""
     own = Words(words.boards, words.channels)
-    received = dict(
-        zip(chunk.spans[SPAN_POSITION].tolist(), chunk.spans[SPAN_TS_RECV].tolist(), strict=True)
-    )
-    block = np.empty((len(QUARANTINE.scalars), len(rejects)), np.int64)
-    nth, last = 0, -1
-    for at, reject in enumerate(rejects):
-        nth = nth + 1 if reject.position == last else 0
-        last = reject.position
-        payload = reject.payload[:PAYLOAD_BYTES_KEPT].hex()
-        block[:, at] = (
-            reject.channel,
-            own.text_id(reject.reason),
-            len(reject.payload),
-            own.text_id(payload),
-            nth,
-            received[reject.position],
-            reject.position,
-        )
+    rows: list[tuple[int, ...]] = []
+    if rejects:
+        spans = chunk.spans[[SPAN_POSITION, SPAN_TS_RECV]].tolist()
+        received, nth, last = dict(zip(*spans, strict=True)), 0, -1
+        for reject in rejects:
+            nth = nth + 1 if reject.position == last else 0
+            last, payload = reject.position, reject.payload[:PAYLOAD_BYTES_KEPT].hex()
+            texts = own.text_id(reject.reason), len(reject.payload), own.text_id(payload)
+            rows.append((reject.channel, *texts, nth, received[last], last))
+    for setting in settings:
+        for nth, (channel, length, row) in enumerate(taken_of(setting, len(words.channels))):
+            texts = own.text_id(TAKEN), length, own.text_id(row)
+            rows.append((channel, *texts, nth, setting.ts_recv, setting.position))
+    rows.sort(key=itemgetter(-1))  # in stream order, whatever the cuts
+    block = np.array(rows, np.int64).reshape(-1, len(QUARANTINE.scalars)).T.copy()
     return Batch(QUARANTINE, block, own, chunk.span)

@@ -18,7 +18,7 @@ from bursa.bus.memory import Entry, Limits, Log, MemoryBus
 from bursa.journal import checkpoint
 from bursa.journal.closed import Compressor
 from bursa.journal.read import JournalReader
-from bursa.journal.record import Damage
+from bursa.journal.record import Damage, setting
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import Batch, Block, Words
@@ -49,7 +49,8 @@ STATUS_BACK_NS = 7 * DAY_NS
 
 @dataclass(frozen=True)
 class Knobs:
-    """The values a runtime takes from the configuration."""
+    """The values a runtime takes from the configuration. kinds: the venue's switches
+    (switches.py), those that it has."""
 
     sync_gap_s: float
     sync_bytes: int
@@ -59,7 +60,7 @@ class Knobs:
     checkpoint_bytes: int
     flush: Flush
     topics: Limits
-    keep: Mapping[str, str]
+    kinds: Mapping[str, str]
     retain_days: Mapping[str, int]
     cap_bytes: int
     journal_limits: JournalLimits = JournalLimits()
@@ -104,8 +105,7 @@ class VenueRuntime:
         self._interrupted = threading.Event()
 
     def _make_line(self, words: Words) -> Line:
-        decoder = self.parts.decoder(self.venue, words)
-        return Line(self.venue, words, decoder, self._knobs.keep)
+        return Line(self.venue, words, self.parts.decoder(self.venue, words))
 
     def _own_line(self) -> Line:
         return self._make_line(self.venue.words())
@@ -202,7 +202,8 @@ class VenueRuntime:
 
     def _remember(self) -> None:
         store, name = self.parts.store, self.venue.name
-        self.facts.restore(store.latest(name, kind) for kind in ("contracts", "snapshot", "index"))
+        shown = {"contracts", "snapshot", "index"} - self.line.switches.hidden
+        self.facts.restore(store.latest(name, kind) for kind in shown)
         newest = self._newest_bar_ns()
         self.facts.restore([store.status(name, newest - STATUS_BACK_NS, newest + STATUS_BACK_NS)])
 
@@ -284,6 +285,8 @@ class VenueRuntime:
         self.ingest.after_push = self.saver.after_push
         self.ingest.hand_over = self._keep
         self.ingest.listeners.append(self._publish)
+        if due := self.line.switches.due(knobs.kinds):
+            self.ingest.say_first(setting(due))
         self.ingest.start()
 
     def _beside_the_line(self) -> dict[str, Any]:
@@ -328,12 +331,21 @@ class VenueRuntime:
         for batch in derived.batches:
             telemetry.rows.labels(name, batch.kind.name).inc(len(batch))
         for word, count in derived.counts.items():
-            if word.startswith("rejected_"):
-                telemetry.rejected.labels(name, word.removeprefix("rejected_")).inc(count)
+            if (counter := telemetry.by_prefix.get(word.partition("_")[0])) is not None:
+                counter.labels(name, word.partition("_")[2]).inc(count)
             elif (counter := telemetry.by_word.get(word)) is not None:
                 counter.labels(name).inc(count)
             elif word != "messages":  # counted by channel where they come in
                 telemetry.events.labels(name, word).inc(count)
+
+    @property
+    def configured(self) -> Mapping[str, str]:
+        """The switches as the configuration has them (control.py)."""
+        return self._knobs.kinds
+
+    def published(self, kind: str) -> bool:
+        """Do readers of the present get this kind?"""
+        return kind not in self.line.switches.hidden
 
     @property
     def newest_ns(self) -> int:

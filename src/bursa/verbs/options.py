@@ -1,0 +1,29 @@
+"""What the commands of cli.py and commands.py share: options, configuration, consoles."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bursa import config
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder.", show_default="./data", metavar="DIR")
+]
+File = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
+]
+Format = Annotated[str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")]
+Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
+VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they are.")]
+
+
+def load(file: Path | None, data: Path | None, **flags: Any) -> config.Loaded:
+    """The configuration of a call: `flags` are dotted paths with `__` for the dot."""
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    given["data"] = None if data is None else str(data)
+    return config.load(given, file=None if file is None else str(file))
