@@ -4,13 +4,17 @@ Messages are four fifths 10-level books, the rest trades with a few snapshots, i
 heartbeats, of 700 tickers on one channel, as SoupBinTCP packets; a batch is a chunk of one record.
 `idx1_N` is one call of the kernel from Python for a batch of N, into its blocks. The C peer is
 called the same way through ctypes and does the same work into the same kind of blocks, which are
-compared first. memcpy copies a batch's bytes; struct unpacks the same fields into tuples.
+compared first, as is the `struct` peer: the same work in plain Python, written for speed
+(decode_python.py). memcpy copies a batch's bytes. `idx1_stream_10m` is a stream of ten million
+messages from a generator (load/recording.py) through `push`; `idx1_stream_growth` is by how much
+the process grew after its first million.
 `idx1_push_N` is a decoder's whole `push`, from the chunk to batches with arrays of their own.
 Times are the thread's processor time: what else runs on the machine is not counted.
 """
 
 import ctypes
 import random
+import resource
 import struct
 from time import thread_time_ns
 from typing import Any
@@ -18,7 +22,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
+from benchmarks.decode_python import Python
+from benchmarks.load.recording import Recording
 from bursa.model.batch import (
+    BLOCKS,
     SOUPBIN,
     SPAN_COUNT,
     SPAN_END,
@@ -44,6 +51,7 @@ from bursa.wire.symbols import SymbolTable
 MESSAGES = 65_536
 BATCHES = (1, 16, 64, 256, 1024, 65_536)
 TICKERS = [f"{a}{b}{c}{d}" for a in "ABGT" for b in "BLMR" for c in "BCIK" for d in "ABIJKMNRSTU"]
+KNOWN = (*TICKERS, "COMPOSITE")
 SEQ_OF_FIRST, TS_OF_FIRST = 1, 1_775_527_200_000_000_000
 # The struct loop is slow: so many messages tell what one costs.
 STRUCT_MESSAGES = 8_192
@@ -107,7 +115,7 @@ class Ours:
 
     def __init__(self) -> None:
         words = Words(IDX.boards, [channel.name for channel in IDX.channels])
-        for ticker in (*TICKERS, "COMPOSITE"):
+        for ticker in KNOWN:
             words.symbol_id(ticker)
         symbols = SymbolTable(words, 12)
         symbols.catch_up()
@@ -212,35 +220,35 @@ class Copy:
         return (thread_time_ns() - start) / MESSAGES
 
 
-def unpack(raw: bytes) -> list[tuple[object, ...]]:
-    """The struct loop over one batch."""
-    found: list[tuple[object, ...]] = []
-    at = 0
-    while at < len(raw):
-        size = int.from_bytes(raw[at : at + 2], "big")
-        kind = raw[at + 3]
-        if kind in b"34":
-            levels = tuple(_LEVEL.iter_unpack(raw[at + 35 : at + 2 + size]))
-            found.append((*_HEAD.unpack_from(raw, at + 3), levels))
-        elif kind in b"1":
-            found.append((*_HEAD.unpack_from(raw, at + 3), *_TRADE.unpack_from(raw, at + 34)))
-        elif kind in b"2":
-            found.append((*_HEAD.unpack_from(raw, at + 3), *_SNAPSHOT.unpack_from(raw, at + 34)))
-        elif kind in b"5":
-            found.append(_INDEX.unpack_from(raw, at + 3))
-        else:
-            found.append(_STATUS.unpack_from(raw, at + 3))
-        at += 2 + size
-    return found
-
-
-def run_struct(batches: list[bytes]) -> float:
-    """ns a message."""
+def run_python(peer: Python, batches: list[bytes]) -> float:
+    """ns a message of the decoder in plain Python."""
+    peer.begin()
     count = 0
     start = thread_time_ns()
     for raw in batches:
-        count += len(unpack(raw))
+        count += peer.decode(raw, TS_OF_FIRST, len(raw))
     return (thread_time_ns() - start) / count
+
+
+def compare_python(ours: Ours, peer: Python, raw: bytes, chunk: Chunk) -> None:
+    """It too has the same rows."""
+    ours.run([chunk])
+    peer.begin()
+    peer.decode(raw, TS_OF_FIRST, len(raw))
+    counts = ours.state[idx_rows.HERE, idx_rows.TAPE_COUNT : idx_rows.INDEX_COUNT + 1].tolist()
+    tape = ours.blocks.tape[:, : counts[0]]
+    tape = tape[:, tape[TAPE_ROLE] == TRADE]
+    trades, books = peer.columns["trades"], peer.columns["books"]
+    levels = (ours.blocks.levels, peer.levels, counts[3])
+    for block, columns, count in (
+        (tape, trades, None),
+        (ours.blocks.books, books, counts[2]),
+        levels,
+    ):
+        for at, column in enumerate(columns):
+            same = np.frombuffer(column, np.int64).tolist() == block[at, :count].tolist()
+            assert same, f"the same column {at}"
+    assert not peer.refused and not peer.gaps
 
 
 def run_push(decoder: IdxDecoder, fresh: dict[str, Any], chunks: list[Chunk]) -> float:
@@ -251,6 +259,36 @@ def run_push(decoder: IdxDecoder, fresh: dict[str, Any], chunks: list[Chunk]) ->
     for chunk in chunks:
         decoder.push(chunk)
     return (thread_time_ns() - start) / MESSAGES
+
+
+def run_stream(messages: int) -> list[report.Result]:
+    """A recording of any length, in bounded memory; what writes it is not timed."""
+    words = Words(IDX.boards, [channel.name for channel in IDX.channels])
+    decoder = IdxDecoder(IDX, words)
+    decoder.warm()
+    spent = taken = rows = peak = position = 0
+    for blocks in Recording(seed=11).blocks(messages):
+        frames = np.frombuffer(blocks, np.uint8)
+        spans = np.zeros((SPAN_ROWS, 1), np.int64)
+        spans[SPAN_FORM], spans[SPAN_END] = BLOCKS, len(frames)
+        position += len(frames)
+        spans[SPAN_POSITION], spans[SPAN_TS_RECV] = position, -1
+        chunk = Chunk(frames, spans, Span("idx", 1, position - len(frames), position))
+        start = thread_time_ns()
+        decoded = decoder.push(chunk)
+        spent += thread_time_ns() - start
+        assert not decoded.rejects and "gaps" not in decoded.counts
+        taken += decoded.counts["messages"]
+        rows += sum(map(len, decoded.batches.values()))
+        if taken <= messages // 10:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert taken == messages and rows >= messages * 0.99, "every message became its row"
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
+    name = f"idx1_stream_{messages // 1_000_000}m"
+    return [
+        report.Result(name, spent / taken, "ns a message"),
+        report.Result("idx1_stream_growth", grown, "MB"),
+    ]
 
 
 class Decoders:
@@ -264,6 +302,8 @@ class Decoders:
         self.decoder = IdxDecoder(IDX, words)
         self.decoder.warm()
         self.fresh = self.decoder.snapshot()
+        few = self.run[:STRUCT_MESSAGES]
+        compare_python(self.ours, Python(KNOWN), b"".join(few), chunk_of(few, SEQ_OF_FIRST))
 
     def measure(self, size: int, rounds: int) -> list[report.Result]:
         """The results for batches of `size`."""
@@ -271,13 +311,13 @@ class Decoders:
         chunks = [chunk_of(self.run[at : at + size], SEQ_OF_FIRST + at) for at in starts]
         slow = [b"".join(self.run[at : at + size]) for at in range(0, STRUCT_MESSAGES, size)]
         compare(self.ours, self.native, chunks[:1])
-        copy = Copy(chunks)
+        copy, python = Copy(chunks), Python(KNOWN)
         times = report.interleave(
             {
                 "ours": lambda: self.ours.run(chunks),
                 "c": lambda: self.native.run(chunks),
                 "memcpy": lambda: copy.run(chunks),
-                "struct": lambda: run_struct(slow),
+                "struct": lambda: run_python(python, slow),
                 "push": lambda: run_push(self.decoder, self.fresh, chunks),
             },
             rounds,
@@ -293,6 +333,7 @@ def main() -> None:
     options = report.arguments(__doc__)
     decoders, rounds = Decoders(), 3 if options.quick else 15
     results = [result for size in BATCHES for result in decoders.measure(size, rounds)]
+    results += run_stream(1_000_000 if options.quick else 10_000_000)
     report.emit("decode", results, options)
 
 

@@ -218,7 +218,7 @@ WRONG = [
     ('T = "trade"', '"é" = "trade"', "", "is no ASCII"),
     ("[boards]", "[[boards]]", "", "boards is"),
     ("[header]", "[[header]]", "", "header is missing: a table"),
-    ("offset = 9, width = 4", "offset = 3, width = 4", "", "header.seq is a number of 1 to 8 bytes that ends 8"),
+    ("offset = 9, width = 4", "offset = 3, width = 4", "", "header.seq is a number of 1 to"),
 ]  # fmt: skip
 
 
