@@ -13,6 +13,8 @@ from bursa.model.calendar import MINUTE_NS
 from tests.api.floor import DAYS, Floor, Served, at
 
 DAY = DAYS[1]
+# A frame that never comes is found out in the end; on a busy machine one may come late.
+WAIT_S = 60
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -53,7 +55,7 @@ class Socket(Frames):
         self.wire.send(json.dumps(message))
 
     def next(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(self.wire.recv(timeout=10))
+        frame: dict[str, Any] = json.loads(self.wire.recv(timeout=WAIT_S))
         return frame
 
     def rest(self) -> list[dict[str, Any]]:
