@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import decode_itch, report
 from benchmarks.decode_python import Python
 from benchmarks.load.recording import Recording
 from bursa.model.batch import (
@@ -334,6 +334,7 @@ def main() -> None:
     decoders, rounds = Decoders(), 3 if options.quick else 15
     results = [result for size in BATCHES for result in decoders.measure(size, rounds)]
     results += run_stream(1_000_000 if options.quick else 10_000_000)
+    results += decode_itch.measure(options.quick, 3 if options.quick else 9)
     report.emit("decode", results, options)
 
 

@@ -28,13 +28,12 @@ Order = tuple[int, int, bytes, int, int]  # reference, locate, side, price, shar
 
 
 def stock_name(locate: int) -> bytes:
-    """A code of up to five letters, eight bytes."""
-    letters = ""
-    while True:
-        letters = chr(65 + locate % 26) + letters
+    """A code of four letters, eight bytes."""
+    letters = bytearray(b"AAAA    ")
+    for at in (3, 2, 1, 0):
+        letters[at] += locate % 26
         locate //= 26
-        if locate == 0:
-            return letters.rjust(4, "Q").encode().ljust(8)
+    return bytes(letters)
 
 
 @dataclass
