@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
-from bursa.feeds import itch_file, layouts
+from bursa.feeds import itch_file, layouts, pcap
 from bursa.feeds.replay import ReplayFeed
 from bursa.feeds.stdin import StdinFeed
 from bursa.journal import record
@@ -42,6 +42,7 @@ from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
+from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
 from bursa.wire.layout import IDX1
 
 MB = 1 << 20
@@ -216,9 +217,17 @@ def recording(
     venue: Venue,
     day: str,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Feed:
     """The feed of a recording, - is standard input; `day` (ISO, or empty) is that of a file which
     says none itself."""
+    if venue.name in ("idx", "xnas") and pcap.is_capture(file):
+        if day:
+            raise Refuse("--date: a capture tells its times itself", parameter="date")
+        layout = layouts.load(config.idx.layout) if venue == IDX else IDX1
+        longest = layout.block_bytes_max if venue == IDX else BLOCK_BYTES_MAX
+        cutter = pcap.MoldCapture(venue, layout, longest, str(file), warn)
+        return ReplayFeed(file, venue, progress, cutter=cutter)
     if venue.name != "xnas":
         if day:
             raise Refuse("--date: only recordings of xnas need a day", parameter="date")
@@ -230,8 +239,8 @@ def recording(
         given = date.fromisoformat(day) if day else None
     except ValueError:
         raise Refuse(f"--date: {day}; allowed: YYYY-MM-DD", parameter="date") from None
-    cutter = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
-    return ReplayFeed(file, venue, progress, cutter=cutter, read_bytes=itch_file.READ_BYTES)
+    days = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
+    return ReplayFeed(file, venue, progress, cutter=days, read_bytes=itch_file.READ_BYTES)
 
 
 def run_replay(
@@ -250,7 +259,7 @@ def run_replay(
         runtime = shared.runtime(venue)
         told = stack.enter_context(_progress(warn, file.name, runtime))
         # A folder's own journal is not journalled again: what the store lacks is derived from it.
-        feed = None if from_journal else recording(config, file, venue, day, told)
+        feed = None if from_journal else recording(config, file, venue, day, told, warn.print)
         held: Counter[str] = Counter()
         runtime.listeners.append(
             lambda derived: held.update({b.kind.name: len(b) for b in derived.batches})
