@@ -11,8 +11,8 @@ from typing import Any
 
 from bursa.config import Config
 from bursa.config.brokers import Amqp, Broker, Kafka
-from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.config.mold import MoldUdp
+from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.exchange.launch import Running
 from bursa.feeds import layouts
 from bursa.feeds.raw import RawFeed, Timing
@@ -36,7 +36,8 @@ def _soupbin(name: str, source: SoupBin, layout: Layout) -> SoupFeed:
 def _tcp(name: str, source: Tcp, layout: Layout) -> RawFeed:
     venue = VENUES[source.venue]
     timing = Timing(silent_s=source.silent_s)
-    return RawFeed(name, venue, channels(source, venue.name), layout, timing)
+    ends = channels(source, venue.name)
+    return RawFeed(name, venue, ends, layout.block_bytes_max, timing)
 
 
 def _moldudp64(name: str, source: MoldUdp, layout: Layout) -> MoldFeed:
@@ -90,10 +91,13 @@ def _kafka(name: str, source: Kafka, layout: Layout) -> Feed:
         from bursa.feeds.kafka import Buffer, Cluster, KafkaFeed
     servers = [server.strip() for server in source.endpoints.split(",")]
     login = (source.sasl, source.user, source.password)
-    cluster = Cluster(servers, _tls(name, source), *login, source.group, source.member)
+    cluster = Cluster(servers, _tls(name, source), *login, source.member)
     venue = VENUES[source.venue]
     topics = {
-        number: getattr(source, f"{channel.name}_topic")
+        number: (
+            getattr(source, f"{channel.name}_topic"),
+            getattr(source, f"{channel.name}_group"),
+        )
         for number, channel in enumerate(venue.channels)
     }
     buffer = Buffer(source.buffer_messages, source.buffer_mb << 20)

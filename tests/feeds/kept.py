@@ -11,7 +11,7 @@ import uvloop
 from bursa.model.batch import BLOCKS
 from bursa.ports import Feed, Frames
 
-LIMIT_S = 60.0
+LIMIT_S = 30.0
 Story = Callable[[], Coroutine[Any, Any, None]]
 
 

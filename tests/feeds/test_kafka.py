@@ -33,11 +33,12 @@ class Vendor:
         name = f"test{next(_runs)}"
         self._server, self._where = server, f"127.0.0.1:{server.port}"
         self.topics = {0: f"{name}.t0", 1: f"{name}.t1"}
-        self.group = f"{name}.group"
+        self.groups = {0: f"{name}.g0", 1: f"{name}.g1"}
 
     def feed(self, buffer: Buffer | None = None, **where: Any) -> KafkaFeed:
-        cluster = replace(Cluster([self._where], group=self.group), **where)
-        return KafkaFeed("main", IDX, cluster, self.topics, buffer, timing=QUICK)
+        cluster = replace(Cluster([self._where]), **where)
+        topics = {channel: (self.topics[channel], self.groups[channel]) for channel in (0, 1)}
+        return KafkaFeed("main", IDX, cluster, topics, buffer, timing=QUICK)
 
     async def open(self, *channels: int, partitions: int = 1) -> None:
         """Make the topics."""
@@ -67,7 +68,7 @@ class Vendor:
 
     async def committed(self, channel: int = 0) -> int | None:
         """Offset of the group in the broker; None where it has none."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._where, group_id=self.group)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._where, group_id=self.groups[channel])
         await consumer.start()
         try:
             partition = TopicPartition(self.topics[channel], 0)

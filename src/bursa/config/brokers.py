@@ -54,9 +54,10 @@ class Kafka(Broker, frozen=True, kw_only=True, tag_field="type", tag="kafka"):
         Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
         doc("how to log in; empty: not at all"),
     ] = ""
-    group: Annotated[Name, doc("consumer group whose offsets are kept")] = "bursa"
+    idxdata_group: Annotated[Name, doc("consumer group of trades")] = "bursa-idxdata"
+    itchdata_group: Annotated[Name, doc("consumer group of market data")] = "bursa-itchdata"
     member: Annotated[
-        Name, doc("name of this bursa in the group; another one in it needs another name")
+        Name, doc("name of this bursa in the groups; another one in them needs another name")
     ] = "bursa"
     buffer_messages: Annotated[
         int, doc("records taken and not yet synced, a channel", ge=100, le=10_000_000)

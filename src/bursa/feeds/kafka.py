@@ -1,4 +1,4 @@
-"""Kafka as a feed (by aiokafka): a consumer and a topic of one partition for each channel.
+"""Kafka as a feed (by aiokafka): for each channel a consumer, a group, a topic of one partition.
 
 Each channel connects, fails and comes back alone. A record's value is one block or many
 (bodies.py). Offsets are committed after the journal's sync and not before; so a cut, or a death on
@@ -31,6 +31,8 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
 )
 
 from bursa.feeds import bodies
@@ -42,6 +44,7 @@ from bursa.ports import Intake
 from bursa.wire.layout import IDX1, Layout
 
 PAUSE_AT, RESUME_AT = 0.8, 0.4
+_REFUSED = (AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
 # Offsets are committed this often at most; what a death leaves uncommitted comes again.
 COMMIT_GAP_S = 0.1
 # How long a poll waits for records.
@@ -62,7 +65,7 @@ class Cluster:
     servers    host:port of some of them
     tls        how to check their certificates; None: no TLS
     mechanism  of SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; "" for none
-    group      whose offsets are kept; `member` is our name in it
+    member     our name in the groups
     """
 
     servers: Sequence[str]
@@ -70,7 +73,6 @@ class Cluster:
     mechanism: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
-    group: str = "bursa"
     member: str = "bursa"
 
     def options(self) -> dict[str, Any]:
@@ -107,15 +109,19 @@ class Timing:
 
 
 class KafkaFeed:
-    """Implements ports.Feed. `topics`: channel's index -> its topic; `layout`: whose longest
-    message is the longest block."""
+    """Implements ports.Feed.
+
+    topics   channel's index -> its topic, and the group whose offsets are kept: one a channel, for
+             a group that several share stands still whenever one of them comes or goes
+    layout   whose longest message is the longest block
+    """
 
     def __init__(
         self,
         name: str,
         venue: Venue,
         cluster: Cluster,
-        topics: Mapping[int, str],
+        topics: Mapping[int, tuple[str, str]],
         buffer: Buffer | None = None,
         layout: Layout = IDX1,
         timing: Timing | None = None,
@@ -144,10 +150,10 @@ class KafkaFeed:
         while True:
             await intake.room()
             ways = Bodies(channel, intake, self._block_max)
-            line = _Line(ways, self._topics[channel], self._buffer, self._timing)
+            line = _Line(ways, self._topics[channel][0], self._buffer, self._timing)
             try:
                 why = await self._live(line)
-            except AuthenticationFailedError as refusal:
+            except _REFUSED as refusal:
                 if not accepted:
                     where = self._venue.channels[channel].name
                     what = f"{self.name}: login on {where} is refused: {_told(refusal)}"
@@ -171,7 +177,7 @@ class KafkaFeed:
                 if line.topic not in await consumer.topics():
                     return f"there is no topic {line.topic}, or none that {self._who()} may read"
             await line.work(consumer)
-        except AuthenticationFailedError:
+        except _REFUSED:
             raise
         except TimeoutError:
             return f"{self._where()} does not answer: time is up"
@@ -204,7 +210,7 @@ class KafkaFeed:
         return AIOKafkaConsumer(
             bootstrap_servers=list(cluster.servers),
             client_id=f"bursa-{self.name}",
-            group_id=cluster.group,
+            group_id=self._topics[channel][1],
             group_instance_id=f"{cluster.member}-{self._venue.channels[channel].name}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
