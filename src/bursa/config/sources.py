@@ -31,6 +31,7 @@ class Lines(Table, frozen=True):
 
     idxdata: Annotated[ChannelEndpoint, doc("idx: host:port of the trades channel")] = ""
     itchdata: Annotated[ChannelEndpoint, doc("idx: host:port of the market-data channel")] = ""
+    itch: Annotated[ChannelEndpoint, doc("xnas: host:port of its channel")] = ""
 
 
 class SoupBin(Lines, frozen=True, kw_only=True, tag_field="type", tag="soupbin"):
@@ -46,7 +47,7 @@ class SoupBin(Lines, frozen=True, kw_only=True, tag_field="type", tag="soupbin")
 class Tcp(Lines, frozen=True, kw_only=True, tag_field="type", tag="tcp"):
     """Bare sockets on which blocks or lines come without a session, one a channel."""
 
-    venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
+    venue: Annotated[Literal["idx", "xnas"], doc("venue whose wire it speaks")]
     silent_s: Annotated[
         float,
         doc("seconds without a byte until a connection is opened anew; 0: never", ge=0, le=86_400),
@@ -56,7 +57,7 @@ class Tcp(Lines, frozen=True, kw_only=True, tag_field="type", tag="tcp"):
 class Stdin(Table, frozen=True, kw_only=True, tag_field="type", tag="stdin"):
     """Standard input: blocks or lines, until it ends."""
 
-    venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
+    venue: Annotated[Literal["idx", "xnas"], doc("venue whose wire it speaks")]
 
 
 Source = MoldUdp | SoupBin | Tcp | Stdin | Amqp | Kafka

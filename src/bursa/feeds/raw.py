@@ -26,7 +26,7 @@ from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ports import Frames, Intake
 from bursa.wire import route
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.layout import IDX1
 
 BUFFER_BYTES = 1 << 20
 LINE_BYTES_MAX = 64 * 1024
@@ -46,21 +46,21 @@ class Timing:
 
 
 class RawFeed:
-    """Implements ports.Feed. `endpoints`: channel's index -> (host, port); `layout` says how long
-    a block may be."""
+    """Implements ports.Feed. `endpoints`: channel's index -> (host, port); a block longer than
+    `message_bytes_max` means that framing is lost."""
 
     def __init__(
         self,
         name: str,
         venue: Venue,
         endpoints: Mapping[int, tuple[str, int]],
-        layout: Layout = IDX1,
+        message_bytes_max: int = IDX1.block_bytes_max,
         timing: Timing | None = None,
         random: Random | None = None,
     ) -> None:
         self.name = name
         self._venue, self._endpoints = venue, dict(endpoints)
-        self._bytes_max = layout.block_bytes_max
+        self._bytes_max = message_bytes_max
         self._timing = timing or Timing()
         self._random = random or Random()
 

@@ -97,7 +97,7 @@ def run_verify(
     what = Day(journal, day, _committed(stored, journal, chosen))
     with tempfile.TemporaryDirectory(prefix="bursa-verify-") as folder:
         with scratch(config, journal.venue, Path(folder) / STORE_FILE) as beside:
-            reader = _recompute(what, data, chosen, beside, warn)
+            reader = _recompute(what, config, chosen, beside, warn)
 
             def recomputed(query: str) -> sql.Answer:
                 return beside.select(query, limits)
@@ -139,13 +139,13 @@ def _committed(stored: compare.Ask, journal: Journal, chosen: Sequence[Kind]) ->
 
 
 def _recompute(
-    what: Day, data: Path, chosen: Sequence[Kind], beside: Store, warn: Console
+    what: Day, config: Config, chosen: Sequence[Kind], beside: Store, warn: Console
 ) -> JournalReader:
     """Derive the day into the store beside."""
-    venue = what.journal.venue
+    venue, folder = what.journal.venue, Path(config.data) / "checkpoints"
     reader = JournalReader(what.journal.folder)
     line, start = recompute.line_before(
-        lambda: fresh_line(venue), reader, data / "checkpoints" / venue.name, what.bounds[0]
+        lambda: fresh_line(venue, config), reader, folder / venue.name, what.bounds[0]
     )
     names, waiting, rows = {kind.name for kind in chosen}, list[Batch](), 0
     with Progress(console=warn, transient=True) as bar:
