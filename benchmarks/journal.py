@@ -2,6 +2,7 @@
 
 append_mb_s       64 KiB records, a sync each MiB, against `fdatasync`: write and fdatasync of the
                   same bytes in the same pattern, the page cache given back the same way
+group_mb_s        64 KiB records as fast as they go beside the group commit, until all is on disk
 append_small_us   a turn of three records of 300 bytes in one write; write_small_us is that write
 durable_*_12000   from append to synced, 1,000 turns a second of 12 messages, by the group commit
 read_mb_s         all of it again, from disk, checksums verified, against `copy`: the same bytes
@@ -56,6 +57,22 @@ def append(folder: Path, total: int) -> float:
         if chunk.span.last // SYNC_BYTES != chunk.span.first // SYNC_BYTES:
             writer.sync()
     took = time.perf_counter() - began
+    writer.close()
+    return total / took / 1e6
+
+
+def append_group(folder: Path, total: int) -> float:
+    """MB/s through the journal, a thread syncing as bursa's does."""
+    writer = opened(folder)
+    group = GroupSync(writer)
+    group.start()
+    items = [frames(RECORD_BYTES)]
+    began = time.perf_counter()
+    while writer.position < total:
+        writer.append(items)
+    group.wait(writer.position)
+    took = time.perf_counter() - began
+    group.stop()
     writer.close()
     return total / took / 1e6
 
@@ -179,6 +196,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[report.Result]:
     big = report.interleave(
         {"ours": lambda: append(journal, total), "fdatasync": lambda: disk(raw, total)}, rounds
     )
+    group = report.interleave({"ours": lambda: append_group(journal, total)}, rounds)
     append(journal, total)
     whole = report.interleave(
         {"ours": lambda: read(journal), "copy": lambda: copy(journal)}, rounds
@@ -191,6 +209,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[report.Result]:
     save = report.interleave({"ours": lambda: saved(folder / "checkpoints")}, rounds)
     return [
         *report.against("append_mb_s", big, "ours", "MB/s"),
+        report.Result("group_mb_s", group["ours"], "MB/s"),
         report.Result("append_small_us", small["ours"], "us"),
         report.Result("write_small_us", small["write"], "us"),
         *report.against("read_mb_s", whole, "ours", "MB/s"),

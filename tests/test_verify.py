@@ -167,7 +167,7 @@ def test_a_row_that_is_not_as_the_journal_says_is_found_and_named(data: Path, ho
     assert code == 1 and text.count(word) == len(PRESENT) and "1 equal, 7 different" in text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in COMPARED if kind != "ohlcv"])
+@pytest.mark.parametrize("kind", ["quotes", "metrics", "status"])
 def test_a_kind_that_differs_alone_is_alone_told(data: Path, kind: str) -> None:
     low = IDX.calendar.day_open_ns(DAY)
     added = f"insert into idx_quotes (ticker, ts, seq, position) values ('BBCA', {low}, 1, 99)"

@@ -21,7 +21,7 @@ from tests.pipeline import market, rows, running
 
 SCRIPT = market.channels(minutes=3, share=0.0)
 SECTOR, TAIL = 512, 64 * 1024
-IMAGES, SOAK_IMAGES = 24, 1_000
+IMAGES, SOAK_IMAGES = 20, 1_000
 
 
 @dataclass(frozen=True)
