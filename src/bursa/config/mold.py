@@ -50,9 +50,7 @@ class MoldUdp(Table, frozen=True, kw_only=True, tag_field="type", tag="moldudp64
     dead_s: Annotated[
         float, doc("seconds without a packet until a line is down", ge=0.1, le=3600)
     ] = 15.0
-    receive_mb: Annotated[
-        int, doc("MiB of each socket's buffer in the kernel", ge=1, le=1024)
-    ] = 32
+    receive_mb: Annotated[int, doc("MiB of each socket's buffer in the kernel", ge=1, le=1024)] = 32
     held_mb: Annotated[
         int, doc("MiB of messages of a channel that may wait behind a gap", ge=1, le=4096)
     ] = 32
