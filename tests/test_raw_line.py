@@ -115,3 +115,21 @@ def test_a_recording_by_standard_input(data: bytes, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"standard input" in done.stdout and b"ticks 1,000" in done.stdout
     assert select(tmp_path, "select count(*) n from idx_ticks where ts_recv = ts") == [{"n": COUNT}]
+
+
+def test_a_recording_of_another_layout(tmp_path: Path) -> None:
+    """The configured table reads it; one that is not there is said, with exit code 2."""
+    ts, ticker = TS.to_bytes(8, "big"), b"1RBBCA    "
+    trade = b"T" + ts + (1).to_bytes(4, "big") + (9).to_bytes(6, "big") + (300).to_bytes(5, "big")
+    file = tmp_path / "day"
+    file.write_bytes(wire.blocks([trade + (890_025).to_bytes(4, "big") + ticker]))
+    command = [sys.executable, "-m", "bursa", "replay", str(file), "--venue", "idx", "--data"]
+    command.append(str(tmp_path / "data"))
+    for layout, code in (("idx-2", 0), ("idx-9", 2)):
+        done = subprocess.run(
+            command, capture_output=True, timeout=120, env=environment(idx_layout=layout)
+        )
+        assert done.returncode == code, done.stderr
+    assert b"allowed: idx-1, idx-2 or a path" in done.stderr
+    rows = select(tmp_path / "data", "select ticker, price, volume from idx_ticks")
+    assert rows == [{"ticker": "BBCA", "price": 8900.25, "volume": 300.0}]

@@ -45,7 +45,7 @@ def main() -> None:
         app(standalone_mode=True)
     except Refuse as refused:
         err.print(f"[red]bursa:[/] {escape(str(refused))}")
-        sys.exit(2 if refused.code in ("bad_config", "bad_request") else 1)
+        sys.exit(2 if refused.code in ("bad_config", "bad_request", "bad_layout") else 1)
     except BursaError as error:
         err.print(f"[red]bursa:[/] {escape(str(error))}")
         sys.exit(1)
