@@ -140,7 +140,7 @@ def quote(state: Block, books: Block, levels: Block, quotes: Block, locate: int,
 
 
 @njit(**INLINE)
-def order(  # noqa: C901, PLR0913, PLR0915 - a kernel
+def order(  # noqa: C901, PLR0913 - a kernel
     frames: NDArray[np.uint8],
     body: int,
     code: int,
@@ -154,10 +154,9 @@ def order(  # noqa: C901, PLR0913, PLR0915 - a kernel
     levels: Block,
     ring: Block,
 ) -> int:
-    """A F E C X D U, all in one: what is taken of an order that rests, what is added. One path for
-    all keeps the kernel small, and the processor's guesses good."""
+    """A F E C X D U on one path: that keeps the kernel small and the processor's guesses good."""
     locate, ref, shift = be16(frames, body + _LOCATE), be64(frames, body + _REF), state[HERE, SHIFT]
-    slot, side, left, taken, old = -1, 0, 0, 0, 0
+    slot, side, left, taken, old, was = -1, 0, 0, 0, 0, 0
     adds, new, price, shares = code == _U, ref, 0, 0
     if code == _A or code == _F:
         price, shares = be32(frames, body + _ADD_PRICE), be32(frames, body + _ADD_SHARES)
@@ -170,7 +169,7 @@ def order(  # noqa: C901, PLR0913, PLR0915 - a kernel
         if slot < 0:
             return _unknown(frames, body, code, state, tape, books, ring)
         old, side = orders[slot, O_REST], orders[slot, O_BOOK] & 1
-        left = taken = old & _LOW
+        was, left, taken = old >> 32 & _LOW, old & _LOW, old & _LOW
         if orders[slot, O_BOOK] >> 1 != locate:
             return BAD_LOCATE
         if code == _U:
@@ -179,41 +178,81 @@ def order(  # noqa: C901, PLR0913, PLR0915 - a kernel
             if shares == 0 or price == 0:
                 return BAD_SHARES if shares == 0 else BAD_PRICE
         elif code != _D:
-            taken = be32(frames, body + _SHARES)
-            if taken == 0 or taken > left:
-                return BAD_SHARES
-            if code != _X:
-                reason = _execution(
-                    frames, body, code, taken, old >> 32 & _LOW, side, state, tape, books, ring
-                )
-                if reason != 0:
-                    return reason
+            taken = _part(frames, body, code, left, was, side, state, tape, books, ring)
+            if taken < 0:
+                return -taken
     adds = adds and state[HERE, LATE_NOW] == 0
     same = slot >= 0 and new == ref and adds
     if adds:
-        base, free = BIDS + SIDE_COLUMNS * side, find(orders, new, shift)
-        if free >= 0 and not same:
-            return BAD_ORDER
-        if slot < 0 and state[HERE, LIVE] >= state[HERE, LIVE_MAX]:
-            return _no_slot(state, books, locate)
-        if books[locate, base + COUNT] == books[locate, base + ROOM]:
-            if not level_room(books, levels, state, locate, side):
-                return AGAIN_LATER + NEED_LEVELS
-        if same:
-            orders[slot, O_REST] = price << 32 | shares
-        else:
-            put(orders, state, -1 - free, new, price << 32 | shares, locate << 1 | side)
+        rest = price << 32 | shares
+        reason = _enter(orders, books, levels, state, slot, same, new, rest, locate << 1 | side)
+        if reason != 0:
+            return max(reason, 0)
     best, gone = False, 1 if taken == left else 0
     if slot >= 0:
         if gone == 0:
             orders[slot, O_REST] = old - taken
         elif not same:
             drop(orders, state, slot, shift)
-        best = take(books, levels, locate, side, old >> 32 & _LOW, taken, gone)
+        best = take(books, levels, locate, side, was, taken, gone)
     if adds:
         best = add(books, levels, locate, side, price, shares) or best
     if best:
         quote(state, books, levels, quotes, locate, side)
+    return 0
+
+
+@njit(**INLINE)
+def _part(  # noqa: PLR0913 - a kernel
+    frames: NDArray[np.uint8],
+    body: int,
+    code: int,
+    left: int,
+    price: int,
+    side: int,
+    state: Block,
+    tape: Block,
+    books: Block,
+    ring: Block,
+) -> int:
+    """The shares that E, C or X takes of the `left` of an order, and the trade of E and C; below
+    zero, the reason why it is refused."""
+    taken = be32(frames, body + _SHARES)
+    if taken == 0 or taken > left:
+        return -BAD_SHARES
+    if code == _X:
+        return taken
+    reason = _execution(frames, body, code, taken, price, side, state, tape, books, ring)
+    return taken if reason == 0 else -reason
+
+
+@njit(**INLINE)
+def _enter(  # noqa: PLR0913 - a kernel
+    orders: Block,
+    books: Block,
+    levels: Block,
+    state: Block,
+    slot: int,
+    same: bool,
+    new: int,
+    rest: int,
+    book: int,
+) -> int:
+    """A new order into the table (`slot`: that of the order it replaces, `same` under the same
+    reference; -1 none). 0; why not; -1 where it is left out, past the cap."""
+    locate, base = book >> 1, BIDS + SIDE_COLUMNS * (book & 1)
+    free = find(orders, new, state[HERE, SHIFT])
+    if free >= 0 and not same:
+        return BAD_ORDER
+    if slot < 0 and state[HERE, LIVE] >= state[HERE, LIVE_MAX]:
+        return _no_slot(state, books, locate)
+    if books[locate, base + COUNT] == books[locate, base + ROOM]:
+        if not level_room(books, levels, state, locate, book & 1):
+            return AGAIN_LATER + NEED_LEVELS
+    if same:
+        orders[slot, O_REST] = rest
+    else:
+        put(orders, state, -1 - free, new, rest, book)
     return 0
 
 
@@ -250,12 +289,12 @@ def _why(code: int, shares: int, price: int) -> int:
 
 @njit(**KERNEL)
 def _no_slot(state: Block, books: Block, locate: int) -> int:
-    """The table is as full as it may be: grow it, or go on without this order."""
+    """The table is as full as it may be: grow it, or go on without this order (-1)."""
     if state[HERE, CAPPED] == 0:
         return AGAIN_LATER + NEED_ORDERS
     state[HERE, OVER_CAP] += 1
     books[locate, FLAGS] |= SHORTENED
-    return 0
+    return -1
 
 
 @njit(**INLINE)

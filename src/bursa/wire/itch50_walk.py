@@ -6,8 +6,7 @@ It returns early, to go on from there when called again, where a block is full, 
 the book must grow, and where a session begins whose day Python has to find.
 
 Orders lie all over a table larger than any cache. The walk therefore looks ahead
-and has the processor fetch what the messages there will need: the order's slot, the book's row, and
-a little later its best levels.
+(wire/itch50_fetch.py) and has the processor fetch what the messages there will need.
 """
 
 import numpy as np
@@ -74,16 +73,13 @@ from bursa.wire.idx_status import (
     status_row,
 )
 from bursa.wire.idx_walk import AHEAD_MAX, TS_MAX
-from bursa.wire.itch50_book import clear, home_of
+from bursa.wire.itch50_book import clear
+from bursa.wire.itch50_fetch import FAR, NEAR, fetch_far, fetch_near
 from bursa.wire.itch50_layout import AT
 from bursa.wire.itch50_layout import BLOCK_BYTES_MAX as _BLOCK_BYTES_MAX
 from bursa.wire.itch50_rows import order, rarer
 from bursa.wire.itch50_state import (
     AGAIN_LATER,
-    ASKS,
-    BIDS,
-    BOOK_COLUMNS,
-    COUNT,
     DAY,
     DAY_END,
     DONE,
@@ -91,24 +87,21 @@ from bursa.wire.itch50_state import (
     FULL,
     LATE_NOW,
     LENGTHS,
-    LINE,
     NAMED,
     NEED_SESSION,
     NO_DATE,
     NO_DAY,
     NTH,
-    ORDER_COLUMNS,
     PRINTED,
     QUOTE_COUNT,
     SHIFT,
-    STRETCH,
     UNDATED,
     UNSURE,
     WORD,
     WORD_REST,
 )
 from bursa.wire.layout import TRADE
-from bursa.wire.loads import INLINE, KERNEL, be16, be64, byte, prefetch
+from bursa.wire.loads import INLINE, KERNEL, be16, be64, byte
 from bursa.wire.sequence import (
     DROP,
     GUARD,
@@ -130,10 +123,6 @@ _NS = (1 << 48) - 1
 
 # Messages between two looks at the room left; itch50_trades.py counts on it.
 _RUN = 1024
-# How many messages ahead of the one at hand is fetched from memory: its order and book, and then,
-# by that book, its best levels. The shortest message that may need either, behind its length.
-_FAR, _NEAR = 24, 12
-_FETCHED = 2 + 27
 # Verdict of the fast question: it is the next one, nothing else to be seen to.
 _TAKE_NEXT = 9
 
@@ -276,11 +265,11 @@ def _packets(  # noqa: PLR0913 - a kernel
     for _ in range(room):
         if at == end:
             return DONE
-        while led < _FAR and far < end:
-            far = _fetch_far(frames, far, end, soup, state[HERE, SHIFT], orders, books)
+        while led < FAR and far < end:
+            far = fetch_far(frames, far, end, soup, state[HERE, SHIFT], orders, books)
             led += 1
-            if led > _FAR - _NEAR:
-                near = _fetch_near(frames, near, end, soup, books, levels)
+            if led > FAR - NEAR:
+                near = fetch_near(frames, near, end, soup, books, levels)
         size = be16(frames, at) if at + 2 <= end else -1
         if size <= 0 or size > _BLOCK_BYTES_MAX or at + 2 + size > end:
             broken = size == 0 or size > _BLOCK_BYTES_MAX
@@ -301,49 +290,6 @@ def _packets(  # noqa: PLR0913 - a kernel
         led -= 1
         state[HERE, OFFSET] = at - start
     return DONE if at == end else FULL
-
-
-@njit(**INLINE)
-def _fetch_far(
-    frames: NDArray[np.uint8],
-    at: int,
-    end: int,
-    soup: int,
-    shift: int,
-    orders: Block,
-    books: Block,
-) -> int:
-    """Fetch the order's slot and the book's row that the message at `at` will need; returns where
-    the next one is, `end` if none."""
-    if at + _FETCHED + soup > end:
-        return end
-    body = at + 2 + soup
-    row = be16(frames, body + 1) * BOOK_COLUMNS
-    prefetch(books, row)
-    prefetch(books, row + LINE)
-    slot = home_of(be64(frames, body + _REF), shift) * ORDER_COLUMNS
-    prefetch(orders, slot)
-    prefetch(orders, slot + ORDER_COLUMNS)  # a deletion looks at the slot behind
-    if frames[body] == _U:
-        prefetch(orders, home_of(be64(frames, body + _NEW_REF), shift) * ORDER_COLUMNS)
-    return min(at + 2 + be16(frames, at), end)
-
-
-@njit(**INLINE)
-def _fetch_near(
-    frames: NDArray[np.uint8], at: int, end: int, soup: int, books: Block, levels: Block
-) -> int:
-    """Fetch the best levels of the book that the message at `at` is of, as `_fetch_far`."""
-    if at + _FETCHED + soup > end:
-        return end
-    locate = be16(frames, at + 3 + soup)
-    bids = 2 * (books[locate, BIDS + STRETCH] + books[locate, BIDS + COUNT])
-    asks = 2 * (books[locate, ASKS + STRETCH] + books[locate, ASKS + COUNT])
-    prefetch(levels, bids - 2)
-    prefetch(levels, asks - 2)
-    prefetch(levels, bids - 2 - LINE)
-    prefetch(levels, asks - 2 - LINE)
-    return min(at + 2 + be16(frames, at), end)
 
 
 @njit(**INLINE)
