@@ -302,5 +302,7 @@ class _Line:
             self._taken.clear()
             tag = self._taken_tag
             await self.intake.synced()
-            await self._amqp.basic_ack(tag, multiple=True)
+            # Not waited for: a connection that goes meanwhile says so by itself, and to who waits
+            # here the library would raise a bare Exception.
+            await self._amqp.basic_ack(tag, multiple=True, wait=False)
             self.acknowledged = True
