@@ -95,9 +95,11 @@ def _from_file(file: str | None) -> dict[str, Any]:
         text = Path(file).read_text("utf-8")
     except OSError as error:
         raise Refuse(f"config: {file} cannot be read: {error.strerror}", "bad_config") from None
+    except UnicodeDecodeError as error:
+        raise Refuse(f"config: {file} is not TOML: {error}", "bad_config") from None
     try:
         return dict(flatten(tomllib.loads(text)))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Refuse(f"config: {file} is not TOML: {error}", "bad_config") from None
 
 

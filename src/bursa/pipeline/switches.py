@@ -93,7 +93,7 @@ def settings_of(chunk: Chunk) -> list[Setting]:
         start, end = int(chunk.spans[SPAN_START, at]), int(chunk.spans[SPAN_END, at])
         try:
             values = msgspec.json.decode(chunk.frames[start:end].tobytes(), type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         position, recv = chunk.spans[SPAN_POSITION, at], chunk.spans[SPAN_TS_RECV, at]
         found.append(Setting(int(position), int(recv), values))

@@ -232,7 +232,7 @@ class _Control:
                 answer = self._answer(request["verb"], request["payload"])
                 line.settimeout(None)
                 _send(line, answer)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self._log.warning("control: bad or broken call", why=repr(error))
         finally:
             self._calls.release()
