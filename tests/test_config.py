@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bursa import config
+from bursa.config.sources import SoupBin
 from bursa.model.errors import Refuse
 
 
@@ -87,7 +88,8 @@ def test_variables_of_the_tests_are_ignored() -> None:
 def test_secrets_are_masked_and_every_value_has_a_meaning() -> None:
     source = {"VENUE": "idx", "IDXDATA": "h:1", "ITCHDATA": "h:2", "PASSWORD": "hunter2"}
     loaded = config.load({}, {f"BURSA_FEEDS_MAIN_{k}": v for k, v in source.items()})
-    assert loaded.config.feeds["main"].password == "hunter2"
+    found = loaded.config.feeds["main"]
+    assert isinstance(found, SoupBin) and found.password == "hunter2"
     assert "hunter2" not in str(config.rows(loaded))
     assert all(meaning for _, _, meaning in config.leaves())
 

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -19,9 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
-from bursa.feeds import itch_file, layouts, pcap
-from bursa.feeds.replay import ReplayFeed
-from bursa.feeds.stdin import StdinFeed
+from bursa.feeds import layouts
 from bursa.journal import record
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse, Retry
@@ -33,7 +30,7 @@ from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.writer import Flush
-from bursa.ports import Feed
+from bursa.sources import STDIN, recording
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
@@ -42,12 +39,9 @@ from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
-from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
-from bursa.wire.layout import IDX1
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
-STDIN = "-"
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
@@ -209,38 +203,6 @@ def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:
 
 
 # -- the verbs -------------------------------------------------------------------------------------
-
-
-def recording(
-    config: Config,
-    file: Path,
-    venue: Venue,
-    day: str,
-    progress: Callable[[int, int], None] | None = None,
-    warn: Callable[[str], None] = lambda text: None,
-) -> Feed:
-    """The feed of a recording, - is standard input; `day` (ISO, or empty) is that of a file which
-    says none itself."""
-    if venue.name in ("idx", "xnas") and pcap.is_capture(file):
-        if day:
-            raise Refuse("--date: a capture tells its times itself", parameter="date")
-        layout = layouts.load(config.idx.layout) if venue == IDX else IDX1
-        longest = layout.block_bytes_max if venue == IDX else BLOCK_BYTES_MAX
-        cutter = pcap.MoldCapture(venue, layout, longest, str(file), warn)
-        return ReplayFeed(file, venue, progress, cutter=cutter)
-    if venue.name != "xnas":
-        if day:
-            raise Refuse("--date: only recordings of xnas need a day", parameter="date")
-        layout = layouts.load(config.idx.layout) if venue == IDX else IDX1
-        if str(file) == STDIN:
-            return StdinFeed("stdin", venue, layout, recorded=True, progress=progress)
-        return ReplayFeed(file, venue, progress, layout)
-    try:
-        given = date.fromisoformat(day) if day else None
-    except ValueError:
-        raise Refuse(f"--date: {day}; allowed: YYYY-MM-DD", parameter="date") from None
-    days = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
-    return ReplayFeed(file, venue, progress, cutter=days, read_bytes=itch_file.READ_BYTES)
 
 
 def run_replay(

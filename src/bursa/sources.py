@@ -1,12 +1,14 @@
-"""Configured sources become feeds; with app.py the only file that names adapters of sources.
+"""Configured sources and recordings become feeds; the only file that names adapters of sources.
 
 `TYPES` of config/sources.py says what tables there are; here each has its builder. `bursa up` runs
-the feeds, `bursa capture` records one of them.
+the feeds, `bursa capture` records one of them; what a recording is, is told by its content.
 """
 
 import contextlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from bursa.config import Config
@@ -14,8 +16,9 @@ from bursa.config.brokers import Amqp, Broker, Kafka
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.exchange.launch import Running
-from bursa.feeds import layouts
+from bursa.feeds import itch_file, layouts, pcap
 from bursa.feeds.raw import RawFeed, Timing
+from bursa.feeds.replay import ReplayFeed
 from bursa.feeds.stdin import StdinFeed
 from bursa.feeds.tcp import SoupFeed
 from bursa.feeds.udp import Lines, Manner, MoldFeed
@@ -26,18 +29,21 @@ from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
 from bursa.wire.layout import IDX1, Layout
 from bursa.wire.runs import Limits, Patience
 
+STDIN = "-"
+
 
 def _soupbin(name: str, source: SoupBin, layout: Layout) -> SoupFeed:
     venue = VENUES[source.venue]
     lines, login = channels(source, venue.name), (source.user, source.password)
-    return SoupFeed(name, venue, lines, *login, message_bytes_max=layout.block_bytes_max)
+    longest = message_bytes_max(venue, layout)
+    return SoupFeed(name, venue, lines, *login, message_bytes_max=longest)
 
 
 def _tcp(name: str, source: Tcp, layout: Layout) -> RawFeed:
     venue = VENUES[source.venue]
     timing = Timing(silent_s=source.silent_s)
     ends = channels(source, venue.name)
-    return RawFeed(name, venue, ends, layout.block_bytes_max, timing)
+    return RawFeed(name, venue, ends, message_bytes_max(venue, layout), timing)
 
 
 def _moldudp64(name: str, source: MoldUdp, layout: Layout) -> MoldFeed:
@@ -47,7 +53,7 @@ def _moldudp64(name: str, source: MoldUdp, layout: Layout) -> MoldFeed:
         for number, channel in enumerate(venue.channels)
     }
     manner = Manner(
-        layout.block_bytes_max if venue == IDX else BLOCK_BYTES_MAX,
+        message_bytes_max(venue, layout),
         Patience(
             round(source.first_wait_ms * 1e6),
             round(source.again_ms * 1e6),
@@ -124,10 +130,7 @@ def _tls(name: str, source: Broker) -> ssl.SSLContext | None:
         raise Refuse(what, "bad_config", parameter=f"feeds.{name}.ca_file") from None
 
 
-BUILDERS: Mapping[type, Callable[[str, Any], Feed]] = {}
-"""Table of a source -> what makes its feed of (name, table)."""
-
-FRAMED: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
+BUILDERS: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
     SoupBin: _soupbin,
     Tcp: _tcp,
     Stdin: _stdin,
@@ -135,8 +138,7 @@ FRAMED: Mapping[type, Callable[[str, Any, Layout], Feed]] = {
     Amqp: _amqp,
     Kafka: _kafka,
 }
-"""The same of sources that find messages in bytes: of (name, table, layout)."""
-
+"""Table of a source -> what makes its feed of (name, table, its venue's layout)."""
 
 DRIVERS: Mapping[type, tuple[str, str]] = {
     Amqp: ("aio_pika", "amqp"),
@@ -147,14 +149,17 @@ DRIVERS: Mapping[type, tuple[str, str]] = {
 
 def feed(name: str, source: Any, layout: Layout = IDX1) -> Feed:
     """The feed of one configured source; `layout` is its venue's."""
-    if type(source) in FRAMED:
-        return FRAMED[type(source)](name, source, layout)
-    return BUILDERS[type(source)](name, source)
+    return BUILDERS[type(source)](name, source, layout)
 
 
 def layout(config: Config, venue: Venue) -> Layout:
     """How the messages of a venue are packed. Raises Refuse `bad_layout`."""
     return layouts.load(config.idx.layout) if venue == IDX else IDX1
+
+
+def message_bytes_max(venue: Venue, layout: Layout) -> int:
+    """A length past this means that framing is lost."""
+    return layout.block_bytes_max if venue == IDX else BLOCK_BYTES_MAX
 
 
 def feeds(config: Config) -> dict[str, list[Feed]]:
@@ -164,6 +169,37 @@ def feeds(config: Config) -> dict[str, list[Feed]]:
         how = layout(config, VENUES[source.venue])
         out.setdefault(source.venue, []).append(feed(name, source, how))
     return out
+
+
+def recording(
+    config: Config,
+    file: Path,
+    venue: Venue,
+    day: str,
+    progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Feed:
+    """The feed of a recording, - is standard input; `day` (ISO, or empty) is that of a file which
+    says none itself."""
+    how = layout(config, venue)
+    if venue.name in ("idx", "xnas") and pcap.is_capture(file):
+        if day:
+            raise Refuse("--date: a capture tells its times itself", parameter="date")
+        longest = message_bytes_max(venue, how)
+        cutter = pcap.MoldCapture(venue, how, longest, str(file), warn)
+        return ReplayFeed(file, venue, progress, cutter=cutter)
+    if venue.name != "xnas":
+        if day:
+            raise Refuse("--date: only recordings of xnas need a day", parameter="date")
+        if str(file) == STDIN:
+            return StdinFeed("stdin", venue, how, recorded=True, progress=progress)
+        return ReplayFeed(file, venue, progress, how)
+    try:
+        given = date.fromisoformat(day) if day else None
+    except ValueError:
+        raise Refuse(f"--date: {day}; allowed: YYYY-MM-DD", parameter="date") from None
+    days = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
+    return ReplayFeed(file, venue, progress, cutter=days, read_bytes=itch_file.READ_BYTES)
 
 
 def demo_feed(running: Running) -> SoupFeed:

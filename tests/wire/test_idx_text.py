@@ -226,7 +226,8 @@ def test_more_lines_than_were_made_room_for() -> None:
 @st.composite
 def runs(draw: Any) -> list[list[bytes]]:
     """Messages by record: in order, with jumps and repeats, a few of them of unknown words."""
-    seq, ts, found = 0, TS, []
+    seq, ts = 0, TS
+    found: list[list[bytes]] = []
     for _ in range(draw(st.integers(1, 6))):
         found.append([])
         for _ in range(draw(st.integers(0, 6))):

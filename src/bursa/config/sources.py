@@ -37,7 +37,7 @@ class Lines(Table, frozen=True):
 class SoupBin(Lines, frozen=True, kw_only=True, tag_field="type", tag="soupbin"):
     """A SoupBinTCP line: one session a channel."""
 
-    venue: Annotated[Literal["idx"], doc("venue whose wire it speaks")]
+    venue: Annotated[Literal["idx", "xnas"], doc("venue whose wire it speaks")]
     user: Annotated[str, doc("login name of the line", max_length=6)] = ""
     password: Annotated[
         str, doc("password of the line; best set by its variable", max_length=10)
