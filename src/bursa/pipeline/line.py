@@ -118,16 +118,11 @@ def kinds() -> tuple[Kind, ...]:
     return (*MARKET_KINDS, METRICS)
 
 
-def signature_of(decoder: Decoder) -> str:
-    """Of the checkpoints that a line with this decoder takes: of this code and, where what it
-    decodes by is data and not the venue's own, of that data (its `identity`)."""
-    identity = getattr(decoder, "identity", "")
-    return f"{SIGNATURE}:{identity}" if identity else SIGNATURE
-
-
 class Line:
     """One venue's stages. `unsaid`: how much of a kind is stored until the journal says otherwise,
     where that is not what the venue's journals mean (switches.UNSAID)."""
+
+    signature = SIGNATURE
 
     def __init__(
         self,
@@ -139,7 +134,6 @@ class Line:
         self.venue = venue
         self.words = words
         self._decoder = decoder
-        self.signature = signature_of(decoder)
         self._builder = BarBuilder(venue, words)
         self._engine = MetricEngine(venue, words)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}

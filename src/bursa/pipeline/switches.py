@@ -88,8 +88,11 @@ class Kept(NamedTuple):
 
 def settings_of(chunk: Chunk) -> list[Setting]:
     """The SETTING records of a chunk, in stream order; what is none of ours is left out."""
-    found = []
-    for at in np.flatnonzero(chunk.spans[SPAN_KIND] == SETTING).tolist():
+    found: list[Setting] = []
+    kinds = chunk.spans[SPAN_KIND].tolist()
+    if SETTING not in kinds:
+        return found
+    for at in (at for at, kind in enumerate(kinds) if kind == SETTING):
         start, end = int(chunk.spans[SPAN_START, at]), int(chunk.spans[SPAN_END, at])
         try:
             values = msgspec.json.decode(chunk.frames[start:end].tobytes(), type=dict[str, Any])
@@ -162,11 +165,13 @@ class Switches:
             for batch in batches:
                 self._take(_between(batch, low, setting.position), out)
             for ended in self._turn(setting):
-                out.store(ended.release(words, span, setting.position))
+                released = ended.release(words, span, setting.position)
+                if len(released):
+                    out.stored.append(released)
             low = setting.position
         for batch in batches:
             self._take(_between(batch, low, None), out)
-        return out.kept()
+        return out.joined()
 
     def _take(self, batch: Batch, out: "_Out") -> None:
         name, rows = batch.kind.name, len(batch)
@@ -175,16 +180,17 @@ class Switches:
         if name in self.hidden:
             out.count(f"unpublished_{name}", rows)
         else:
-            out.show(batch)
+            out.live.append(batch)
         if name in self._off:
             out.count(f"unstored_{name}", rows)
             return
         sampler = self._samplers.get(name)
         if sampler is None:
-            out.store(batch)
+            out.stored.append(batch)
             return
-        before = sampler.thinned
-        out.store(sampler.push(batch))
+        before, due = sampler.thinned, sampler.push(batch)
+        if len(due):
+            out.stored.append(due)
         out.count(f"unstored_{name}", sampler.thinned - before)
 
     def see(self, settings: Iterable[Setting]) -> None:
@@ -261,21 +267,13 @@ class Switches:
 
 
 class _Out:
-    """What comes of one chunk, gathered."""
+    """What comes of one chunk, gathered: rows for live readers and for the store, and how many were
+    kept from either, by word."""
 
     def __init__(self) -> None:
-        self._live: dict[str, list[Batch]] = {}
-        self._stored: dict[str, list[Batch]] = {}
+        self.live: list[Batch] = []
+        self.stored: list[Batch] = []
         self._counts: dict[str, int] = {}
-
-    def show(self, batch: Batch) -> None:
-        """Rows for live readers."""
-        self._live.setdefault(batch.kind.name, []).append(batch)
-
-    def store(self, batch: Batch) -> None:
-        """Rows for the store."""
-        if len(batch):
-            self._stored.setdefault(batch.kind.name, []).append(batch)
 
     def count(self, word: str, rows: int) -> None:
         """Rows that were kept from one of them."""
@@ -283,9 +281,19 @@ class _Out:
             self._counts[word] = self._counts.get(word, 0) + rows
 
     def kept(self) -> Kept:
-        """Each kind once."""
-        live = tuple(concat(parts) for parts in self._live.values())
-        return Kept(live, tuple(concat(parts) for parts in self._stored.values()), self._counts)
+        """Where each kind came once."""
+        return Kept(tuple(self.live), tuple(self.stored), self._counts)
+
+    def joined(self) -> Kept:
+        """Where kinds came in parts: each once."""
+        return Kept(_joined(self.live), _joined(self.stored), self._counts)
+
+
+def _joined(parts: Iterable[Batch]) -> tuple[Batch, ...]:
+    of: dict[str, list[Batch]] = {}
+    for batch in parts:
+        of.setdefault(batch.kind.name, []).append(batch)
+    return tuple(concat(several) for several in of.values())
 
 
 def _between(batch: Batch, low: int, high: int | None) -> Batch:

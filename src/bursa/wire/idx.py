@@ -133,7 +133,6 @@ class IdxDecoder:
     words     the venue's dictionaries; tickers and texts enter by first appearance. Restore them
               before the next `push` when this is restored.
     capacity  messages a kernel call takes at most; a larger chunk takes more calls
-    identity  of a layout that is not the venue's own: a checkpoint is of one layout
     """
 
     def __init__(
@@ -142,7 +141,6 @@ class IdxDecoder:
         self._venue = venue
         self._words = words
         self._layout = layout
-        self.identity = "" if layout == IDX1 else layout.identity
         self._table = layout.compiled(venue.boards)
         self._text = text_table(layout, venue.boards)
         self._symbols = SymbolTable(words, layout["trade", "ticker"].width)

@@ -11,7 +11,6 @@ A book message is its fields and then `depth` levels; a level's offsets count fr
 Does not decode (wire/idx.py does).
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -158,14 +157,6 @@ class Layout:
     def longest(self) -> int:
         """Bytes of the longest message."""
         return max(*self.lengths.values(), self.lengths["book"] + self.level_bytes * self.depth_max)
-
-    @property
-    def identity(self) -> str:
-        """Name and content in a few letters: no other layout has them."""
-        numbers = (self.level_bytes, self.depth_max, self.block_bytes_max)
-        codes = (self.types, self.lengths, self.states, self.aggressors, self.boards)
-        known = repr((self.fields, numbers, [sorted(code.items()) for code in codes]))
-        return f"{self.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
 
     def board_codes(self, boards: tuple[str, ...]) -> list[bytes]:
         """The bytes that stand for a venue's boards on the wire."""
