@@ -49,9 +49,13 @@ class Line:
         while True:
             try:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._upstream), 10)
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self._upstream), 10)
+            except OSError:
+                _end(client)  # the server is away: so is the line, for this one
+                continue
             server.settimeout(None)
             self._links += [client, server]
             for pair in ((client, server), (server, client)):

@@ -299,10 +299,11 @@ class _Line(ConsumerRebalanceListener):  # type: ignore[misc]  # the library shi
         finally:
             for task in tasks:
                 task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+            # The library may not hear of it before its own time is up; nobody waits for that.
+            await asyncio.wait(tasks, timeout=_GOODBYE_S)
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
 
     async def _take(self) -> None:
         """Poll, hand on, pause where the buffer is full."""
@@ -361,12 +362,13 @@ class _Line(ConsumerRebalanceListener):  # type: ignore[misc]  # the library shi
             await asyncio.sleep(self._timing.look_s)
             if self._heard:
                 continue
-            try:
-                async with asyncio.timeout(self._timing.dead_s):
-                    await self._consumer.end_offsets([self._partition])
-            except TimeoutError:
+            asking = asyncio.create_task(self._consumer.end_offsets([self._partition]))
+            await asyncio.wait((asking,), timeout=self._timing.dead_s)
+            if not asking.done():
+                asking.cancel()
                 self.why = f"the broker has not answered for {self._timing.dead_s:g} s"
                 return
+            await asking
 
     # -- aiokafka.ConsumerRebalanceListener ------------------------------------------------------
 
