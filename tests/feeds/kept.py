@@ -136,6 +136,7 @@ def story(told: Story) -> None:
         for _ in range(200):  # connections that were cut take a turn or two to be gone
             left = asyncio.all_tasks() - {asyncio.current_task()}
             if not left:
+                await asyncio.sleep(0.05)  # and TLS another one
                 return
             await asyncio.sleep(0.01)
         raise AssertionError(f"left behind: {left}")

@@ -371,8 +371,8 @@ def test_redelivered_messages_are_dropped_by_their_number(vendor: Vendor, tmp_pa
         await vendor.publish(trades)
 
     story(prepare)
-    never = running.knobs(sync_gap_s=600.0, sync_bytes=1 << 30)
-    live(tmp_path, vendor.feed(), never, 0, lambda: vendor.settled(0, 80))
+    late = running.knobs(sync_gap_s=8.0, sync_bytes=1 << 30)
+    live(tmp_path, vendor.feed(), late, 0, lambda: vendor.settled(0, 80))
     story(lambda: vendor.settled(80, 0))
     live(tmp_path, vendor.feed(), running.knobs(), 80, lambda: vendor.settled(0, 0))
     assert len(running.stored(tmp_path / "hot.duckdb")["ticks"]) == 80

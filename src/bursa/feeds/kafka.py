@@ -363,12 +363,14 @@ class _Line(ConsumerRebalanceListener):  # type: ignore[misc]  # the library shi
             if self._heard:
                 continue
             asking = asyncio.create_task(self._consumer.end_offsets([self._partition]))
-            await asyncio.wait((asking,), timeout=self._timing.dead_s)
-            if not asking.done():
+            try:
+                await asyncio.wait((asking,), timeout=self._timing.dead_s)
+                if not asking.done():
+                    self.why = f"the broker has not answered for {self._timing.dead_s:g} s"
+                    return
+                await asking
+            finally:
                 asking.cancel()
-                self.why = f"the broker has not answered for {self._timing.dead_s:g} s"
-                return
-            await asking
 
     # -- aiokafka.ConsumerRebalanceListener ------------------------------------------------------
 
