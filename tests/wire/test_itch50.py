@@ -31,8 +31,8 @@ from bursa.model.batch import (
 )
 from bursa.model.errors import Reject
 from bursa.model.venue import XNAS
-from bursa.wire.decoded import Decoded, Rejected
-from bursa.wire.itch50 import Book, ItchDecoder
+from bursa.wire.decoded import Book, Decoded, Rejected
+from bursa.wire.itch50 import ItchDecoder
 from bursa.wire.itch50_layout import MESSAGES, fields
 from tests.wire import itch_encoder as wire
 from tests.wire.itch_encoder import DAY, MIDNIGHT, NS, RECV, SECOND, Flow, Record

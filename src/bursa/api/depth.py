@@ -12,6 +12,7 @@ from bursa.api import params, shapes, text
 from bursa.api.envelope import answer, encode, known_ticker
 from bursa.api.services import Services
 from bursa.api.short import data_route
+from bursa.model.schema import ORDERBOOK as ORDERBOOK_KIND
 from bursa.pipeline.books import LEVELS_MAX, Side
 
 _DEPTH = params.Param(
@@ -42,6 +43,7 @@ class Books:
         values = _ORDERBOOK.read(scope["query_string"])
         service = self._services.venue(values["venue"])
         known_ticker(service, ticker)
+        service.require(ORDERBOOK_KIND.name)
         found = service.book(ticker, values["depth"])
         row = shapes.BookRow(
             ticker,

@@ -30,8 +30,7 @@ from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import NO_BOOK, Depth, Side
 from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_of
-from bursa.wire.decoded import Decoded, Rejected
-from bursa.wire.itch50 import Book
+from bursa.wire.decoded import Book, Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
 STATE_VERSION = 6

@@ -55,7 +55,7 @@ def run_doctor(
     findings = chain(
         (machine.python(), machine.processors(), machine.memory(_memory(config, folder))),
         (machine.clock(SystemClock().now_ns(), _files(folder)), machine.clock_sync()),
-        (machine.time_zones(), machine.kernels()),
+        (machine.time_zones(), machine.kernels(_venues(config, folder))),
         _configuration(loaded, file, refused),
         _folder(folder),
         (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
@@ -66,12 +66,17 @@ def run_doctor(
     return tell(findings, say, as_json)
 
 
+def _venues(config: Config, folder: Path) -> set[str]:
+    """Names of the venues that a start runs."""
+    try:
+        return {venue.name for venue in venues_of(config, folder, demo=False)}
+    except OSError:  # told by the folder's own finding
+        return set()
+
+
 def _memory(config: Config, folder: Path) -> int:
     """Bytes that the settings allow."""
-    try:
-        venues = max(1, len(venues_of(config, folder, demo=False)))
-    except OSError:  # told by the folder's own finding
-        venues = 1
+    venues = max(1, len(_venues(config, folder)))
     return (config.store.memory_mb + venues * (config.topics.mb_max + config.rings.mb)) * MB
 
 

@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,9 +29,11 @@ MEMORY_MIN = 1 << 30
 MEMORY_OWN = 400 << 20
 STEP_BORNE_S = 2.0
 DAY_S = 86_400.0
-# Rooms whose kernels a start needs; one of them only a replay does.
+# Rooms whose kernels a start needs; these only a recording or some kinds of source do.
 KERNEL_ROOMS = ("journal", "wire", "bars", "metrics", "store")
-KERNELS_ASIDE = frozenset({"route"})
+KERNELS_ASIDE = frozenset({"route", "dbn", "bodies", "moldudp64"})
+# Kernels of one venue's codec: its start needs them.
+KERNELS_OF = {"itch50": "xnas"}
 
 _LISTENING = "0A"
 # adjtimex(2): the field `status` of struct timex where long has 8 bytes, and its bit for a clock
@@ -176,8 +178,8 @@ def _links(folder: Path) -> Iterator[str]:
 # -- kernels ---------------------------------------------------------------------------------------
 
 
-def kernels() -> Finding:
-    """Are the compiled kernels of this version kept?"""
+def kernels(venues: Collection[str]) -> Finding:
+    """Are the compiled kernels of this version kept, those that a start of these venues needs?"""
     if not compiler.CACHE_DIR:
         remedy = "make ~/.cache writable: every start compiles all kernels, half a minute"
         return warn("kernels", "there is no folder to keep them in", remedy)
@@ -187,7 +189,9 @@ def kernels() -> Finding:
         (path.parent.name, path.stem)
         for room in KERNEL_ROOMS
         for path in (home / room).glob("*.py")
-        if "\n@njit(" in path.read_text("utf-8") and path.stem not in KERNELS_ASIDE
+        if "\n@njit(" in path.read_text("utf-8")
+        and path.stem not in KERNELS_ASIDE
+        and KERNELS_OF.get(path.stem.partition("_")[0], "") in ("", *venues)
     }
     # The compiler names a room's folder ROOM_digest, a kernel's file MODULE.function-line...
     files = (path for path in kept.rglob("*.nbi"))

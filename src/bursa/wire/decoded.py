@@ -1,4 +1,4 @@
-"""What a decoder hands on: the tape, the batches, the refused records, the counts.
+"""What a decoder hands on: the tape, the batches, the refused records, the counts; and books.
 
 Every codec of wire/ returns this, so that bars, stores and quarantine know one form. It decodes
 nothing.
@@ -6,6 +6,9 @@ nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bursa.model.batch import Batch, Block
 
@@ -48,3 +51,21 @@ class Decoded:
     rejects: Sequence[Rejected] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BookSide:
+    """Levels of one side, best first: prices, quantities, numbers of orders."""
+
+    prices: NDArray[np.float64]
+    volumes: NDArray[np.int64]
+    orders: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Both sides of a book; `whole`: no message of the session is missing, none was left out."""
+
+    bids: BookSide
+    asks: BookSide
+    whole: bool

@@ -296,10 +296,12 @@ class IdxDecoder:
         """Compile what `push` calls, without touching this decoder's state."""
         words = self._venue.words()
         words.symbol_id("WARM")
-        spans = np.zeros((SPAN_ROWS, 1), np.int64)
-        spans[SPAN_KIND], spans[SPAN_FORM], spans[SPAN_END] = FRAMES, BLOCKS, 3
-        chunk = Chunk(np.zeros(3, np.uint8), spans, Span(self._venue.name, 0, 0, 3))
-        IdxDecoder(self._venue, words, self._layout, capacity=8).push(chunk)
+        decoder = IdxDecoder(self._venue, words, self._layout, capacity=8)
+        for form in (BLOCKS, LINES):
+            spans = np.zeros((SPAN_ROWS, 1), np.int64)
+            spans[SPAN_KIND], spans[SPAN_FORM], spans[SPAN_END] = FRAMES, form, 3
+            chunk = Chunk(np.zeros(3, np.uint8), spans, Span(self._venue.name, 0, 0, 3))
+            decoder.push(chunk)
 
 
 def _ticks(tape: Block) -> Block:

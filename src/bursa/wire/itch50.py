@@ -32,12 +32,10 @@ rest of the record is. Orders that nobody knows are no fault of a message: `unkn
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bursa.model.batch import (
     BLOCKS,
@@ -66,7 +64,7 @@ from bursa.model.venue import Venue
 from bursa.wire import idx_rows as rows
 from bursa.wire import itch50_state as s
 from bursa.wire import sequence
-from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Decoded, Rejected
+from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Book, BookSide, Decoded, Rejected
 from bursa.wire.itch50_book import levels_held, move_levels, move_orders, pack, unpack
 from bursa.wire.itch50_layout import fields
 from bursa.wire.itch50_walk import decode
@@ -78,24 +76,6 @@ _CAPACITY = 65_536 + 64
 _TICK_ROWS = len(TICKS.scalars)
 # Until then P told the side of the resting order; since then it always says B, whatever it was.
 P_SIDELESS_SINCE = date(2014, 7, 14)
-
-
-@dataclass(frozen=True, slots=True)
-class BookSide:
-    """Levels of one side, best first: prices in dollars, shares, number of orders."""
-
-    prices: NDArray[np.float64]
-    volumes: NDArray[np.int64]
-    orders: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """Both sides of a book; `whole`: no message of the session is missing, none was left out."""
-
-    bids: BookSide
-    asks: BookSide
-    whole: bool
 
 
 class ItchDecoder:
