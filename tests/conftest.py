@@ -16,6 +16,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="the long fault runs (make soak)")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks `xdist_group` keep tests together, so that a broker is started by one worker alone.
+    pytest-xdist writes the group into `_nodeid`, which pytest since 9.2 does not read."""
+    for item in items:
+        told = getattr(item, "_nodeid", item.nodeid)
+        if told != item.nodeid and hasattr(item, "_id"):
+            item._id = type(item._id).parse(told)
+
+
 @pytest.fixture(scope="session")
 def soak(request: pytest.FixtureRequest) -> bool:
     """Is this a long run?"""
