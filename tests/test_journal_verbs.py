@@ -124,6 +124,31 @@ def test_verify_tells_where_damage_lies(fed: Path, capsys: pytest.CaptureFixture
         segment.path.write_bytes(whole)
 
 
+def test_verify_tells_what_was_healed(fed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    segment = next(s for s in listing(fed / "journal" / "idx") if s.packed)
+    records = list(JournalReader(fed / "journal" / "idx").records())
+    whole = segment.path.read_bytes()
+    for at, part in ((5_000, "frame"), (len(whole) - 3, "table"), (len(whole) - 60, "parity")):
+        spoiled = bytearray(whole)
+        spoiled[at] ^= 16
+        segment.path.write_bytes(spoiled)
+        try:
+            out = quiet()
+            assert run_verify(configured(fed), "idx", as_json=False, say=out, warn=quiet()) == 1
+            assert f"healed: 1 bytes of {segment.path.name} at {at} ({part})" in said(out)
+            assert "no damage; 1 places are damaged on disk and healed" in said(out)
+            assert run_verify(configured(fed), "", as_json=True, say=quiet(), warn=quiet()) == 1
+            told = json.loads(capsys.readouterr().out)
+            assert (told["ok"], told["damaged"], told["records"]) == (False, [], len(records))
+            [place] = told["healed"]
+            assert (place["segment"], place["offset"], place["bytes"], place["part"]) == (
+                *(segment.path.name, at, 1, part),
+            )
+            assert segment.base <= place["position"] <= segment.end
+        finally:
+            segment.path.write_bytes(whole)
+
+
 def test_cat_tells_the_records_of_a_part(
     fed: Path, cat: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:

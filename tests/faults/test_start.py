@@ -13,8 +13,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from structlog.testing import capture_logs
 
 from bursa.journal import checkpoint
+from bursa.journal.closed import compress
 from bursa.journal.segment import listing, name_of, opened
 from bursa.model.errors import Refuse
 from bursa.pipeline.runtime import VenueRuntime
@@ -122,6 +124,30 @@ def cut(journal: Path, at: int) -> None:
             path.unlink()
         if segment.base < at:
             (journal / name_of(segment.base)).write_bytes(content[: at - segment.base])
+
+
+def test_a_flipped_bit_of_a_compressed_segment_is_healed_and_said(
+    data: Path,
+) -> None:
+    """Nothing is lost, though all is read from the first record on; and it is told once."""
+    rmtree(data / "checkpoints")
+    first = listing(data / "journal" / "idx")[0]
+    if not first.packed:
+        assert compress(first.path)
+    [packed] = [s for s in listing(data / "journal" / "idx") if s.base == first.base]
+    flip(packed.path, packed.disk_bytes // 3)
+    with capture_logs() as said:
+        venue = finish(data)
+    [line] = [one for one in said if one["event"] == "journal was damaged here and is healed"]
+    assert (line["offset"], line["part"], line["bytes"]) == (packed.disk_bytes // 3, "frame", 1)
+    metrics = {
+        sample.name: sample.value
+        for family in venue.parts.telemetry.registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("bursa_journal_") and sample.labels == {"venue": "idx"}
+    }
+    assert metrics["bursa_journal_healed_total"] == 1
+    assert metrics.get("bursa_journal_damaged_total", 0) == 0
 
 
 def test_as_a_kill_leaves_it(data: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bursa.journal.closed import Compressor, compress, retire
+from bursa.journal.packed import FRAME
 from bursa.journal.read import JournalReader
-from bursa.journal.segment import FRAME, listing
+from bursa.journal.segment import listing
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import BLOCKS
 from bursa.ports import Frames

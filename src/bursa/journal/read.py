@@ -1,12 +1,14 @@
 """Read a journal from any record's end, over plain and compressed segments.
 
 Every checksum is verified. Damage is confined to the bytes between two valid records, listed in
-`damaged`, and the rest goes on. A journal may be read while it is written: what is not whole yet at
-its end is not there yet. Never changes a file (recover.py truncates, write.py appends).
+`damaged`, and the rest goes on; what parity made good is listed in `healed`. A journal may be read
+while it is written: what is not whole yet at its end is not there yet. Never changes a file
+(recover.py truncates, write.py appends).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from bursa.journal.record import (
     CHECKSUM,
     HEADER,
     Damage,
+    Healed,
     find,
     headers,
     padded,
@@ -156,17 +159,35 @@ class Walk:
 class JournalReader:
     """A venue's journal, read. Used by one thread at a time.
 
+    told     hears of what is damaged or was healed when it is met, once each
     damaged  what was found so far, once each, by position
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, told: Callable[[Damage | Healed], None] = lambda note: None
+    ) -> None:
         self._folder = folder
+        self._told = told
         self._damaged: dict[int, Damage] = {}
+        self._healed: dict[tuple[int, int], Healed] = {}
 
     @property
     def damaged(self) -> list[Damage]:
         """Bytes that hold no valid record, met so far, in the order of their addresses."""
         return [self._damaged[at] for at in sorted(self._damaged)]
+
+    @property
+    def healed(self) -> list[tuple[int, Healed]]:
+        """What was damaged on disk so far and cost nothing, by the bases of its segments."""
+        return [(base, self._healed[base, offset]) for base, offset in sorted(self._healed)]
+
+    def scrub(self) -> None:
+        """Look also at what no record needs (parity, tables of compressed segments), for
+        `healed`."""
+        for base, path in bases(self._folder).items():
+            with suppress(FileNotFoundError), opened(path) as source:
+                source.scrub()
+                self._take_healed(base, source)
 
     @property
     def first(self) -> int:
@@ -250,8 +271,11 @@ class JournalReader:
                 expected = walk.stop
                 venue = walk.head.venue if walk.head else venue
                 found = walk.go(start, walk.stop if end is None else end, bytes_max)
-                for item in self._valid(walk, found, nth == len(segments) - 1):
-                    yield item, venue
+                try:
+                    for item in self._valid(walk, found, nth == len(segments) - 1):
+                        yield item, venue
+                finally:
+                    self._take_healed(base, source)
 
     def _from(self, start: int) -> list[tuple[int, Path]]:
         """The segments that hold what comes after `start`."""
@@ -278,7 +302,15 @@ class JournalReader:
                 self._note(item)
 
     def _note(self, damage: Damage) -> None:
-        self._damaged[damage.position] = damage
+        if self._damaged.get(damage.position) != damage:
+            self._damaged[damage.position] = damage
+            self._told(damage)
+
+    def _take_healed(self, base: int, source: Source) -> None:
+        for healed in source.healed:
+            if (base, healed.offset) not in self._healed:
+                self._healed[base, healed.offset] = healed
+                self._told(healed)
 
 
 def _previous(base: int, path: Path) -> int:

@@ -96,6 +96,22 @@ class Damage(NamedTuple):
     reason: str
 
 
+class Healed(NamedTuple):
+    """Bytes on disk that are not as they were written, and of which nothing is lost.
+
+    position  address of the first byte that depends on them
+    offset    of the first of them in the segment's file; within a group's first frame where only
+              the group is known
+    bytes     how many
+    part      of a compressed segment: `frame` (rebuilt by parity), `parity`, `table`
+    """
+
+    position: int
+    offset: int
+    bytes: int
+    part: str
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """A record that no feed delivered: what the shell says about a channel or about itself.

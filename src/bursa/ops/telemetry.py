@@ -127,6 +127,9 @@ class Telemetry:
         self.journal_damaged = make.count(
             "journal_damaged", "Journal records with a bad checksum", "venue"
         )
+        self.journal_healed = make.count(
+            "journal_healed", "Bad places of compressed segments that parity made good", "venue"
+        )
         self.journal_retired = make.count(
             "journal_retired_bytes", "Bytes of journal segments that were dropped", "venue"
         )

@@ -18,7 +18,7 @@ from bursa.bus.memory import Entry, Limits, Log, MemoryBus
 from bursa.journal import checkpoint
 from bursa.journal.closed import Compressor
 from bursa.journal.read import JournalReader
-from bursa.journal.record import Damage, setting
+from bursa.journal.record import Damage, Healed, setting
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
 from bursa.model.batch import Batch, Block, Words
@@ -103,6 +103,7 @@ class VenueRuntime:
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
         self._interrupted = threading.Event()
+        self._known: set[Damage | Healed] = set()
 
     def _make_line(self, words: Words) -> Line:
         return Line(self.venue, words, self.parts.decoder(self.venue, words))
@@ -150,7 +151,7 @@ class VenueRuntime:
         )
         for damage in (*self.journal.damaged, self.journal.truncated):
             if damage is not None:
-                self._damaged(damage)
+                self._told(damage)
         self.sync = GroupSync(
             self.journal,
             gap_s=knobs.sync_gap_s,
@@ -161,9 +162,18 @@ class VenueRuntime:
         self._compressor = Compressor(self.folder, lambda: self.journal.base, packs=knobs.compress)
         self._compressor.start()
 
-    def _damaged(self, damage: Damage) -> None:
-        self.parts.telemetry.journal_damaged.labels(self.venue.name).inc()
-        self._log.error("journal is damaged here", **damage._asdict())
+    def _told(self, note: Damage | Healed) -> None:
+        """Whoever of this run reads the journal met something; said once."""
+        if note in self._known:
+            return
+        self._known.add(note)
+        telemetry, name = self.parts.telemetry, self.venue.name
+        if isinstance(note, Healed):
+            telemetry.journal_healed.labels(name).inc()
+            self._log.error("journal was damaged here and is healed", **note._asdict())
+        else:
+            telemetry.journal_damaged.labels(name).inc()
+            self._log.error("journal is damaged here", **note._asdict())
 
     def _synced(self, position: int, took_s: float) -> None:
         telemetry, name = self.parts.telemetry, self.venue.name
@@ -225,8 +235,6 @@ class VenueRuntime:
         )
         self.facts.stand(self.line.watermarks())
         found = self.recovered
-        for damage in sources.reader.damaged:
-            self._damaged(damage)
         self._log.info(
             "recovered",
             committed=committed,
@@ -237,7 +245,8 @@ class VenueRuntime:
         )
 
     def _sources(self) -> Sources:
-        return Sources(JournalReader(self.folder), self.checkpoints_folder, self._passed_over)
+        reader = JournalReader(self.folder, self._told)
+        return Sources(reader, self.checkpoints_folder, self._passed_over)
 
     def _passed_over(self, path: Path, why: str) -> None:
         self.parts.telemetry.checkpoints_bad.labels(self.venue.name).inc()

@@ -38,7 +38,7 @@ def journal_ls(
 def journal_verify(
     venue: Whose = "", data: Data = None, as_json: Json = False, settings: File = None
 ) -> None:
-    """Read every checksum and tell where bytes are damaged; exit code 1 if any are."""
+    """Read every checksum and tell where bytes are damaged, or healed; exit code 1 if any are."""
     loaded = load(settings, data)
     from bursa.verbs.journal import run_verify
 

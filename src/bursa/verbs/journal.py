@@ -15,7 +15,7 @@ from rich.progress import Progress
 from bursa.config import Config
 from bursa.journal import index
 from bursa.journal.read import JournalReader, Record
-from bursa.journal.record import Damage
+from bursa.journal.record import Damage, Healed
 from bursa.journal.segment import Segment, bases, listing
 from bursa.model.batch import BLOCKS, CLOCK, FRAMES, LINES, LOST, SOUPBIN
 from bursa.model.errors import Refuse
@@ -69,8 +69,9 @@ def _row(segment: Segment, held: index.Summary, last: bool) -> list[Any]:
 
 
 def run_verify(config: Config, venue: str, *, as_json: bool, say: Console, warn: Console) -> int:
-    """Read every checksum of a journal. Tells each damage with its place; returns 1 where there is
-    any."""
+    """Read every checksum of a journal, and parity and tables of its compressed segments. Tells
+    each damage with its place, and what was damaged and is healed; returns 1 where there is either:
+    a disk that flips one bit flips another."""
     journal = find(config, venue)
     reader = JournalReader(journal.folder)
     first = reader.first
@@ -81,26 +82,36 @@ def run_verify(config: Config, venue: str, *, as_json: bool, say: Console, warn:
         for chunk in reader.chunks(first):
             records, at = records + chunk.spans.shape[1], chunk.span.last
             bar.update(task, completed=at - first)
+        reader.scrub()
     found = [_place(journal, damage) for damage in reader.damaged]
+    healed = [_mended(journal, base, note) for base, note in reader.healed]
+    bad = bool(found or healed)
     if as_json:
-        body = {"ok": not found, "venue": journal.venue.name, "first": first, "last": at}
-        body |= {"records": records, "damaged": found}
+        body = {"ok": not bad, "venue": journal.venue.name, "first": first, "last": at}
+        body |= {"records": records, "damaged": found, "healed": healed}
         sys.stdout.write(json.dumps(body, indent=1) + "\n")
-        return 1 if found else 0
+        return int(bad)
     for place in found:
-        say.print(
-            "damaged: {bytes:,} bytes at {position}, {segment} at {offset} ({reason})".format(
-                **place
-            ),
-            markup=False,
-        )
+        line = "damaged: {bytes:,} bytes at {position}, {segment} at {offset} ({reason})"
+        say.print(line.format(**place), markup=False)
+    for place in healed:
+        line = "healed: {bytes:,} bytes of {segment} at {offset} ({part}), position {position}"
+        say.print(line.format(**place), markup=False)
     what = (
         "no damage" if not found else f"{len(found):,} damaged places; all other records are whole"
     )
+    if healed:
+        what += f"; {len(healed):,} places are damaged on disk and healed, of them nothing is lost"
     say.print(
         f"{journal.venue.name}: {records:,} records from {first} to {at}: {what}", markup=False
     )
-    return 1 if found else 0
+    return int(bad)
+
+
+def _mended(journal: Journal, base: int, healed: Healed) -> dict[str, Any]:
+    """Where it lies: its segment's file, and how far into that file."""
+    path = bases(journal.folder).get(base, journal.folder)
+    return {"segment": path.name} | healed._asdict()
 
 
 def _place(journal: Journal, damage: Damage) -> dict[str, Any]:
