@@ -5,13 +5,14 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
 import uvloop
 
-from bursa.feeds.datagrams import listener
+from bursa.feeds.datagrams import dropped, listener, widen
 from bursa.feeds.udp import Lines, Manner, MoldFeed
 from bursa.model.batch import BLOCKS
 from bursa.model.venue import IDX
@@ -34,6 +35,7 @@ class Kept:
         self.numbers: list[tuple[str, int]] = []
         self.events: list[str] = []
         self.broken: list[bytes] = []
+        self.places: list[tuple[int, int]] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.space = asyncio.Event()
         self.space.set()
@@ -41,6 +43,7 @@ class Kept:
     def frames(self, frames: Frames) -> None:
         assert frames.channel == 0 and frames.form == BLOCKS and frames.ts_recv == 0
         payload = bytes(frames.payload)
+        self.places.append((frames.first_seq, frames.count))
         if not frames.count:
             self.broken.append(payload)
             return
@@ -327,16 +330,95 @@ def test_packets_that_are_none_are_kept_for_quarantine(play: Callable[[Story], N
     async def story() -> None:
         kept = Kept()
         async with Source(free_ports(2)) as source, Listening(source, kept):
-            source.say(messages(2))
-            bad = [packet("DAY1", 3, [b"x" * 500]), b"short", packet("DAY1", 3, [b"ab"])[:-1]]
+            source.say(messages(2), [0])
+            whole = packet("DAY1", 3, [b"ab"])
+            bad = [
+                packet("DAY1", 3, [b"x" * 500]),
+                b"short",
+                whole[:-1],
+                whole + b"?",
+                b"x" * 60_000,
+            ]
             for each in bad:
                 source.send(0, each)
-            source.say(messages(1))
-            await kept.until(lambda: len(kept.messages) == 3 and len(kept.broken) == 3)
+            source.say(messages(1), [0])
+            await kept.until(lambda: len(kept.messages) == 3 and len(kept.broken) == 5)
             assert kept.broken == bad
-        assert kept.counts["A", "malformed"] == 3
+            due = 1
+            for first, count in kept.places:
+                assert first == due, "each in its place, however they are read together"
+                due += count
+        assert kept.counts["A", "malformed"] == 5
 
     play(story)
+
+
+def test_strays_change_nothing(play: Callable[[Story], None]) -> None:
+    """Another session on the same port, numbers out of all proportion, an empty datagram."""
+
+    async def story() -> None:
+        kept = Kept()
+        async with Source(free_ports(2)) as source, Listening(source, kept):
+            for lot in range(20):
+                source.say(messages(3, lot))
+                source.send(0, packet("STRAY", 1 + lot, [b"stray"]))
+                source.send(1, packet("DAY1", 2**40, [b"stray"]))
+                source.send(0, b"")
+                await asyncio.sleep(0)
+            await settled(kept, source)
+            assert kept.events == ["up"] and not source.asked
+        assert kept.counts["A", "doubtful"] >= 20 and kept.counts["B", "doubtful"] == 20
+        assert kept.counts["all", "sessions"] == 1 and kept.counts["A", "malformed"] == 20
+
+    play(story)
+
+
+def test_a_server_that_lies_ends_and_moves_nothing(play: Callable[[Story], None]) -> None:
+    """Answers of another session, far ahead, twice, and of nothing; then the true one."""
+
+    async def story() -> None:
+        kept = Kept()
+        async with Source(free_ports(2)) as source, Listening(source, kept):
+            source.answers = lambda place: 0 if place < 1 else None
+            lies = [
+                packet("OTHER", 1, [b"lie"]),
+                *[packet("DAY1", 2**40, [b"lie"])] * 2,
+                packet("DAY1", 2**41, []),
+                packet("DAY1", 500, [b"lie"]),
+                b"no packet",
+            ]
+            honest = source._answer
+
+            def lying(raw: bytes, address: tuple[str, int]) -> None:
+                for lie in lies:
+                    source.server.sendto(lie, address)
+                honest(raw, address)
+
+            source._answer = lying  # type: ignore[method-assign]
+            source.say(messages(3))
+            source.say(messages(3), ())
+            source.say(messages(3))
+            await settled(kept, source)
+            assert kept.events == ["up"] and b"no packet" in kept.broken
+        assert kept.counts["requests", "doubtful"] >= 5 and kept.counts["all", "sessions"] == 1
+
+    play(story)
+
+
+def test_what_the_kernel_drops_is_counted() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        made = listener(socket.AF_INET, (LOOPBACK, 0), "")
+        with made:
+            if widen(made, 1 << 16) < 1 << 16:
+                pytest.skip("the system gives no buffer of 64 KiB")
+            assert dropped(made) == 0
+            for _ in range(200):
+                out.sendto(bytes(2000), made.getsockname())
+            heard = 0
+            with suppress(BlockingIOError):
+                while made.recv(4000):
+                    heard += 1
+            assert 0 < heard < 200 and dropped(made) == 200 - heard
 
 
 def test_while_the_journal_refuses_nothing_is_read(play: Callable[[Story], None]) -> None:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from bursa.model.errors import Reject
 from bursa.wire import moldudp64 as mold
 from bursa.wire.moldudp64 import END, HEARTBEAT, Packet
+from bursa.wire.runs import Patience, Run, Step
+from bursa.wire.sequencer import Sequencer
 
 DAY = b"20260714A "
 
@@ -89,3 +91,106 @@ def test_any_bytes_are_a_packet_or_refused(raw: bytes) -> None:
         assert len(first) < 2 or first == b"\0\0" or int.from_bytes(first, "big") > 8191
     else:
         assert len(packet.session) == 10
+
+
+class Sifted:
+    """A line in front of a sequencer, and what came out of it."""
+
+    def __init__(self) -> None:
+        self.sequencer = Sequencer(1, Patience(tries=0))
+        self.doubt = mold.Doubt(self.sequencer)
+
+    def hear(self, session: str, seq: int, s: float, messages: int = 1) -> str:
+        """What a packet brings, as session/first-last or what else; "none" where it waits."""
+        blocks = b"\0\1x" * (messages if messages != END else 0)
+        heard = mold.Heard(0, session, Packet(session.encode(), seq, messages), blocks)
+        return self.told(self.doubt.order(heard, round(s * 1e9)))
+
+    @staticmethod
+    def told(steps: list[Step] | None) -> str:
+        if steps is None:
+            return "none"
+        return " ".join(
+            f"{each.session}/{each.first}-{each.first + each.count - 1}"
+            if isinstance(each, Run)
+            else type(each).__name__.lower()
+            for each in steps
+        )
+
+
+def test_a_stray_sender_does_not_end_the_session_under_way() -> None:
+    line = Sifted()
+    assert line.hear("DAY", 1, 0) == "DAY/1-1"
+    for tick in range(1, 100):
+        assert line.hear("STRAY", 1 + tick, tick / 10) == "none"
+        assert line.hear("DAY", 1 + tick, tick / 10) == f"DAY/{1 + tick}-{1 + tick}"
+    assert line.sequencer.counts.sessions == 1
+
+
+def test_a_session_that_is_heard_alone_is_believed_and_loses_nothing() -> None:
+    line = Sifted()
+    line.hear("DAY", 1, 0)
+    assert line.hear("NEXT", 1, 3600) == "none", "one packet may be a stray one"
+    assert line.hear("NEXT", 2, 3602.9, 3) == "none"
+    assert line.hear("NEXT", 5, 3603) == "NEXT/1-1 NEXT/2-4 NEXT/5-5"
+    assert line.hear("DAY", 2, 3603) == "" and line.sequencer.lines[0].stale == 1
+
+
+def test_after_the_end_of_a_session_the_next_is_believed_at_once() -> None:
+    line = Sifted()
+    line.hear("DAY", 1, 0)
+    assert line.hear("NEXT", 1, 1) == "none"
+    assert line.hear("DAY", 2, 1.1, END) == "ended"
+    assert line.hear("NEXT", 2, 1.2) == "NEXT/1-1 NEXT/2-2"
+
+
+def test_what_waits_for_another_session_is_bounded() -> None:
+    line = Sifted()
+    line.hear("DAY", 1, 0)
+    for lot in range(60):
+        line.hear("NEXT", 1 + lot * 60_000, 1 + lot / 100, 60_000)
+    found = line.hear("NEXT", 1 + 60 * 60_000, 4)
+    assert found.count("NEXT/") == mold.WAITING_BYTES_MAX // (180_000 + mold.HEADER_BYTES)
+    assert line.sequencer.missing[0][0] == 1 + found.count("NEXT/") * 60_000
+
+
+@pytest.mark.parametrize("seq", [4 + mold.FAR, 2**40, 2**63 - 3])
+def test_one_packet_alone_does_not_jump_far(seq: int) -> None:
+    line = Sifted()
+    line.hear("DAY", 1, 0)
+    for messages in (1, HEARTBEAT):
+        assert line.hear("DAY", seq + (messages == HEARTBEAT), 1, messages) == "none"
+        assert line.hear("DAY", line.sequencer.next, 1).startswith("DAY/")
+    assert not line.sequencer.missing
+    assert line.hear("DAY", 5_000_000, 2) == "none"
+    assert line.hear("DAY", 5_000_001, 2, HEARTBEAT) == ""
+    assert line.sequencer.missing == [(4, 4_999_999)] and line.sequencer.held[1] == 1
+
+
+def test_a_session_that_begins_again_after_a_silence_is_heard() -> None:
+    line = Sifted()
+    for number in range(1, 6):
+        line.hear("DAY", number, number)
+    assert line.hear("DAY", 1, 6) == "", "a line that is behind repeats"
+    assert line.hear("DAY", 1, 21) == "DAY/1-1" and line.hear("DAY", 2, 22) == "DAY/2-2"
+    assert line.sequencer.counts.resets == 1
+
+
+def test_where_time_is_not_known_another_session_is_believed() -> None:
+    line = Sifted()
+    line.hear("DAY", 1, -1)
+    assert line.hear("NEXT", 1, -1) == "NEXT/1-1"
+
+
+def test_at_the_end_what_waits_is_told() -> None:
+    line = Sifted()
+    line.hear("DAY", 1, 0)
+    line.hear("NEXT", 1, 1)
+    assert line.told(line.doubt.give_up()) == "NEXT/1-1" and line.doubt.give_up() == []
+
+
+def test_a_heartbeat_before_the_first_message_expects_number_one() -> None:
+    line = Sifted()
+    line.sequencer = Sequencer(1, Patience(tries=0), from_first=False)
+    line.doubt = mold.Doubt(line.sequencer)
+    assert line.hear("DAY", 0, 0, HEARTBEAT) == "" and line.hear("DAY", 1, 1) == "DAY/1-1"

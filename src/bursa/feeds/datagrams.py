@@ -1,11 +1,18 @@
 """UDP sockets: bound to an address, or members of a multicast group. What flows is udp.py's."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
 
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 """As getaddrinfo gives it."""
+
+# Linux's, which the socket module does not name: asm-generic/socket.h, and sock_diag.h for the
+# words of a socket's memory.
+_SO_RCVBUFFORCE, _SO_MEMINFO = 33, 55
+_MEMINFO = struct.Struct("@9I")
+_DROPS = 8
 
 
 def plain(family: int) -> socket.socket:
@@ -33,6 +40,26 @@ def listener(family: int, address: Address, interface: str) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def widen(made: socket.socket, wanted: int) -> int:
+    """Give the socket a receive buffer of so many bytes; how many the kernel gave. Past its limit
+    (net.core.rmem_max) that takes the right to administer the network."""
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+    with contextlib.suppress(OSError):
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted)
+    # Linux tells twice what it gives, for its own bookkeeping.
+    return made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+def dropped(made: socket.socket) -> int:
+    """Datagrams that the kernel dropped since the socket was made, for want of room or a wrong
+    checksum; 0 where it does not tell."""
+    try:
+        words = made.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    return int(_MEMINFO.unpack(words)[_DROPS]) if len(words) == _MEMINFO.size else 0
 
 
 def _join(

@@ -73,6 +73,7 @@ class MoldCapture:
         self._of_type = None if one else route.table(venue, layout)
         patience = Patience(GAP_WAIT_NS, tries=0)
         self._sequencers = [Sequencer(LINES_MAX, patience) for _ in venue.channels]
+        self._doubts = [mold.Doubt(sequencer) for sequencer in self._sequencers]
         self._capture = pcap.Capture()
         self._lines: dict[tuple[bytes, int], int] = {}
         self._channel_of: dict[int, int] = {}
@@ -99,6 +100,8 @@ class MoldCapture:
         for line in list(self._waiting):
             yield from self._guess(line)
         for channel, sequencer in enumerate(self._sequencers):
+            yield from self._frames(channel, sequencer.give_up())
+            yield from self._frames(channel, self._doubts[channel].give_up())
             yield from self._frames(channel, sequencer.give_up())
         self._passed += self._capture.passed
         if self._passed:
@@ -171,16 +174,11 @@ class MoldCapture:
     def _order(
         self, channel: int, line: int, packet: mold.Packet, datagram: Datagram
     ) -> list[Step]:
-        sequencer = self._sequencers[channel]
-        now = datagram.ts
-        steps = sequencer.poll(now)
-        session = mold.name_of(packet.session)
-        if packet.messages == mold.HEARTBEAT:
-            return steps + sequencer.expect(line, session, packet.seq, now)
-        if packet.messages == mold.END:
-            return steps + sequencer.end(line, session, packet.seq, now)
-        blocks = datagram.payload[mold.HEADER_BYTES :]
-        return steps + sequencer.offer(line, session, packet.seq, packet.messages, blocks, now)
+        steps = self._sequencers[channel].poll(datagram.ts)
+        session, blocks = mold.name_of(packet.session), datagram.payload[mold.HEADER_BYTES :]
+        heard = mold.Heard(line, session, packet, blocks)
+        ordered = self._doubts[channel].order(heard, datagram.ts)
+        return steps if ordered is None else steps + ordered
 
     def _frames(self, channel: int, steps: list[Step]) -> Iterator[Frames]:
         """Runs as they are to be journalled. What the capture has not the decoder sees missing."""

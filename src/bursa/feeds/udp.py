@@ -25,7 +25,7 @@ from random import Random
 
 import numpy as np
 
-from bursa.feeds.datagrams import Address, listener, plain
+from bursa.feeds.datagrams import Address, dropped, listener, plain, widen
 from bursa.feeds.tally import Tally
 from bursa.model.batch import BLOCKS
 from bursa.model.errors import Reject
@@ -45,6 +45,8 @@ BUFFER_BYTES = 4 << 20
 DATAGRAMS_MAX = 1024
 # How often silence is looked at and counts are told.
 LOOK_S = 1.0
+# Of packets that do not fit, so many lines and sessions are told.
+WARNED_MAX = 64
 REQUESTS = "requests"
 SEQUENCER = "all"
 
@@ -134,6 +136,8 @@ class _Port:
     packets: int = 0
     heartbeats: int = 0
     malformed: int = 0
+    doubtful: int = 0
+    dropped: int = 0  # by sockets that are closed
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -157,9 +161,11 @@ class _Channel:
             len(lines.lines) + 1, patience, manner.limits, from_first=manner.from_first
         )
         self._sequencer.resume(*intake.resume_point(number))
+        self._doubt = mold.Doubt(self._sequencer)
         self._octets = np.empty(BUFFER_BYTES, np.uint8)
         self._view = self._octets.data
         self._sessions: dict[bytes, str] = {}
+        self._warned: set[tuple[str, str]] = set()
         self._raw = b""
         self._servers: list[tuple[int, Address]] = []
         self._turn = 0
@@ -232,9 +238,7 @@ class _Channel:
         assert port.made is not None, "it was opened"
         port.failed.clear()
         wanted = self._manner.receive_bytes
-        port.made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-        # Linux tells twice what it gives, for its own bookkeeping.
-        given = port.made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        given = widen(port.made, wanted)
         if given < wanted:
             self._log.warning(
                 "the kernel gives a smaller receive buffer: raise net.core.rmem_max",
@@ -249,6 +253,7 @@ class _Channel:
         if port.made is not None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed already
                 asyncio.get_running_loop().remove_reader(port.made)
+            port.dropped += dropped(port.made)
             port.made.close()
             port.made = None
 
@@ -305,22 +310,37 @@ class _Channel:
             port.malformed += 1
             if port.malformed == 1:
                 self._log.warning("a packet is none", line=port.name, why=str(bad))
-            self._quarantine(bytes(self._view[start:end]))
-            return []
+            return [self._broken(bytes(self._view[start:end]), now)]
         session = self._sessions.get(packet.session) or self._name(packet.session)
-        if packet.messages == mold.HEARTBEAT:
-            port.heartbeats += 1
-            steps = self._sequencer.expect(port.index, session, packet.seq, now)
-        elif packet.messages == mold.END:
-            steps = self._sequencer.end(port.index, session, packet.seq, now)
-        else:
-            blocks = self._view[start + mold.HEADER_BYTES : end]
-            steps = self._sequencer.offer(
-                port.index, session, packet.seq, packet.messages, blocks, now
-            )
+        port.heartbeats += packet.messages == mold.HEARTBEAT
+        blocks = self._view[start + mold.HEADER_BYTES : end]
+        steps = None
+        if port is not self._answers or self._is_asked(session, packet):
+            heard = mold.Heard(port.index, session, packet, blocks)
+            steps = self._doubt.order(heard, now)
+        if steps is None:
+            self._doubted(port, session, packet)
+            return []
         if session == self._sequencer.session:
             self._raw = packet.session
         return steps
+
+    def _is_asked(self, session: str, packet: mold.Packet) -> bool:
+        """An answer is of what the lines have shown to exist, or comes too late."""
+        if session != self._sequencer.session:
+            return self._sequencer.is_past(session)
+        return packet.seq < self._sequencer.high + (packet.messages == mold.HEARTBEAT)
+
+    def _doubted(self, port: _Port, session: str, packet: mold.Packet) -> None:
+        """It waits, or is turned away; told once a session, and counted."""
+        port.doubtful += 1
+        if (port.name, session) not in self._warned and len(self._warned) < WARNED_MAX:
+            self._warned.add((port.name, session))
+            self._log.warning(
+                "a packet does not fit the session under way",
+                line=port.name, session=session, number=packet.seq,
+                under_way=self._sequencer.session, due=self._sequencer.next,
+            )  # fmt: skip
 
     def _name(self, session: bytes) -> str:
         if len(self._sessions) >= sequencing.SESSIONS_MAX:
@@ -328,11 +348,10 @@ class _Channel:
         name = self._sessions[session] = mold.name_of(session)
         return name
 
-    def _quarantine(self, packet: bytes) -> None:
-        """The decoder refuses it, and keeps its bytes."""
-        session, due = self._sequencer.session, self._sequencer.next
-        broken = mold.broken(packet)
-        self._intake.frames(Frames(self._number, BLOCKS, session, due, 0, 0, broken))
+    def _broken(self, packet: bytes, now: int) -> Run:
+        """A packet that is none, in its place: the decoder refuses it, and keeps its bytes."""
+        order = self._sequencer
+        return Run(order.session, order.next, 0, mold.broken(packet), now)
 
     # -- what is to be done ------------------------------------------------------------------------
 
@@ -444,11 +463,14 @@ class _Channel:
         """What was counted since, to telemetry."""
         for port in (*self._ports, self._answers):
             lane = self._sequencer.lines[port.index]
+            here = dropped(port.made) if port.made is not None else 0
             self._tally.tell(
                 port.name,
                 packets=port.packets,
                 heartbeats=port.heartbeats,
                 malformed=port.malformed,
+                doubtful=port.doubtful,
+                dropped=port.dropped + here,
                 messages=lane.messages,
                 duplicates=lane.duplicates,
                 gaps=lane.gaps,
@@ -461,4 +483,7 @@ class _Channel:
 
 
 def _follows(before: Run, run: Run) -> bool:
+    """Both can be one record; a broken packet is one of its own."""
+    if not before.count or not run.count:
+        return False
     return before.session == run.session and before.first + before.count == run.first

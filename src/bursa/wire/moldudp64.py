@@ -9,6 +9,9 @@ Big-endian; the session is ASCII, padded with blanks. A datagram is one packet. 
 whole or refused whole, because its checksum was good: Reject `truncated` (shorter than it says),
 `trailing` (longer), `bad_session`, `bad_number` (0, or past int64), `bad_block` (a length of 0, or
 above what the venue's decoder takes). Knows nothing of the messages.
+
+Anybody may send to a group, so no single packet ends a session or tears a gap of a day: `Doubt`
+lets through at once what fits the order so far, and the rest when more of it has come.
 """
 
 import struct
@@ -20,6 +23,8 @@ from numpy.typing import NDArray
 
 from bursa.model.errors import Reject
 from bursa.wire.loads import KERNEL, be16
+from bursa.wire.runs import Payload, Step
+from bursa.wire.sequencer import Sequencer
 
 HEADER = struct.Struct(">10sQH")
 HEADER_BYTES = HEADER.size
@@ -31,6 +36,17 @@ COUNT_MAX = END - 1
 """Most messages that a packet holds, or a request asks for."""
 
 DATAGRAM_BYTES_MAX = 65_535
+
+SURE_NS = 3_000_000_000
+"""For so long another session must be heard, and the one under way not: three heartbeats."""
+
+RESET_NS = 15_000_000_000
+"""After so long a silence a session that is at number 1 again has begun anew."""
+
+FAR = 1 << 20
+"""Messages that one packet alone cannot jump over."""
+
+WAITING_BYTES_MAX = 4 << 20
 
 _LAST = 2**63 - 2
 
@@ -125,6 +141,92 @@ def broken(packet: bytes) -> bytes:
     that no message has (a session's letters are one)."""
     as_length = int.from_bytes(packet[:2], "big")
     return packet if len(packet) < 2 or as_length >= ord(" ") << 8 else b"\0\0" + packet
+
+
+class Heard(NamedTuple):
+    """A packet, on which line it came, its session as text, and its blocks."""
+
+    line: int
+    session: str
+    packet: Packet
+    blocks: Payload
+
+
+def order(sequencer: Sequencer, heard: Heard, now_ns: int) -> list[Step]:
+    """Put a packet in order."""
+    line, session, packet, blocks = heard
+    if packet.messages == HEARTBEAT:
+        return sequencer.expect(line, session, packet.seq, now_ns)
+    if packet.messages == END:
+        return sequencer.end(line, session, packet.seq, now_ns)
+    return sequencer.offer(line, session, packet.seq, packet.messages, blocks, now_ns)
+
+
+class Doubt:
+    """Between the lines of a channel and its sequencer.
+
+    another session    counts at once where none is under way, or its end was told; else when it
+                       was heard for SURE_NS in which the one under way was silent (time that is
+                       not known, below 0, is long enough)
+    more than FAR      counts when the packet behind it is as far
+    messages ahead
+    number 1 again     after RESET_NS of silence: the session has begun anew
+
+    What has to wait is kept, WAITING_BYTES_MAX of it, and comes first when it counts.
+    name   the session that waits, or waited last
+    """
+
+    def __init__(self, sequencer: Sequencer) -> None:
+        self.name = ""
+        self._sequencer = sequencer
+        self._heard_ns = 0  # newest packet of the session under way
+        self._since_ns = 0  # the other one is heard, and this one is not
+        self._waiting: list[tuple[Heard, int]] = []
+        self._waiting_bytes = 0
+        self._far: tuple[Heard, int] | None = None
+
+    def order(self, heard: Heard, now_ns: int) -> list[Step] | None:
+        """Put a packet in order, and what waited for it; None: it waits, or is turned away."""
+        sequencer, (_, session, packet, _) = self._sequencer, heard
+        if session != sequencer.session:
+            if sequencer.session and not sequencer.is_past(session):
+                return self._another(heard, now_ns)
+            return order(sequencer, heard, now_ns)
+        silent_ns = now_ns - self._heard_ns
+        self._heard_ns = self._since_ns = now_ns
+        if packet.seq > sequencer.high + FAR:
+            before, self._far = self._far, None if self._far else _kept(heard, now_ns)
+            if before is None:
+                return None
+            return order(sequencer, *before) + order(sequencer, heard, now_ns)
+        self._far = None
+        if packet.seq == 1 < sequencer.next and silent_ns >= RESET_NS:
+            granted = sequencer.grant(heard.line, session, 1, now_ns)
+            return granted + order(sequencer, heard, now_ns)
+        return order(sequencer, heard, now_ns)
+
+    def give_up(self) -> list[Step]:
+        """Nothing more comes: what waits counts."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return [step for each in waiting for step in order(self._sequencer, *each)]
+
+    def _another(self, heard: Heard, now_ns: int) -> list[Step] | None:
+        if heard.session != self.name:
+            self.name, self._since_ns = heard.session, now_ns
+            self._waiting, self._waiting_bytes = [], 0
+        if self._sequencer.ending or now_ns < 0 or now_ns - self._since_ns >= SURE_NS:
+            self._heard_ns, self._far = now_ns, None
+            return self.give_up() + order(self._sequencer, heard, now_ns)
+        size = HEADER_BYTES + len(heard.blocks)
+        if self._waiting_bytes + size <= WAITING_BYTES_MAX:
+            self._waiting.append(_kept(heard, now_ns))
+            self._waiting_bytes += size
+        return None
+
+
+def _kept(heard: Heard, now_ns: int) -> tuple[Heard, int]:
+    """With bytes of its own: the buffer of a read is used again."""
+    return heard._replace(blocks=bytes(heard.blocks)), now_ns
 
 
 def warm() -> None:

@@ -96,6 +96,20 @@ class Sequencer:
         return int(self._state[0, NEXT])
 
     @property
+    def high(self) -> int:
+        """One past the highest number known to exist."""
+        return self._high
+
+    @property
+    def ending(self) -> bool:
+        """The end of the session under way was told, though something of it may be missing."""
+        return self._ends_at > 0
+
+    def is_past(self, session: str) -> bool:
+        """A session of this name is over."""
+        return session in self._past
+
+    @property
     def ended(self) -> bool:
         """The session under way is over, nothing of it is missing."""
         return self._ended
@@ -241,7 +255,7 @@ class Sequencer:
             return False
         known = self._begun
         self._leave(out)
-        self._begin(session, 1 if known or self._from_first else first)
+        self._begin(session, 1 if known or self._from_first else max(first, 1))
         return True
 
     def _begin(self, session: str, first: int) -> None:
