@@ -26,7 +26,7 @@ from tests.wire import idx_encoder as idx
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
 
-QUICK = Timing(connect_s=5.0, back_off_s=(0.05, 0.1))
+QUICK = Timing(connect_s=5.0, quiet_s=0.3, back_off_s=(0.05, 0.1))
 _runs = count(1)
 
 
@@ -258,6 +258,59 @@ def test_a_missing_exchange_is_named_and_waited_for(vendor: Vendor) -> None:
             await intake.all_up()
             await vendor.publish(numbered(0, 5))
             await intake.taken(5)
+
+    story(told)
+
+
+def test_a_second_consumer_of_the_queue_stands_by(vendor: Vendor) -> None:
+    async def told() -> None:
+        await vendor.open()
+        first, second = Kept(), Kept()
+        async with Running(vendor.feed(), first):
+            await first.all_up()
+            async with Running(vendor.feed(), second):
+                await until(lambda: second.whys(0) and second.whys(1), "the second waits")
+                await vendor.publish(numbered(0, 10))
+                assert await first.taken(10) == [b"message %d" % n for n in range(10)]
+                await vendor.settled(0, 0)
+            assert "in exclusive use" in second.whys() and not second.messages[0]
+        async with Running(vendor.feed(), second):
+            await second.all_up()
+
+    story(told)
+
+
+def test_an_exchange_made_anew_is_bound_again(vendor: Vendor) -> None:
+    async def told() -> None:
+        await vendor.open()
+        intake = Kept()
+        async with Running(vendor.feed(), intake):
+            await intake.all_up()
+            async with vendor.connected() as amqp:
+                await amqp.exchange_delete(vendor.bindings[0].exchange)
+            await until(lambda: "no exchange" in intake.whys(0), "the loss")
+            await vendor.open(0)
+            await intake.all_up()
+            await vendor.publish(numbered(0, 5))
+            await intake.taken(5)
+            async with vendor.connected() as amqp:
+                await amqp.exchange_delete(vendor.bindings[1].exchange)
+                kind = aio_pika.ExchangeType.TOPIC  # of another kind, before anybody looks
+                await amqp.declare_exchange(vendor.bindings[1].exchange, kind, durable=True)
+            await asyncio.sleep(1)
+            await vendor.publish(numbered(0, 5), 1)
+            await intake.taken(5, 1)
+
+    story(told)
+
+
+def test_a_virtual_host_that_is_closed_to_us_is_named(vendor: Vendor) -> None:
+    async def told() -> None:
+        intake = Kept()
+        async with Running(vendor.feed(vhost="/nowhere"), intake):
+            await until(lambda: intake.whys(0), "the refusal")
+            assert "does not open vhost /nowhere to user guest" in intake.whys(0)
+            assert "object at" not in intake.whys(0)
 
     story(told)
 

@@ -6,6 +6,10 @@ acknowledged, in groups, after the journal's sync and not before; so a cut, or a
 side, brings it again and the decoder drops what it knows by its number. What cannot be read is
 journalled and acknowledged as well: asked for again it would come for ever.
 
+A queue has one consumer: two that share it would have half of the messages each, in no order, so
+each asks for it alone, and a second bursa stands by. A binding may go without a word (the vendor
+makes the exchange anew): in a quiet time it is made again.
+
 While the journal refuses (a full disk) nothing is taken and nothing acknowledged: the prefetch
 count bounds what waits here, the broker keeps the rest.
 """
@@ -34,6 +38,7 @@ from aio_pika.exceptions import (
     ChannelNotFoundEntity,
     ProbableAuthenticationError,
 )
+from aiormq.exceptions import InvalidFrameError
 
 from bursa.feeds import bodies
 from bursa.feeds.bodies import Bodies
@@ -88,9 +93,11 @@ class Binding:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: to connect and be consuming, to wait after each failure in turn."""
+    """Seconds: to connect and be consuming, of quiet before the queue is bound anew, to wait after
+    each failure in turn."""
 
     connect_s: float = 10.0
+    quiet_s: float = 30.0
     back_off_s: tuple[float, ...] = BACK_OFF_S
 
 
@@ -159,15 +166,14 @@ class AmqpFeed:
                 line.accepted = True
                 await self._consume(line, connection)
             line.intake.up(line.channel)
-            await line.work()
+            await line.work(self._timing.quiet_s)
         except _REFUSED as refusal:
             line.end(f"the login is refused: {_told(refusal)}")
             raise
         except TimeoutError:
             line.end(f"{self._where()} does not answer: time is up")
         except _AWAY as error:
-            met = "" if line.accepted else "cannot be reached: "
-            line.end(f"{self._where()} {met}{_told(error)}")
+            line.end(f"{self._where()} {self._met(error, line.accepted)}")
         finally:
             line.end("stopped")
             await _close(connection)
@@ -198,6 +204,16 @@ class AmqpFeed:
             hint = "" if binding.declare else "; declare = true makes it"
             raise ConnectionError(f"{_told(error)}{hint}") from None
         await line.attend(connection, amqp, queue)
+        if binding.declare:
+            line.bound = (binding.exchange, binding.routing_key)
+
+    def _met(self, error: BaseException, accepted: bool) -> str:
+        if accepted:
+            return _told(error)
+        if isinstance(error, InvalidFrameError):  # what the broker said the library keeps to itself
+            server = self._server
+            return f"does not open vhost {server.vhost} to user {server.user}"
+        return f"cannot be reached: {_told(error)}"
 
     def _where(self) -> str:
         return f"{self._server.host}:{self._server.port}"
@@ -232,11 +248,13 @@ class _Line:
     accepted      the login was
     acknowledged  something was
     gone          why the connection ended, once it has
+    bound         exchange and routing key that bring the queue's messages; None: others see to that
     """
 
     def __init__(self, bodies: Bodies) -> None:
         self.channel, self.intake, self._bodies = bodies.channel, bodies.intake, bodies
         self.accepted = self.acknowledged = False
+        self.bound: tuple[str, str] | None = None
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # Never longer than the prefetch count.
         self._arrived: list[bytes] = []
@@ -263,7 +281,8 @@ class _Line:
         amqp.close_callbacks.add(closed)
         self._amqp = await amqp.get_underlay_channel()
         self._amqp.on_consumer_cancel_callbacks.add(cancelled)
-        await queue.consume(self._arrive)
+        self._queue = queue
+        await queue.consume(self._arrive, exclusive=True)
 
     async def _arrive(self, message: AbstractIncomingMessage) -> None:
         assert message.delivery_tag is not None, "a delivery has one"
@@ -271,9 +290,10 @@ class _Line:
         self._arrived_tag = message.delivery_tag
         self._news.set()
 
-    async def work(self) -> None:
+    async def work(self, quiet_s: float) -> None:
         """Take and acknowledge until it is gone."""
-        tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._acknowledge())]
+        jobs = (self._take(), self._acknowledge(), self._stay_bound(quiet_s))
+        tasks = [asyncio.create_task(job) for job in jobs]
         ends: list[asyncio.Future[Any]] = [*tasks, self.gone]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -294,6 +314,14 @@ class _Line:
             self._bodies.deliver(arrived)
             self._taken_tag = self._arrived_tag
             self._taken.set()
+
+    async def _stay_bound(self, quiet_s: float) -> None:
+        """Bind again what is bound, which changes nothing, where nothing came for a while."""
+        while True:
+            tag = self._arrived_tag
+            await asyncio.sleep(quiet_s)
+            if self.bound is not None and tag == self._arrived_tag:
+                await self._queue.bind(*self.bound)
 
     async def _acknowledge(self) -> None:
         """Whatever was taken when a sync began, behind that sync."""
