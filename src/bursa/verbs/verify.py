@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from bursa.ports import Committed, Store
 from bursa.store import compare, question, sql
 from bursa.store.compare import Digest, Slice
 from bursa.store.folder import STORE_FILE
-from bursa.verbs.journal_part import Journal, a_day, find
+from bursa.verbs.journal_part import Journal, a_day, find, shown
 
 # Kinds whose rows belong to a day: of contracts only the newest stays, refused bytes have no time.
 COMPARED = ("ticks", "quotes", "ohlcv", "metrics", "snapshot", "orderbook", "index", "status")
@@ -40,7 +40,7 @@ QUERY_S = 600.0
 ROWS_MAX = 200_000
 # Of each kind that differs: tickers and rows that are told.
 TICKERS_SHOWN, ROWS_SHOWN = 3, 5
-EQUAL, DIFFERENT, DROPPED = "yes", "NO", "dropped by retention"
+EQUAL, DIFFERENT, DROPPED = "yes", "NO", "dropped"
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,20 @@ class Day:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one kind."""
+    """Of one kind: of the rows of `part`, which begins later than the day where retention has
+    dropped what came before."""
 
     kind: Kind
     recomputed: Digest
     stored: Digest
     equal: str
+    part: Slice
+    since_ns: int = 0
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"{self.equal}, from {shown(self.since_ns)}" if self.since_ns else self.equal
 
 
 def run_verify(
@@ -83,8 +91,8 @@ def run_verify(
     say: Console,
     warn: Console,
 ) -> int:
-    """Compare a day. Returns 0 only when every kind is equal; a kind that retention has dropped is
-    not."""
+    """Compare a day. Returns 0 when all that is stored was compared and is equal: a kind that
+    retention has dropped is told so, and of one that it dropped in part the rest is compared."""
     chosen = _kinds(only)
     day = a_day(text, "DATE")
     logs.setup(config.log.level, config.log.format)
@@ -106,17 +114,17 @@ def run_verify(
             if not any(v.recomputed.rows or v.stored.rows for v in verdicts):
                 told = f"neither journal nor store has anything of {journal.venue.name} on {day}"
                 raise Refuse(told, "no_data", 404)
-            shown = {
-                verdict.kind.name: _shown(what, verdict.kind, stored, recomputed)
+            differing = {
+                verdict.kind.name: _differing(verdict.part, stored, recomputed)
                 for verdict in verdicts
                 if verdict.equal == DIFFERENT
             }
     damaged = [damage._asdict() for damage in reader.damaged]
     if as_json:
-        _tell_json(what, verdicts, shown, damaged)
+        _tell_json(what, verdicts, differing, damaged)
     else:
-        _tell(what, verdicts, shown, damaged, say)
-    return 0 if all(verdict.equal == EQUAL for verdict in verdicts) else 1
+        _tell(what, verdicts, differing, damaged, say)
+    return 1 if any(verdict.equal == DIFFERENT for verdict in verdicts) else 0
 
 
 def _kinds(only: Sequence[str]) -> list[Kind]:
@@ -168,17 +176,25 @@ def _recompute(
 def _judge(
     config: Config, what: Day, kind: Kind, stored: compare.Ask, recomputed: compare.Ask
 ) -> Verdict:
-    here = compare.digest(recomputed, what.slice(kind))
-    there = compare.digest(stored, what.slice(kind))
+    of = what.slice(kind)
+    here, there = compare.digest(recomputed, of), compare.digest(stored, of)
     if here == there:
-        return Verdict(kind, here, there, EQUAL)
-    gone = not there.rows and _is_past(config, what, kind, stored)
-    return Verdict(kind, here, there, DROPPED if gone else DIFFERENT)
+        return Verdict(kind, here, there, EQUAL, of)
+    if not there.rows:
+        gone = _is_past(config, what, kind, stored, of.end_ns)
+        return Verdict(kind, here, there, DROPPED if gone else DIFFERENT, of)
+    [[since]] = stored(f"select min(ts) {of.clause}").rows
+    kept = replace(of, start_ns=since)
+    before = compare.digest(recomputed, replace(of, end_ns=since))
+    if not before.rows or not _is_past(config, what, kind, stored, since):
+        return Verdict(kind, here, there, DIFFERENT, of)
+    here = compare.digest(recomputed, kept)
+    return Verdict(kind, here, there, EQUAL if here == there else DIFFERENT, kept, since)
 
 
-def _is_past(config: Config, what: Day, kind: Kind, stored: compare.Ask) -> bool:
-    """Has retention taken the day: it lies before the days that are kept, or the folder has a cap
-    and nothing older is left?"""
+def _is_past(config: Config, what: Day, kind: Kind, stored: compare.Ask, before_ns: int) -> bool:
+    """Has retention taken what the day had before a time: it lies before the days that are kept, or
+    the folder has a cap and nothing older is left?"""
     venue = what.journal.venue
     [[newest]] = stored(f"select max(ts) from {venue.name}_ohlcv").rows  # noqa: S608 -- our own table's name
     days = getattr(config.retention, f"{kind.name}_days", 0)
@@ -189,20 +205,18 @@ def _is_past(config: Config, what: Day, kind: Kind, stored: compare.Ask) -> bool
         if what.day < oldest:
             return True
     table = f"{venue.name}_{kind.name}"
-    [[older]] = stored(f"select count(*) from {table} where ts < {what.bounds[1]}").rows  # noqa: S608 -- likewise
+    [[older]] = stored(f"select count(*) from {table} where ts < {before_ns}").rows  # noqa: S608 -- likewise
     return bool(
         config.retention.disk_gb and hasattr(config.retention, f"{kind.name}_days") and not older
     )
 
 
-def _shown(what: Day, kind: Kind, stored: compare.Ask, recomputed: compare.Ask) -> dict[str, Any]:
+def _differing(of: Slice, stored: compare.Ask, recomputed: compare.Ask) -> dict[str, Any]:
     """How many tickers differ, and the first rows that do."""
-    of = what.slice(kind)
     tickers = compare.differing_tickers(stored, recomputed, of)
     found = []
     for ticker in tickers[:TICKERS_SHOWN]:
-        mine = Slice(of.venue, kind, of.start_ns, of.end_ns, of.upto, ticker)
-        found += compare.differences(stored, recomputed, mine, ROWS_SHOWN)
+        found += compare.differences(stored, recomputed, replace(of, ticker=ticker), ROWS_SHOWN)
     rows = [{"stored": d.stored, "recomputed": d.recomputed} for d in found]
     return {"by": of.by, "differ": len(tickers), "rows": rows}
 
@@ -210,18 +224,18 @@ def _shown(what: Day, kind: Kind, stored: compare.Ask, recomputed: compare.Ask) 
 def _tell(
     what: Day,
     verdicts: Sequence[Verdict],
-    shown: dict[str, Any],
+    differing: dict[str, Any],
     damaged: Sequence[dict[str, Any]],
     say: Console,
 ) -> None:
     columns = ("kind", "recomputed", "stored", "hash_recomputed", "hash_stored", "equal")
     rows = [
-        [v.kind.name, v.recomputed.rows, v.stored.rows, v.recomputed.hash, v.stored.hash, v.equal]
+        [v.kind.name, v.recomputed.rows, v.stored.rows, v.recomputed.hash, v.stored.hash, v.told]
         for v in verdicts
     ]
     table = sql.render(sql.Answer(columns, rows), "table")
     say.file.write(table[: table.rindex("(")])
-    for name, of in shown.items():
+    for name, of in differing.items():
         say.print(f"{name}: rows of {of['differ']:,} {of['by']}s differ, the first:", markup=False)
         for row in of["rows"]:
             say.print(
@@ -255,11 +269,11 @@ def _row(kind: Kind, row: dict[str, Any]) -> str:
 def _tell_json(
     what: Day,
     verdicts: Sequence[Verdict],
-    shown: dict[str, Any],
+    differing: dict[str, Any],
     damaged: Sequence[dict[str, Any]],
 ) -> None:
     body = {
-        "ok": all(verdict.equal == EQUAL for verdict in verdicts),
+        "ok": not any(verdict.equal == DIFFERENT for verdict in verdicts),
         "venue": what.journal.venue.name,
         "day": what.day.isoformat(),
         "position": what.committed,
@@ -270,10 +284,11 @@ def _tell_json(
                 "stored": {"rows": v.stored.rows, "hash": v.stored.hash},
                 "equal": v.equal == EQUAL,
                 "dropped": v.equal == DROPPED,
+                "since": v.since_ns or None,
             }
             for v in verdicts
         ],
-        "differences": shown,
+        "differences": differing,
         "damaged": list(damaged),
     }
     sys.stdout.write(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
