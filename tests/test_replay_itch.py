@@ -88,17 +88,40 @@ def test_a_day_of_every_type_is_stored_and_replayed_again_adds_nothing(tmp_path:
         assert asked(data, f"select count(*) as n from xnas_{table}") == [{"n": count}], table
 
 
+def test_what_was_known_and_what_comes_too_late_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, messages = tmp_path / "data", itch_day.a_day()
+    config_of = config.load({"data": str(data)}, {}).config
+    later, earlier = tmp_path / "20200131.itch", tmp_path / "20200130.itch"
+    # Cut short inside the last message: refused each time, which is no reason to fail.
+    later.write_bytes(itch_day.file_of(messages)[:-3])
+    earlier.write_bytes(itch_day.file_of(messages))
+    for file, says in (
+        (later, "1 messages were refused"),
+        (later, f"{len(messages) - 1} messages were known: nothing is stored twice"),
+        (earlier, f"{len(messages) - 1} messages are older than a session that is over"),
+    ):
+        said = Console(width=200)
+        assert run_replay(config_of, file, "xnas", say=said, warn=said) == 0
+        assert says in capsys.readouterr().out
+    assert asked(data, "select count(*) as n from xnas_ticks") == [{"n": 8}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["day.itch", "--venue", "xnas"], "--date YYYY-MM-DD"),
         (["day.itch", "--venue", "xnas", "--date", "30.1.2020"], "allowed: YYYY-MM-DD"),
         (["day.itch", "--venue", "idx", "--date", "2020-01-30"], "only recordings of xnas"),
+        (["day.itch", "--venue", "xnas", "--date", "2099-01-30"], "2099-01-30, which is yet to"),
+        (["S013099-v50.txt", "--venue", "xnas"], "2099-01-30, which is yet to come"),
+        (["day.itch", "--venue", "xnas", "--date", "1020-01-30"], "or none of ITCH"),
     ],
 )
 def test_without_a_day_it_is_refused(arguments: list[str], says: str, tmp_path: Path) -> None:
-    (tmp_path / "day.itch").write_bytes(itch_day.file_of(itch_day.a_day()))
     name, *options = arguments
+    (tmp_path / name).write_bytes(itch_day.file_of(itch_day.a_day()))
     with pytest.raises(Refuse, match=says):
         recording(config.load({}, {}).config, tmp_path / name, *_parsed(options))
 

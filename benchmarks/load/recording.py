@@ -3,10 +3,12 @@
     python -m benchmarks.load.recording 10000000 > day          blocks
     python -m benchmarks.load.recording 100000 --text --seed 3 --out day.txt
 
-One channel, its numbers from 1 on, times 83 microseconds apart: four fifths 10-level books, the
-rest trades with a few snapshots, indexes and heartbeats. A pattern of PATTERN messages is laid out
-once from the seed; before each turn its numbers, times, prices and volumes are written anew, by
-offsets that were found once. Shares no table with the decoder.
+Numbers from 1 on, times 83 microseconds apart: four fifths 10-level books, the rest trades with a
+few snapshots, indexes and heartbeats. On two channels trades are numbered by themselves, as a venue
+sends them and `bursa replay` sorts them; on one, as the decoder is measured, all together. A
+pattern of PATTERN messages is laid out once from the seed; before each turn its numbers, times,
+prices and volumes are written anew, by offsets that were found once. Shares no table with the
+decoder.
 """
 
 import argparse
@@ -44,9 +46,11 @@ _SHARES = {b"1": 0.18, b"2": 0.018, b"3": 0.4, b"4": 0.4, b"5": 0.001, b"9": 0.0
 
 
 class Recording:
-    """Messages of a seed. The same seed gives the same bytes, however they are asked for."""
+    """Messages of a seed, numbered as those of one channel or of two. The same seed gives the same
+    bytes, however they are asked for."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, channels: int = 1) -> None:
+        self._channels = channels
         self._dice = np.random.default_rng(seed)
         kinds = np.array(list(_SHARES))
         self._kinds = self._dice.choice(kinds, PATTERN, p=list(_SHARES.values()))
@@ -102,8 +106,8 @@ class Recording:
         """Parts of at most PATTERN whole blocks, `messages` in all."""
         for done in range(0, messages, PATTERN):
             count = min(PATTERN, messages - done)
-            seq = np.arange(done + 1, done + PATTERN + 1)
-            head = np.stack([seq, FIRST_TS + seq * STEP_NS], axis=1).astype(">i8").view(np.uint8)
+            nth, seq = np.arange(done + 1, done + PATTERN + 1), self._numbers(done // PATTERN)
+            head = np.stack([seq, FIRST_TS + nth * STEP_NS], axis=1).astype(">i8").view(np.uint8)
             self._pattern[np.hstack([self._seq_at, self._seq_at + 8])] = head
             ends = self._ends[self._kinds == b"9"]
             next_seq = (seq[self._kinds == b"9"] + 1).astype(">i8").view(np.uint8).reshape(-1, 8)
@@ -113,6 +117,15 @@ class Recording:
             both = np.stack([prices, volumes], axis=1).astype(">i8").view(np.uint8)
             self._pattern[self._moving] = both
             yield bytearray(self._pattern[: int(self._ends[count - 1])].data)
+
+    def _numbers(self, turn: int) -> NDArray[np.int64]:
+        """The sequence numbers of a turn of the pattern."""
+        seq = np.zeros(PATTERN, np.int64)
+        is_trade = (self._kinds == b"1") & (self._channels == 2)
+        for mine in (is_trade, ~is_trade):
+            count = np.count_nonzero(mine)
+            seq[mine] = turn * count + np.arange(1, count + 1)
+        return seq
 
     def lines(self, messages: int) -> Iterator[bytes]:
         """The same as text, in the same parts."""
@@ -160,9 +173,10 @@ def main() -> None:
     parser.add_argument("messages", type=int)
     parser.add_argument("--text", action="store_true", help="lines, not blocks")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--channels", type=int, choices=(1, 2), default=2)
     parser.add_argument("--out", type=Path, help="a file; else standard output")
     given = parser.parse_args()
-    recording = Recording(given.seed)
+    recording = Recording(given.seed, given.channels)
     parts = recording.lines if given.text else recording.blocks
     out: BinaryIO = sys.stdout.buffer if given.out is None else given.out.open("wb")
     with out:

@@ -25,7 +25,7 @@ from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline.line import Decoder, Line, kinds
+from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
@@ -222,10 +222,13 @@ def run_replay(
         told = stack.enter_context(_progress(warn, file.name, runtime))
         # A folder's own journal is not journalled again: what the store lacks is derived from it.
         feed = None if from_journal else recording(config, file, venue, day, told, warn.print)
-        held: Counter[str] = Counter()
-        runtime.listeners.append(
-            lambda derived: held.update({b.kind.name: len(b) for b in derived.batches})
-        )
+        held, counts = Counter[str](), Counter[str]()
+
+        def hear(derived: Derived) -> None:
+            held.update({batch.kind.name: len(batch) for batch in derived.batches})
+            counts.update(derived.counts)
+
+        runtime.listeners.append(hear)
         warm([venue])
         runtime.start([] if feed is None else [feed], progress=told)
         try:
@@ -236,15 +239,27 @@ def run_replay(
         runtime.check()
         rows = runtime.rows
     name = "standard input" if str(file) == STDIN else file.name
-    tale = f"{name}: {rows:,} rows stored in {config.data}, venue {venue.name}"
     refused, taken = held.pop("quarantine", 0), held.total()
     what = ", ".join(f"{kind} {count:,}" for kind, count in held.items())
+    tale = f"{name}: {rows:,} rows stored in {config.data}, venue {venue.name}"
     say.print(f"{tale}: {what}" if what else tale, markup=False)
+    passed = _tell_what_was_not(venue, refused, counts, warn)
+    # A recording of which nothing can be read is another venue's, or none.
+    return 0 if stored and (taken or passed or not refused) else 1
+
+
+def _tell_what_was_not(venue: Venue, refused: int, counts: Counter[str], warn: Console) -> int:
+    """Say what of a recording was not stored, and why; returns how many messages could be read."""
     if refused:
         where = f"{venue.name}_quarantine holds each with its reason"
         warn.print(f"{refused:,} messages were refused: {where}", markup=False)
-    # A recording of which nothing can be read is another venue's, or none.
-    return 0 if stored and (taken or not refused) else 1
+    known, stale = counts["duplicates"], counts["stale"]
+    if known:
+        warn.print(f"{known:,} messages were known: nothing is stored twice", markup=False)
+    if stale:
+        what = "are older than a session that is over, and were passed over: known, or too late"
+        warn.print(f"{stale:,} messages {what} (replay days in their order)", markup=False)
+    return known + stale
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ the feeds, `bursa capture` records one of them; what a recording is, is told by 
 
 import contextlib
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -198,7 +199,8 @@ def recording(
         given = date.fromisoformat(day) if day else None
     except ValueError:
         raise Refuse(f"--date: {day}; allowed: YYYY-MM-DD", parameter="date") from None
-    days = itch_file.ItchBlocks(itch_file.day_of(file, given), str(file))
+    today = venue.calendar.day_of(time.time_ns())
+    days = itch_file.ItchBlocks(itch_file.day_of(file, given, today), str(file))
     return ReplayFeed(file, venue, progress, cutter=days, read_bytes=itch_file.READ_BYTES)
 
 

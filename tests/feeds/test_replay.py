@@ -357,6 +357,15 @@ def test_a_torn_gzip_gives_all_before_the_tear(tmp_path: Path) -> None:
         assert lines == 2_999 or len(kept) == len(whole) // 2
 
 
+def test_zeros_behind_a_gzip_are_padding_however_many(tmp_path: Path) -> None:
+    file = tmp_path / "recording.gz"
+    packed = gzip.compress(b'1 {"n":1}\n')
+    file.write_bytes(packed + bytes(100) + packed + bytes(100))
+    for size in (1, 64, 1 << 20):
+        taken = run(ReplayFeed(file, BINANCE, read_bytes=size))
+        assert sum(frames.count for frames in taken.got) == 2 and taken.ended == [0]
+
+
 def test_a_recording_made_by_others(shared_data: Path) -> None:
     taken = run(ReplayFeed(shared_data / "binance-spot-btcusdt-20240808.gz", BINANCE))
     assert sum(f.count for f in taken.got) == 41_249

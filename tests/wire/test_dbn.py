@@ -135,6 +135,10 @@ def test_a_file_that_is_cut_short_gives_what_is_whole_and_says_so(packed: bool) 
         (b"DBN\x09" + bytes(200), "bad_version: 9"),
         (b"DBN\x03" + struct.pack("<I", 12) + bytes(200), "bad_metadata"),
         (b"DBN\x02" + struct.pack("<I", 200) + b"\xff" * 200, "bad_metadata"),
+        (
+            b"DBN\x02" + struct.pack("<I", 120) + bytes(104) + b"\xff\xff\xff\x0f" + bytes(12),
+            "bad_metadata: texts of 0 bytes",
+        ),
         (metadata(3) + b"\x00" + bytes(60), "bad_record: a length of 0 bytes"),
         (metadata(3) + b"\x05\xa0" + bytes(60), "bad_record: a length of 20 bytes"),
         (b"\x28\xb5\x2f\xfd" + b"\xff" * 40, "bad_zstd"),

@@ -249,6 +249,13 @@ def test_numbers_begin_again_with_a_session_and_its_books_are_empty() -> None:
     assert made.live_orders() == 1 and made.watermarks() == [MIDNIGHT + 86_400 * SECOND + NS]
 
 
+@pytest.mark.parametrize("name", ["99991231", "22620412", "00010101", "16770101", "20240230"])
+def test_eight_digits_that_are_no_day_of_ours_are_a_name(name: str) -> None:
+    """A day past the reach of int64 ended the decoder, and again at each start."""
+    heard, made = run([wire.record(wire.every_type(), 1, session=name)])
+    assert not heard.rejects and made.watermarks() == [MIDNIGHT + NS]
+
+
 def test_a_source_that_says_no_day_at_all_is_refused() -> None:
     nameless = Record(wire.blocks(wire.every_type()), session="", ts_recv=-1)
     heard, _ = run([nameless, wire.record(wire.every_type(), 1)])

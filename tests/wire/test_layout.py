@@ -59,6 +59,11 @@ def test_the_table_is_the_profile() -> None:
         (lambda: replace(IDX1, types={**IDX1.types, "7": "trade"}), "types must name each"),
         (lambda: replace(IDX1, lengths={}), "every message needs its length"),
         (lambda: replace(IDX1, states={"Q": "quiet"}), "states are of"),
+        (lambda: replace(IDX1, states={"Q": "gap"}), "states are of P, 1, B, 2, C, X, E, H"),
+        (lambda: replace(IDX1, boards={"A": "RG", "B": "RG"}), "each board has one code"),
+        (lambda: other("trade.volume", kind="i"), "trade.volume has no sign"),
+        (lambda: other("header.seq", scale=1), "header.seq is counted, it has no scale"),
+        (lambda: other("level.orders", scale=2), "level.orders is counted, it has no scale"),
         (lambda: replace(IDX1, states={"QQ": "P"}), "one ASCII character"),
         (lambda: replace(IDX1, aggressors={"B": "buyer"}), "aggressors are of"),
         (lambda: replace(IDX1, block_bytes_max=200), "past the limit of a block"),
@@ -80,6 +85,8 @@ def test_a_table_that_contradicts_itself_is_refused(layout: object, why: str) ->
 def test_boards_that_do_not_fit_are_refused() -> None:
     with pytest.raises(Refuse, match="longer than 2 bytes"):
         IDX1.compiled(("MAIN",))
+    with pytest.raises(Refuse, match="boards: RGX is none of RG, NG, TN"):
+        replace(IDX1, boards={"R": "RGX"}).compiled(IDX.boards)
     with pytest.raises(Refuse, match="16 boards"):
         IDX1.compiled(tuple(f"{i:02}" for i in range(17)))
     with pytest.raises(Refuse, match="two of the boards RG, NG have one code"):

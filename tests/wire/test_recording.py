@@ -6,8 +6,10 @@ from pathlib import Path
 
 from benchmarks.load import recording
 from benchmarks.load.recording import Recording
+from bursa.feeds.cut import Blocks
 from bursa.model.venue import IDX
 from bursa.wire.idx import IdxDecoder
+from bursa.wire.layout import IDX1
 from tests.wire import idx_encoder as wire
 from tests.wire.idx_encoder import Record
 from tests.wire.idx_to_text import text_record
@@ -60,11 +62,28 @@ def test_parts_go_on_where_the_last_one_ended() -> None:
     assert not any(word.startswith(("gaps", "rejected", "dup")) for each in counts for word in each)
 
 
+def test_two_channels_are_sorted_without_a_gap(tmp_path: Path) -> None:
+    cutter = Blocks(IDX, IDX1, "a recording")
+    count = recording.PATTERN + 400
+    frames = [
+        found
+        for part in Recording(seed=9, channels=2).blocks(count)
+        for found in cutter.push(bytes(part))
+    ]
+    frames += cutter.rest()
+    records = [
+        Record(bytes(each.payload), channel=each.channel, form=0, ts_recv=-1) for each in frames
+    ]
+    heard, _ = run(records)
+    assert heard.counts["messages"] == count and {each.channel for each in frames} == {0, 1}
+    assert heard.counts.keys() == {"messages", "sessions", "heartbeats"}
+
+
 def test_it_is_a_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.load.recording", "50", "--seed", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
-    assert done.stdout == b"".join(Recording(seed=3).blocks(50))
+    assert done.stdout == b"".join(Recording(seed=3, channels=2).blocks(50))
     out = tmp_path / "day.txt"
     command += ["--text", "--out", str(out)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=60)
-    assert out.read_bytes() == b"".join(Recording(seed=3).lines(50))
+    assert out.read_bytes() == b"".join(Recording(seed=3, channels=2).lines(50))

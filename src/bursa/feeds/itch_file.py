@@ -37,16 +37,27 @@ _FORMS = (
 _YEARS = range(1990, 2100)
 
 
-def day_of(path: Path, given: date | None = None) -> date:
-    """The day of a file: as given, else as its name says. Refuse `no_date` where neither does.
+def day_of(path: Path, given: date | None = None, today: date = date.max) -> date:
+    """The day of a file: as given, else as its name says. Refuse `no_date` where neither does, and
+    `bad_date` past `today`: all that follows a day is later, so one yet to come shuts out the rest.
 
     >>> day_of(Path("01302020.NASDAQ_ITCH50.gz"))
     datetime.date(2020, 1, 30)
     >>> day_of(Path("S013020-v50.txt.gz"))
     datetime.date(2020, 1, 30)
     """
-    if given is not None:
-        return given
+    day = given or _named(path)
+    if day > today or day.year not in _YEARS:
+        raise Refuse(
+            f"{path.name}: its day would be {day}, which is yet to come, or none of ITCH; allowed: "
+            "--date YYYY-MM-DD, the day on which it was sent",
+            "bad_date",
+            parameter="date",
+        )
+    return day
+
+
+def _named(path: Path) -> date:
     for form, century in _FORMS:
         for found in form.finditer(path.name):
             year = int(found["y"]) + century

@@ -96,9 +96,14 @@ def _unpacked(raw: IO[bytes], size: int) -> Iterator[bytes]:
     """Gzip's content, every byte of it that can be had before a tear. (gzip.GzipFile keeps for
     itself what it had unpacked when it meets one.)"""
     unpacker = zlib.decompressobj(31)
-    begun = False
+    begun = at_member_end = False
     packed = b""
     while packed := packed or raw.read(size):
+        if at_member_end:  # another member may follow, or padding
+            packed = packed.lstrip(b"\0")
+            if not packed:
+                continue
+        at_member_end = False
         begun = True
         before = unpacker.copy()
         try:
@@ -109,9 +114,9 @@ def _unpacked(raw: IO[bytes], size: int) -> Iterator[bytes]:
         if data:
             yield data
         packed = unpacker.unconsumed_tail
-        if unpacker.eof:  # another member may follow, or padding
-            packed = unpacker.unused_data.lstrip(b"\0")
-            unpacker, begun = zlib.decompressobj(31), False
+        if unpacker.eof:
+            packed = unpacker.unused_data
+            unpacker, begun, at_member_end = zlib.decompressobj(31), False, True
     if begun:
         if data := unpacker.flush():
             yield data

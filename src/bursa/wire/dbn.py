@@ -118,9 +118,9 @@ class DbnDecoder:
     def finish(self) -> None:
         """The file is over. Reject `truncated` where it ends inside of something."""
         if self.metadata is None or self._tail:
-            raise Reject(f"truncated: {len(self._tail)} bytes of something unfinished at the end")
+            raise Reject("truncated", f"{len(self._tail)} bytes of something unfinished at the end")
         if self._inflate is not None and not self._inflate.eof:
-            raise Reject("truncated: a zstd frame is cut short")
+            raise Reject("truncated", "a zstd frame is cut short")
 
     def _inflated(self, data: bytes) -> bytes:
         """What a piece of zstd holds, one frame after another."""
@@ -132,7 +132,7 @@ class DbnDecoder:
             try:
                 found.append(self._inflate.decompress(data))
             except zstandard.ZstdError as error:
-                raise Reject(f"bad_zstd: {error}") from None
+                raise Reject("bad_zstd", f"{error}") from None
             data = self._inflate.unused_data
         return b"".join(found)
 
@@ -144,7 +144,7 @@ class DbnDecoder:
         self._tail = data[used:]
         self.others.update({kind: n for kind, n in enumerate(types.tolist()) if n})
         if is_bad:
-            raise Reject(f"bad_record: a length of {4 * int(raw[used])} bytes")
+            raise Reject("bad_record", f"a length of {4 * int(raw[used])} bytes")
         at = places[:count, None] + np.arange(MBO.itemsize)
         return raw[at].view(MBO).reshape(count)
 
@@ -177,20 +177,20 @@ def walk(
 def metadata_of(data: bytes) -> tuple[Metadata | None, int]:
     """A file's metadata and where its records begin; None and 0 until all of it is there."""
     if data[:3] != MAGIC[: len(data)]:
-        raise Reject("no_dbn: it does not begin with DBN")
+        raise Reject("no_dbn", "it does not begin with DBN")
     if len(data) < _HEAD_BYTES:
         return None, 0
     version, size = data[3], int.from_bytes(data[4:8], "little")
     if version not in VERSIONS:
-        raise Reject(f"bad_version: {version}; known: 1, 2, 3")
+        raise Reject("bad_version", f"{version}; known: 1, 2, 3")
     if not _FIXED_BYTES + 20 <= size <= METADATA_BYTES_MAX:
-        raise Reject(f"bad_metadata: a length of {size} bytes")
+        raise Reject("bad_metadata", f"a length of {size} bytes")
     if len(data) < _HEAD_BYTES + size:
         return None, 0
     try:
         return _parsed(version, data[_HEAD_BYTES : _HEAD_BYTES + size]), _HEAD_BYTES + size
     except (struct.error, UnicodeDecodeError) as error:
-        raise Reject(f"bad_metadata: {error}") from None
+        raise Reject("bad_metadata", f"{error}") from None
 
 
 def _parsed(version: int, raw: bytes) -> Metadata:
@@ -198,6 +198,8 @@ def _parsed(version: int, raw: bytes) -> Metadata:
     at = 50 if version == 1 else 42
     stype_in, stype_out, ts_out = raw[at : at + 3]
     width = _TEXT_BYTES_V1 if version == 1 else struct.unpack_from("<H", raw, at + 3)[0]
+    if width == 0:  # counts of texts that take no room would be believed, whatever they say
+        raise Reject("bad_metadata", "texts of 0 bytes")
     texts = _Texts(raw, _FIXED_BYTES, width)
     texts.at += 4 + texts.word(texts.at)  # a schema definition, which none has
     symbols, partial, not_found = (texts.several(texts.count()) for _ in range(3))

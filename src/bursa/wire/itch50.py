@@ -76,6 +76,7 @@ _CAPACITY = 65_536 + 64
 _TICK_ROWS = len(TICKS.scalars)
 # Until then P told the side of the resting order; since then it always says B, whatever it was.
 P_SIDELESS_SINCE = date(2014, 7, 14)
+_YEARS = range(1990, 2100)
 
 
 class ItchDecoder:
@@ -385,11 +386,13 @@ def _join(parts: list[Block], height: int) -> Block:
 
 
 def _date_of(name: bytes) -> date | None:
-    """The day that a session's name is: YYYYMMDD."""
+    """The day that a session's name is: YYYYMMDD, in the years whose ns fit int64 by far. Another
+    name of eight digits is a name."""
     text = name.rstrip(b"\0 ").lstrip(b" ")
     if len(text) != 8 or not text.isdigit():
         return None
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        day = date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
         return None
+    return day if day.year in _YEARS else None

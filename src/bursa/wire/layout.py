@@ -43,6 +43,10 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "status": ("state", "next_seq"),
 }
 _TEXTS = {"contract": ("name", "isin", "lot", "currency")}
+# What may be below zero on the wire, to be refused: prices. What is counted, and has no scale.
+_PRICES = frozenset("price prev open high low last bid ask prev_close".split())
+_COUNTS = frozenset("seq ts trade_no trades depth orders lot next_seq".split())
+_SESSIONS = tuple(state for state in STATES if len(state) == 1)
 
 # The compiled table, int64: what a type byte is, lengths, limits, codes, then four cells a field.
 LENGTHS = 256
@@ -142,12 +146,14 @@ class Layout:
             raise self.wrong("codes of types, states and sides are one ASCII character")
         if any(self.lengths.get(message, 0) <= 0 for message in self._messages()):
             raise self.wrong("every message needs its length")
-        if not set(self.states.values()) <= set(STATES):
-            raise self.wrong(f"states are of {', '.join(STATES)}")
+        if not set(self.states.values()) <= set(_SESSIONS):
+            raise self.wrong(f"states are of {', '.join(_SESSIONS)}")
         if not set(self.aggressors.values()) <= {*AGGRESSORS, ""}:
             raise self.wrong(f"aggressors are of {', '.join(AGGRESSORS)}")
         if self.level_bytes < 1 or self.depth_max < 0:
             raise self.wrong("level_bytes is 1 or more, depth_max 0 or more")
+        if len(set(self.boards.values())) < len(self.boards):
+            raise self.wrong("boards: each board has one code")
         if self.longest > self.block_bytes_max:
             raise self.wrong(f"a message of {self.longest} bytes is past the limit of a block")
         if self.block_bytes_max > BLOCK_BYTES_MOST:
@@ -160,6 +166,8 @@ class Layout:
 
     def board_codes(self, boards: tuple[str, ...]) -> list[bytes]:
         """The bytes that stand for a venue's boards on the wire."""
+        if others := sorted({*self.boards.values()} - {*boards}):
+            raise self.wrong(f"boards: {', '.join(others)} is none of {', '.join(boards)}")
         width = self._by_name["trade", "board"].width
         on_wire = {board: code for code, board in self.boards.items()}
         codes = [on_wire.get(board, board).encode("ascii").ljust(width) for board in boards]
@@ -193,6 +201,11 @@ class Layout:
                 raise self.wrong(f"{message}.{name} runs past {after[2] or 'the end'}")
 
     def _check_width(self, f: Field) -> None:
+        if f.scale and f.name in _COUNTS:
+            raise self.wrong(f"{f.message}.{f.name} is counted, it has no scale")
+        is_price = f.name in _PRICES or (f.message, f.name) == ("index", "value")
+        if f.kind == "i" and not is_price:
+            raise self.wrong(f"{f.message}.{f.name} has no sign, its kind is u")
         if f.name == "ticker":
             if f.kind != "alpha" or not 8 <= f.width <= 16:
                 raise self.wrong(f"{f.message}.ticker is alpha of 8 to 16 bytes")
