@@ -157,6 +157,7 @@ def test_refused_messages_are_listed_shown_and_tried_again(folder: Path) -> None
     found = json.loads(quarantine.run_list(given, Asked(), 10, "json"))
     counts = {(r["reason"], r["count"], r["retried"]) for r in found["reasons"]}
     assert counts == {("bad_json", 1, 0), ("bad_type", 1, 0)}
+    assert [row["time"] for row in found["rows"]] == ["", ""], "the recording says no times"
     names = {row["begins"]: row["message"] for row in found["rows"]}
     name = names["not a frame"]
     table = quarantine.run_list(given, Asked(venue="binance"), 1, "table")

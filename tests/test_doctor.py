@@ -193,6 +193,16 @@ def test_each_source_is_connected_to(data: Path) -> None:
     assert "Connection refused" in told["feeds.main.itchdata"]["fact"]
 
 
+def test_nobody_connects_to_udp(data: Path) -> None:
+    line = {"TYPE": "moldudp64", "VENUE": "xnas", "ITCH_A": "233.54.12.111:26477"}
+    line |= {"ITCH_REQUESTS": "127.0.0.1:1"}
+    code, told = doctor(data, **{f"BURSA_FEEDS_MAIN_{k}": v for k, v in line.items()})
+    for key in ("itch_a", "itch_requests"):
+        finding = told[f"feeds.main.{key}"]
+        assert (finding["state"], "is UDP" in finding["fact"]) == (OK, True)
+    assert code == 0
+
+
 def test_a_wrong_configuration_is_told_and_the_rest_is_looked_at(
     data: Path, tmp_path: Path
 ) -> None:

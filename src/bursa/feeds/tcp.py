@@ -120,7 +120,8 @@ class SoupFeed:
                     past.tell()
                 if line.rejected == soupbin.NOT_AUTHORISED and not past.accepted:
                     name = self._venue.channels[channel].name
-                    raise Refuse(f"{self.name}: login on {name} is refused", "login_refused", 403)
+                    what = f"{self.name}: login on {name} is refused: its user or password is wrong"
+                    raise Refuse(what, "login_refused", 403)
                 at_once = past.learn(line)
                 if line.delivered:
                     back_off.reset()

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from bursa.app import MB, SystemClock, venues_of
 from bursa.config import SECRETS, Config, Loaded
+from bursa.config.mold import MoldUdp
 from bursa.config.sources import endpoints
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops import logs
@@ -224,12 +225,13 @@ def _ports(config: Config, by: Holder | None) -> Iterator[Finding]:
 
 
 def sources(config: Config) -> Iterator[Finding]:
-    """Can each line be reached? All at once, in the order of the configuration."""
+    """Can each line be reached? All at once, in the order of the configuration. To UDP nobody
+    connects, so of such a line only its host's name is looked up."""
     if not config.feeds:
         yield ok("sources", "none is configured; `bursa up --demo` brings its own")
         return
     lines = [
-        (f"feeds.{name}.{key}", endpoint)
+        (f"feeds.{name}.{key}", endpoint, isinstance(source, MoldUdp))
         for name, source in config.feeds.items()
         for key, endpoint in endpoints(source)
     ]
@@ -251,11 +253,14 @@ def _driver(path: str, kind: type) -> Iterator[Finding]:
         yield ok(path, f"{module} is installed")
 
 
-def _reach(path: str, endpoint: str) -> Finding:
-    """Connect and leave."""
+def _reach(path: str, endpoint: str, udp: bool) -> Finding:
+    """Connect and leave; of UDP look the host up."""
     host, _, number = endpoint.rpartition(":")
     began = time.perf_counter()
     try:
+        if udp:
+            socket.getaddrinfo(host, int(number), type=socket.SOCK_DGRAM)
+            return ok(path, f"{endpoint} is UDP: only packets tell, once bursa runs")
         socket.create_connection((host, int(number)), CONNECT_S).close()
     except OSError as error:
         why = f"no answer within {CONNECT_S:g} s" if isinstance(error, TimeoutError) else ""

@@ -61,7 +61,7 @@ def run_list(config: Config, asked: Asked, limit: int, form: str) -> str:
     for venue in _venues(config, asked.venue):
         chosen = _chosen(asked, venue)
         for channel, reason, count, taken, first, last in _ask(config, counts_sql(venue, chosen)):
-            times = instant(first), instant(last)
+            times = _received(first), _received(last)
             counts.append([venue, channel, reason, count, taken, *times])
         for row in _ask(config, rows_sql(venue, chosen, limit, newest=True)):
             rows.append(_listed(venue, Row(*row)))
@@ -83,8 +83,13 @@ def _listed(venue: str, row: Row) -> list[Any]:
     text = begins.decode("ascii", "replace")
     shown = text if text.isprintable() and text.isascii() else begins.hex()
     retried = "taken" if row.taken else ""
-    at = instant(row.ts_recv)
+    at = _received(row.ts_recv)
     return [venue, row.name, at, row.channel, row.reason, row.length, retried, shown]
+
+
+def _received(ts_recv: int) -> str:
+    """When a message came; nothing where its recording does not say."""
+    return instant(ts_recv) if ts_recv >= 0 else ""
 
 
 def run_show(config: Config, message: str, venue: str, *, say: Console) -> int:
@@ -105,7 +110,7 @@ def run_show(config: Config, message: str, venue: str, *, say: Console) -> int:
     for told in messages(data / "journal" / name, rows):
         if nth not in (None, told.row.nth):
             continue
-        row, at = told.row, instant(told.row.ts_recv)
+        row, at = told.row, _received(told.row.ts_recv) or "of a recording"
         say.print(f"{row.name}  {name} {row.channel}  {at}  {row.reason}", markup=False)
         whole = "" if told.frames is not None else "; no whole message: the framing was lost"
         retried = "; a retry took it" if row.taken else ""
