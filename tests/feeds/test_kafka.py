@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from bursa.feeds.kafka import PAUSE_AT, Buffer, Cluster, KafkaFeed, Timing
 from bursa.model.errors import Refuse
@@ -51,18 +51,39 @@ class Vendor:
         finally:
             await admin.close()
 
+    async def delete(self, before: int) -> None:
+        """What retention does: the records before this offset are gone."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._where)
+        await admin.start()
+        try:
+            partition = TopicPartition(self.topics[0], 0)
+            await admin.delete_records({partition: RecordsToDelete(before)})
+        finally:
+            await admin.close()
+
+    async def commit(self, offset: int) -> None:
+        """In the group's name, while nobody of it is there."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._where, group_id=self.groups[0])
+        await consumer.start()
+        try:
+            partition = TopicPartition(self.topics[0], 0)
+            consumer.assign([partition])
+            await consumer.commit({partition: offset})
+        finally:
+            await consumer.stop()
+
     @asynccontextmanager
-    async def producing(self) -> AsyncIterator[AIOKafkaProducer]:
-        producer = AIOKafkaProducer(bootstrap_servers=self._where, acks="all", linger_ms=1)
+    async def producing(self, **how: Any) -> AsyncIterator[AIOKafkaProducer]:
+        producer = AIOKafkaProducer(bootstrap_servers=self._where, acks="all", linger_ms=1, **how)
         await producer.start()
         try:
             yield producer
         finally:
             await producer.stop()
 
-    async def publish(self, said: Sequence[bytes | None], channel: int = 0) -> None:
+    async def publish(self, said: Sequence[bytes | None], channel: int = 0, **how: Any) -> None:
         """All of it, in order; returns when the broker has it."""
-        async with self.producing() as producer:
+        async with self.producing(**how) as producer:
             for value in said:
                 await producer.send(self.topics[channel], value, key=b"k", partition=0)
 
@@ -246,6 +267,76 @@ def test_a_cut_line_comes_back_and_so_does_what_was_under_way(vendor: Vendor, ka
                 found = await intake.taken(45)
                 await vendor.settled(25)
         assert found == [b"message %d" % n for n in [*range(20), *range(25)]]
+
+    story(told)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "snappy", "lz4", "zstd"])
+def test_batches_may_be_compressed(vendor: Vendor, kind: str) -> None:
+    async def told() -> None:
+        await vendor.open()
+        await vendor.publish(numbered(0, 200), compression_type=kind)
+        intake = Kept()
+        async with Running(vendor.feed(), intake):
+            assert await intake.taken(200) == _plain(0, 200)
+            await vendor.settled(200)
+        assert intake.told() == ["up"]
+
+    story(told)
+
+
+def test_records_that_are_gone_before_they_were_read_are_told(vendor: Vendor) -> None:
+    async def told() -> None:
+        await vendor.open()
+        await vendor.publish(numbered(0, 10))
+        first, second = Kept(), Kept()
+        async with Running(vendor.feed(), first):
+            await first.taken(10)
+            await vendor.settled(10)
+        await vendor.publish(numbered(10, 20))
+        await vendor.delete(25)
+        async with Running(vendor.feed(), second):
+            assert await second.taken(5) == _plain(25, 5)
+            await vendor.settled(30)
+            lost = f"down: topic {vendor.topics[0]} has lost records 10 to 24 before we read them"
+            assert second.told() == ["up", lost, "up"]
+
+    story(told)
+
+
+def test_a_topic_shorter_than_the_groups_offset_is_read_from_its_first_record(
+    vendor: Vendor,
+) -> None:
+    async def told() -> None:
+        await vendor.open()
+        await vendor.publish(numbered(0, 5))
+        await vendor.commit(1000)
+        intake = Kept()
+        async with Running(vendor.feed(), intake):
+            assert await intake.taken(5) == _plain(0, 5)
+            await vendor.settled(5)
+        assert f"{vendor.topics[0]} ends before record 1000: it is read from its first" in intake.whys()
+
+    story(told)
+
+
+def test_a_transaction_that_was_aborted_is_none(vendor: Vendor) -> None:
+    async def told() -> None:
+        await vendor.open()
+        topic = vendor.topics[0]
+        async with vendor.producing(transactional_id=topic) as producer:
+            for number in range(4):
+                await producer.begin_transaction()
+                await producer.send_and_wait(topic, numbered(number, 1)[0], partition=0)
+                if number % 2:
+                    await producer.abort_transaction()
+                else:
+                    await producer.commit_transaction()
+        intake = Kept()
+        async with Running(vendor.feed(), intake):
+            await vendor.publish(numbered(9, 1))
+            assert await intake.taken(3) == [b"message 0", b"message 2", b"message 9"]
+        assert intake.told() == ["up"]
 
     story(told)
 

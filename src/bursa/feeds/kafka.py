@@ -3,7 +3,9 @@
 Each channel connects, fails and comes back alone. A record's value is one block or many
 (bodies.py). Offsets are committed after the journal's sync and not before; so a cut, or a death on
 either side, brings records again and the decoder drops what it knows by its number. Where the group
-has no offset yet, the topic is read from its earliest record.
+has no offset yet, the topic is read from its earliest record; so it is where the group's offset is
+no longer there (deleted by the topic's retention, or a topic made anew), and that is told. Records
+of transactions that were aborted are none.
 
 The buffer is what was taken and is not synced: at 80 % of it the partition is paused, at 40 % it is
 resumed. While the journal refuses (a full disk) nothing is taken and nothing committed.
@@ -31,6 +33,8 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
@@ -213,7 +217,8 @@ class KafkaFeed:
             group_id=self._topics[channel][1],
             group_instance_id=f"{cluster.member}-{self._venue.channels[channel].name}",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # the line does it, and tells
+            isolation_level="read_committed",
             session_timeout_ms=int(self._timing.session_s * 1000),
             heartbeat_interval_ms=int(self._timing.session_s * 300),
             max_poll_interval_ms=_POLL_GAP_MAX_MS,
@@ -308,9 +313,19 @@ class _Line(ConsumerRebalanceListener):  # type: ignore[misc]  # the library shi
     async def _take(self) -> None:
         """Poll, hand on, pause where the buffer is full."""
         while True:
-            found = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._records_max)
-            if self._refusal is not None:
-                raise self._refusal
+            try:
+                found = await self._consumer.getmany(
+                    timeout_ms=_POLL_MS, max_records=self._records_max
+                )
+            except NoOffsetForPartitionError:
+                self._is_fit()
+                await self._consumer.seek_to_beginning(self._partition)
+                continue
+            except OffsetOutOfRangeError as error:
+                self._is_fit()
+                await self._begin_again(error.args[0][self._partition])
+                continue
+            self._is_fit()
             for records in found.values():
                 await self._intake.room()
                 values = [record.value or b"" for record in records]
@@ -320,6 +335,24 @@ class _Line(ConsumerRebalanceListener):  # type: ignore[misc]  # the library shi
                 self._news.set()
             if found and self._ours and self._fill.share >= PAUSE_AT:
                 self._consumer.pause(self._partition)
+
+    def _is_fit(self) -> None:
+        """Raises where no waiting makes the topic one that can be read."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def _begin_again(self, wanted: int) -> None:
+        """What was to come next is not in the topic: go on with its first record, and tell."""
+        [first] = (await self._consumer.beginning_offsets([self._partition])).values()
+        why = f"topic {self.topic} ends before record {wanted}: it is read from its first"
+        if first > wanted:
+            why = f"topic {self.topic} has lost records {wanted} to {first - 1} before we read them"
+        await self._intake.synced()
+        self._turn += 1
+        self._taken = self._synced = self._told = -1
+        self._intake.down(self.channel, why)
+        self._consumer.seek(self._partition, first)
+        self._intake.up(self.channel)
 
     async def _sync(self) -> None:
         """Whatever was taken when a sync began is out of the buffer behind it."""
