@@ -315,7 +315,10 @@ def test_a_topic_shorter_than_the_groups_offset_is_read_from_its_first_record(
         async with Running(vendor.feed(), intake):
             assert await intake.taken(5) == _plain(0, 5)
             await vendor.settled(5)
-        assert f"{vendor.topics[0]} ends before record 1000: it is read from its first" in intake.whys()
+        assert (
+            f"{vendor.topics[0]} ends before record 1000: it is read from its first"
+            in intake.whys()
+        )
 
     story(told)
 
