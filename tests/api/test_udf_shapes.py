@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from bursa.api.udf import shapes as udf_shapes
+from tests.running import wait_for
 from tests.web.handbook import Site
 from tests.web.market import some_days
 
@@ -39,10 +40,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ],
 )
 def test_an_answer_is_as_published(site: Site, question: str, shape: Any) -> None:
-    answer = site.get(f"/udf/{question}")
-    assert answer.status == 200
-    found = msgspec.json.decode(answer.body, type=shape)
-    assert found
+    def found() -> Any:
+        answer = site.get(f"/udf/{question}")
+        assert answer.status == 200
+        return msgspec.json.decode(answer.body, type=shape)
+
+    wait_for(found, what="what is searched: names are learned a little after the start")
 
 
 def test_the_schema_names_the_shapes(site: Site) -> None:
