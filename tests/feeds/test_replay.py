@@ -168,10 +168,22 @@ MIXED: Sequence[Message] = [
     (TRADES, 2, "1", 39),
 ]
 
+STATUSES: Sequence[Message] = [  # channels that begin a day with several statuses in a row
+    *[(TRADES, seq, "9", 9) for seq in (1, 2, 3)],
+    *[(DATA, 1, "9", 9), (DATA, 2, "6", 101), (TRADES, 4, "1", 39)],
+    (DATA, 1, "9", 9),  # the next day
+    *[(TRADES, seq, "9", 9) for seq in (1, 2, 3, 4)],
+    *[(TRADES, 5, "1", 39), (DATA, 2, "6", 101)],
+    *[(TRADES, seq, "9", 9) for seq in (1, 2)],  # the third
+    *[(DATA, seq, "9", 9) for seq in (1, 2, 3, 4)],
+    *[(DATA, 5, "2", 106), (TRADES, 3, "1", 39)],
+]
 
+
+@pytest.mark.parametrize("messages", [MIXED, STATUSES])
 @pytest.mark.parametrize("size", [1, 5, 64, 10_000])
-def test_blocks_are_sorted_to_their_channels(size: int) -> None:
-    sent = blocks(MIXED)
+def test_blocks_are_sorted_to_their_channels(size: int, messages: Sequence[Message]) -> None:
+    sent = blocks(messages)
     cutter = Blocks(IDX, IDX1, "x")
     found = cut(cutter, joined(sent), size)
     for channel in (TRADES, DATA):
@@ -192,9 +204,10 @@ def text_of(sent: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return found
 
 
+@pytest.mark.parametrize("messages", [MIXED, STATUSES])
 @pytest.mark.parametrize("size", [1, 5, 64, 10_000])
-def test_lines_of_text_are_sorted_as_blocks_are(size: int) -> None:
-    sent = text_of(blocks(MIXED))
+def test_lines_of_text_are_sorted_as_blocks_are(size: int, messages: Sequence[Message]) -> None:
+    sent = text_of(blocks(messages))
     cutter = TextLines(IDX)
     whole = joined(sent)
     found = cut(cutter, whole.replace(b"\n9|9", b"\n\n9|9")[:-1], size)

@@ -5,9 +5,10 @@ came on the channel that carries ticks, the other data on the first that does no
 is sent on every channel; it belongs where its sequence number is the one that is due. A number of 1
 opens a day, so it belongs to a channel that was silent for a night, or else to one that the file
 has not shown yet. Where that is true of several channels, the next block that is data on one of
-them tells: if it bears that very number, the status is not its channel's, else it is. That can err
-where two channels stand at the same number and one sends several statuses in a row; it shows then
-as a gap on one and a duplicate on the other. A file of one channel is always sorted rightly.
+them tells: it goes on with the run of numbers that the status began, or with the one that another
+block of the same number began, and that is the other channel's. That can err where a run breaks
+off; it shows then as a gap on one and a duplicate on the other. A file of one channel is always
+sorted rightly.
 
 Looks at lengths, types and numbers only; what is wrong with a message its decoder says (idx.py).
 """
@@ -245,17 +246,47 @@ def _status(
         return last
     if count == 1:
         return found
-    at += 2 + _size(data, at)
-    while at + 2 + table[_SEQ_AT] + 8 <= data.shape[0]:
-        channel = table[data[at + 2]]
-        if channel >= 0 and _rank(state, channel, seq, ts) == best:
-            if be64(data, at + 2 + table[_SEQ_AT]) & table[_SEQ_MASK] != seq:
-                return channel
-            return _other(state, channel, (seq, ts, best))
-        at += 2 + _size(data, at)
+    owner = _owner(data, at, table, state, (seq, ts, best))
+    if owner >= 0:
+        return owner
     if wait:
         return _WAIT
     return last if last >= 0 and _rank(state, last, seq, ts) == best else found
+
+
+@njit(nogil=True, cache=True)
+def _owner(
+    data: NDArray[np.uint8],
+    at: int,
+    table: NDArray[np.int64],
+    state: NDArray[np.int64],
+    fit: tuple[int, int, int],
+) -> int:
+    """Whose the status in the block at `at` is, by what follows: numbers go on in the run that it
+    begins, or in one that another block of its number begins; the first block that is data on a
+    channel in question says whose run it goes on with. -1 where none is in sight."""
+    seq, ts, best = fit
+    mine, theirs, on_mine = seq + 1, -1, True
+    end = min(at + AHEAD_BYTES, data.shape[0])  # not by how much is at hand: any cut is the same
+    at += 2 + _size(data, at)
+    while at + 2 + table[_SEQ_AT] + 8 <= end:
+        channel = table[data[at + 2]]
+        number = be64(data, at + 2 + table[_SEQ_AT]) & table[_SEQ_MASK]
+        at += 2 + _size(data, at)
+        data_of_one = channel >= 0 and _rank(state, channel, seq, ts) == best
+        if not data_of_one and channel != _ANY:
+            continue
+        if number == (theirs if on_mine else mine) and number != (mine if on_mine else theirs):
+            on_mine = not on_mine
+        elif number == seq and theirs < 0:
+            theirs, on_mine = seq, False
+        if data_of_one:
+            return channel if on_mine else _other(state, channel, fit)
+        if on_mine and number == mine:
+            mine += 1
+        elif not on_mine and number == theirs:
+            theirs += 1
+    return -1
 
 
 @njit(nogil=True, cache=True)
