@@ -88,6 +88,17 @@ def test_a_day_of_every_type_is_stored_and_replayed_again_adds_nothing(tmp_path:
         assert asked(data, f"select count(*) as n from xnas_{table}") == [{"n": count}], table
 
 
+def test_an_open_bar_at_the_end_was_not_known_before_its_trades(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "20200130.itch"
+    endless = [message for message in itch_day.a_day() if message[:1] != b"S"]
+    file.write_bytes(itch_day.file_of(endless))
+    replayed(data, file)
+    bars = asked(data, "select ts, known_at from xnas_ohlcv where not final")
+    assert bars and all(bar["known_at"] >= bar["ts"] for bar in bars)
+    ends = asked(data, "select ts, ts_recv from xnas_status where state = 'end_of_file'")
+    assert ends and all(end["ts"] == end["ts_recv"] for end in ends)
+
+
 def test_what_was_known_and_what_comes_too_late_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,7 +47,8 @@ class Listener(Protocol):
 
 @dataclass
 class ChannelState:
-    """What is known of one channel of the feed."""
+    """What is known of one channel of the feed. `stamped`: its newest frames had a receive time, or
+    were given one."""
 
     name: str
     up: bool = False
@@ -56,6 +57,7 @@ class ChannelState:
     next_seq: int = 1
     last_recv_ns: int = 0
     ended: bool = False
+    stamped: bool = True
 
 
 @dataclass
@@ -175,6 +177,7 @@ class Ingest:
         """Take packets (ports.Intake)."""
         state = self.channels[frames.channel]
         size = len(frames.payload)
+        state.stamped = frames.ts_recv >= 0
         self._messages[frames.channel].inc(frames.count)
         self._bytes[frames.channel].inc(size)
         if frames.first_seq:
@@ -235,8 +238,10 @@ class Ingest:
     def end_of_file(self, channel: int) -> None:
         """A file is read to its end (ports.Intake)."""
         # A recording's times are in the past: 1 is raised to the newest of the journal, "now" would
-        # be given to every older recording that follows.
-        self._wait(Control(END_OF_FILE, channel, ts_recv=1))
+        # be given to every older recording that follows. Where it has none (-1), what it says at
+        # its end was known at its newest message.
+        ts_recv = 1 if self.channels[channel].stamped else -1
+        self._wait(Control(END_OF_FILE, channel, ts_recv=ts_recv))
 
     def resume_point(self, channel: int) -> tuple[str, int]:
         """Session and sequence number to ask for (ports.Intake)."""
