@@ -16,6 +16,7 @@ from bursa.verbs.capture import Wanted, run_capture
 
 AMQP = {"type": "amqp", "venue": "idx", "endpoint": "127.0.0.1:5672"}
 KAFKA = {"type": "kafka", "venue": "idx", "endpoints": "127.0.0.1:9092, localhost:9093"}
+SOUP = {"venue": "xnas", "itch": "127.0.0.1:5001"}
 
 
 def said(table: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -33,17 +34,23 @@ def said(table: dict[str, Any], **more: Any) -> dict[str, Any]:
         (KAFKA | {"endpoints": "a:1, b"}, "feeds.main.endpoints", "matching regex"),
         (KAFKA | {"endpoints": "a:1, b:0"}, "feeds.main.endpoints", "1 to 65535"),
         (KAFKA | {"sasl": "GSSAPI"}, "feeds.main.sasl", "SCRAM-SHA-512"),
+        (KAFKA | {"sasl": "PLAIN", "user": "a"}, "feeds.main.sasl", "a user and a password"),
+        (KAFKA | {"user": "a", "password": "b"}, "feeds.main.user", "without sasl"),
+        (SOUP | {"user": "müller"}, "feeds.main.user", "not ASCII"),
+        (SOUP | {"password": "geheimß"}, "feeds.main.password", "not ASCII"),
     ],
 )
 def test_a_wrong_table_is_refused_by_its_key(table: dict[str, Any], path: str, what: str) -> None:
     with pytest.raises(Refuse) as refusal:
         load(said(table), {})
     assert refusal.value.parameter == path
-    assert what in str(refusal.value)
+    assert what in str(refusal.value) and "geheim" not in str(refusal.value)
 
 
 def test_passwords_are_masked_and_come_by_their_variable() -> None:
-    loaded = load(said(KAFKA, user="abc"), {"BURSA_FEEDS_MAIN_PASSWORD": "secret-word"})
+    loaded = load(
+        said(KAFKA, user="abc", sasl="PLAIN"), {"BURSA_FEEDS_MAIN_PASSWORD": "secret-word"}
+    )
     told = {path: value for path, value, _ in rows(loaded)}
     assert told["feeds.main.password"] == "********"
     assert told["feeds.main.user"] == "abc"

@@ -106,10 +106,25 @@ def check(path: str, source: Table, given_by: Mapping[str, str]) -> None:
             raise _wrong(f"{path}.{key}", f"{what}; given by {given_by.get(f'{path}.{key}', '?')}")
     if isinstance(source, Lines):
         _check_channels(path, source)
+    for key, what in _unfit(source):
+        raise _wrong(f"{path}.{key}", what)
     if isinstance(source, MoldUdp):
         key, what = misfit(source, [channel.name for channel in VENUES[source.venue].channels])
         if key:
             raise _wrong(f"{path}.{key}", what)
+
+
+def _unfit(source: Table) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong with it) of logins that nobody could send. Tells no password."""
+    if isinstance(source, SoupBin):
+        for key in ("user", "password"):
+            if not getattr(source, key).isascii():
+                yield key, "holds a character that is not ASCII; the protocol has no other"
+    elif isinstance(source, Kafka):
+        if source.sasl and not (source.user and source.password):
+            yield "sasl", f"{source.sasl} needs a user and a password"
+        if source.user and not source.sasl:
+            yield "user", "is not sent anywhere without sasl: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"
 
 
 def _check_channels(path: str, source: Lines) -> None:

@@ -107,7 +107,7 @@ class SoupFeed:
 
     async def _channel(self, channel: int, intake: Intake) -> None:
         back_off = BackOff(self._random, self._timing.back_off_s)
-        past = _Past(intake, channel)
+        past = _Past(intake, channel, self._venue.channels[channel].name)
         while True:
             await intake.room()
             line = await self._connect(channel, intake, past)
@@ -164,13 +164,15 @@ class SoupFeed:
 class _Past:
     """What one channel's connections have taught, for the next login.
 
+    name       the channel's
     accepted   a login was, once
     ended      the session that ended last
     sequencer  what came, in order
     totals     of what else was heard: heartbeats, debug, unsequenced, other, logins, rejected, lost
     """
 
-    def __init__(self, intake: Intake, channel: int) -> None:
+    def __init__(self, intake: Intake, channel: int, name: str) -> None:
+        self.name = name
         self.sequencer = Sequencer()
         self.sequencer.resume(*intake.resume_point(channel))
         self.totals: dict[str, int] = {}
@@ -232,7 +234,7 @@ class _Line(asyncio.BufferedProtocol):
     ) -> None:
         self._channel, self._intake = channel, intake
         self._past, self._ended_before = past, past.ended
-        self._log = logger("soupbin").bind(channel=channel)
+        self._log = logger("soupbin").bind(channel=past.name)
         self._client = Client(request, bytes_max)
         self._buffer = np.empty(BUFFER_BYTES, np.uint8)
         self._view = self._buffer.data
