@@ -35,7 +35,7 @@ from tests.servers.rabbitmq import RabbitMQ
 KILLS, SOAK_KILLS = 2, 60
 LINGER_MS = 10.0
 NAMES = ("idxdata", "itchdata")
-CATCH_UP_S = 60.0
+CATCH_UP_S = 150.0
 
 
 @dataclass
