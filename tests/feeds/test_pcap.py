@@ -278,6 +278,21 @@ def test_what_a_capture_has_not_is_a_gap_after_its_time(tmp_path: Path) -> None:
     assert kept.of(0) == [*(("DAY1", n, 1) for n in range(1, 10) if n != 3), ("DAY2", 1, 1)]
 
 
+def test_strays_in_a_capture_end_no_session_and_are_told(tmp_path: Path) -> None:
+    """Another session beside the one of interest, of more than is kept; and a number far ahead."""
+    sent = []
+    for n in range(200):
+        ts = T0 + n * 10**6
+        sent.append((ts, GROUP_A, 26400, packet("DAY1", n + 1, [b"%d" % n])))
+        sent.append((ts, GROUP_B, 26400, packet("OTHER", n + 1, [bytes(40)] * 1000)))
+    sent.append((T0 + 10**9, GROUP_A, 26400, packet("DAY1", 2**40, [b"far"])))
+    sent.append((T0 + 10**9, GROUP_A, 26400, packet("DAY1", 201, [b"201"])))
+    kept, said = replay(write(tmp_path / "a.pcap", sent))
+    assert kept.of(0)[:201] == [("DAY1", n, 1) for n in range(1, 202)]
+    assert "that do not fit the session under way" in said[0]
+    assert {session for session, _, _ in kept.of(0)[201:]} == {"OTHER"}, "kept until the end"
+
+
 def test_channels_are_told_by_their_messages(tmp_path: Path) -> None:
     """Both on one group: the ports tell the lines, the types of messages the channels."""
     ts = T0

@@ -151,6 +151,7 @@ def test_what_waits_for_another_session_is_bounded() -> None:
         line.hear("NEXT", 1 + lot * 60_000, 1 + lot / 100, 60_000)
     found = line.hear("NEXT", 1 + 60 * 60_000, 4)
     assert found.count("NEXT/") == mold.WAITING_BYTES_MAX // (180_000 + mold.HEADER_BYTES)
+    assert line.doubt.turned_away == 60 - found.count("NEXT/")
     assert line.sequencer.missing[0][0] == 1 + found.count("NEXT/") * 60_000
 
 

@@ -101,7 +101,10 @@ class MoldCapture:
             yield from self._guess(line)
         for channel, sequencer in enumerate(self._sequencers):
             yield from self._frames(channel, sequencer.give_up())
-            yield from self._frames(channel, self._doubts[channel].give_up())
+            doubt = self._doubts[channel]
+            yield from self._frames(channel, doubt.give_up())
+            if doubt.turned_away:
+                self._passed["that do not fit the session under way"] += doubt.turned_away
             yield from self._frames(channel, sequencer.give_up())
         self._passed += self._capture.passed
         if self._passed:

@@ -173,11 +173,13 @@ class Doubt:
     number 1 again     after RESET_NS of silence: the session has begun anew
 
     What has to wait is kept, WAITING_BYTES_MAX of it, and comes first when it counts.
-    name   the session that waits, or waited last
+    name         the session that waits, or waited last
+    turned_away  packets that nothing bore out, or that had no room to wait
     """
 
     def __init__(self, sequencer: Sequencer) -> None:
         self.name = ""
+        self.turned_away = 0
         self._sequencer = sequencer
         self._heard_ns = 0  # newest packet of the session under way
         self._since_ns = 0  # the other one is heard, and this one is not
@@ -199,6 +201,7 @@ class Doubt:
             if before is None:
                 return None
             return order(sequencer, *before) + order(sequencer, heard, now_ns)
+        self.turned_away += self._far is not None
         self._far = None
         if packet.seq == 1 < sequencer.next and silent_ns >= RESET_NS:
             granted = sequencer.grant(heard.line, session, 1, now_ns)
@@ -212,6 +215,7 @@ class Doubt:
 
     def _another(self, heard: Heard, now_ns: int) -> list[Step] | None:
         if heard.session != self.name:
+            self.turned_away += len(self._waiting)
             self.name, self._since_ns = heard.session, now_ns
             self._waiting, self._waiting_bytes = [], 0
         if self._sequencer.ending or now_ns < 0 or now_ns - self._since_ns >= SURE_NS:
@@ -221,6 +225,8 @@ class Doubt:
         if self._waiting_bytes + size <= WAITING_BYTES_MAX:
             self._waiting.append(_kept(heard, now_ns))
             self._waiting_bytes += size
+        else:
+            self.turned_away += 1
         return None
 
 
