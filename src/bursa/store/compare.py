@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bursa.model.calendar import MINUTE_NS
-from bursa.model.schema import Kind, table
+from bursa.model.schema import Kind, table, topic
 from bursa.store.sql import Answer
 
 Ask = Callable[[str], Answer]
+ANY_POSITION = (1 << 63) - 1
 _BITS = 1 << 64
 
 
@@ -73,6 +74,16 @@ def digest(ask: Ask, of: Slice) -> Digest:
     """Of all rows of a slice."""
     [[rows, low, high]] = ask(f"select {_sums(of.kind)} {of.clause}").rows
     return Digest(int(rows), _hash(low, high))
+
+
+def uncommitted(ask: Ask, of: Slice) -> int:
+    """How many rows of a slice's time a store has past what it says is committed of the kind, by
+    one look at both. No commit leaves one: somebody else put it there."""
+    name = topic(of.venue, of.kind)
+    at = f"(select max(position) from bursa_positions where topic = '{name}')"  # noqa: S608 -- our own names
+    past = replace(of, upto=ANY_POSITION).clause
+    [[rows]] = ask(f"select count(*) {past} and position > coalesce({at}, 0)").rows
+    return int(rows)
 
 
 def differing_tickers(one: Ask, other: Ask, of: Slice) -> list[str]:
