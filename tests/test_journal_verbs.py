@@ -3,9 +3,12 @@ being written, and there and back by way of a recording.
 """
 
 import csv
+import errno
 import gzip
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -18,6 +21,7 @@ from rich.console import Console
 from bursa import config
 from bursa.app import run_replay
 from bursa.config import Config
+from bursa.feeds.capture import Recording
 from bursa.journal.closed import Compressor
 from bursa.journal.read import JournalReader
 from bursa.journal.record import setting
@@ -252,6 +256,58 @@ def test_an_idx_journal_comes_back_by_way_of_a_recording(
     second = tmp_path / "second"
     replayed(second, again, "idx")
     assert tables(first, "idx", ("position",)) == tables(second, "idx", ("position",))
+
+
+def export(data: Path, file: Path, begin: str = "", *, force: bool = False) -> tuple[int, str]:
+    """Its exit code, and what it warns of."""
+    warn = quiet()
+    code = run_export(
+        configured(data), file, "", (begin, ""), day="", force=force, say=quiet(), warn=warn
+    )
+    return code, said(warn)
+
+
+def test_an_export_that_lacks_what_is_damaged_says_so(fed: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(fed, data)
+    assert export(data, tmp_path / "whole")[0] == 0
+    last = listing(data / "journal" / "idx")[-1]
+    raw = bytearray(last.path.read_bytes())
+    raw[4_000] ^= 0xFF
+    last.path.write_bytes(raw)
+    code, warned = export(data, tmp_path / "torn")
+    assert code == 1 and "not whole" in warned and "are damaged" in warned
+    assert 0 < (tmp_path / "torn").stat().st_size < (tmp_path / "whole").stat().st_size
+
+
+def test_what_is_no_file_is_never_replaced(fed: Path, tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "folder", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for it in (folder, pipe):
+        with pytest.raises(Refuse, match="is no file"):
+            export(fed, it, force=True)
+        with pytest.raises(Refuse, match="is no file"):
+            Recording(it, 2, lambda: None, force=True)
+    assert folder.is_dir() and pipe.is_fifo() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_export_to_a_full_disk_is_refused(
+    fed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bursa.verbs.journal_export.os.fsync", full)
+    with pytest.raises(Refuse, match="cannot be written: No space left"):
+        export(fed, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("begin", ["\u00b2", "\u0663", "9" * 30, "-5", "2026-13-01"])
+def test_a_bound_that_is_none_is_refused(fed: Path, tmp_path: Path, begin: str) -> None:
+    with pytest.raises(Refuse, match="a position, or a time"):
+        export(fed, tmp_path / "out", begin)
 
 
 def test_lines_keep_their_receive_times(tmp_path: Path, shared_data: Path) -> None:

@@ -35,6 +35,14 @@ def is_text(path: Path) -> bool:
     return path.name.endswith(_TEXT)
 
 
+def replaceable(path: Path, force: bool) -> None:
+    """Refuse a file that is there, unless `force`; a folder or a device is never replaced."""
+    if path.exists() and not path.is_file():
+        raise Refuse(f"{path} is no file: it is not replaced", "not_a_file", 409, "file")
+    if path.exists() and not force:
+        raise Refuse(f"{path} is there already; --force replaces it", "file_exists", 409, "file")
+
+
 class Recording:
     """Implements ports.Intake. Use as a context: leaving it without `keep` leaves no file behind
     where nothing was taken, else FILE.part.
@@ -59,10 +67,7 @@ class Recording:
         force: bool = False,
         lines: LineWriter | None = None,
     ) -> None:
-        if path.exists() and not force:
-            raise Refuse(
-                f"{path} is there already; --force replaces it", "file_exists", 409, "file"
-            )
+        replaceable(path, force)
         self._path, self._part = path, path.with_name(path.name + ".part")
         self._reached, self._messages_max, self._force = reached, messages_max, force
         first = ("", 1 if from_start else 0)

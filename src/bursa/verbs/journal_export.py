@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bursa.config import Config
+from bursa.feeds.capture import replaceable
 from bursa.journal import index
-from bursa.journal.read import Record
+from bursa.journal.read import JournalReader, Record
 from bursa.model.batch import BLOCKS, FRAMES, LINES, SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.verbs.journal_part import Journal, a_day, between, find, of_day
@@ -38,31 +39,39 @@ def run_export(
     warn: Console,
 ) -> int:
     """Write a part of a journal. Returns 0 when the file is whole and on disk, 1 where the part
-    holds no message: no file is left then."""
+    holds no message (no file is left then), and where records of it are damaged: the file lacks
+    them."""
     if day and any(bounds):
         raise Refuse("--day stands for --from and --to: give one or the other", parameter="day")
-    if file.exists() and not force:
-        raise Refuse(f"{file} is there already; --force replaces it", "file_exists", 409, "file")
+    replaceable(file, force)
     journal = find(config, venue)
     part = of_day(journal, a_day(day, "--day")) if day else between(journal, *bounds)
     if part.by_time:
         _dated(journal)
-    out = _Recording(file)
-    with out, Progress(console=warn, transient=True) as bar:
-        task = bar.add_task(file.name, total=None)
-        for record in journal.records(part):
-            if record.kind == FRAMES:
-                out.take(record)
-                bar.update(task, description=f"{file.name}: {out.messages:,} messages")
-        if out.messages:
-            out.keep()
+    out, reader = _Recording(file), JournalReader(journal.folder)
+    try:
+        with out, Progress(console=warn, transient=True) as bar:
+            task = bar.add_task(file.name, total=None)
+            for record in journal.records(part, reader):
+                if record.kind == FRAMES:
+                    out.take(record)
+                    bar.update(task, description=f"{file.name}: {out.messages:,} messages")
+            if out.messages:
+                out.keep()
+    except OSError as error:
+        what = f"{file}.part cannot be written: {error.strerror}"
+        raise Refuse(what, "disk", 503, "file") from None
     if not out.messages:
         warn.print(f"there is no message of {journal.venue.name} in this part", markup=False)
         return 1
     tale = f"{file}: {out.messages:,} messages of {journal.venue.name}"
     tale += f", {out.left_out:,} bytes that are no whole message left out" if out.left_out else ""
     say.print(tale, markup=False)
-    return 0
+    damaged = [damage for damage in reader.damaged if damage.position < part.last]
+    for damage in damaged:
+        what = f"not whole: {damage.bytes:,} bytes at {damage.position} are damaged in the journal"
+        warn.print(what, markup=False)
+    return 1 if damaged else 0
 
 
 def _dated(journal: Journal) -> None:

@@ -33,6 +33,8 @@ KINDS = {
     LOST: "lost",
 }
 
+POSITION_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Part:
@@ -57,10 +59,11 @@ class Journal:
     venue: Venue
     folder: Path
 
-    def records(self, part: Part) -> Iterator[Record]:
+    def records(self, part: Part, reader: JournalReader | None = None) -> Iterator[Record]:
         """The records of a part, in order. Those without messages come where they lie; messages
-        without a receive time are in no range of times."""
-        reader = JournalReader(self.folder)
+        without a receive time are in no range of times. `reader`: of this journal, of one who wants
+        to know what was damaged there."""
+        reader = reader or JournalReader(self.folder)
         start = reader.before(part.first)
         if part.since_ns:
             start = max(start, index.since(self.folder, part.since_ns))
@@ -108,7 +111,8 @@ def between(journal: Journal, begin: str, end: str) -> Part:
     last, until_ns = _bound(journal, end, "--to")
     part = Part(first or 0, last or 1 << 62, since_ns or 0, until_ns or 1 << 62)
     if part.first > part.last or part.since_ns >= part.until_ns:
-        raise Refuse(f"--from {begin} is not before --to {end}", parameter="from")
+        upto = f"--to {end}" if end else "all that can be"
+        raise Refuse(f"--from {begin} is not before {upto}", parameter="from")
     return part
 
 
@@ -139,7 +143,7 @@ def _bound(journal: Journal, text: str, parameter: str) -> tuple[int | None, int
     """(position, time): one of them, or none."""
     if not text:
         return None, None
-    if text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= POSITION_DIGITS:
         return int(text), None
     try:
         moment = datetime.fromisoformat(text)
