@@ -111,7 +111,7 @@ def test_what_was_known_and_what_comes_too_late_is_told(
     for file, says in (
         (later, "1 messages were refused"),
         (later, f"{len(messages) - 1} messages were known: nothing is stored twice"),
-        (earlier, f"{len(messages) - 1} messages are older than a session that is over"),
+        (earlier, f"{len(messages)} messages are older than a session that is over"),
     ):
         said = Console(width=200)
         assert run_replay(config_of, file, "xnas", say=said, warn=said) == 0

@@ -1,9 +1,11 @@
 """ITCH 5.0: every type against `itchfeed`, the books against a slow one, any cut, any restart."""
 
 import math
+import random
 import struct
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from bursa.model.batch import (
     LINES,
     MARK,
     SESSION_END,
+    SOUPBIN,
     TAPE_ROLE,
     TRADE,
     Batch,
@@ -249,6 +252,64 @@ def test_numbers_begin_again_with_a_session_and_its_books_are_empty() -> None:
     assert made.live_orders() == 1 and made.watermarks() == [MIDNIGHT + 86_400 * SECOND + NS]
 
 
+def old_and_live() -> tuple[list[Record], list[Record], list[Record]]:
+    """Day 2 up to its middle, the day before it, the rest of day 2."""
+    flow, other = Flow(5, stocks=4, depth=8), Flow(6, stocks=4, depth=8)
+    messages = [*wire.every_type(30, "ZZZZ", 2**50), *(flow.next() for _ in range(300))]
+    live = wire.records(messages, 9)
+    messages = [*wire.every_type(31, "YYYY"), *(other.next() for _ in range(60))]
+    past = [replace(each, session="20240314") for each in wire.records(messages, 7)]
+    past += [
+        replace(past[0], payload=wire.packets(wire.every_type()), form=SOUPBIN),
+        replace(past[0], session="", ts_recv=RECV - 86_400 * SECOND),
+        replace(past[0], payload=past[0].payload[:-1]),
+    ]
+    return live[:20], past, live[20:]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, 60)), st.integers(1, 40), st.booleans())
+def test_a_past_day_read_into_a_live_one_leaves_it_as_it_is(
+    cuts: set[int], capacity: int, ended: bool
+) -> None:
+    first, past, rest = old_and_live()
+    count = 23 + 60 + 23 + 7 + 7
+    if ended:
+        past = [*past, Record(kind=END_OF_SESSION)]
+    records = [*first, *past, *rest]
+    ends, heard, made = wire.positions(records), Heard(), decoder(capacity=capacity)
+    edges = sorted({0, *(cut for cut in cuts if cut < len(records)), len(records)})
+    for start, end in zip(edges, edges[1:], strict=False):
+        state, words = made.snapshot(), made._words.snapshot()
+        made = decoder(capacity=capacity)
+        made._words.restore(words)
+        made.restore(state)
+        heard.add(made.push(wire.chunk(records[start:end], ends[start:end])))
+    alone, other = run([*first, *rest])
+    assert heard.counts.pop("stale") == count
+    heard.counts["messages"] -= count
+    assert heard.counts == alone.counts and not heard.rejects
+    assert heard.roles() == alone.roles() and heard.counts["gaps"] == 0
+    for name in alone.batches:
+        rows = [{**row, "position": 0} for row in heard.rows(name)]
+        assert rows == [{**row, "position": 0} for row in alone.rows(name)], name
+    assert made.watermarks() == other.watermarks() and made.live_orders() == other.live_orders()
+    for symbol in range(len(other._words.symbols)):
+        for side in "BS":
+            assert levels(made.book(symbol), side) == levels(other.book(symbol), side)
+
+
+def test_a_past_day_is_stale_behind_a_session_that_is_over_too() -> None:
+    first, past, _ = old_and_live()
+    heard, made = run([*first, Record(kind=END_OF_SESSION), *past])
+    alone, other = run([*first, Record(kind=END_OF_SESSION)])
+    assert heard.counts["stale"] == 23 + 60 + 23 + 7 + 7 and not heard.rejects
+    assert heard.roles() == alone.roles() and made.live_orders() == other.live_orders()
+    tomorrow = wire.record([wire.add(1, 1)], 1, "20240316")
+    heard, made = run([replace(tomorrow, ts_recv=RECV + 86_400 * SECOND)], made=made)
+    assert heard.counts["sessions"] == 1 and made.live_orders() == 1
+
+
 @pytest.mark.parametrize("name", ["99991231", "22620412", "00010101", "16770101", "20240230"])
 def test_eight_digits_that_are_no_day_of_ours_are_a_name(name: str) -> None:
     """A day past the reach of int64 ended the decoder, and again at each start."""
@@ -470,6 +531,52 @@ def test_a_trade_is_broken_once_and_what_the_ring_lost_is_counted() -> None:
     assert heard.counts["breaks_unheld"] == 1, "that minute's first trades are gone: no bar is made"
     assert heard.roles() == ["trade"] * 6
     assert [row["volume"] for row in heard.rows("ticks")][6:] == [-6.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([4, 16, 256]))
+def test_breaks_are_those_of_a_search_through_all_trades_held(seed: int, ring: int) -> None:
+    """Match numbers that come again, stocks that take turns, a ring that turns over, a restart."""
+    chance, ns, held, told = random.Random(seed), NS, list[list[int]](), list[list[int]]()
+    evicted, messages, after = -1, list[bytes](), 2
+    for _ in range(150):
+        ns += chance.randrange(5 * SECOND)
+        match, locate = chance.randrange(60) << 32, chance.randrange(3)
+        if chance.random() < 0.7:
+            messages.append(wire.hidden(locate, "ABC"[locate], "S", 1, 10, match, ns))
+            held.append([match, locate, (MIDNIGHT + ns) // (60 * SECOND), len(messages), 0])
+            if len(held) > ring:
+                evicted = max(evicted, held.pop(0)[2])
+            continue
+        messages.append(wire.broken(match, ns=ns))
+        found = [trade for trade in held if trade[0] == match and not trade[4]][-1:]
+        for trade in found:
+            trade[4] = 1
+            if trade[2] > evicted:
+                stand = [each[3] for each in held if each[1:3] == trade[1:3] and not each[4]]
+                told.append([trade[3], *stand])
+    records, heard, made = wire.records(messages, 7), Heard(), decoder(ring=ring)
+    ends = wire.positions(records)
+    for start in range(0, len(records), after):
+        state, words = made.snapshot(), made._words.snapshot()
+        made = decoder(ring=ring)
+        made._words.restore(words)
+        made.restore(state)
+        part = slice(start, start + after)
+        heard.add(made.push(wire.chunk(records[part], ends[part])))
+    tape = np.concatenate(heard.tapes, axis=1)
+    again = tape[7, np.isin(tape[TAPE_ROLE], (BROKEN, AGAIN))].tolist()
+    assert again == [seq for each in told for seq in each]
+
+
+def test_a_break_in_a_new_session_finds_none_of_the_one_before() -> None:
+    trades = [wire.hidden(1, "AAPL", "S", n, 10, n, NS + n) for n in range(1, 7)]
+    later = replace(
+        wire.record([wire.hidden(1, "AAPL", "S", 9, 10, 9), wire.broken(3), wire.broken(9)], 1,
+                    "20240318"), ts_recv=RECV + 3 * 86_400 * SECOND,
+    )  # fmt: skip
+    heard, _ = run([wire.record(trades, 1), later])
+    assert (heard.counts["breaks"], heard.counts["breaks_unknown"]) == (1, 1)
 
 
 def test_a_break_with_more_trades_than_a_block_holds() -> None:

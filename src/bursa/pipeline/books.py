@@ -46,6 +46,8 @@ class Depth:
 
 _NO_LEVELS = Side(np.empty(0), np.empty(0), np.empty(0, np.int64))
 NO_BOOK = Depth(0, 0, True, _NO_LEVELS, _NO_LEVELS)
+# While the venue recovers: what came is not known yet.
+NOT_YET = Depth(0, 0, False, _NO_LEVELS, _NO_LEVELS)
 
 
 class Books:

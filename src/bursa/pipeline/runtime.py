@@ -28,7 +28,7 @@ from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline.books import NO_BOOK, Depth
+from bursa.pipeline.books import NO_BOOK, NOT_YET, Depth
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.ingest import Ingest, Journalled, Listener
@@ -392,9 +392,11 @@ class VenueRuntime:
 
     def book(self, ticker: str, depth: int) -> Depth:
         """A ticker's order book as it is now, `depth` levels of a side at most, empty where nothing
-        of it came; safe from any thread."""
+        of it came, and not whole either while the venue recovers; safe from any thread."""
+        if self.ingest is None:
+            return NOT_YET
         symbol = self.words.find_symbol(ticker)
-        if self.ingest is None or symbol < 0:
+        if symbol < 0:
             return NO_BOOK
         with self.ingest.lock:
             found = self.line.book(symbol, depth)

@@ -13,14 +13,16 @@ batches. `book` answers for the levels at any moment between two pushes.
 first_seq (a raw stream) the next one due. Gaps, late messages and duplicates: wire/sequence.py.
 **Sessions.** Another session's name begins a session: the books are emptied. Its day, to which the
 messages' ns since midnight are added, is its name where that is YYYYMMDD, else the venue's day on
-which its first record came.
+which its first record came. A session whose day was over before the newest message came (an old day
+read again into a live one) begins nothing: its messages are dropped and counted as `stale`.
 
 **Memory.** An order takes a slot of 32 bytes in a table that is at most half full and doubles: 2
 million live orders, about a full day's peak, 128 MB, and `orders_max` (4,194,304) 268 MB; what a
 message leaves behind is nothing but its order, so a day's 300 million take no more. Past
 `orders_max` new orders are counted (`orders_over_cap`) and their book is marked as not whole. Books
-take 8 MB, levels 16 bytes each (a few MB), the ring of printed trades 25 MB. A checkpoint has 24
-bytes a live order and 48 a held trade.
+take 8 MB, levels 16 bytes each (a few MB), the ring of printed trades 25 MB, 48 bytes each, and
+from the first break on 17 MB, 32 bytes each, of the indexes that find them. A checkpoint has
+24 bytes a live order and 48 a held trade.
 
 What bad input gets, by reason: `unknown_type`, `bad_length`, `bad_stock` (no code of Nasdaq's
 form), `bad_locate` (a locate that stands for another stock, or is not its order's), `bad_side`,
@@ -67,6 +69,7 @@ from bursa.wire import sequence
 from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Book, BookSide, Decoded, Rejected
 from bursa.wire.itch50_book import levels_held, move_levels, move_orders, pack, unpack
 from bursa.wire.itch50_layout import fields
+from bursa.wire.itch50_trades import forget_trades
 from bursa.wire.itch50_walk import decode
 from bursa.wire.symbols import SymbolTable
 
@@ -106,7 +109,7 @@ class ItchDecoder:
         self._quotes: Block = np.empty((len(QUOTES.scalars), capacity), np.int64)
         self._statuses: Block = np.empty((len(STATUS.scalars), 4 * few), np.int64)
         self._notes: Block = np.empty((rows.NOTE_ROWS, 4 * few), np.int64)
-        self._ring: Block = np.empty((s.RING_ROWS, ring), np.int64)
+        self._ring: Block = np.zeros((s.RING_ROWS, ring), np.int64)
         self._state = s.new_state(venue)
         self._begin()
 
@@ -168,25 +171,33 @@ class ItchDecoder:
         move_levels(self._books, old, self._levels, self._state)
 
     def _session(self, chunk: Chunk, record: int) -> None:
-        """Begin the session of a record: its name and its day."""
+        """Begin the session of a record: its name and its day. One whose day was over before the
+        newest message that counts begins nothing: its record is passed by."""
         row = int(chunk.spans[SPAN_CHANNEL, record]) + 1
-        channel = self._state[row]
-        if channel[sequence.NEXT] != 0:
-            sequence.end_session(self._state, row)
+        channel, calendar = self._state[row], self._venue.calendar
         words = chunk.spans[[SPAN_SESSION, SPAN_SESSION_REST], record]
-        channel[s.WORD], channel[s.WORD_REST] = words
         named = _date_of(words.astype("<i8").tobytes())
         day, recv = named, int(chunk.spans[SPAN_TS_RECV, record])
         if day is None and recv > 0:
-            day = self._venue.calendar.day_of(recv)
-        channel[s.NAMED] = named is not None
-        channel[s.DAY], channel[s.DAY_END] = s.NO_DATE, 0
+            day = calendar.day_of(recv)
+        midnight, day_end = s.NO_DATE, 0
         if day is not None:
-            channel[s.DAY] = midnight = self._venue.calendar.midnight_ns(day)
+            midnight = calendar.midnight_ns(day)
             noon_after = midnight + DAY_NS + DAY_NS // 2  # on the next day, whatever the clock does
-            next_day = self._venue.calendar.day_of(noon_after)
-            channel[s.DAY_END] = self._venue.calendar.midnight_ns(next_day)
+            day_end = calendar.midnight_ns(calendar.day_of(noon_after))
+            # The same times that wire/sequence.py calls stale.
+            ended = channel[sequence.NEXT] == 0
+            if day_end <= channel[sequence.FLOOR if ended else sequence.WATERMARK]:
+                self._state[rows.HERE, s.PAST] = 1
+                if named is not None:
+                    channel[s.PAST_WORD], channel[s.PAST_REST] = words
+                return
             self._state[rows.HERE, s.P_SIDELESS] = day >= P_SIDELESS_SINCE
+        if channel[sequence.NEXT] != 0:
+            sequence.end_session(self._state, row)
+        channel[s.WORD], channel[s.WORD_REST] = words
+        channel[s.NAMED] = named is not None
+        channel[s.DAY], channel[s.DAY_END] = midnight, day_end
 
     def _collect(self, parts: dict[str, list[Block]]) -> None:
         here = self._state[rows.HERE]
@@ -339,7 +350,7 @@ class ItchDecoder:
             "orders": orders,
             "locates": bound,
             "books": self._books[bound],
-            "trades": self._ring[:, newest % self._ring.shape[1]],
+            "trades": self._ring[: s.TRADE_ROWS, newest % self._ring.shape[1]],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -348,6 +359,7 @@ class ItchDecoder:
         assert channels.shape == self._state[1:].shape, "a checkpoint of the same venue"
         self._state[1:] = channels
         here = self._state[rows.HERE]
+        forget_trades(self._state, self._ring)
         here[[s.PRINTED, s.EVICTED_TS, s.P_SIDELESS]] = state["here"]
         self._symbols.forget()
         self._begin()
@@ -364,7 +376,7 @@ class ItchDecoder:
                 self._more_levels()
         trades, printed = state["trades"], int(here[s.PRINTED])
         newest = np.arange(printed - trades.shape[1], printed)
-        self._ring[:, newest % self._ring.shape[1]] = trades
+        self._ring[: s.TRADE_ROWS, newest % self._ring.shape[1]] = trades
 
     def warm(self) -> None:
         """Compile what `push` calls, without touching this decoder's state."""

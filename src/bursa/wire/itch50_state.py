@@ -5,7 +5,8 @@ state    int64 (1 + channels, STATE_COLUMNS): that of the idx family (wire/idx_r
 orders   int64 (a power of two, 4): open addressing; a free slot has 0 in O_REST
 books    int64 (65536, BOOK_COLUMNS): a row a stock locate
 levels   int64 (n, 2): one pool; each side of a book has a stretch of it, best price at its end
-ring     int64 (RING_ROWS, a power of two): the newest printed trades, so that they can be broken
+ring     int64 (RING_ROWS, a power of two): the newest printed trades, so that they can be broken,
+         and two indexes of them
 """
 
 import numpy as np
@@ -21,19 +22,25 @@ LOCATES = 65_536
 
 # -- state: columns of a channel's row ------------------------------------------------------------
 # Midnight of the session's day and of the next one, ns UTC (NO_DAY before a session, NO_DATE where
-# it has none); the session's two words; 1 if its name is a date; 1 if messages of it are missing.
+# it has none); the session's two words; 1 if its name is a date; 1 if messages of it are missing;
+# the two words of the session of a past day that came last, 0 for none.
 _OWN = rows.STATE_COLUMNS
-DAY, DAY_END, WORD, WORD_REST, NAMED, UNSURE = range(_OWN, _OWN + 6)
+DAY, DAY_END, WORD, WORD_REST, NAMED, UNSURE, PAST_WORD, PAST_REST = range(_OWN, _OWN + 8)
 NO_DAY, NO_DATE = -1, -2
 
 # -- state: columns of row HERE -------------------------------------------------------------------
 # message of the record we are in; live orders, and how many may live before the table must grow
 # (CAPPED 1: it may not); 64 - log2 of its slots; first free row of the level pool; printed trades
 # of the session so far; newest ts of those that left the ring; rows of tape that a break needs;
-# rows of the quotes block; 1 where P tells no side.
+# rows of the quotes block; 1 where P tells no side; 1 while the message comes late.
 _HERE = _OWN + 8
 NTH, LIVE, LIVE_MAX, CAPPED, SHIFT, POOL_NEXT, PRINTED, EVICTED_TS = range(_HERE, _HERE + 8)
 TAPE_NEEDED, QUOTE_COUNT, P_SIDELESS, LATE_NOW = range(_HERE + 8, _HERE + 12)
+# In every row. HERE: 1 if the record we are in is of a session of a past day. A channel's: 1 if the
+# last one with messages was; an end of a session then is that one's.
+PAST = _HERE + 12
+# HERE: the printed trades before this number are in the ring's indexes.
+INDEXED = _HERE + 13
 # Counts since the last push.
 _COUNTS = _HERE + 16
 COUNTED = (
@@ -87,7 +94,12 @@ ROOM_FIRST = 8
 
 # -- ring -----------------------------------------------------------------------------------------
 R_MATCH, R_TS, R_SEQ, R_SYMBOL, R_PRICE, R_SHARES = range(6)  # R_SYMBOL: id << 3 | how it traded
-RING_ROWS = 6
+TRADE_ROWS = 6
+# Printed trade n stands at slot n % ring. Those before INDEXED are in two chains, newest first: of
+# those whose match number falls into one of `ring` classes, and of those whose symbol and minute
+# do. By class the newest one's n + 1, by slot that of the one before; 0, or one that left: the end.
+R_MATCH_NEWEST, R_MATCH_BEFORE, R_MINUTE_NEWEST, R_MINUTE_BEFORE = range(6, 10)
+RING_ROWS = 10
 RING = 524_288
 # How a trade went, the low bits of R_SYMBOL: aggressor + 1 (0 none, 1 B, 2 S), BROKEN_BIT.
 SIDE_MASK, BROKEN_BIT = 3, 4

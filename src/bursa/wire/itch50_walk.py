@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bursa.model.batch import (
     BLOCKS,
+    END_OF_FILE,
     END_OF_SESSION,
     FRAMES,
     SESSION_END,
@@ -83,7 +84,6 @@ from bursa.wire.itch50_state import (
     DAY,
     DAY_END,
     DONE,
-    EVICTED_TS,
     FULL,
     LATE_NOW,
     LENGTHS,
@@ -92,7 +92,9 @@ from bursa.wire.itch50_state import (
     NO_DATE,
     NO_DAY,
     NTH,
-    PRINTED,
+    PAST,
+    PAST_REST,
+    PAST_WORD,
     QUOTE_COUNT,
     SHIFT,
     UNDATED,
@@ -100,6 +102,7 @@ from bursa.wire.itch50_state import (
     WORD,
     WORD_REST,
 )
+from bursa.wire.itch50_trades import forget_trades
 from bursa.wire.layout import TRADE
 from bursa.wire.loads import INLINE, KERNEL, be16, be64, byte
 from bursa.wire.sequence import (
@@ -109,6 +112,7 @@ from bursa.wire.sequence import (
     INT_MAX,
     NEXT,
     REFUSE,
+    STALE,
     TAKE_FIRST,
     TAKE_LATE,
     WATERMARK,
@@ -171,6 +175,8 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
         _enter(spans, state, record)
         if spans[SPAN_KIND, record] != FRAMES:
             _control(frames, spans, state, tape, statuses, notes)
+        elif _past(spans, state, record):
+            _pass_by(frames, spans, state, record)
         elif _session_due(spans, state, record):
             return NEED_SESSION
         else:
@@ -208,12 +214,46 @@ def _control(
     notes: Block,
 ) -> None:
     """A record without messages."""
-    row = state[HERE, ROW]
+    row, kind = state[HERE, ROW], spans[SPAN_KIND, state[HERE, RECORD]]
+    past = state[row, PAST]
+    if kind == END_OF_SESSION or kind == END_OF_FILE:
+        state[row, PAST] = 0
+    if kind == END_OF_SESSION and past != 0:
+        return  # of a session that was passed by
     control(frames, spans, state, tape, statuses, notes)
     if state[row, HOLES_COUNT] > 0:
         state[row, UNSURE] = 1
-    if spans[SPAN_KIND, state[HERE, RECORD]] == END_OF_SESSION:
+    if kind == END_OF_SESSION:
         state[row, DAY] = NO_DAY
+
+
+@njit(**INLINE)
+def _past(spans: Block, state: Block, record: int) -> bool:
+    """Whether the record is known to be of a session of a past day."""
+    row = state[HERE, ROW]
+    if state[HERE, PAST] != 0:
+        return True
+    named = state[row, PAST_WORD] != 0 and spans[SPAN_SESSION, record] == state[row, PAST_WORD]
+    return named and spans[SPAN_SESSION_REST, record] == state[row, PAST_REST]
+
+
+@njit(**KERNEL)
+def _pass_by(frames: NDArray[np.uint8], spans: Block, state: Block, record: int) -> None:
+    """Drop and count the messages of such a record; what no message is read from counts as one."""
+    row, at, end = state[HERE, ROW], spans[SPAN_START, record], spans[SPAN_END, record]
+    soup = spans[SPAN_FORM, record] == SOUPBIN
+    state[HERE, PAST] = 0
+    state[row, PAST] = 1
+    while at < end:
+        size = be16(frames, at) if at + 2 <= end else 0
+        if size == 0 or at + 2 + size > end:
+            size = end - at
+        if soup and size > 0 and at + 2 < end and frames[at + 2] != _S:
+            state[HERE, rows.SKIPPED] += 1
+        else:
+            state[row, STALE] += 1
+            state[HERE, rows.MESSAGES] += 1
+        at += 2 + size
 
 
 @njit(**INLINE)
@@ -221,6 +261,7 @@ def _session_due(spans: Block, state: Block, record: int) -> bool:
     """Whether the record is the first of a session: it says so by its name; or the one before is
     over; or its name is no date, it came on a later day, and its numbers do not go on."""
     row = state[HERE, ROW]
+    state[row, PAST] = 0
     if (
         spans[SPAN_SESSION, record] != state[row, WORD]
         or spans[SPAN_SESSION_REST, record] != state[row, WORD_REST]
@@ -332,7 +373,7 @@ def _message(  # noqa: PLR0913 - a kernel
                 return 0
             state[HERE, LATE_NOW] = 1 if verdict == TAKE_LATE else 0
             if verdict == TAKE_FIRST:
-                _empty(orders, books, state)
+                _empty(orders, books, ring, state)
     before = state[HERE, TAPE_COUNT]
     if reason == 0:
         reason = _apply(
@@ -385,11 +426,10 @@ def _examine(state: Block, row: int, seq: int, ts: int, since: int) -> tuple[int
 
 
 @njit(**KERNEL)
-def _empty(orders: Block, books: Block, state: Block) -> None:
+def _empty(orders: Block, books: Block, ring: Block, state: Block) -> None:
     """A session begins: nothing of the one before holds."""
     clear(orders, books, state)
-    state[HERE, PRINTED] = 0
-    state[HERE, EVICTED_TS] = -1
+    forget_trades(state, ring)
     state[state[HERE, ROW], UNSURE] = 0
     state[state[HERE, ROW], SESSION] = -1
 
