@@ -326,6 +326,7 @@ def test_a_start_whose_store_is_away_can_be_stopped(tmp_path: Path, waits: bool)
     until(lambda: away.failed > 0, "the store to be asked")
     if waits:
         until(lambda: venue.log.rows * 2 > rows_max, "the recovery to wait")
+        assert not venue.book("BBCA", 10).whole, "what came is not known yet"
     venue.interrupt()
     starting.join(running.RUN_S)
     assert len(ended) == 1
