@@ -210,7 +210,7 @@ def test_kernels_stay_within_their_arrays(tmp_path: Path, soak: bool) -> None:
 @pytest.mark.parametrize("name", ["idx blocks", "pcap", "layouts"])
 def test_guided_by_coverage(name: str) -> None:
     if importlib.util.find_spec("atheris") is None:
-        pytest.skip("atheris is not installed (the extra `fuzz`)")
+        pytest.skip("atheris is not to be had for this Python")
     script = str(Path(fuzz.__file__).with_name("fuzz_atheris.py"))
     said = run(script, name, "-max_total_time=3", "-max_len=4096")
     assert "Done" in said

@@ -30,3 +30,24 @@ def test_what_libraries_say_is_lines_of_json_too() -> None:
         ("odd", "critical", "above all levels"),
     ]
     assert "ZeroDivisionError" in lines[2]["exception"]
+
+
+ELSEWHERE = """
+import io
+import sys
+from bursa.ops import logs
+standard, sys.stderr = sys.stderr, io.StringIO()
+logs.setup("info", "json")
+log = logs.logger("api")
+log.info("into the void")
+sys.stderr.close()
+sys.stderr = standard
+log.info("ours")
+"""
+
+
+def test_a_logger_outlives_what_stood_for_standard_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["ours"]

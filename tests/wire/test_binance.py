@@ -23,6 +23,7 @@ from bursa.model.batch import (
     MARK,
     SESSION_END,
     SOUPBIN,
+    SPAN_COUNT,
     SPAN_ROWS,
     TAPE_ROLE,
     TRADE,
@@ -55,7 +56,10 @@ def chunks(records: Sequence[Record], size: int | None = None) -> Iterator[Chunk
             begin = len(buffer)
             buffer += payload
             position += 64 + len(payload)
-            spans[:, at] = (kind, form, 0, begin, len(buffer), ts_recv, position, 0, 1)
+            spans[: SPAN_COUNT + 1, at] = (
+                *(kind, form, 0, begin, len(buffer)),
+                *(ts_recv, position, 0, 1),
+            )
         frames = np.frombuffer(buffer, np.uint8) if buffer else np.empty(0, np.uint8)
         yield Chunk(frames, spans, Span("binance", 1, first, position))
 

@@ -3,7 +3,7 @@ id it is about, given by who logs. Does not decide what is worth a line."""
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -27,12 +27,25 @@ def setup(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, StandardError())),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers = [each for each in root.handlers if not isinstance(each, Libraries)]
     root.addHandler(Libraries(logging.WARNING))
+
+
+class StandardError:
+    """Standard error as it is when a line is written: loggers outlive one that was put in its place
+    for a while and closed."""
+
+    def write(self, text: str) -> int:
+        """Write to whatever stands there now."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Bring it out."""
+        sys.stderr.flush()
 
 
 class Libraries(logging.Handler):
