@@ -133,7 +133,7 @@ def story(told: Story) -> None:
     async def whole() -> None:
         async with asyncio.timeout(2 * LIMIT_S):  # an alarm of the runner's is not heard in here
             await told()
-        for _ in range(200):  # connections that were cut take a turn or two to be gone
+        for _ in range(1000):  # connections that were cut take a turn or two to be gone
             left = asyncio.all_tasks() - {asyncio.current_task()}
             if not left:
                 await asyncio.sleep(0.05)  # and TLS another one

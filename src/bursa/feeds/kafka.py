@@ -55,6 +55,8 @@ COMMIT_GAP_S = 0.1
 _POLL_MS = 200
 # How long a consumer that ends may take.
 _GOODBYE_S = 2.0
+# How often a consumer that does not end is cancelled.
+_CANCELS = 20
 # A partition is not taken from who waits for room on a full disk.
 _POLL_GAP_MAX_MS = 24 * 3600 * 1000
 _FETCH_BYTES_MAX, _FETCH_BYTES_MIN = 1 << 20, 1 << 16
@@ -238,13 +240,24 @@ class KafkaFeed:
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """Let it end. Where the broker is away that fails half-way, by a request that is cancelled, or
-    takes for ever; its connections are closed then, at which whatever is left of it ends."""
+    takes for ever; its connections are closed then, at which whatever is left of it ends. A task of
+    the library may take one cancellation for something else, hence several."""
+    begun = []
     for end in (consumer.stop, consumer._client.close):
         ending = asyncio.create_task(end())
+        begun.append(ending)
         await asyncio.wait((ending,), timeout=_GOODBYE_S)
         if ending.done() and not ending.cancelled() and ending.exception() is None:
-            return
+            break
         ending.cancel()
+    for _ in range(_CANCELS):
+        left = [ending for ending in begun if not ending.done()]
+        if not left:
+            break
+        await asyncio.wait(left, timeout=_GOODBYE_S / _CANCELS)
+        for ending in left:
+            ending.cancel()
+    await asyncio.gather(*(each for each in begun if each.done()), return_exceptions=True)
 
 
 def _told(error: BaseException) -> str:
