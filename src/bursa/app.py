@@ -25,6 +25,7 @@ from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
+from bursa.pipeline import books
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
@@ -191,6 +192,7 @@ def warm(venues: Sequence[Venue] = tuple(VENUES.values())) -> None:
         Line(venue, words, DECODERS[venue.name](venue, words)).warm()
         Rings(venue, words, 60, MB).warm()
     record.warm()
+    books.warm()
 
 
 def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:

@@ -30,7 +30,7 @@ MEMORY_OWN = 400 << 20
 STEP_BORNE_S = 2.0
 DAY_S = 86_400.0
 # Rooms whose kernels a start needs; these only a recording or some kinds of source do.
-KERNEL_ROOMS = ("journal", "wire", "bars", "metrics", "store")
+KERNEL_ROOMS = ("journal", "wire", "bars", "metrics", "store", "pipeline")
 KERNELS_ASIDE = frozenset({"route", "dbn", "bodies", "moldudp64"})
 # Kernels of one venue's codec: its start needs them.
 KERNELS_OF = {"itch50": "xnas"}
