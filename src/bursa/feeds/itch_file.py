@@ -20,12 +20,10 @@ from bursa.model.batch import BLOCKS
 from bursa.model.errors import Refuse
 from bursa.ports import Frames
 from bursa.wire import route
+from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
 
 # Read at once: about 30,000 messages.
 READ_BYTES = 1 << 20
-# The longest message of ITCH 5.0 has 50 bytes. A longer block is the decoder's to refuse; past this
-# no block begins here.
-BLOCK_BYTES_MAX = 1024
 
 # How names write a day, the surest first: 2020-01-30, 20200130, 01302020, 013020.
 _FORMS = (

@@ -255,7 +255,7 @@ class Facts:
         elif kind == CONTRACTS.name:
             self.contracts.clear()
         elif kind == ORDERBOOK.name:
-            self._books = Books()
+            self._books.forget()
 
     def _contracts(self, batch: Batch) -> None:
         columns = {c.name: batch.text(c.name) for c in CONTRACTS.scalars if c.dtype == "text"}

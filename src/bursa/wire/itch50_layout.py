@@ -178,8 +178,6 @@ MESSAGES: dict[str, tuple[str, int, Table]] = {
 AT = {(code, name): at for code, (_, _, table) in MESSAGES.items() for name, at, _, _ in table}
 """(type, field) -> offset."""
 
-LENGTH_MAX = max(length for _, length, _ in MESSAGES.values())
-
 BLOCK_BYTES_MAX = 1024
 """Not of ITCH: a block longer than this means that framing is lost."""
 
