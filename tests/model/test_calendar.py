@@ -228,3 +228,17 @@ def test_tickers_of_xnas_bear_suffixes() -> None:
     assert not any(
         pattern.fullmatch(t) for t in ["", "abc", ".A", "A B", "ABCDEFGHI", "A/B", "A\n"]
     )
+
+
+def test_instants_are_read_and_written_by_the_venues_clock() -> None:
+    nine = jakarta_ns(FRIDAY, "09:00")
+    assert IDX_DAYS.text(nine + 999) == "2026-11-20T09:00:00+07:00"
+    for text in ("2026-11-20T09:00", "2026-11-20T02:00Z", "2026-11-20T11:00:00+09:00"):
+        assert IDX_DAYS.instant_ns(datetime.fromisoformat(text)) == nine
+    assert IDX_DAYS.instant_ns(datetime(1969, 12, 31, 23, 0, 0, 1)) == -8 * 3600 * 10**9 + 1000
+    # On the day on which summer time begins it is the wall that is read.
+    day = date(2026, 3, 8)
+    for clock in ("01:59", "03:00", "16:00"):
+        moment = datetime.fromisoformat(f"{day}T{clock}")
+        assert XNAS.calendar.instant_ns(moment) == new_york_ns(day, clock)
+        assert XNAS.calendar.text(new_york_ns(day, clock))[:16] == f"{day}T{clock}"

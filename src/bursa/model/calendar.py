@@ -316,6 +316,16 @@ class Calendar:
         """The beginning of a day by the venue's clock, ns UTC."""
         return self._wall_ns_cached(day, 0)
 
+    def text(self, ts_ns: int) -> str:
+        """An instant as ISO text by the venue's clock, whole seconds, with its offset."""
+        return datetime.fromtimestamp(ts_ns // SECOND_NS, self._zone).isoformat()
+
+    def instant_ns(self, moment: datetime) -> int:
+        """A moment as ns UTC, to the microsecond; by the venue's clock where it names no zone."""
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self._zone)
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
+
     @overload
     def local_s(self, ts_ns: int) -> int: ...
     @overload
@@ -348,7 +358,7 @@ class Calendar:
         """The instant at which the venue's wall clock shows so many minutes after midnight."""
         wall = datetime(day.year, day.month, day.day, tzinfo=self._zone)
         wall += timedelta(minutes=minute)  # adds to the wall clock, not to the instant
-        return (wall - _EPOCH) // timedelta(microseconds=1) * 1_000
+        return self.instant_ns(wall)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,11 +12,16 @@ from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, XNAS_HOURS, Calendar
 
 @dataclass(frozen=True)
 class Gates:
-    """HD's gates in seconds of the venue's day; metrics/hd.py says what each does."""
+    """HD's gates in seconds of the venue's day; its metric says what each does.
+
+    from_ns   they hold for bars that open at this time, ns UTC, or later (0: for all); a schedule
+              is several of these, ascending, of which each holds until the next (pipeline/gates.py)
+    """
 
     open_s: int
     close_s: int
     freeze_s: int
+    from_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from bursa.config import Config
@@ -150,8 +150,4 @@ def _bound(journal: Journal, text: str, parameter: str) -> tuple[int | None, int
     except ValueError:
         what = f"{parameter}: {text}; allowed: a position, or a time such as 2025-11-21T09:30"
         raise Refuse(what, parameter=parameter.strip("-")) from None
-    if moment.tzinfo is None:
-        midnight = datetime.combine(moment.date(), time(), UTC)
-        into = round((moment.replace(tzinfo=UTC) - midnight).total_seconds() * 1e6) * 1_000
-        return None, journal.venue.calendar.midnight_ns(moment.date()) + into
-    return None, round(moment.timestamp() * 1e6) * 1_000
+    return None, journal.venue.calendar.instant_ns(moment)
