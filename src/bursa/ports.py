@@ -5,7 +5,7 @@ what it owes after a failure. Every adapter, and every fake that a test uses, pa
 contract suite. Only app.py names concrete adapters.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -185,6 +185,22 @@ class Store(Protocol):
     def since(self, venue: str, kind: str, start_ns: int) -> Batch:
         """Bars (`ohlcv`) or `metrics` of all tickers with ts >= start, ascending by (ticker, ts),
         each its newest revision."""
+
+    def emitted(
+        self,
+        venue: str,
+        after: int,
+        upto: int,
+        *,
+        start_ns: int,
+        end_ns: int,
+        tickers: Collection[str] | None = None,
+    ) -> Iterator[Batch]:
+        """Stored 1-minute bars, every revision of all tickers (or of some), with start <= ts < end
+        and after < position <= upto, in order of emission: by (position, nth), rows without nth by
+        (position, ts, rev). In pieces of bounded size, none empty; the span of each says which
+        positions it covers, no position is in two. Where one raises Retry, what is left begins at
+        the end of the last one."""
 
     def folded(self, venue: str) -> int:
         """The smallest position of the venue's topics that survives if the store's own log is

@@ -4,8 +4,10 @@ It passes the same contract suite as the real ones (tests/store/contract.py). A 
 column -> value: texts as str or None, floats as float or None, lists as lists.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -186,6 +188,26 @@ class FakeStore:
         found.sort(key=lambda row: (tickers.index(row["ticker"]), row["ts"]))
         return self._batch(venue, kind, [row for row in found if row["ts"] >= start_ns])
 
+    def emitted(
+        self,
+        venue: str,
+        after: int,
+        upto: int,
+        *,
+        start_ns: int,
+        end_ns: int,
+        tickers: Collection[str] | None = None,
+    ) -> Iterator[Batch]:
+        """A batch a position."""
+        found = [row for row in self._all(venue, "ohlcv") if start_ns <= row["ts"] < end_ns]
+        found = [row for row in found if tickers is None or row["ticker"] in tickers]
+        found = [row for row in found if after < row["position"] <= upto]
+        found.sort(key=_emission)
+        for position, same in groupby(found, key=lambda row: row["position"]):
+            one = self._batch(venue, "ohlcv", list(same))
+            yield replace(one, span=replace(one.span, first=after, last=position))
+            after = position
+
     def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
         found = sorted(self._all(venue, "status"), key=lambda row: (row["ts"], row["position"]))
         return self._part(venue, "status", found, (start_ns, end_ns), None, None)
@@ -273,6 +295,11 @@ class FakeStore:
         words = Words(of.boards, [channel.name for channel in of.channels])
         at = self._positions.get(topic(venue, what), Committed(0, 0))
         return batch_of(what, rows, words, Span(venue, at.epoch, 0, at.position))
+
+
+def _emission(row: Row) -> tuple[int, int, int, int]:
+    nth = row.get("nth")
+    return row["position"], -1 if nth is None else nth, row["ts"], row["rev"]
 
 
 def _key(kind: Kind, row: Row) -> tuple[Any, ...]:

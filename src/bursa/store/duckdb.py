@@ -6,9 +6,10 @@ arrival until a closed range is settled; a read always bears a ts bound, and rev
 outside the engine (rows.py), which is faster. Does not know rings.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,7 +21,7 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import FREQS, INT_NULL, SCHEMA_VERSION, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
-from bursa.store import rows, sql, tables
+from bursa.store import emission, rows, sql, tables
 from bursa.store.engine import Bytes, Engine, Options
 from bursa.store.series import Part, longer, near
 
@@ -341,6 +342,26 @@ class DuckStore:
         text = tables.select(venue, what, what.columns, "ts >= ?", "order by ticker, ts, rev")
         found = self._rows(venue, what, text, [start_ns])
         return Batch(what, rows.newest(found.block, what, ordered=True), found.words, found.span)
+
+    def emitted(
+        self,
+        venue: str,
+        after: int,
+        upto: int,
+        *,
+        start_ns: int,
+        end_ns: int,
+        tickers: Collection[str] | None = None,
+    ) -> Iterator[Batch]:
+        """As ports.Store."""
+        kind = self._kinds["ohlcv"]
+        part = emission.Part(venue, kind, start_ns, end_ns, tickers)
+        return emission.pieces(part, after, upto, self._ask, partial(self._rows, venue, kind))
+
+    def _ask(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._engine.reading() as cursor:
+            found: list[tuple[Any, ...]] = cursor.execute(text, values).fetchall()
+        return found
 
     def minute_back(self, venue: str, count: int) -> int:
         """Opening of the count-th newest minute that has a bar of any ticker; INT_NULL if the
