@@ -1,0 +1,117 @@
+"""Parts: arrays of which little changes between two checkpoints, stored in pieces that they share.
+
+Such an array (rows, columns) is cut into blocks of columns; a block is a file named by the digest
+of its bytes, so that a block that did not change is there already and is only referred to. A part
+goes with the last checkpoint that refers to it. One that is missing or damaged is noticed, deleted
+so that the next checkpoint writes it anew, and its array is then lacking, not the checkpoint.
+
+    parts/DIGEST.part    zstd of the block's bytes, C order; DIGEST: their xxh3-128, 32 digits
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from xxhash import xxh3_128_digest
+
+from bursa.journal.segment import TEMPORARY, write_whole
+
+FOLDER, SUFFIX = "parts", ".part"
+ROWS, COLUMNS = 4096, 64
+
+
+class Outdated(Exception):
+    """What a Lasting array holds is no longer what its state needs; take a new one."""
+
+
+class Lasting:
+    """A two-dimensional array that is stored in parts.
+
+    It is not copied: whoever saves it reads it while its owner goes on writing. `holds` says
+    whether what was read until now is still good for the state that it was taken with.
+    """
+
+    def __init__(
+        self, array: np.ndarray[Any, Any], holds: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.array, self.holds = array, holds
+
+
+class Laid:
+    """The same once its parts are on disk: their digests, by rows and then by columns."""
+
+    def __init__(self, dtype: str, shape: tuple[int, ...], digests: list[bytes]) -> None:
+        self.dtype, self.shape, self.digests = dtype, shape, digests
+
+
+def lay(folder: Path, lasting: Lasting) -> Laid:
+    """Write those parts of an array that the checkpoints' folder lacks; durable at the return.
+    Raises Outdated, OSError."""
+    array, digests = lasting.array, list[bytes]()
+    for rows, columns in _blocks(array.shape):
+        raw = np.ascontiguousarray(array[rows, columns]).data
+        digest = xxh3_128_digest(raw)
+        digests.append(digest)
+        path = _path(folder, digest)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, [zstandard.ZstdCompressor(level=1).compress(raw)])
+    if not lasting.holds():
+        raise Outdated
+    return Laid(array.dtype.str, array.shape, digests)
+
+
+def gather(
+    folder: Path, laid: Laid, missed: Callable[[Path, str], None]
+) -> np.ndarray[Any, Any] | None:
+    """The array; None where a part cannot be used, which `missed` is told with the reason."""
+    array = np.empty(laid.shape, laid.dtype)
+    whole = True
+    for digest, (rows, columns) in zip(laid.digests, _blocks(laid.shape), strict=True):
+        block = array[rows, columns]
+        path = _path(folder, digest)
+        try:
+            raw = _read(path, digest, block.nbytes)
+            block[:] = np.frombuffer(raw, array.dtype).reshape(block.shape)
+        except FileNotFoundError:
+            missed(path, "it is missing")
+            whole = False
+        except ValueError as error:
+            missed(path, str(error))
+            path.unlink(missing_ok=True)
+            whole = False
+    return array if whole else None
+
+
+def _read(path: Path, digest: bytes, size: int) -> bytes:
+    """Raises ValueError where it is not what was written."""
+    packed = path.read_bytes()
+    try:
+        raw = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from None
+    if len(raw) != size or xxh3_128_digest(raw) != digest:
+        raise ValueError("damaged: bad checksum")
+    return raw
+
+
+def sweep(folder: Path, referred: Collection[bytes]) -> None:
+    """Delete the parts that none of these digests names, and what an interrupted save left."""
+    kept = {_path(folder, digest).name for digest in referred}
+    if (folder / FOLDER).is_dir():
+        for path in (folder / FOLDER).iterdir():
+            if path.name.endswith((SUFFIX, SUFFIX + TEMPORARY)) and path.name not in kept:
+                path.unlink(missing_ok=True)
+
+
+def _path(folder: Path, digest: bytes) -> Path:
+    return folder / FOLDER / f"{digest.hex()}{SUFFIX}"
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    rows, columns = shape
+    for row in range(0, rows, ROWS):
+        for column in range(0, columns, COLUMNS):
+            yield slice(row, row + ROWS), slice(column, column + COLUMNS)
