@@ -20,11 +20,13 @@ from prometheus_client import CollectorRegistry, Counter
 
 from bursa import cli, config
 from bursa.api.stream import orders
-from bursa.metrics.catalog import CATALOGUE, METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.metrics.metric import Metric
 from bursa.model.schema import MARKET_KINDS, OHLCV, Column, Kind
 from bursa.verbs.told import told
 from tests.web.handbook import Site, Table
+
+METRICS = STANDARD.kind
 
 API = Path(config.__file__).parents[1] / "api"
 
@@ -231,7 +233,7 @@ def test_every_frame_and_action(site: Site) -> None:
 
 
 def test_every_metric_and_output(site: Site) -> None:
-    assert not list(metrics(site, CATALOGUE.values()))
+    assert not list(metrics(site, STANDARD.metrics.values()))
 
 
 # -- and what is not documented is found -----------------------------------------------------------
@@ -278,8 +280,10 @@ def test_what_nobody_documented_is_found(careless: Site) -> None:
         """A verb of which the docs were never told."""
 
     wide = replace(OHLCV, columns=(*OHLCV.columns, Column("oddness", "float", "how odd it is")))
-    strange = replace(CATALOGUE["hd"], name="strange")
-    more = replace(CATALOGUE["hd"], outputs=(*CATALOGUE["hd"].outputs, type_of_output("twist")))
+    strange = replace(STANDARD.metrics["hd"], name="strange")
+    more = replace(
+        STANDARD.metrics["hd"], outputs=(*STANDARD.metrics["hd"].outputs, type_of_output("twist"))
+    )
     assert set(routes(careless, careless.app)) == {
         "GET /v1/unheard: no description",
         "GET /quiet/{what}: not there",
@@ -306,7 +310,7 @@ def test_what_nobody_documented_is_found(careless: Site) -> None:
 
 
 def type_of_output(name: str) -> Any:
-    return replace(CATALOGUE["hd"].outputs[0], name=name)
+    return replace(STANDARD.metrics["hd"].outputs[0], name=name)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_every_module_opens_by_saying_what_it_is() -> None:
 def test_every_module_is_on_the_tour() -> None:
     tour = TOUR.read_text()
     names = [str(path.relative_to(PACKAGE)) for path, _, _ in modules()]
+    # Families of metrics are found where they lie: adding one touches nothing else.
+    names = [n for n in names if not n.startswith("metrics/families/")]
     missing = [n for n in names if not n.endswith("__init__.py") and f"`{n}`" not in tour]
     assert not missing, f"not on {TOUR.name}: {missing}"
 

@@ -17,7 +17,7 @@ from bursa.api.services import ChannelState, Services, VenueParts, VenueService
 from bursa.bars.build import BarBuilder
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
@@ -29,7 +29,7 @@ from bursa.ports import Committed, Store
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 
-KINDS = (*MARKET_KINDS, METRICS)
+KINDS = (*MARKET_KINDS, STANDARD.kind)
 LAST_DAY = date(2026, 11, 19)
 
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from benchmarks.load.market import LAST_DAY
 from bursa.api.stream.frames import Frames, bar_rows, payload
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.schema import OHLCV
 from bursa.model.venue import IDX
+
+METRICS = STANDARD.kind
 
 TICKERS = 5
 NAMES = tuple(f"T{n:03d}" for n in range(TICKERS))
@@ -56,7 +58,8 @@ class Bars:
         metrics.view(np.float64)[METRICS.index["hd"]] = 0.25 + nth % 100 / 1e4
         span = Span("idx", 1, _POSITION + nth, _POSITION + nth + 1)
         return Pushed(
-            Batch(OHLCV, closed, self._words, span), Batch(METRICS, metrics, self._words, span)
+            Batch(OHLCV, closed, self._words, span),
+            Batch(METRICS, metrics, self._words, span),
         )
 
     def _block(self, kind: object, nth: int) -> Block:

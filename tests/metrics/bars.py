@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.schema import FREQS, OHLCV
 from bursa.model.venue import IDX
@@ -28,6 +28,12 @@ class Bar(NamedTuple):
     final: int = 1
     known_at: int = 0
     position: int = 0
+    high: float | None = None
+    low: float | None = None
+    delta: float = np.nan
+    ruled: float = np.nan
+    bid_volume: float = np.nan
+    ask_volume: float = np.nan
 
 
 def at(clock: str, day: int = 0) -> int:
@@ -54,6 +60,12 @@ def batch(bars: Iterable[Bar], vocabulary: Words, freq: str = "1m") -> Batch:
         found.column("rev")[n] = bar.rev
         for name in ("open", "high", "low", "close", "vwap"):
             found.column(name)[n] = bar.close
+        for name in ("high", "low"):
+            if (price := getattr(bar, name)) is not None:
+                found.column(name)[n] = price
+        for name in ("delta", "ruled", "bid_volume", "ask_volume"):
+            if name in OHLCV.index:
+                found.column(name)[n] = getattr(bar, name)
         found.column("volume")[n] = bar.volume
         found.column("value")[n] = bar.volume * bar.close
         found.column("trades")[n] = 1
@@ -65,8 +77,8 @@ def batch(bars: Iterable[Bar], vocabulary: Words, freq: str = "1m") -> Batch:
 
 
 def rows(found: Batch) -> list[dict[str, Any]]:
-    """Rows of METRICS; null is None."""
-    names = [column.name for column in METRICS.columns]
+    """Rows of STANDARD.kind; null is None."""
+    names = [column.name for column in STANDARD.kind.columns]
     columns = [found.column(name).tolist() for name in names]
     return [
         {k: None if v != v else v for k, v in zip(names, row, strict=True)}

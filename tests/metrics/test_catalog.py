@@ -1,62 +1,111 @@
-"""The catalogue's promises, and its metrics against TA-Lib and against plain definitions."""
+"""The catalogue's promises, whatever metrics there are."""
 
 import numpy as np
 import pytest
-import talib
-from numpy.typing import NDArray
 
-from bursa.metrics.catalog import CATALOGUE, METRICS, find
+from bursa.metrics.catalog import FAMILIES, STANDARD, Catalogue, catalogue
 from bursa.metrics.engine import compute
+from bursa.metrics.metric import BAR_INPUTS, DRAWN, GROUPS, Family, Metric, Output
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from tests.metrics.bars import MINUTE, OPENING, Bar, batch, words
+from tests.metrics.harness import computed, walk
 from tests.metrics.plain import OUTPUTS, from_scratch
 
-
-def walk(count: int, seed: int = 3) -> NDArray[np.float64]:
-    random = np.random.default_rng(seed)
-    steps = random.choice([-10.0, -5.0, 0.0, 0.0, 0.0, 5.0, 10.0], count)
-    return np.maximum(5000.0 + np.cumsum(steps), 50.0)
-
-
-def series(name: str, closes: NDArray[np.float64], freq: str = "1m") -> NDArray[np.float64]:
-    bars = [Bar(OPENING + n * MINUTE, close) for n, close in enumerate(closes.tolist())]
-    found: NDArray[np.float64] = compute(name, batch(bars, words(), freq), IDX).column(name)
-    return found
+NAMES = list(STANDARD.metrics)
 
 
 def test_columns_are_those_of_the_catalogue_in_its_order() -> None:
-    names = [column.name for column in METRICS.columns]
-    assert names == ["ticker", "freq", "ts", "rev", *OUTPUTS, "known_at", "ts_recv", "position"]
-    assert all(METRICS.columns[METRICS.index[name]].nullable for name in OUTPUTS)
+    columns = [c.name for m in STANDARD.metrics.values() for c in m.columns]
+    names = [column.name for column in STANDARD.kind.columns]
+    assert names == ["ticker", "freq", "ts", "rev", *columns, "known_at", "ts_recv", "position"]
+    assert all(STANDARD.kind.columns[STANDARD.kind.index[name]].nullable for name in columns)
+    assert len(set(names)) == len(names)
 
 
-def test_every_metric_says_what_it_is() -> None:
-    for name, metric in CATALOGUE.items():
-        assert metric.name == name
-        assert metric.description and metric.unit and metric.outputs and metric.inputs
-        assert all(output.unit for output in metric.outputs)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_metric_says_what_it_is(name: str) -> None:
+    metric = STANDARD.find(name)
+    assert metric.name == name
+    assert metric.description and metric.unit and metric.definition
+    assert metric.outputs and metric.inputs and metric.group in GROUPS
+    assert all(output.unit and output.draw in DRAWN for output in metric.outputs)
+    assert set(metric.inputs) <= {*BAR_INPUTS, *STANDARD.owner}
 
 
-@pytest.mark.parametrize("count", [5, 19, 20, 500])
-def test_ema_agrees_with_talib(count: int) -> None:
-    closes = walk(count)
-    np.testing.assert_allclose(series("ema_20", closes), talib.EMA(closes, 20), rtol=1e-9)
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_said_before_the_declared_warm_up(name: str) -> None:
+    metric = STANDARD.find(name)
+    found = computed(name, walk(max(400, metric.warmup + 20)))
+    for column in metric.columns:
+        assert np.isnan(found[column.name][: metric.warmup]).all()
 
 
-@pytest.mark.parametrize("count", [5, 14, 15, 500])
-def test_rsi_agrees_with_talib(count: int) -> None:
-    closes = walk(count)
-    np.testing.assert_allclose(series("rsi_14", closes), talib.RSI(closes, 14), rtol=1e-9)
+def test_every_metric_stands_behind_what_it_reads() -> None:
+    order = [metric.name for metric in STANDARD.ordered()]
+    assert sorted(order) == sorted(NAMES)
+    for metric in STANDARD.metrics.values():
+        for name in metric.inputs:
+            if name in STANDARD.owner:
+                assert order.index(STANDARD.owner[name].name) < order.index(metric.name)
 
 
-def test_rsi_at_its_ends() -> None:
-    up = np.arange(100.0, 130.0)
-    assert set(series("rsi_14", up)[14:]) == {100.0}
-    assert set(series("rsi_14", up[::-1])[14:]) == {0.0}
-    assert set(series("rsi_14", np.full(30, 7.0))[14:]) == {50.0}
-    still = np.concatenate((walk(40), np.full(2000, 4000.0)))
-    np.testing.assert_allclose(series("rsi_14", still), talib.RSI(still, 14), rtol=1e-9)
+def test_metrics_that_read_each_other_or_nothing_are_bugs() -> None:
+    def metric(name: str, reads: str) -> Metric:
+        return Metric(
+            name, "d", "u", (reads,), (Output("value", "u"),), 0, (), lambda terms: (), "d"
+        )
+
+    one, other, lost = metric("one", "other"), metric("other", "one"), metric("lost", "nowhere")
+    family = Family("x", None, (one, other))
+    with pytest.raises(ValueError, match="one <- other <- one"):
+        Catalogue([(one, family), (other, family)]).ordered()
+    with pytest.raises(ValueError, match="lost reads nowhere"):
+        Catalogue([(lost, family)]).ordered()
+
+
+def test_extra_metrics_stand_with_their_family_once() -> None:
+    found = catalogue(["ema_9", "rsi_7", "ema_9", "ema_20"])
+    names = list(found.metrics)
+    assert names.count("ema_9") == 1 and names.count("ema_20") == 1
+    assert len(names) == len(NAMES) + 2
+    assert [n for n in names if n.startswith("ema")] == ["ema_20", "ema_50", "ema_200", "ema_9"]
+    assert found.find("rsi_7").parameters == (("length", 7),)
+    assert catalogue().signature == STANDARD.signature != found.signature
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ema_1", "length 1; allowed: 2 to 1000"),
+        ("ema_1001", "length 1001; allowed: 2 to 1000"),
+        ("ema_09", "allowed: "),
+        ("ema", "ema_LENGTH"),
+        ("ema_9_9", "ema_LENGTH"),
+        ("ema_-9", "ema_LENGTH"),
+        ("ema_٩", "ema_LENGTH"),
+        ("nothing_9", "ema_LENGTH"),
+        ("", "ema_LENGTH"),
+    ],
+)
+def test_a_metric_that_no_family_makes_is_refused(name: str, says: str) -> None:
+    with pytest.raises(Refuse, match="metrics.extra: ") as refused:
+        catalogue([name])
+    assert refused.value.code == "bad_metric" and says in str(refused.value)
+
+
+def test_too_many_extra_metrics_are_refused() -> None:
+    with pytest.raises(Refuse, match="at most 64"):
+        catalogue([f"ema_{n}" for n in range(300, 365)])
+
+
+def test_every_family_makes_its_own_metrics() -> None:
+    for family in FAMILIES:
+        for metric in family.metrics:
+            if family.make is not None:
+                again = family.make(*(int(number) for _, number in metric.parameters))
+                assert again.name == metric.name and again.state == metric.state
+                assert [p.name for p in family.parameters] == [n for n, _ in metric.parameters]
 
 
 def test_plain_definitions_agree() -> None:
@@ -68,35 +117,27 @@ def test_plain_definitions_agree() -> None:
     plain = from_scratch(bars)
     for name in OUTPUTS:
         theirs = np.array([np.nan if row[name] is None else row[name] for row in plain], float)
-        metric = name.split("_")[0] if name.startswith("hd") else name
+        metric = STANDARD.owner[name].name
         ours = compute(metric, batch(bars, words()), IDX).column(name)
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["ema_20", "rsi_14", "hd"])
-def test_warm_up_is_as_declared(name: str) -> None:
-    closes = walk(60)
-    bars = [Bar(OPENING + (5 + n) * MINUTE, close) for n, close in enumerate(closes.tolist())]
-    found = compute(name, batch(bars, words()), IDX).column(name)
-    assert int(np.isnan(found).sum()) == CATALOGUE[name].warmup
-    assert not np.isnan(found[CATALOGUE[name].warmup :]).any()
-
-
 def test_longer_timeframes_by_the_same_kernel_where_the_metric_allows_it() -> None:
     closes = walk(100)
-    np.testing.assert_array_equal(series("rsi_14", closes, "5m"), series("rsi_14", closes))
+    one, five = computed("rsi_14", closes), computed("rsi_14", closes, freq="5m")
+    np.testing.assert_array_equal(one["rsi_14"], five["rsi_14"])
     with pytest.raises(Refuse) as refused:
-        series("hd", closes, "5m")
+        computed("hd", closes, freq="5m")
     assert refused.value.code == "timeframe_not_allowed"
     with pytest.raises(Refuse) as refused:
-        find("macd")
+        STANDARD.find("macd")
     assert refused.value.code == "unknown_metric"
 
 
 def test_compute_of_no_bars_and_of_several_symbols() -> None:
     vocabulary = words()
     assert len(compute("ema_20", batch([], vocabulary), IDX)) == 0
-    one, two = walk(50, 1).tolist(), walk(50, 2).tolist()
+    one, two = walk(50, seed=1).tolist(), walk(50, seed=2).tolist()
     bars = [
         bar
         for n in range(50)
@@ -107,6 +148,7 @@ def test_compute_of_no_bars_and_of_several_symbols() -> None:
     ]
     found = compute("ema_20", batch(bars, vocabulary), IDX)
     assert found.column("ticker").tolist() == [6, 1] * 50
-    np.testing.assert_array_equal(found.column("ema_20")[::2], series("ema_20", np.array(one)))
-    np.testing.assert_array_equal(found.column("ema_20")[1::2], series("ema_20", np.array(two)))
+    for place, closes in enumerate((one, two)):
+        alone = computed("ema_20", np.array(closes))["ema_20"]
+        np.testing.assert_array_equal(found.column("ema_20")[place::2], alone)
     assert np.isnan(found.column("rsi_14")).all()

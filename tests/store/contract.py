@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.model.batch import Batch, Span, Words, empty
 from bursa.model.schema import (
     CONTRACTS,
@@ -26,6 +26,8 @@ from bursa.model.venue import BINANCE, IDX
 from bursa.ports import Committed
 from tests.fakes.store import Row, batch_of, rows_of
 
+METRICS = STANDARD.kind
+
 VENUES = (IDX, BINANCE)
 KINDS = (*MARKET_KINDS, METRICS)
 MINUTE = 60_000_000_000
@@ -38,9 +40,10 @@ def bar(ticker: str, minute: int, rev: int = 0, **other: Any) -> Row:
     row = {
         "ticker": ticker, "freq": "1m", "ts": ts, "rev": rev,
         "open": 100.0, "high": 105.0, "low": 95.0, "close": 100.0 + minute,
-        "volume": 500.0, "value": 50_000.0, "trades": 3, "vwap": 100.0, "final": True,
+        "volume": 500.0, "value": 50_000.0, "trades": 3, "vwap": 100.0,
+        "delta": -100.0, "ruled": 200.0, "bid_volume": 1_500.0, "ask_volume": None, "final": True,
         "known_at": ts + 62_000_000_000 + rev, "ts_recv": ts + 59_999_999_999,
-        "position": 1 + minute * 100 + rev,
+        "position": 1 + minute * 100 + rev, "nth": 2,
     }  # fmt: skip
     return row | other
 
@@ -161,7 +164,9 @@ class StoreContract:
     def test_columns_that_are_not_wanted_are_null(self, store: Any) -> None:
         rows = [bar("BBCA", m, rev=r, position=m * 10 + r) for m in range(4) for r in range(2)]
         put(
-            store, batch(OHLCV, rows), batch(METRICS, [metric("BBCA", m, hd=2.5) for m in range(4)])
+            store,
+            batch(OHLCV, rows),
+            batch(METRICS, [metric("BBCA", m, hd=2.5) for m in range(4)]),
         )
         whole, cut = bars(store, newest=3), bars(store, newest=3, columns=("close", "final"))
         kept = ("ticker", "freq", "ts", "rev", "close", "final")

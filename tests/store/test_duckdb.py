@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import MARKET_KINDS, OHLCV, SCHEMA_VERSION, TICKS
 from bursa.model.venue import IDX
@@ -21,6 +21,8 @@ from bursa.store.sql import Limits
 from tests.fakes.store import rows_of
 from tests.store import contract, writing
 from tests.store.contract import ALL, KINDS, OPEN, bar, batch, metric, put, tick
+
+METRICS = STANDARD.kind
 
 ROOT = Path(__file__).parents[2]
 

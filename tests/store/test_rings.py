@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.schema import OHLCV
 from bursa.model.venue import IDX
@@ -14,7 +14,7 @@ from bursa.store.rings import ALWAYS_NS, Rings
 from tests.fakes.store import FakeStore, Row, batch_of, rows_of
 from tests.store.contract import ALL, KINDS, MINUTE, OPEN, VENUES, bar, batch, metric, minutes, put
 
-COLUMNS = len(OHLCV.scalars) + len(METRICS.scalars)
+COLUMNS = len(OHLCV.scalars) + len(STANDARD.kind.scalars)
 
 
 class Line:
@@ -28,7 +28,7 @@ class Line:
         self.rings.feed_bars(batch(OHLCV, list(rows), self.words))
 
     def metrics(self, *rows: Row) -> None:
-        self.rings.feed_metrics(batch(METRICS, list(rows), self.words))
+        self.rings.feed_metrics(batch(STANDARD.kind, list(rows), self.words))
 
     def held(self, ticker: str = "BBCA", n: int = 100, **asked: Any) -> list[Row] | None:
         found = self.rings.bars(ticker, n, **asked)
@@ -125,7 +125,7 @@ def stored(*rows: Row, committed: int, words: Words | None = None) -> Batch:
     """What a store gave: with a dictionary of its own, and what was committed before the read."""
     own = words or Words(IDX.boards, [])
     own.symbol_id("SOMETHING ELSE")
-    kind = METRICS if rows and "rsi_14" in rows[0] else OHLCV
+    kind = STANDARD.kind if rows and "rsi_14" in rows[0] else OHLCV
     return batch_of(kind, rows, own, Span("idx", 1, 0, committed))
 
 
@@ -183,7 +183,7 @@ def test_rehydrated_from_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [bar("BBCA", m, position=m + 1) for m in range(6)]
     rows += [bar("TLKM", 0, position=7), bar("TLKM", 5, position=8), bar("ASII", 4, position=9)]
     rows += [bar("GOTO", 1, position=10), bar("BBCA", 4, rev=1, close=9.0, position=11)]
-    put(store, batch(OHLCV, rows), batch(METRICS, [metric("BBCA", m) for m in range(6)]))
+    put(store, batch(OHLCV, rows), batch(STANDARD.kind, [metric("BBCA", m) for m in range(6)]))
     line = Line(slots=5)
     line.rings.rehydrate(store)  # before the line's own dictionary is restored
     for ticker in ("TLKM", "ASII", "GOTO", "BBCA"):

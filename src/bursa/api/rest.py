@@ -23,7 +23,7 @@ from bursa.api.stream.hub import Hub
 from bursa.history.candles import FOREVER_NS, Ask, Candles
 from bursa.history.continuity import Continuity
 from bursa.history.directory import Symbol
-from bursa.metrics.catalog import CATALOGUE, find
+from bursa.metrics.catalog import STANDARD
 from bursa.metrics.metric import Metric
 from bursa.model.batch import Batch, concat
 from bursa.model.calendar import DAY_NS
@@ -36,8 +36,8 @@ GAPS_MAX = 1_000
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
 _METRIC = params.Param(
     "metric",
-    lambda name: find(name).name,
-    "a metric of the catalogue: " + ", ".join(CATALOGUE),
+    lambda name: STANDARD.find(name).name,
+    "a metric of the catalogue: " + ", ".join(STANDARD.metrics),
     required=True,
 )
 _OPEN = params.Param(
@@ -142,9 +142,7 @@ class Rest:
         values = params.read_query(scope["query_string"], HISTORY)
         service = self._services.venue(values["venue"])
         ticker = known_ticker(service, values["ticker"])
-        metric = find(values["metric"])
-        if metric.timeframes != ("1m",):  # a minute's metric is shown on longer bars as it was last
-            find(metric.name, values["tf"])
+        metric = STANDARD.find(values["metric"])
         ask, question = _ask(service, ticker, {**values, "open": False})
         found, more = await service.reader.metric(ask, metric)
         # 10,000 rows take 80 ms: nobody else is to wait for them.
@@ -157,7 +155,7 @@ class Rest:
         """The newest 1-minute row of a metric for each ticker that has one, from memory."""
         values = params.read_query(scope["query_string"], LATEST)
         service = self._services.venue(values["venue"])
-        metric = find(values["metric"])
+        metric = STANDARD.find(values["metric"])
         question = ("latest", service.venue.name, metric.name, values["tickers"])
         tickers, next_page = _paged(_tickers(service, values["tickers"]), values, question)
         newest = ((ticker, service.rings.metrics(ticker, 1)) for ticker in tickers)

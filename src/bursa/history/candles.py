@@ -371,7 +371,7 @@ class Reader:
                 oldest=None if ask.newest else count,
             )
             found = self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)
-        elif "1m" in metric.timeframes and len(metric.timeframes) == 1:
+        elif ask.tf not in metric.timeframes:
             found = self._last_minute_values(ask)
         else:
             whole = self.read(replace(ask, limit=_ALL, start_ns=0, newest=False))

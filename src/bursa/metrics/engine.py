@@ -5,27 +5,28 @@ new bar; for a revised or late bar the symbol is run again from that bar on, and
 metrics differ then gives a row with rev + 1 (a late bar its first). A row bears known_at and the
 position of the bar row that caused it, and ts_recv of its own bar. Rows are always whole.
 
-To be run again, a symbol keeps a *tail*: its newest bars with the state after each, at least as
-many as can still be revised. A batch is first laid out as a list of steps, which each metric then
-takes in one go (metric.py), and which then become rows: so a cut of the input changes nothing, and
-no metric knows of revisions.
+To be run again, a symbol keeps its newest bars with the state after each, at least as many as can
+still be revised (kernel.py). A batch becomes a list of steps, which each metric takes in one go, in
+an order by which its inputs are there, and which then become rows: so a cut of the input changes
+nothing, and no metric knows of revisions.
 
-`compute` is the same over any bars from cold, for one metric and any timeframe that it allows.
+`compute` is the same over any bars from cold, for some metrics and any timeframe that they allow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bursa.metrics import kernel as k
-from bursa.metrics.catalog import CATALOGUE, FAMILIES, METRICS, find
-from bursa.metrics.metric import BAR_FIELDS, Metric
+from bursa.metrics.catalog import STANDARD, Catalogue
+from bursa.metrics.metric import BAR_INPUTS, PAST_FIELDS, Floats, Ints, Metric, Terms, terms_of
 from bursa.model.batch import Batch, Block, Words, empty
 from bursa.model.calendar import DAY_NS, SECOND_NS, Calendar
+from bursa.model.errors import Refuse
 from bursa.model.schema import FREQS, OHLCV
-from bursa.model.venue import Venue
+from bursa.model.venue import Gates, Venue
 
 # How far behind the newest closed bar one can be revised: bars/build.py's rule.
 REVISABLE_S = 480
@@ -33,181 +34,249 @@ REVISABLE_S = 480
 _BAR_S = 60
 _SYMBOLS_FIRST = 256
 _DEPTH_FIRST = 16  # bars; a power of two
-# No power of two: columns that far apart would share their few lines of the cache.
-_STEPS_FIRST = 2048 + 8
+# Bars of one symbol that one chunk can take beside those that metrics read back.
+_AHEAD = 16
 
 
 class MetricEngine:
     """The stage. Takes 1-minute bars whose symbol ids are those of `words`."""
 
-    def __init__(self, venue: Venue, words: Words) -> None:
+    def __init__(self, venue: Venue, words: Words, catalogue: Catalogue = STANDARD) -> None:
         self._words = words
+        self.catalogue = catalogue
         reach_ns = (_BAR_S + venue.grace_s + REVISABLE_S) * SECOND_NS
-        self._tails = _Tails(tuple(CATALOGUE.values()), venue, reach_ns)
+        self._symbols = _Symbols(catalogue, catalogue.ordered(), terms_of(venue), reach_ns)
 
     def push(self, closed: Batch) -> Batch:
         """Bars in order of emission in, rows of metrics out, with the same span."""
+        kind = self.catalogue.kind
         if not len(closed):
-            return empty(METRICS, closed.words, closed.span)
-        self._tails.hold(len(self._words.symbols))
-        return replace(closed, kind=METRICS, block=self._tails.push(closed.block))
+            return empty(kind, closed.words, closed.span)
+        self._symbols.hold(len(self._words.symbols))
+        return replace(closed, kind=kind, block=self._symbols.push(closed.block))
+
+    def set_gates(self, gates: tuple[Gates, ...]) -> None:
+        """HD's gates by the time from which they hold, ascending."""
+        self._symbols.set_terms(replace(self._symbols.terms, gates=gates))
+
+    @property
+    def gates(self) -> tuple[Gates, ...]:
+        """HD's gates as they were set last."""
+        return self._symbols.terms.gates
+
+    @property
+    def calls(self) -> int:
+        """Compiled calls so far."""
+        return int(self._symbols.levels[k.L_CALLS])
 
     def warm(self) -> None:
         """Compile all that a running engine calls."""
-        none = np.zeros((len(OHLCV.columns), 0), np.int64)
-        self._tails.push(none)
+        self._symbols.push(np.zeros((len(OHLCV.columns), 0), np.int64))
 
     def snapshot(self) -> dict[str, Any]:
         """State for a checkpoint."""
-        return self._tails.snapshot(len(self._words.symbols))
+        return self._symbols.snapshot(len(self._words.symbols))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's state; whatever was there is forgotten."""
-        self._tails.restore(state)
+        self._symbols.restore(state)
 
 
-def compute(metric: str, bars: Batch, venue: Venue) -> Batch:
-    """One metric over bars of one timeframe, from cold: a row a bar, rev 0, other metrics null.
+def compute(
+    names: str | Iterable[str],
+    bars: Batch,
+    venue: Venue | Terms,
+    catalogue: Catalogue = STANDARD,
+) -> Batch:
+    """Metrics over bars of one timeframe, from cold: a row a bar, rev 0, other metrics null.
 
     bars   OHLCV, any symbols, each ascending and unique by ts
     Refuse `unknown_metric`, `timeframe_not_allowed`.
     """
+    terms = venue if isinstance(venue, Terms) else terms_of(venue)
+    kind = catalogue.kind
+    metrics = catalogue.ordered([names] if isinstance(names, str) else names)
     if not len(bars):
-        return replace(bars, kind=METRICS, block=np.empty((len(METRICS.columns), 0), np.int64))
+        return replace(bars, kind=kind, block=np.empty((len(kind.columns), 0), np.int64))
     freqs = np.unique(bars.column("freq"))
     assert len(freqs) == 1, "bars of one timeframe"
-    found = find(metric, FREQS[freqs[0]])
+    for metric in metrics:
+        if FREQS[freqs[0]] not in metric.timeframes:
+            allowed = ", ".join(metric.timeframes)
+            message = f"{metric.name} is computed on {allowed}, not on {FREQS[freqs[0]]}"
+            raise Refuse(message, "timeframe_not_allowed", parameter="tf")
     block = bars.block.copy()
-    symbols, block[OHLCV.index["ticker"]] = np.unique(bars.column("ticker"), return_inverse=True)
-    tails = _Tails((found,), venue, reach_ns=None, symbols=len(symbols), depth=2)
-    rows = tails.push(block)
-    rows[METRICS.index["ticker"]] = symbols[rows[METRICS.index["ticker"]]]
-    return replace(bars, kind=METRICS, block=rows)
+    tickers, block[OHLCV.index["ticker"]] = np.unique(bars.column("ticker"), return_inverse=True)
+    symbols = _Symbols(catalogue, metrics, terms, None, symbols=len(tickers), depth=2)
+    rows = symbols.push(block)
+    rows[kind.index["ticker"]] = tickers[rows[kind.index["ticker"]]]
+    return replace(bars, kind=kind, block=rows)
 
 
-class _Tails:
-    """The arrays of some metrics' engine, and the loop around its kernel.
+class _Symbols:
+    """The arrays of an engine for some metrics, and the loop around its kernel.
 
     reach_ns   how far behind the newest final bar one can be revised; None: none can
     """
 
     def __init__(
         self,
+        catalogue: Catalogue,
         metrics: Sequence[Metric],
-        venue: Venue,
+        terms: Terms,
         reach_ns: int | None,
         symbols: int = _SYMBOLS_FIRST,
         depth: int = _DEPTH_FIRST,
     ) -> None:
-        self._calendar = venue.calendar
-        self._plan, self._arguments, self._width = _plan(metrics, venue)
-        self._levels = np.zeros(k.LEVELS, np.int64)
-        self._levels[k.L_REACH] = -(2**62) if reach_ns is None else reach_ns
-        self._head, self._order, self._entries, self._states = self._empty(symbols, depth)
-        self._make_room(max(_STEPS_FIRST, 2 * depth))
+        self._catalogue, self._metrics = catalogue, metrics
+        self._calendar, self.terms = terms.venue.calendar, terms
+        self._columns = [c.name for metric in catalogue.metrics.values() for c in metric.columns]
+        kernels = {metric.name: catalogue.family_of[metric.name].kernel for metric in metrics}
+        self._addresses = {name: k.address_of(kernel) for name, kernel in kernels.items()}
+        self._width = sum(len(metric.state) for metric in metrics)
+        self._memory_width = sum(m.memory(terms.venue) for m in metrics if m.memory is not None)
+        self._back = max((metric.back for metric in metrics), default=0)
+        self.levels = np.zeros(k.LEVELS, np.int64)
+        self.levels[k.L_NEWEST] = -(2**62) if reach_ns is not None else 2**62
+        self.levels[k.L_REACH] = reach_ns or 0
+        self.levels[k.L_VOLUME] = 10**terms.venue.volume_decimals
+        self.levels[k.L_VALUE] = 10**terms.venue.value_decimals
+        self.levels[k.L_BACK] = self._back
+        self._allot(symbols, depth)
+        self.set_terms(terms)
+
+    def set_terms(self, terms: Terms) -> None:
+        """Lay out the plan: in order of computation each metric that the venue has."""
+        self.terms = terms
+        plan: list[tuple[int, int, int, int]] = []
+        lines: list[list[int]] = []
+        numbers: list[float] = []
+        s = m = 0
+        for metric in self._metrics:
+            arguments = metric.arguments(terms)
+            if arguments is not None:
+                plan.append((self._addresses[metric.name], s, m, len(numbers)))
+                lines.append([self._line(name) for name in metric.inputs])
+                lines[-1] += [self._line(column.name) for column in metric.columns]
+                numbers += arguments
+            s += len(metric.state)
+            m += 0 if metric.memory is None else metric.memory(terms.venue)
+        most = max(map(len, lines), default=0)
+        self._plan = np.array(plan, np.int64).reshape(-1, 4)
+        self._lines = np.array([(*row, *[-1] * (most - len(row))) for row in lines], np.int64)
+        self._lines = self._lines.reshape(-1, most)
+        self._arguments = np.array(numbers, np.float64)
+
+    def _line(self, name: str) -> int:
+        if name in BAR_INPUTS:
+            return BAR_INPUTS.index(name)
+        return k.FIRST_OUTPUT + self._columns.index(name)
 
     def push(self, block: Block) -> Block:
         """Rows of OHLCV in, rows of METRICS out."""
         block = np.ascontiguousarray(block)
-        clock = _clock(block[OHLCV.index["ts"]], self._calendar)
-        found = []
+        offsets = _offsets(block[OHLCV.index["ts"]], self._calendar)
+        found: list[Block] = []
         row = 0
         while True:
+            room = max(block.shape[1] - row, self._kept.shape[1])
+            out = np.empty((len(self._catalogue.kind.columns), room), np.int64)
             row = k.run(
-                block, clock, row, self._plan, self._arguments, self._head, self._order,
-                self._entries, self._states, self._steps, self._bars, self._outputs, self._out,
-                self._levels,
+                block, offsets, row, self._plan, self._lines, self._arguments, self._head,
+                self._kept, self._states, self._past, self._memory, self._steps, self._values, out,
+                self.levels,
             )  # fmt: skip
-            found.append(self._out[:, : self._levels[k.L_ROWS]].copy())
-            stop = self._levels[k.L_STOP]
+            rows, stop = self.levels[k.L_ROWS], self.levels[k.L_STOP]
+            found.append(out if rows == room else out[:, :rows].copy())
             if stop == k.END:
                 return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
             assert stop != k.TOO_OLD, "a bar from further back than bars can be revised"
             if stop == k.NEED_DEPTH:
-                self._reshape(len(self._head), 2 * self._order.shape[1])
+                self._reshape(len(self._head), 2 * self._kept.shape[1])
 
     def hold(self, symbols: int) -> None:
         """Have room for so many symbols."""
         if symbols > len(self._head):
-            self._reshape(max(symbols, 2 * len(self._head)), self._order.shape[1])
+            self._reshape(max(symbols, 2 * len(self._head)), self._kept.shape[1])
 
     def snapshot(self, symbols: int) -> dict[str, Any]:
         """The state of the first `symbols`."""
         symbols = min(symbols, len(self._head))
-        rows = symbols * self._order.shape[1]
         return {
-            "newest": int(self._levels[k.L_NEWEST]),
+            "metrics": [metric.signature for metric in self._metrics],
+            "gates": [list(_numbers(gates)) for gates in self.terms.gates],
+            "newest": int(self.levels[k.L_NEWEST]),
             "head": self._head[:symbols].copy(),
-            "order": self._order[:symbols].copy(),
-            "entries": self._entries[:rows].copy(),
-            "states": self._states[: rows + 1].copy(),
+            "kept": self._kept[:symbols].copy(),
+            "states": self._states[: 1 + symbols * self._kept.shape[1]].copy(),
+            "past": self._past[:symbols].copy(),
+            "memory": self._memory[:symbols].copy(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take such a state."""
-        order: Block = state["order"]
-        symbols, depth = order.shape
-        rows = symbols * depth
-        self._head, self._order, self._entries, self._states = self._empty(
-            max(symbols, _SYMBOLS_FIRST), depth
-        )
-        self._make_room(max(_STEPS_FIRST, 2 * depth))
-        self._levels[k.L_NEWEST] = state["newest"]
+        kept: Ints = state["kept"]
+        symbols, depth = kept.shape[:2]
+        self._allot(max(symbols, _SYMBOLS_FIRST), depth)
+        self.levels[k.L_NEWEST] = state["newest"]
         self._head[:symbols] = state["head"]
-        self._order[:symbols] = order
-        self._entries[:rows] = state["entries"]
-        self._states[: rows + 1] = state["states"]
+        self._head[:, k.H_CHUNK] = -1
+        self._kept[:symbols] = kept
+        self._states[: 1 + symbols * depth] = state["states"]
+        self._past[:symbols] = state["past"]
+        self._memory[:symbols] = state["memory"]
+        self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in state["gates"])))
 
-    def _empty(self, symbols: int, depth: int) -> tuple[Block, Block, Block, Any]:
-        return (
-            np.zeros((symbols, k.HEAD), np.int64),
-            np.tile(np.arange(depth), (symbols, 1)),
-            np.zeros((symbols * depth, k.ENTRY), np.int64),
-            np.zeros((1 + symbols * depth, self._width), np.float64),
-        )
-
-    def _make_room(self, steps: int) -> None:
+    def _allot(self, symbols: int, depth: int) -> None:
+        reach = 1 << (self._back + depth + _AHEAD).bit_length()
+        entry = k.E_OUT + len(self._columns)
+        steps = max(k.CHUNK, depth) + k.SPARE
         self._steps = np.zeros((k.STEP_FIELDS, steps), np.int64)
-        self._bars = np.zeros((BAR_FIELDS, steps), np.float64)
-        self._outputs = np.full((k.OUTPUTS, steps), np.nan)
-        self._out = np.zeros((len(METRICS.columns), steps), np.int64)
+        self._values = np.full((k.FIRST_OUTPUT + len(self._columns), steps), np.nan)
+        self._head = np.zeros((symbols, k.HEAD), np.int64)
+        self._head[:, k.H_CHUNK] = -1
+        self._kept = np.zeros((symbols, depth, entry), np.int64)
+        self._states: Floats = np.zeros((1 + symbols * depth, self._width), np.float64)
+        self._past: Floats = np.zeros((symbols, reach, PAST_FIELDS), np.float64)
+        self._memory: Floats = np.zeros((symbols, self._memory_width), np.float64)
 
     def _reshape(self, symbols: int, depth: int) -> None:
-        """More symbols, or a deeper tail for each. Entries keep their numbers within the symbol;
-        a ring that grows is unrolled."""
-        head, order, entries, states = self._head, self._order, self._entries, self._states
-        old_symbols, old_depth = order.shape
-        self._head, self._order, self._entries, self._states = self._empty(symbols, depth)
-        turned = (head[:, :1] + np.arange(old_depth)) % old_depth
-        self._head[:old_symbols] = head
-        self._head[:old_symbols, k.H_START] = 0
-        self._order[:old_symbols, :old_depth] = np.take_along_axis(order, turned, axis=1)
-        old = entries.reshape(old_symbols, old_depth, -1)
-        self._entries.reshape(symbols, depth, -1)[:old_symbols, :old_depth] = old
-        old_states = states[1:].reshape(old_symbols, old_depth, -1)
-        self._states[1:].reshape(symbols, depth, -1)[:old_symbols, :old_depth] = old_states
-        self._make_room(max(_STEPS_FIRST, 2 * depth))
+        """More symbols, or longer rings for each."""
+        head, kept, states, past, memory = (
+            self._head, self._kept, self._states, self._past, self._memory,
+        )  # fmt: skip
+        held = len(head)
+        self._allot(symbols, depth)
+        self._head[:held] = head
+        self._memory[:held] = memory
+        counts = head[:, k.H_COUNT]
+        _turn(counts, kept, self._kept)
+        _turn(counts, past, self._past)
+        self._states[0] = states[0]
+        old = states[1:].reshape(held, kept.shape[1], self._width)
+        _turn(counts, old, self._states[1:].reshape(symbols, depth, self._width))
 
 
-def _plan(metrics: Sequence[Metric], venue: Venue) -> tuple[Block, Any, int]:
-    """The kernel's plan and arguments for the metrics that the venue has, and the fields of state
-    that they need."""
-    columns = [column.name for column in METRICS.columns[k.FIRST_OUTPUT :]]
-    plan: list[tuple[int, int, int, int]] = []
-    numbers: list[float] = []
-    width = 0
-    for family, members in enumerate(FAMILIES):
-        for metric in members:
-            arguments = metric.arguments(venue)
-            if metric in metrics and arguments is not None:
-                output = columns.index(metric.columns[0].name)
-                plan.append((family, width, len(numbers), output))
-                numbers += arguments
-                width += metric.fields
-    return np.array(plan, np.int64).reshape(-1, 4), np.array(numbers), width
+def _turn(counts: Ints, old: Any, new: Any) -> None:
+    """Copy rings over bar numbers, (symbols, depth, fields), into longer or equal ones."""
+    held, depth = old.shape[:2]
+    places = np.arange(depth)
+    bars = counts[:, None] - 1 - (counts[:, None] - 1 - places) % depth
+    symbols, slots = np.nonzero(bars >= 0)
+    new[symbols, bars[symbols, slots] % new.shape[1]] = old[symbols, slots]
 
 
-def _clock(ts: Block, calendar: Calendar) -> Block:
-    """int64 (2, n): the venue's date as days since 1970, and the second of its day."""
-    local = ts + calendar.offsets_ns(ts)
-    return np.stack((local // DAY_NS, local % DAY_NS // SECOND_NS))
+def _numbers(gates: Gates) -> tuple[int, ...]:
+    return tuple(getattr(gates, name) for name in gates.__dataclass_fields__)
+
+
+def _offsets(ts: Ints, calendar: Calendar) -> Ints:
+    """What the venue's clock is ahead of UTC at each instant, ns."""
+    if not len(ts):
+        return np.empty(0, np.int64)
+    first, last = int(ts.min()), int(ts.max())
+    offset = calendar.offset_ns(first)
+    # A clock is not changed twice within a day.
+    if last - first < DAY_NS and offset == calendar.offset_ns(last):
+        return np.full(len(ts), offset, np.int64)
+    return calendar.offsets_ns(ts)

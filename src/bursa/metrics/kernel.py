@@ -1,189 +1,317 @@
 """The compiled half of the metric engine: steps from bars, rows from steps.
 
-A symbol's newest bars with the state after each are its *tail*: a ring of entries. Which entry is
-where in order of time stands in `order` (symbols, depth), a permutation: to insert a late bar
-moves entries in that order, never their rows, which the steps laid out before refer to. Entry e of
-a symbol is row symbol * depth + e of `entries`, and one row further down in `states`, whose row 0
-is the state before any bar: zeros.
+A symbol's bars are numbered from its first, in order of time. Of bar b there are: its line in
+`past` (metric.py), its row of `states`, which is the state after it, and its entry in `kept`, which
+is what is needed to run it again and to know what was emitted for it. All three are rings over b.
+So the newest `depth` bars of a symbol can be run again; a bar that comes late moves those behind it
+up by one, and they are run again as well.
+
+Steps are laid out a chunk at a time, few enough for the cache; every metric takes a chunk in one
+go. A bar that is to be run again ends a chunk in which its symbol has steps already: what these
+read of `past` must not be changed under them.
 
 engine.py says what it is for, and calls `run`.
 """
 
-import numpy as np
-from numba import njit
+from typing import Any
 
-from bursa.metrics import catalog
-from bursa.metrics.catalog import METRICS
-from bursa.metrics.metric import BAR_FIELDS, DAY, FROM, KERNEL, SECOND, TO, TRADES, Floats
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from bursa.metrics.metric import (
+    BAR,
+    BAR_COLUMNS,
+    BAR_INPUTS,
+    FROM,
+    KERNEL,
+    P_CLOSE,
+    P_DAY,
+    P_DAY_VALUE,
+    P_DAY_VOLUME,
+    P_HIGH,
+    P_LOW,
+    P_MINUTE,
+    P_VOLUME,
+    PAST_FIELDS,
+    SIGNATURE,
+    SYMBOL,
+    TO,
+    Floats,
+    Ints,
+)
 from bursa.model.batch import Block
+from bursa.model.calendar import DAY_NS, MINUTE_NS, SECOND_NS
 from bursa.model.schema import OHLCV
 
-# A step, beside FROM and TO: the input row that caused it, 1 where its bar is new, its entry in the
-# tail, its bar's opening and ts_recv.
-S_CAUSE, S_NEW, S_ENTRY, S_TS, S_RECV = range(2, 7)
-STEP_FIELDS = 7
+# A step, beside the rows that metrics read: the input row that caused it, 1 where its bar is new,
+# its bar's opening and ts_recv.
+S_CAUSE, S_NEW, S_TS, S_RECV = range(4, 8)
+STEP_FIELDS = 8
+# Steps of one chunk; all of one symbol's that can be run again find room in it. The block is wider,
+# since lines a power of two apart share few lines of the cache.
+CHUNK = 128
+SPARE = 8
 
-# An entry of a tail: its bar's opening and ts_recv, the rev of its metrics, then float64 bits: the
-# bar's fields, the outputs as last emitted.
-E_TS, E_RECV, E_REV, E_BAR = range(4)
+# An entry: its bar's opening and ts_recv, day and second of the venue's clock, the rev of its
+# metrics, then float64 bits: the bar's columns, the outputs as last emitted.
+E_TS, E_RECV, E_DAY, E_SECOND, E_REV, E_BAR = range(6)
+BAR_FIELDS = len(BAR_COLUMNS)
 E_OUT = E_BAR + BAR_FIELDS
-FIRST_OUTPUT = METRICS.index["rev"] + 1
-OUTPUTS = METRICS.index["known_at"] - FIRST_OUTPUT
-ENTRY = E_OUT + OUTPUTS
 
-# A symbol's head: where its ring starts, entries in it, 1 when older ones were let go (the first
-# entry is then kept only for the state after it, and cannot be run again).
-H_START, H_COUNT, H_LOST = range(3)
-HEAD = 3
+# A symbol's head: its bars so far, the newest one's opening, the chunk in which it last had steps,
+# and the number of its first bar in that.
+H_COUNT, H_NEWEST, H_CHUNK, H_FIRST = range(4)
+HEAD = 4
 
-# Levels: newest opening of a final bar, and how far back from it revisions reach (ns). What a call
-# did: rows written, and why it stopped.
-L_NEWEST, L_REACH, L_ROWS, L_STOP = range(4)
-LEVELS = 4
-END, NEED_ROOM, NEED_DEPTH, TOO_OLD = range(4)
+# Levels: newest opening of a final bar; how far back from it revisions reach (ns); units of volume
+# and of value in one; the number of the chunk; bars back that metrics read. What a call did: rows
+# written, and why it stopped. Then compiled calls so far.
+(
+    L_NEWEST, L_REACH, L_VOLUME, L_VALUE, L_CHUNK, L_BACK, L_ROWS, L_STOP, L_CALLS,
+) = range(9)  # fmt: skip
+LEVELS = 9
+END, NEED_ROOM, NEED_DEPTH, TOO_OLD, FULL = range(5)
+
+# Lines of `values`: the bar's, then the outputs in the order of their columns.
+FIRST_OUTPUT = len(BAR_INPUTS)
+_LINE = {name: line for line, name in enumerate(BAR_INPUTS)}
+_HIGH, _LOW, _CLOSE = _LINE["high"], _LINE["low"], _LINE["close"]
+_VOLUME, _VALUE = _LINE["volume"], _LINE["value"]
+_DAY, _SECOND, _MINUTE = _LINE["day"], _LINE["second"], _LINE["minute"]
+_DAY_VOLUME, _DAY_VALUE = _LINE["day_volume"], _LINE["day_value"]
 
 _B_TICKER, _B_FREQ, _B_TS, _B_FINAL = (OHLCV.index[k] for k in ("ticker", "freq", "ts", "final"))
 _B_KNOWN, _B_RECV, _B_POSITION = (OHLCV.index[k] for k in ("known_at", "ts_recv", "position"))
-# The first fields of a bar are columns of OHLCV, in the same order.
-_B_OPEN, _B_TRADES, _B_VWAP = (OHLCV.index[k] for k in ("open", "trades", "vwap"))
-_M_TICKER, _M_FREQ, _M_TS, _M_REV = (METRICS.index[k] for k in ("ticker", "freq", "ts", "rev"))
-_M_KNOWN, _M_RECV, _M_POSITION = (METRICS.index[k] for k in ("known_at", "ts_recv", "position"))
+_B_TRADES = OHLCV.index["trades"]
+_SOURCE = tuple(OHLCV.index.get("vwap" if k == "bar_vwap" else k, -1) for k in BAR_COLUMNS)
+_WHERE = np.array(_SOURCE, np.int64)
+# METRICS begins so; outputs follow, then known_at, ts_recv and position.
+M_TICKER, M_FREQ, M_TS, M_REV, M_OUT = range(5)
+
+
+@intrinsic
+def call(  # type: ignore[no-untyped-def]  # noqa: PLR0913 (numba's form, and a kernel's)
+    typing, address, n, steps, values, rows, states, s, past, memory, m, arguments
+):
+    """Call the kernel of SIGNATURE whose machine code is at an address."""
+
+    def code(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        form = context.call_conv.get_function_type(types.none, SIGNATURE)
+        target = builder.inttoptr(values[0], form.as_pointer())
+        status, _ = context.call_conv.call_function(
+            builder, target, types.none, SIGNATURE, values[1:]
+        )
+        with builder.if_then(status.is_error, likely=False):
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, *SIGNATURE), code
+
+
+def address_of(kernel: Any) -> int:
+    """The address of a family's machine code, which is compiled or loaded where it is not yet."""
+    kernel.compile(SIGNATURE)
+    found = kernel.overloads[SIGNATURE]
+    return int(found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
 
 
 @njit(**KERNEL)
-def seek(order: Block, head: Block, entries: Block, symbol: int, ts: int) -> tuple[int, bool]:
-    """Where in a symbol's tail a bar stands or would stand, counted from its oldest entry, and
-    whether it stands there."""
-    depth = order.shape[1]
-    at = head[symbol, H_COUNT]
-    while at > 0:
-        slot = order[symbol, (head[symbol, H_START] + at - 1) & (depth - 1)]
-        found = entries[symbol * depth + slot, E_TS]
-        if found <= ts:
-            return (at - 1, True) if found == ts else (at, False)
-        at -= 1
-    return 0, False
+def seek(symbol: int, ts: int, head: Block, kept: Ints) -> tuple[int, bool]:
+    """The number that a bar has or would have, and whether it is there."""
+    count = head[symbol, H_COUNT]
+    if count == 0 or ts > head[symbol, H_NEWEST]:
+        return count, False
+    mask = kept.shape[1] - 1
+    least = max(0, count - kept.shape[1])
+    bar = count - 1
+    while bar >= least and kept[symbol, bar & mask, E_TS] > ts:
+        bar -= 1
+    if bar >= least and kept[symbol, bar & mask, E_TS] == ts:
+        return bar, True
+    return bar + 1, False
 
 
 @njit(**KERNEL)
-def insert(order: Block, head: Block, entries: Block, symbol: int, at: int, levels: Block) -> int:
-    """Make a place at `at` in a symbol's tail, and let go of its oldest entry where it is full.
-    Where the place is then; -1 where the entry may still be asked for."""
-    depth = order.shape[1]
-    start, count = head[symbol, H_START], head[symbol, H_COUNT]
-    if count == depth:
-        base = order[symbol, (start + 1) & (depth - 1)]
-        if entries[symbol * depth + base, E_TS] > levels[L_NEWEST] - levels[L_REACH]:
-            return -1
-        start, count, at = (start + 1) & (depth - 1), count - 1, at - 1
-        head[symbol, H_START], head[symbol, H_LOST] = start, 1
-    free = order[symbol, (start + count) & (depth - 1)]
-    for place in range(count, at, -1):
-        one_less = order[symbol, (start + place - 1) & (depth - 1)]
-        order[symbol, (start + place) & (depth - 1)] = one_less
-    order[symbol, (start + at) & (depth - 1)] = free
-    head[symbol, H_COUNT] = count + 1
-    return at
+def obstacle(
+    symbol: int, bar: int, known: bool, head: Block, kept: Ints, past: Floats, levels: Block
+) -> int:
+    """What stands in the way of laying out a bar now; END: nothing does."""
+    count, depth = head[symbol, H_COUNT], kept.shape[1]
+    pending = head[symbol, H_CHUNK] == levels[L_CHUNK]
+    if pending and (bar < count or bar - head[symbol, H_FIRST] + levels[L_BACK] >= past.shape[1]):
+        return FULL
+    if not known and count >= depth:
+        # The oldest bar that could be run again until now.
+        lost = kept[symbol, (count - depth + 1) & (depth - 1), E_TS]
+        if lost > levels[L_NEWEST] - levels[L_REACH]:
+            return NEED_DEPTH
+    if bar < count - depth + 1 and not (known and bar == 0):
+        return TOO_OLD
+    return END
 
 
 @njit(**KERNEL)
-def keep(closed: Block, clock: Block, row: int, entries: Block, entry: int) -> None:
-    """Write an input row into an entry. clock: int64 (2, rows), day and second of the venue."""
-    fields = entries.view(np.float64)
-    entries[entry, E_TS] = closed[_B_TS, row]
-    entries[entry, E_RECV] = closed[_B_RECV, row]
-    for field in range(_B_VWAP - _B_OPEN + 1):
-        entries[entry, E_BAR + field] = closed[_B_OPEN + field, row]
-    fields[entry, E_BAR + TRADES] = float(closed[_B_TRADES, row])
-    fields[entry, E_BAR + DAY] = float(clock[0, row])
-    fields[entry, E_BAR + SECOND] = float(clock[1, row])
+def shift(symbol: int, bar: int, head: Block, kept: Ints, past: Floats) -> None:
+    """Move a symbol's bars from `bar` on up by one."""
+    kept_mask, past_mask = kept.shape[1] - 1, past.shape[1] - 1
+    for place in range(head[symbol, H_COUNT], bar, -1):
+        for field in range(kept.shape[2]):
+            kept[symbol, place & kept_mask, field] = kept[symbol, (place - 1) & kept_mask, field]
+        for field in range(PAST_FIELDS):
+            past[symbol, place & past_mask, field] = past[symbol, (place - 1) & past_mask, field]
+
+
+@njit(**KERNEL)
+def keep(closed: Block, row: int, offset: int, symbol: int, at: int, kept: Ints) -> None:
+    """Write an input row into an entry. offset: what the venue's clock is ahead of UTC then, ns."""
+    fields, numbers = kept.view(np.float64), closed.view(np.float64)
+    local = closed[_B_TS, row] + offset
+    day = local // DAY_NS
+    kept[symbol, at, E_TS] = closed[_B_TS, row]
+    kept[symbol, at, E_RECV] = closed[_B_RECV, row]
+    kept[symbol, at, E_DAY] = day
+    kept[symbol, at, E_SECOND] = (local - day * DAY_NS) // SECOND_NS
+    for field in range(BAR_FIELDS):
+        column = _WHERE[field]
+        if column < 0:
+            fields[symbol, at, E_BAR + field] = np.nan
+        elif column == _B_TRADES:
+            fields[symbol, at, E_BAR + field] = float(closed[column, row])
+        else:
+            fields[symbol, at, E_BAR + field] = numbers[column, row]
+
+
+@njit(**KERNEL)
+def lay(
+    symbol: int, bar: int, n: int, kept: Ints, past: Floats, steps: Block, values: Floats,
+    levels: Block,
+) -> None:  # fmt: skip
+    """Make a bar of a symbol step n, all but what caused it, and bring its line of `past` up."""
+    fields = kept.view(np.float64)
+    depth = kept.shape[1]
+    at, mask = bar & (depth - 1), past.shape[1] - 1
+    steps[FROM, n] = 1 + symbol * depth + ((bar - 1) & (depth - 1)) if bar > 0 else 0
+    steps[TO, n] = 1 + symbol * depth + at
+    steps[SYMBOL, n], steps[BAR, n] = symbol, bar
+    steps[S_TS, n], steps[S_RECV, n] = kept[symbol, at, E_TS], kept[symbol, at, E_RECV]
+    for field in range(BAR_FIELDS):
+        values[field, n] = fields[symbol, at, E_BAR + field]
+    day = float(kept[symbol, at, E_DAY])
+    minute = float(kept[symbol, at, E_TS] // MINUTE_NS)
+    volume = np.rint(values[_VOLUME, n] * float(levels[L_VOLUME]))
+    value = np.rint(values[_VALUE, n] * float(levels[L_VALUE]))
+    if bar > 0 and past[symbol, (bar - 1) & mask, P_DAY] == day:
+        volume += past[symbol, (bar - 1) & mask, P_DAY_VOLUME]
+        value += past[symbol, (bar - 1) & mask, P_DAY_VALUE]
+    values[_DAY, n], values[_SECOND, n] = day, float(kept[symbol, at, E_SECOND])
+    values[_MINUTE, n], values[_DAY_VOLUME, n], values[_DAY_VALUE, n] = minute, volume, value
+    line = bar & mask
+    past[symbol, line, P_CLOSE], past[symbol, line, P_VOLUME] = (
+        values[_CLOSE, n],
+        values[_VOLUME, n],
+    )
+    past[symbol, line, P_HIGH], past[symbol, line, P_LOW] = values[_HIGH, n], values[_LOW, n]
+    past[symbol, line, P_MINUTE], past[symbol, line, P_DAY] = minute, day
+    past[symbol, line, P_DAY_VOLUME], past[symbol, line, P_DAY_VALUE] = volume, value
 
 
 @njit(**KERNEL)
 def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
-    closed: Block, clock: Block, start: int, head: Block, order: Block, entries: Block,
-    levels: Block, steps: Block, bars: Floats,
+    closed: Block, offsets: Ints, start: int, room: int, head: Block, kept: Ints, past: Floats,
+    steps: Block, values: Floats, levels: Block,
 ) -> tuple[int, int]:  # fmt: skip
-    """Turn input rows from `start` on into steps; the next row and the number of steps are
-    returned. Stops where the steps may not find room, and says in L_STOP why else."""
-    fields, mask, n = entries.view(np.float64), order.shape[1] - 1, 0
-    levels[L_STOP] = NEED_ROOM
+    """Turn input rows from `start` on into at most `room` steps; the next row and the number of
+    steps are returned, and L_STOP says why it ends there."""
+    n, levels[L_STOP] = 0, END
+    levels[L_CHUNK] += 1
+    most = min(room, steps.shape[1] - SPARE)
     for row in range(start, closed.shape[1]):
-        if n + mask + 1 > steps.shape[1]:
-            return row, n
         symbol, ts = closed[_B_TICKER, row], closed[_B_TS, row]
-        at, known = seek(order, head, entries, symbol, ts)
-        if not known:
-            at = insert(order, head, entries, symbol, at, levels)
-        if at < head[symbol, H_LOST]:
-            levels[L_STOP] = NEED_DEPTH if at < 0 else TOO_OLD
+        bar, known = seek(symbol, ts, head, kept)
+        stop = obstacle(symbol, bar, known, head, kept, past, levels)
+        count = head[symbol, H_COUNT] + (not known)
+        if stop == END and n + count - bar > most:
+            stop = FULL if n > 0 else NEED_ROOM
+        if stop != END:
+            levels[L_STOP] = stop
             return row, n
-        first, begin = symbol * (mask + 1), head[symbol, H_START]
-        keep(closed, clock, row, entries, first + order[symbol, (begin + at) & mask])
+        if not known:
+            shift(symbol, bar, head, kept, past)
+            head[symbol, H_COUNT] = count
+        at = bar & (kept.shape[1] - 1)
+        keep(closed, row, offsets[row], symbol, at, kept)
+        if bar == count - 1:
+            head[symbol, H_NEWEST] = ts
         if closed[_B_FINAL, row] == 1:
             levels[L_NEWEST] = max(levels[L_NEWEST], ts)
-        for place in range(at, head[symbol, H_COUNT]):
-            entry = first + order[symbol, (begin + place) & mask]
-            before = first + order[symbol, (begin + place - 1) & mask]
-            steps[FROM, n] = 1 + before if place > 0 else 0
-            steps[TO, n] = 1 + entry
+        if head[symbol, H_CHUNK] != levels[L_CHUNK]:
+            head[symbol, H_CHUNK], head[symbol, H_FIRST] = levels[L_CHUNK], bar
+        for place in range(bar, count):
+            lay(symbol, place, n, kept, past, steps, values, levels)
             steps[S_CAUSE, n] = row
-            steps[S_NEW, n] = not known and place == at
-            steps[S_ENTRY, n] = entry
-            steps[S_TS, n] = entries[entry, E_TS]
-            steps[S_RECV, n] = entries[entry, E_RECV]
-            for field in range(BAR_FIELDS):
-                bars[field, n] = fields[entry, E_BAR + field]
+            steps[S_NEW, n] = not known and place == bar
             n += 1
-    levels[L_STOP] = END
     return closed.shape[1], n
 
 
 @njit(**KERNEL)
 def emit(
-    closed: Block, n: int, steps: Block, outputs: Floats, entries: Block, out: Block, levels: Block
+    closed: Block, n: int, steps: Block, values: Floats, kept: Ints, out: Block, levels: Block
 ) -> None:
     """Write a row for each step whose bar is new or whose outputs differ from those emitted."""
-    bits, row = outputs.view(np.int64), 0
+    bits = values.view(np.int64)
+    depth, outputs = kept.shape[1], kept.shape[2] - E_OUT
+    row = levels[L_ROWS]
     for i in range(n):
-        entry, cause = steps[S_ENTRY, i], steps[S_CAUSE, i]
+        symbol, at, cause = steps[SYMBOL, i], steps[BAR, i] & (depth - 1), steps[S_CAUSE, i]
         differs = False
-        for column in range(OUTPUTS):
-            out[FIRST_OUTPUT + column, row] = bits[column, i]
-            differs |= entries[entry, E_OUT + column] != bits[column, i]
-            entries[entry, E_OUT + column] = bits[column, i]
+        for column in range(outputs):
+            now = bits[FIRST_OUTPUT + column, i]
+            differs |= kept[symbol, at, E_OUT + column] != now
+            kept[symbol, at, E_OUT + column] = now
+            out[M_OUT + column, row] = now
         if steps[S_NEW, i] == 1:
-            entries[entry, E_REV] = 0
+            kept[symbol, at, E_REV] = 0
         elif differs:
-            entries[entry, E_REV] += 1
+            kept[symbol, at, E_REV] += 1
         else:
             continue
-        out[_M_TICKER, row] = closed[_B_TICKER, cause]
-        out[_M_FREQ, row] = closed[_B_FREQ, cause]
-        out[_M_TS, row] = steps[S_TS, i]
-        out[_M_REV, row] = entries[entry, E_REV]
-        out[_M_KNOWN, row] = closed[_B_KNOWN, cause]
-        out[_M_RECV, row] = steps[S_RECV, i]
-        out[_M_POSITION, row] = closed[_B_POSITION, cause]
+        out[M_TICKER, row], out[M_FREQ, row] = symbol, closed[_B_FREQ, cause]
+        out[M_TS, row], out[M_REV, row] = steps[S_TS, i], kept[symbol, at, E_REV]
+        out[M_OUT + outputs, row] = closed[_B_KNOWN, cause]
+        out[M_OUT + outputs + 1, row] = steps[S_RECV, i]
+        out[M_OUT + outputs + 2, row] = closed[_B_POSITION, cause]
         row += 1
     levels[L_ROWS] = row
 
 
 @njit(**KERNEL)
 def run(  # noqa: PLR0913 (a kernel: primitives only)
-    closed: Block, clock: Block, start: int, plan: Block, arguments: Floats, head: Block,
-    order: Block, entries: Block, states: Floats, steps: Block, bars: Floats, outputs: Floats,
-    out: Block, levels: Block,
+    closed: Block, offsets: Ints, start: int, plan: Block, lines: Block, arguments: Floats,
+    head: Block, kept: Ints, states: Floats, past: Floats, memory: Floats, steps: Block,
+    values: Floats, out: Block, levels: Block,
 ) -> int:  # fmt: skip
     """Take input rows from `start` on; the row to go on from is returned, rows are in `out`.
 
-    plan   int64 (metrics, 4): family, first column of `states`, first of `arguments`, first row of
-           `outputs`
+    closed     int64 (columns of OHLCV, n)
+    offsets    int64 (n,): what the venue's clock is ahead of UTC, ns
+    plan       int64 (metrics, 4): address of the kernel, first column of `states`, first of
+               `memory`, first of `arguments`; in order of computation
+    lines      int64 (metrics, most): rows of `values`, see metric.py
     """
-    row, n = lay_out(closed, clock, start, head, order, entries, levels, steps, bars)
-    for metric in range(plan.shape[0]):
-        family, state_at, argument_at, output_at = plan[metric]
-        mine = arguments[argument_at:]
-        catalog.run(family, n, steps, bars, states, state_at, mine, outputs, output_at)
-    emit(closed, n, steps, outputs, entries, out, levels)
-    return row
+    levels[L_ROWS] = 0
+    levels[L_CALLS] += 1
+    row = start
+    while True:
+        room = out.shape[1] - levels[L_ROWS]
+        row, n = lay_out(closed, offsets, row, room, head, kept, past, steps, values, levels)
+        for metric in range(plan.shape[0]):
+            address, s, m, first = plan[metric]
+            call(
+                address, n, steps, values, lines[metric], states, s, past, memory, m,
+                arguments[first:],
+            )  # fmt: skip
+        emit(closed, n, steps, values, kept, out, levels)
+        if levels[L_STOP] != FULL:
+            return row

@@ -14,8 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bursa.bars.build import BarBuilder
-from bursa.metrics import catalog
-from bursa.metrics.catalog import METRICS
+from bursa.metrics.catalog import STANDARD
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import (
     SPAN_POSITION,
@@ -33,10 +32,10 @@ from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_o
 from bursa.wire.decoded import Book, Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 6
+STATE_VERSION = 7
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
-SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}:{catalog.SIGNATURE}"
+SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}:{STANDARD.signature}"
 """Of the code whose checkpoints these stages take. Not of the layout that a decoder reads by: what
 another one refused is in the state as a gap, and a retry must find it there."""
 
@@ -114,7 +113,7 @@ class Derived:
 
 def kinds() -> tuple[Kind, ...]:
     """All kinds that a line derives."""
-    return (*MARKET_KINDS, METRICS)
+    return (*MARKET_KINDS, STANDARD.kind)
 
 
 class Line:

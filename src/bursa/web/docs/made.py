@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bursa.metrics.catalog import CATALOGUE
-from bursa.metrics.catalog import METRICS as METRICS_KIND
-from bursa.metrics.metric import Metric
+from bursa.metrics.catalog import STANDARD
+from bursa.metrics.metric import Metric, terms_of
 from bursa.model.schema import MARKET_KINDS, Column, Kind, table
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
@@ -155,7 +154,7 @@ def telemetry(told: Told) -> str:
 
 def tables(told: Told) -> str:
     """Every kind of row: its columns, and what its table is called on each venue."""
-    return "\n\n".join(_kind(kind, told.venues) for kind in (*MARKET_KINDS, METRICS_KIND))
+    return "\n\n".join(_kind(kind, told.venues) for kind in (*MARKET_KINDS, STANDARD.kind))
 
 
 def _kind(kind: Kind, venues: Sequence[Venue]) -> str:
@@ -196,7 +195,7 @@ def views(told: Told) -> str:
 
 def metrics(told: Told) -> str:
     """Every metric: what it is, how it is computed, what it gives."""
-    return "\n\n".join(_metric(metric, told.venues) for metric in CATALOGUE.values())
+    return "\n\n".join(_metric(metric, told.venues) for metric in STANDARD.metrics.values())
 
 
 def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
@@ -206,7 +205,7 @@ def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
         ("reads", ", ".join(metric.inputs)),
         ("warm-up", f"null on the first {metric.warmup} bars" if metric.warmup else _NO_WARMUP),
         ("timeframes", " ".join(metric.timeframes)),
-        ("venues", ", ".join(v.title for v in venues if metric.arguments(v) is not None)),
+        ("venues", ", ".join(v.title for v in venues if metric.arguments(terms_of(v)) is not None)),
     ]
     outputs = [
         (code(output.name), code(column.name), cell(output.unit))

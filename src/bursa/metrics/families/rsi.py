@@ -13,45 +13,53 @@ ever, and is null before its first value.
 import numpy as np
 from numba import njit
 
-from bursa.metrics.metric import CLOSE, FROM, KERNEL, TO, Floats, Metric, Output
+from bursa.metrics.metric import (
+    BAR,
+    FROM,
+    KERNEL,
+    P_CLOSE,
+    SYMBOL,
+    TO,
+    Family,
+    Floats,
+    Ints,
+    Metric,
+    Output,
+    Parameter,
+)
 from bursa.model.batch import Block
 
-# Argument, and fields of the state: bars seen (up to length + 1), the last close, the two means
-# (sums until they are seeded).
+# Argument, and fields of the state: the two means, sums until they are seeded.
 _LENGTH = 0
-_SEEN, _CLOSE, _GAIN, _LOSS = 0, 1, 2, 3
+_GAIN, _LOSS = 0, 1
 
 
 @njit(**KERNEL)
-def run(
-    n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
-    o: int,
+def run(  # noqa: PLR0913 (the form of metric.py)
+    n: int, steps: Block, values: Floats, rows: Ints, states: Floats, s: int, past: Floats,
+    memory: Floats, m: int, arguments: Floats,
 ) -> None:  # fmt: skip
     """All steps through one index; see metric.py."""
-    length = arguments[_LENGTH]
+    length, mask = int(arguments[_LENGTH]), past.shape[1] - 1
     for i in range(n):
-        before, after = steps[FROM, i], steps[TO, i]
-        close = bars[CLOSE, i]
-        seen = states[before, s + _SEEN]
+        before, after, bar = steps[FROM, i], steps[TO, i], steps[BAR, i]
         gain, loss = states[before, s + _GAIN], states[before, s + _LOSS]
-        change = close - states[before, s + _CLOSE] if seen > 0.0 else 0.0
-        if seen > length:
+        change = 0.0
+        if bar > 0:
+            change = values[rows[0], i] - past[steps[SYMBOL, i], (bar - 1) & mask, P_CLOSE]
+        if bar > length:
             gain = (gain * (length - 1.0) + max(change, 0.0)) / length
             loss = (loss * (length - 1.0) + max(-change, 0.0)) / length
         else:
             gain += max(change, 0.0)
             loss += max(-change, 0.0)
-            if seen == length:
+            if bar == length:
                 gain /= length
                 loss /= length
-            seen += 1.0
-        states[after, s + _SEEN] = seen
-        states[after, s + _CLOSE] = close
-        states[after, s + _GAIN] = gain
-        states[after, s + _LOSS] = loss
+        states[after, s + _GAIN], states[after, s + _LOSS] = gain, loss
         both = gain + loss
         index = 100.0 * (gain / both) if both > 0.0 else 50.0
-        out[o, i] = index if seen > length else np.nan
+        values[rows[1], i] = index if bar >= length else np.nan
 
 
 def rsi(length: int) -> Metric:
@@ -64,10 +72,13 @@ def rsi(length: int) -> Metric:
         outputs=(Output("value", "0 to 100: the share of gains in all moves, 50 where none"),),
         parameters=(("length", length),),
         warmup=length,
-        fields=4,
-        arguments=lambda venue: (float(length),),
+        back=1,
+        state=("gain", "loss"),
+        arguments=lambda terms: (float(length),),
         definition=__doc__ or "",
+        group="momentum",
+        guides=(30.0, 70.0),
     )
 
 
-METRICS = (rsi(14),)
+FAMILIES = (Family("rsi", run, (rsi(14),), rsi, (Parameter("length", 2, 1000),)),)

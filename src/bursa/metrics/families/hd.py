@@ -25,46 +25,50 @@ import numpy as np
 from numba import njit
 
 from bursa.metrics.metric import (
-    CLOSE,
-    DAY,
+    BAR,
     FROM,
     KERNEL,
-    SECOND,
+    P_CLOSE,
+    P_DAY,
+    SYMBOL,
     TO,
-    VOLUME,
+    Family,
     Floats,
+    Ints,
     Metric,
     Output,
+    Terms,
 )
 from bursa.model.batch import Block
-from bursa.model.venue import Venue
 
-# Arguments (seconds of the venue's day), and fields of the state. _SEEN and _HAS_MAPO are flags.
+# Arguments (seconds of the venue's day), and fields of the state; HAS_MAPO is a flag.
 _OPEN, _SHUT, _FREEZE = 0, 1, 2
-_SEEN, _DAY, _CLOSE, _POSITIVE, _NEGATIVE = 0, 1, 2, 3, 4
-_HAS_MAPO, _MAPO, _DAY_BEFORE, _DMAPO, _VALUE = 5, 6, 7, 8, 9
+_POSITIVE, _NEGATIVE, _HAS_MAPO, _MAPO, _DAY_BEFORE, _DMAPO, _VALUE = range(7)
+_CLOSE_IN, _VOLUME_IN, _DAY_IN, _SECOND_IN, _OUT = range(5)
 
 
 @njit(**KERNEL)
-def run(
-    n: int, steps: Block, bars: Floats, states: Floats, s: int, arguments: Floats, out: Floats,
-    o: int,
+def run(  # noqa: PLR0913 (the form of metric.py)
+    n: int, steps: Block, values: Floats, rows: Ints, states: Floats, s: int, past: Floats,
+    memory: Floats, m: int, arguments: Floats,
 ) -> None:  # fmt: skip
     """All steps through one HD; see metric.py. The numbers are those of the table above."""
     gate_open, gate_close, freeze = arguments[_OPEN], arguments[_SHUT], arguments[_FREEZE]
+    mask, o = past.shape[1] - 1, rows[_OUT]
     for i in range(n):
-        before, after = steps[FROM, i], steps[TO, i]
-        close, t = bars[CLOSE, i], bars[SECOND, i]
-        seen, had_mapo = states[before, s + _SEEN] > 0.0, states[before, s + _HAS_MAPO] > 0.0
+        before, after, bar = steps[FROM, i], steps[TO, i], steps[BAR, i]
+        symbol, last = steps[SYMBOL, i], (bar - 1) & mask
+        close, t = values[rows[_CLOSE_IN], i], values[rows[_SECOND_IN], i]
+        had_mapo = states[before, s + _HAS_MAPO] > 0.0
         has_mapo = had_mapo
         positive, negative = states[before, s + _POSITIVE], states[before, s + _NEGATIVE]
         mapo, dmapo = states[before, s + _MAPO], states[before, s + _DMAPO]
         day_before, value = states[before, s + _DAY_BEFORE], states[before, s + _VALUE]
-        if not seen or bars[DAY, i] != states[before, s + _DAY]:  # 0
+        if bar == 0 or values[rows[_DAY_IN], i] != past[symbol, last, P_DAY]:  # 0
             day_before, positive, negative = mapo, 0.0, 0.0
-        delta = close - states[before, s + _CLOSE] if seen else 0.0  # 1
+        delta = close - past[symbol, last, P_CLOSE] if bar > 0 else 0.0  # 1
         if t >= gate_open:
-            volume = bars[VOLUME, i] if t < gate_close else 0.0
+            volume = values[rows[_VOLUME_IN], i] if t < gate_close else 0.0
             signed = volume if delta >= 0.0 else -volume  # 2
             positive += max(signed, 0.0)  # 3
             negative += min(signed, 0.0)
@@ -74,42 +78,40 @@ def run(
                 dmapo = mapo - day_before  # 6
                 has_mapo = True
             value = net - dmapo  # 7
-        states[after, s + _SEEN], states[after, s + _DAY] = 1.0, bars[DAY, i]
-        states[after, s + _CLOSE], states[after, s + _HAS_MAPO] = close, 1.0 if has_mapo else 0.0
+        states[after, s + _HAS_MAPO] = 1.0 if has_mapo else 0.0
         states[after, s + _POSITIVE], states[after, s + _NEGATIVE] = positive, negative
         states[after, s + _MAPO], states[after, s + _DMAPO] = mapo, dmapo
         states[after, s + _DAY_BEFORE], states[after, s + _VALUE] = day_before, value
-        out[o, i] = value if has_mapo else np.nan
-        out[o + 1, i] = mapo if has_mapo else np.nan
-        out[o + 2, i] = dmapo if has_mapo else np.nan
+        values[o, i] = value if has_mapo else np.nan
+        values[o + 1, i] = mapo if has_mapo else np.nan
+        values[o + 2, i] = dmapo if has_mapo else np.nan
         change = np.sign(value - states[before, s + _VALUE]) if had_mapo else 0.0
-        out[o + 3, i] = change if has_mapo else np.nan
+        values[o + 3, i] = change if has_mapo else np.nan
 
 
-def _gates(venue: Venue) -> tuple[float, ...] | None:
-    gates = venue.gates
-    if gates is None:
+def _gates(terms: Terms) -> tuple[float, ...] | None:
+    if not terms.gates:
         return None
+    gates = terms.gates[-1]
     return float(gates.open_s), float(gates.close_s), float(gates.freeze_s)
 
 
-METRICS = (
-    Metric(
-        name="hd",
-        description="Hidden Delta: the day's signed volume less the drift of its own average",
-        unit="shares or base units",
-        inputs=("close", "volume"),
-        outputs=(
-            Output("value", "shares or base units: net volume of the day less dmapo"),
-            Output("mapo", "shares or base units: average of the day's net volume, over days"),
-            Output("dmapo", "shares or base units: mapo less that of the day before"),
-            Output("direction", "-1, 0, +1: sign of the change against the previous value"),
-        ),
-        parameters=(),
-        warmup=0,
-        fields=10,
-        arguments=_gates,
-        definition=__doc__ or "",
-        timeframes=("1m",),
+HD = Metric(
+    name="hd",
+    description="Hidden Delta: the day's signed volume less the drift of its own average",
+    unit="shares or base units",
+    inputs=("close", "volume", "day", "second"),
+    outputs=(
+        Output("value", "shares or base units: net volume of the day less dmapo", "direction"),
+        Output("mapo", "shares or base units: average of the day's net volume, over days"),
+        Output("dmapo", "shares or base units: mapo less that of the day before"),
+        Output("direction", "-1, 0, +1: sign of the change against the previous value", "none"),
     ),
+    warmup=0,
+    back=1,
+    state=("positive", "negative", "has_mapo", "mapo", "day_before", "dmapo", "value"),
+    arguments=_gates,
+    definition=__doc__ or "",
+    timeframes=("1m",),
 )
+FAMILIES = (Family("hd", run, (HD,)),)
