@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import report
 from bursa.model.batch import Batch, Span, Words
-from bursa.model.schema import OHLCV, ORDERBOOK, TICKS, topic
+from bursa.model.schema import OHLCV, ORDERBOOK, TICKS, Kind, topic
 from bursa.model.venue import IDX
 from bursa.pipeline.line import kinds
 from bursa.ports import Committed
@@ -46,12 +46,12 @@ class Market:
         self._random = np.random.default_rng(1)
         self._position = 0
 
-    def _batch(self, kind: object, block: np.ndarray, levels: np.ndarray | None = None) -> Batch:
+    def _batch(self, kind: Kind, block: np.ndarray, levels: np.ndarray | None = None) -> Batch:
         rows = block.shape[1]
-        block[-1] = self._position + 1 + np.arange(rows)
+        block[kind.index["position"]] = self._position + 1 + np.arange(rows)
         span = Span("idx", 1, self._position, self._position + rows)
         self._position = span.last
-        return Batch(kind, block, self.words, span, levels)  # type: ignore[arg-type]  # blocks are int64 here
+        return Batch(kind, block, self.words, span, levels)
 
     def _prices(self, rows: int) -> np.ndarray:
         return (self._random.integers(10, 2000, rows) * 5.0).view(np.int64)

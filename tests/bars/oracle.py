@@ -3,6 +3,7 @@
 Keeps every trade of every bar and works a bar out anew whenever it is emitted. Slow and plain.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -51,6 +52,7 @@ class Row(NamedTuple):
     position: int = 0
     board: int = 0
     number: int = 0
+    aggressor: int = -1
 
 
 def tape_of(rows: Sequence[Row]) -> Block:
@@ -63,7 +65,7 @@ def tape_of(rows: Sequence[Row]) -> Block:
         tape[TICKS.index["trade_no"], at] = row.number
         floats[TICKS.index["price"], at] = row.price
         floats[TICKS.index["volume"], at] = row.volume
-        tape[TICKS.index["aggressor"], at] = -1
+        tape[TICKS.index["aggressor"], at] = row.aggressor
         tape[TICKS.index["seq"], at] = row.seq
         tape[TICKS.index["ts_recv"], at] = row.recv
         tape[TICKS.index["position"], at] = row.position
@@ -72,30 +74,51 @@ def tape_of(rows: Sequence[Row]) -> Block:
     return tape
 
 
-Emitted = tuple[object, ...]
+Emitted = tuple[Any, ...]
+
+
+class TickRule:
+    """Signs trades in the order in which they come: 1, -1, 0; and whether it had to be guessed."""
+
+    def __init__(self) -> None:
+        self.price: float | None = None
+        self.sign = 0
+
+    def signed(self, row: Row) -> tuple[int, bool]:
+        before, self.price = self.price, row.price
+        told = {0: 1, 1: -1}.get(row.aggressor)
+        if told is not None:
+            self.sign = told
+        elif before is not None and row.price != before:
+            self.sign = 1 if row.price > before else -1
+        return self.sign, told is None and self.sign != 0
 
 
 @dataclass
 class Bar:
     trades: list[tuple[int, int, int, Row]] = field(default_factory=list)
+    signs: dict[int, tuple[int, bool]] = field(default_factory=dict)  # by arrival
     emissions: int = 0
     said: tuple[Any, ...] = ()  # what it was then, less when its newest trade came
     before: tuple[Any, ...] = ()  # what it was before its last break
 
     def content(self, venue: Venue) -> tuple[Any, ...]:
         if not self.trades:
-            return (*self.before[:4], 0.0, 0.0, 0, None, self.before[-1])
+            return (*self.before[:4], 0.0, 0.0, 0, None, 0.0, 0.0, self.before[-1])
         first, last = min(self.trades)[3], max(self.trades)[3]
         rows = [trade[3] for trade in self.trades]
         scale = 10**venue.volume_decimals
         volume = sum(round(r.volume * scale) for r in rows) / scale
+        signed = [(*self.signs[n], round(r.volume * scale)) for _, _, n, r in self.trades]
+        delta = sum(sign * units for sign, _, units in signed) / scale
+        ruled = sum(units for _, guessed, units in signed if guessed) / scale
         scale = 10**venue.value_decimals
         value = sum(round(r.price * r.volume * scale) for r in rows) / scale
         prices = [r.price for r in rows]
         vwap = value / volume if volume else None
         return (
             first.price, max(prices), min(prices), last.price, volume, value, len(rows), vwap,
-            last.recv,
+            delta, ruled, last.recv,
         )  # fmt: skip
 
 
@@ -110,6 +133,7 @@ class Oracle:
         self.bars: dict[tuple[int, int], Bar] = {}
         self.out: list[Emitted] = []
         self.markers: list[tuple[int, int, int, int]] = []
+        self.rules: defaultdict[int, TickRule] = defaultdict(TickRule)
         self.late = 0
         self.late_breaks = 0
         self.arrivals = 0
@@ -198,7 +222,9 @@ class Oracle:
         if changed and bar.said == tuple(numbers):
             return
         rev = bar.emissions
-        self.out.append((key[1], key[0], rev, *numbers, final, row.recv, recv, row.position))
+        before = self.out[-1] if self.out else (-1, -1)
+        nth = before[-1] + 1 if before[-2] == row.position else 0
+        self.out.append((key[1], key[0], rev, *numbers, final, row.recv, recv, row.position, nth))
         bar.emissions += 1
         bar.said = tuple(numbers)
 
@@ -210,6 +236,8 @@ class Oracle:
         bar = self.bars[minute, row.symbol]
         bar.before = bar.content(self.venue)
         bar.trades = [trade for trade in bar.trades if trade[3].number != row.number]
+        rule = TickRule()
+        bar.signs = {n: rule.signed(trade) for _, _, n, trade in bar.trades}
 
     def trade(self, row: Row) -> None:
         minute = row.ts // MINUTE * MINUTE
@@ -219,11 +247,12 @@ class Oracle:
         self.arrivals += 1
         bar = self.bars.setdefault((minute, row.symbol), Bar())
         bar.trades.append((row.ts, row.seq, self.arrivals, row))
+        bar.signs[self.arrivals] = self.rules[row.symbol].signed(row)
 
 
 COLUMNS = (
     "ticker", "ts", "rev", "open", "high", "low", "close", "volume", "value", "trades", "vwap",
-    "final", "known_at", "ts_recv", "position",
+    "delta", "ruled", "final", "known_at", "ts_recv", "position", "nth",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bursa.model.batch import FILE_END, MARK, TRADE, Batch, Span
 from bursa.model.schema import FREQS
 from bursa.model.timeframe import TIMEFRAMES, buckets
 from bursa.model.venue import BINANCE, Venue
-from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, rows_of, tape_of
+from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, TickRule, rows_of, tape_of
 from tests.bars.test_build import words
 
 SPAN = Span("test", 1, 0, 1)
@@ -40,6 +40,7 @@ def trades(venue: Venue, seed: int = 4) -> list[Row]:
                     seq=len(found),
                     recv=len(found),
                     position=number,
+                    aggressor=int(random.integers(-1, 2)),
                 )  # fmt: skip
             )
     return found
@@ -57,12 +58,15 @@ def test_rolled_up_is_rebuilt(tf: str, venue: Venue) -> None:
     rows = trades(venue)
     built: dict[tuple[int, int], Bar] = defaultdict(Bar)
     opens = buckets(np.array([r.ts // MINUTE * MINUTE for r in rows]), tf, venue.calendar)
+    rules: dict[int, TickRule] = defaultdict(TickRule)
     for number, (row, opening) in enumerate(zip(rows, opens.tolist(), strict=True)):
-        built[opening, row.symbol].trades.append((row.ts, row.seq, number, row))
+        bar = built[opening, row.symbol]
+        bar.trades.append((row.ts, row.seq, number, row))
+        bar.signs[number] = rules[row.symbol].signed(row)
     found = roll_up(minutes_of(rows, venue), tf, venue)
     assert set(found.column("freq").tolist()) == {FREQS.index(tf)}
     found.column("freq")[:] = 0
-    content = [(r[1], r[0], *r[3:11], r[13]) for r in rows_of(found)]
+    content = [(r[1], r[0], *r[3:13], r[15]) for r in rows_of(found)]
     assert content == [(*key, *built[key].content(venue)) for key in sorted(built)]
     assert len(found) < len(rows)
 
@@ -96,8 +100,29 @@ def test_rev_rises_with_every_part_added_or_revised() -> None:
     found = roll_up(closed, "1h", VENUE)
     assert [*revs, found.column("rev").tolist()] == [[0], [1], [2], [4]]
     assert found.column("final").tolist() == [0]
-    names = ("known_at", "ts_recv", "position")
-    assert [found.column(k).tolist() for k in names] == [[60], [48], [9]]
+    names = ("known_at", "ts_recv", "position", "nth")
+    assert [found.column(k).tolist() for k in names] == [[60], [48], [9], [1]]
+
+
+def test_flow_is_summed_where_it_is_known_and_the_book_is_the_last_ones() -> None:
+    opening = VENUE.calendar.day_open_ns(date(2026, 4, 7))
+    rows = [
+        Row(TRADE, opening + m * MINUTE, symbol=0, price=1.0, volume=2.0 + m, aggressor=m % 2)
+        for m in range(5)
+    ]
+    closed = minutes_of(rows, VENUE)
+    assert closed.column("delta").tolist() == [2.0, -3.0, 4.0, -5.0, 6.0]
+    assert closed.column("ruled").tolist() == [0.0] * 5
+    closed.column("bid_volume")[:] = [1.0, 2.0, 3.0, 4.0, 5.0]
+    (found,) = roll_up(closed, "5m", VENUE).column("bid_volume")
+    assert found == 5.0
+    closed.column("delta")[2:4] = np.nan  # written before it was kept
+    closed.column("bid_volume")[4] = np.nan
+    found = roll_up(closed, "5m", VENUE)
+    assert found.column("delta").tolist() == [5.0]
+    assert np.isnan(found.column("bid_volume")).all() and np.isnan(found.column("ask_volume")).all()
+    closed.column("delta")[:] = np.nan
+    assert np.isnan(roll_up(closed, "5m", VENUE).column("delta")).all()
 
 
 def test_nothing_and_minutes_pass_as_they_are() -> None:

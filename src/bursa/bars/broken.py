@@ -19,14 +19,20 @@ from bursa.model.schema import TICKS
 
 _T_TICKER, _T_TS, _T_BOARD = (TICKS.index[k] for k in ("ticker", "ts", "board"))
 _T_PRICE, _T_VOLUME, _T_SEQ = (TICKS.index[k] for k in ("price", "volume", "seq"))
-_T_RECV = TICKS.index["ts_recv"]
+_T_RECV, _T_AGGRESSOR = TICKS.index["ts_recv"], TICKS.index["aggressor"]
+
+
+@njit(**KERNEL, forceinline=True)
+def in_use(slots: Block, at: int) -> bool:
+    """Whether a slot holds a bar."""
+    return bool(slots[at, s.S_TRADES] | (slots[at, s.S_TOLD] & s.MENDED) > 0)
 
 
 @njit(**KERNEL)
 def digest(slots: Block, at: int) -> int:
     """What a slot's row would say, less when it came, in 64 bits."""
     mixed = np.uint64(0x9E3779B97F4A7C15)
-    for field in range(int(s.S_TRADES), int(s.S_VALUE) + 1):
+    for field in range(int(s.S_TRADES), int(s.S_RULED) + 1):
         mixed ^= np.uint64(slots[at, np.uintp(field)])
         mixed *= np.uint64(0xD6E8FEB86659FD93)
         mixed ^= mixed >> np.uint64(32)
@@ -37,14 +43,15 @@ def digest(slots: Block, at: int) -> int:
 def stands(slots: Block, at: int, changed: bool) -> bool:
     """Whether a slot whose count of trades says "nothing to emit" is to be emitted all the same,
     because trades of it were taken back. `changed`: only if it says other than it did."""
-    mended = slots[at, s.S_MENDED]
-    if mended == s.WHOLE or not changed:
-        return bool(mended != s.WHOLE)
-    if slots[at, s.S_REV] == 0 or slots[at, s.S_TRADES] != slots[at, s.S_EMITTED]:
+    told = slots[at, s.S_TOLD]
+    mended = told & s.MENDED
+    if mended == 0 or not changed:
+        return bool(mended != 0)
+    if told >> s.REV_SHIFT == 0 or slots[at, s.S_TRADES] != told & s.EMITTED:
         return True
     if mended == s.TOLD:
         return False
-    slots[at, s.S_MENDED] = s.TOLD
+    slots[at, s.S_TOLD] = told ^ (s.UNTOLD | s.TOLD)
     return bool(digest(slots, at) != slots[at, s.S_DIGEST])
 
 
@@ -53,8 +60,8 @@ def stain(slots: Block, at: int, page: int, pages: Block, state: Block) -> None:
     """A slot is about to change: let it wait for a revision, where its minute is closed."""
     if pages[page, s.P_START] > state[s.L_CLOSED]:
         return
-    clean = slots[at, s.S_TRADES] == slots[at, s.S_EMITTED]
-    if clean and slots[at, s.S_MENDED] != s.UNTOLD:
+    told = slots[at, s.S_TOLD]
+    if slots[at, s.S_TRADES] == told & s.EMITTED and told & s.MENDED != s.UNTOLD:
         slots[at, s.S_DIGEST] = digest(slots, at)
         symbol = at - page * state[s.R_SYMBOLS]
         pages[page, s.P_FROM] = min(pages[page, s.P_FROM], symbol)
@@ -75,14 +82,41 @@ def summed(tape: Block, row: int, slots: Block, at: int, state: Block) -> tuple[
     return True, int(volume), int(value)
 
 
+@njit(**KERNEL, forceinline=True)
+def sign_of(aggressor: int, price: float, last: Floats, signs: Block, at: int) -> int:
+    """1 for a trade that an aggressor bought, -1 for one that he sold; by the tick rule where he is
+    not told, 0 where that does not know. `last`, `signs`: what it knows, the symbol's two numbers
+    at `at`, as float64 and as int64; the trade is its last one from now on."""
+    price_at = np.uintp(at) + np.uintp(s.LAST_PRICE)
+    sign_at = np.uintp(at) + np.uintp(s.LAST_SIGN)
+    if aggressor >= 0:
+        sign = 1 - 2 * aggressor
+    elif price > last[price_at]:
+        sign = 1
+    elif price < last[price_at]:
+        sign = -1
+    else:
+        sign = signs[sign_at]
+    last[price_at] = price
+    signs[sign_at] = sign
+    return sign
+
+
 @njit(**KERNEL)
-def put(tape: Block, row: int, slots: Block, at: int, volume: int, value: int) -> None:
-    """A trade that can be summed into its slot, wherever it stands in (ts, seq)."""
+def put(
+    tape: Block, row: int, slots: Block, at: int, sums: tuple[int, int], known: Block, symbol: int
+) -> None:
+    """A trade that can be summed into its slot, wherever it stands in (ts, seq). sums: its volume
+    and its value; known: what the tick rule knows of symbols, this one's at `symbol`."""
     bits = slots.view(np.float64)
-    slots[at, s.S_VOLUME] += volume
-    slots[at, s.S_VALUE] += value
+    price, aggressor = tape.view(np.float64)[_T_PRICE, row], tape[_T_AGGRESSOR, row]
+    sign = sign_of(aggressor, price, known.view(np.float64), known, symbol)
+    slots[at, s.S_VOLUME] += sums[0]
+    slots[at, s.S_VALUE] += sums[1]
+    slots[at, s.S_DELTA] += sign * sums[0]
+    if aggressor < 0 and sign != 0:
+        slots[at, s.S_RULED] += sums[0]
     slots[at, s.S_TRADES] += 1
-    price = tape.view(np.float64)[_T_PRICE, row]
     fit(bits, slots, at, price, tape[_T_TS, row], tape[_T_SEQ, row], tape[_T_RECV, row])
 
 
@@ -121,6 +155,9 @@ def correct(
     """A row BROKEN or AGAIN. Makes no page: a minute without one has no bar to correct."""
     role, ts = tape[TAPE_ROLE, row], tape[_T_TS, row]
     opened, found = ts - ts % MINUTE_NS, -1
+    if role == BROKEN:
+        state.view(np.float64)[s.L_AGAIN_PRICE] = np.nan
+        state[s.L_AGAIN_SIGN] = 0
     if opened <= state[s.L_FORGOTTEN]:
         state[s.D_LATE_BREAKS] += role == BROKEN
         return
@@ -129,7 +166,7 @@ def correct(
             found = page
     symbol = tape[_T_TICKER, row]
     at = found * state[s.R_SYMBOLS] + symbol
-    if found < 0 or (slots[at, s.S_TRADES] == 0 and slots[at, s.S_MENDED] == s.WHOLE):
+    if found < 0 or not in_use(slots, at):
         return
     late = opened <= state[s.L_CLOSED]
     if role == BROKEN:
@@ -138,7 +175,7 @@ def correct(
         small, volume, value = summed(tape, row, slots, at, state)
         if small:
             stain(slots, at, found, pages, state)
-            put(tape, row, slots, at, volume, value)
+            put(tape, row, slots, at, (volume, value), state[s.L_AGAIN_PRICE : s.LEVELS], 0)
     if not late:
         touched[symbol] = 1
 
@@ -148,6 +185,7 @@ def empty(slots: Block, at: int, page: int, pages: Block, state: Block) -> None:
     """Take all trades out of a slot; its prices stay."""
     state[s.D_BREAKS] += 1
     stain(slots, at, page, pages, state)
-    slots[at, s.S_MENDED] = s.UNTOLD
+    slots[at, s.S_TOLD] = (slots[at, s.S_TOLD] & ~s.MENDED) | s.UNTOLD
     pages[page, s.P_MENDED] = 1
     slots[at, s.S_TRADES] = slots[at, s.S_VOLUME] = slots[at, s.S_VALUE] = 0
+    slots[at, s.S_DELTA] = slots[at, s.S_RULED] = 0

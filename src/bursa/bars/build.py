@@ -13,18 +13,24 @@ The rules, row by row in stream order (a cut of the input changes nothing):
 - What one row causes leaves in this order: revisions, then closing bars, each by (minute, symbol
   id); behind each closed minute's last bar stands one marker. All of it bears that row's receive
   time as known_at, and its position.
+- `nth` counts the bars that leave with one position, from 0: revisions, closes and open ones.
 - At FILE_END the bars still open are emitted with final = 0 (after the revisions that wait), those
   that did not change since the last time excepted; no markers. A stop emits nothing.
 - Open and close go by (ts, seq). Volume and value are summed as int64 in units of the venue's
   decimals (a trade's value is rounded once, half to even) and divided once, on output.
+- `delta` is what aggressors bought less what they sold. A trade whose aggressor is not told is
+  signed by the tick rule: above the symbol's last price bought, below it sold, at it as the last
+  one was; before there is a price, not at all. The last trade is the last in stream order that went
+  into a bar, a late one too. What the rule signed is summed in `ruled`.
 - Trades of boards other than the venue's bar board form no bars. A trade too large to be summed
   is counted `range_ticks`; one that would need more than PAGES_MAX minutes to be held at once,
   because a channel that counts hangs that far behind, `ahead_ticks`. Neither enters a bar.
 - BROKEN empties its minute's bar of its symbol, and the AGAIN rows behind it fill that anew. An
   open bar just changes; a closed one waits for a revision like any other, which is made only if it
   then says something else than before. A bar with no trade left keeps its prices, with 0 trades,
-  volume and value. Past REVISABLE_S a break is counted `late_breaks` and changes nothing. Neither
-  row moves a watermark, and AGAIN is counted nowhere: its trade was.
+  volume and value. The tick rule signs AGAIN rows as if theirs were the symbol's first trades, and
+  what it knows of later ones stays. Past REVISABLE_S a break is counted `late_breaks` and changes
+  nothing. Neither row moves a watermark, and AGAIN is counted nowhere: its trade was.
 
 The arrays are told in state.py; the compiled passes over them are kernel.py and emit.py.
 """
@@ -103,6 +109,7 @@ class BarBuilder:
         self._channels[:, s.C_TICKS] = [channel.ticks for channel in venue.channels]
         self._channels[:, [s.C_MARK, s.C_NEXT, s.C_ENDED]] = s.NEVER
         self._pages, self._slots = _no_pages(_PAGES_FIRST, _SYMBOLS_FIRST)
+        self._known = _nothing_known(_SYMBOLS_FIRST)
         self._touched = np.zeros(_SYMBOLS_FIRST, np.uint8)
         self._make_room(_ROWS_FIRST)
 
@@ -123,7 +130,7 @@ class BarBuilder:
         start, emitted = 0, 0
         while True:
             start = kernel.build(
-                tape, start, self._channels, self._slots, self._pages, self._state,
+                tape, start, self._channels, self._slots, self._pages, self._state, self._known,
                 self._touched, self._out, self._minutes,
             )  # fmt: skip
             done: list[int] = self._state.tolist()
@@ -175,6 +182,7 @@ class BarBuilder:
             "channels": self._channels.copy(),
             "pages": self._pages[used],
             "slots": slots[used, :symbols],
+            "known": self._known[: s.LAST * symbols].copy(),
             "span": np.array([self._span.epoch, self._span.first, self._span.last], np.int64),
         }
 
@@ -191,6 +199,8 @@ class BarBuilder:
         view[: len(pages), : slots.shape[1]] = slots
         self._state[s.R_SYMBOLS] = view.shape[1]
         self._touched = np.zeros(view.shape[1], np.uint8)
+        self._known = _nothing_known(view.shape[1])
+        self._known[: len(state["known"])] = state["known"]
         self._span = Span(self._span.source, *state["span"].tolist())
 
     def _make_what_is_needed(self, done: list[int]) -> None:
@@ -215,9 +225,9 @@ class BarBuilder:
         self._pages[: len(old_pages)] = old_pages
         old = old_slots.reshape(len(old_pages), -1, _SLOT)
         self._slots.reshape(pages, symbols, _SLOT)[: old.shape[0], : old.shape[1]] = old
-        self._touched = np.concatenate(
-            (self._touched, np.zeros(symbols - len(self._touched), np.uint8))
-        )
+        more = symbols - len(self._touched)
+        self._touched = np.concatenate((self._touched, np.zeros(more, np.uint8)))
+        self._known = np.concatenate((self._known, _nothing_known(more)))
 
 
 def _no_pages(pages: int, symbols: int) -> tuple[Block, Block]:
@@ -228,6 +238,12 @@ def _no_pages(pages: int, symbols: int) -> tuple[Block, Block]:
     raw = np.zeros(pages * symbols * _SLOT + line // 8, np.int64)
     skip = -raw.ctypes.data % line // 8
     return table, raw[skip : skip + pages * symbols * _SLOT].reshape(-1, _SLOT)
+
+
+def _nothing_known(symbols: int) -> Block:
+    known = np.zeros(s.LAST * symbols, np.int64)
+    known.view(np.float64)[s.LAST_PRICE :: s.LAST] = np.nan
+    return known
 
 
 def _join(blocks: list[Block], rows: int) -> Block:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from bursa.bars import state as s
-from bursa.bars.broken import digest, stands
+from bursa.bars.broken import digest, in_use, stands
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import Block
 from bursa.model.schema import OHLCV
@@ -18,6 +18,8 @@ _B_OPEN, _B_HIGH, _B_LOW = (OHLCV.index[k] for k in ("open", "high", "low"))
 _B_CLOSE, _B_VOLUME, _B_VALUE = (OHLCV.index[k] for k in ("close", "volume", "value"))
 _B_TRADES, _B_VWAP, _B_FINAL = (OHLCV.index[k] for k in ("trades", "vwap", "final"))
 _B_KNOWN, _B_RECV, _B_POSITION = (OHLCV.index[k] for k in ("known_at", "ts_recv", "position"))
+_B_DELTA, _B_RULED, _B_NTH = (OHLCV.index[k] for k in ("delta", "ruled", "nth"))
+_B_BIDS, _B_ASKS = (OHLCV.index[k] for k in ("bid_volume", "ask_volume"))
 
 
 @njit(**KERNEL, forceinline=True)
@@ -25,14 +27,16 @@ def write(  # noqa: PLR0913 (inlined: its arguments cost nothing)
     slots: Block, bits: Floats, at: int, state: Block, start: int, form: tuple[int, int],
     cause: Cause, out: Block, numbers: Floats, row: int,
 ) -> None:  # fmt: skip
-    """Write a slot as a row of OHLCV, all but the ticker. form: final; how far S_REV is ahead of
-    the rev. A known_at of NEVER: the slot's ts_recv. bits, numbers: slots and out as float64."""
-    volume = slots[at, s.S_VOLUME] / float(state[s.R_VOLUME])
+    """Write a slot as a row of OHLCV, all but ticker and nth. form: final; how far S_TOLD is ahead
+    of the rev. A known_at of NEVER: the slot's ts_recv. bits, numbers: slots and out as float64.
+    Books are not known here."""
+    units = float(state[s.R_VOLUME])
+    volume = slots[at, s.S_VOLUME] / units
     value = slots[at, s.S_VALUE] / float(state[s.R_VALUE])
     recv = slots[at, s.S_LAST_RECV]
     out[_B_FREQ, row] = 0
     out[_B_TS, row] = start
-    out[_B_REV, row] = slots[at, s.S_REV] - form[1]
+    out[_B_REV, row] = (slots[at, s.S_TOLD] >> s.REV_SHIFT) - form[1]
     numbers[_B_OPEN, row] = bits[at, s.S_OPEN]
     numbers[_B_HIGH, row] = bits[at, s.S_HIGH]
     numbers[_B_LOW, row] = bits[at, s.S_LOW]
@@ -41,6 +45,9 @@ def write(  # noqa: PLR0913 (inlined: its arguments cost nothing)
     numbers[_B_VALUE, row] = value
     out[_B_TRADES, row] = slots[at, s.S_TRADES]
     numbers[_B_VWAP, row] = value / volume if volume > 0.0 else np.nan
+    numbers[_B_DELTA, row] = slots[at, s.S_DELTA] / units
+    numbers[_B_RULED, row] = slots[at, s.S_RULED] / units
+    numbers[_B_BIDS, row] = numbers[_B_ASKS, row] = np.nan
     out[_B_FINAL, row] = form[0]
     out[_B_KNOWN, row] = cause[0] if cause[0] != s.NEVER else recv
     out[_B_RECV, row] = recv
@@ -57,26 +64,32 @@ def emit_page(
     taken back are in use (broken.py)."""
     numbers, bits = out.view(np.float64), slots.view(np.float64)
     start, first = pages[page, s.P_START], page * state[s.R_SYMBOLS]
+    if cause[1] != state[s.L_EMITTER]:
+        state[s.L_EMITTER], state[s.L_NTH] = cause[1], 0
     row = np.uintp(state[s.D_ROWS])
+    nth = state[s.L_NTH] - np.int64(row)
     symbols, mended = (0, state[s.R_SYMBOLS]), pages[page, s.P_MENDED] != 0
     if changed and final == 1:
         symbols = (pages[page, s.P_FROM], pages[page, s.P_TO])
     for symbol in range(symbols[0], symbols[1]):
         at = np.uintp(first + symbol)
         trades = slots[at, s.S_TRADES]
-        nothing = trades == 0 or (changed and trades == slots[at, s.S_EMITTED])
+        told = slots[at, s.S_TOLD]
+        nothing = trades == 0 or (changed and trades == told & s.EMITTED)
         if nothing and not (mended and stands(slots, at, changed)):
             continue
-        slots[at, s.S_REV] += 1
-        slots[at, s.S_EMITTED] = trades
-        if mended and slots[at, s.S_MENDED] == s.UNTOLD:
-            slots[at, s.S_MENDED] = s.TOLD
+        told = (slots[at, s.S_TOLD] & ~s.EMITTED) + (1 << s.REV_SHIFT)
+        if mended and told & s.MENDED == s.UNTOLD:
+            told ^= s.UNTOLD | s.TOLD
+        slots[at, s.S_TOLD] = told | trades
         if final == 0:
             slots[at, s.S_DIGEST] = digest(slots, at)
         out[_B_TICKER, row] = symbol
+        out[_B_NTH, row] = nth + np.int64(row)
         write(slots, bits, at, state, start, (final, 1), cause, out, numbers, row)
         row += np.uintp(1)
     state[s.D_ROWS] = row
+    state[s.L_NTH] = nth + np.int64(row)
     pages[page, s.P_FROM], pages[page, s.P_TO] = s.ALWAYS, 0
 
 
@@ -114,7 +127,7 @@ def count(slots: Block, pages: Block, state: Block, through: int) -> int:
     for page in range(pages.shape[0]):
         if state[s.L_CLOSED] < pages[page, s.P_START] <= through:
             for at in range(page * symbols, (page + 1) * symbols):
-                bars += slots[np.uintp(at), s.S_TRADES] | slots[np.uintp(at), s.S_MENDED] > 0
+                bars += in_use(slots, np.uintp(at))
     return bars
 
 
@@ -169,8 +182,9 @@ def peek(slots: Block, pages: Block, ids: Block, position: int, state: Block, ou
         start = pages[page, s.P_START]
         for symbol in ids:
             at = page * state[s.R_SYMBOLS] + symbol
-            if slots[at, s.S_TRADES] | slots[at, s.S_MENDED] > 0:
+            if in_use(slots, at):
                 out[_B_TICKER, row] = symbol
+                out[_B_NTH, row] = 0
                 write(slots, bits, at, state, start, (0, 0), cause, out, numbers, row)
                 row += 1
         page = next_page(pages, start)

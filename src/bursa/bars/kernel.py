@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.bars import state as s
-from bursa.bars.broken import mend, put, stain, summed
+from bursa.bars.broken import mend, put, sign_of, stain, summed
 from bursa.bars.emit import close, finish, lacks_room, revise
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import (
@@ -31,6 +31,7 @@ from bursa.model.schema import TICKS
 _T_TICKER, _T_TS, _T_BOARD = (TICKS.index[k] for k in ("ticker", "ts", "board"))
 _T_PRICE, _T_VOLUME, _T_SEQ = (TICKS.index[k] for k in ("price", "volume", "seq"))
 _T_RECV, _T_POSITION = (TICKS.index[k] for k in ("ts_recv", "position"))
+_T_AGGRESSOR = TICKS.index["aggressor"]
 
 
 @njit(**KERNEL)
@@ -162,8 +163,9 @@ def seek(opened: int, pages: Block, state: Block) -> int:
 
 @njit(**KERNEL)
 def place(
-    tape: Block, row: int, slots: Block, at: int, page: int, pages: Block, state: Block
-) -> int:
+    tape: Block, row: int, slots: Block, at: int, page: int, pages: Block, known: Block,
+    state: Block,
+) -> int:  # fmt: skip
     """A trade that is not simply the newest of an open bar: late, out of order, or too large to be
     summed (which is counted, and makes 0 of 1)."""
     small, volume, value = summed(tape, row, slots, at, state)
@@ -172,14 +174,14 @@ def place(
         return 0
     state[s.D_REVISING] += pages[page, s.P_START] <= state[s.L_CLOSED]
     stain(slots, at, page, pages, state)
-    put(tape, row, slots, at, volume, value)
+    put(tape, row, slots, at, (volume, value), known, s.LAST * tape[_T_TICKER, row])
     return 1
 
 
 @njit(**KERNEL, forceinline=True)
-def add(
+def add(  # noqa: PLR0913 (inlined: its arguments cost nothing)
     tape: Block, numbers: Floats, row: int, slots: Block, bits: Floats, at: int,
-    units: tuple[float, float], late: bool,
+    units: tuple[float, float], late: bool, known: Block, last: Floats, symbol: int,
 ) -> bool:  # fmt: skip
     """One trade into its slot, if it is simply the newest of an open bar; else False."""
     price, shares = numbers[_T_PRICE, row], numbers[_T_VOLUME, row]
@@ -190,9 +192,13 @@ def add(
     held = slots[at + s.S_VOLUME] | slots[at + s.S_VALUE]
     if late or not newest or not small or held >= s.UNITS_MAX:
         return False
-    trades = slots[at + s.S_TRADES]
+    trades, aggressor, whole = slots[at + s.S_TRADES], tape[_T_AGGRESSOR, row], int(volume)
+    sign = sign_of(aggressor, price, last, known, symbol)
     slots[at + s.S_TRADES] = trades + 1
-    slots[at + s.S_VOLUME] += int(volume)
+    slots[at + s.S_VOLUME] += whole
+    slots[at + s.S_DELTA] += sign * whole
+    if aggressor < 0 and sign != 0:
+        slots[at + s.S_RULED] += whole
     slots[at + s.S_VALUE] += int(value)
     slots[at + s.S_LAST_TS] = ts
     slots[at + s.S_LAST_SEQ] = seq
@@ -210,17 +216,18 @@ def add(
 @njit(**KERNEL)
 def build(  # noqa: PLR0913 (a kernel: primitives only)
     tape: Block, start: int, channels: Block, slots: Block, pages: Block, state: Block,
-    touched: NDArray[np.uint8], out: Block, minutes: Block,
+    known: Block, touched: NDArray[np.uint8], out: Block, minutes: Block,
 ) -> int:  # fmt: skip
     """Take rows of the tape from `start` on; the row to go on from is returned.
 
     tape      int64 (TAPE_ROWS, n)
+    known     int64 (LAST * symbols,): what the tick rule knows of each
     touched   uint8 (symbols,): set to 1 where a symbol's open bar changed
     out       int64 (columns of OHLCV, capacity): rows are written from 0 on
     minutes   int64 (4, capacity): markers are written from 0 on
     """
     flat = slots.reshape(-1)
-    numbers, bits = tape.view(np.float64), flat.view(np.float64)
+    numbers, bits, last = tape.view(np.float64), flat.view(np.float64), known.view(np.float64)
     units = float(state[s.R_VOLUME]), float(state[s.R_VALUE])
     board, opened, page, late, taken = state[s.R_BOARD], s.NEVER, s.NO_BAR, False, 0
     first = np.uintp(0)
@@ -249,10 +256,11 @@ def build(  # noqa: PLR0913 (a kernel: primitives only)
             first = np.uintp(page * state[s.R_SYMBOLS])
         symbol = np.uintp(tape[_T_TICKER, row])
         at = first + symbol
-        if add(tape, numbers, row, flat, bits, at * s.SLOT, units, late):
+        of = symbol * np.uintp(s.LAST)
+        if add(tape, numbers, row, flat, bits, at * s.SLOT, units, late, known, last, of):
             taken += 1
         else:
-            taken += place(tape, at_row, slots, np.int64(at), page, pages, state)
+            taken += place(tape, at_row, slots, np.int64(at), page, pages, known, state)
         if not late:
             touched[symbol] = 1
     return stop(state, s.END, taken, tape.shape[1])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursa.model.batch import Batch, Block
-from bursa.model.schema import FREQS, OHLCV
+from bursa.model.schema import FREQS, INT_NULL, OHLCV
 from bursa.model.timeframe import buckets
 from bursa.model.venue import Venue
 
@@ -22,9 +22,10 @@ def roll_up(bars: Batch, tf: str, venue: Venue) -> Batch:
     bars      1-minute OHLCV, each minute of a ticker at most once (its newest revision), ascending
               by ts; one ticker or several
     returns   OHLCV. final where all parts are; rev counts the parts and their revisions, so that
-              it rises whenever one is added or revised; known_at and position are the newest of
-              the parts, ts_recv is that of the newest trade. A part whose trades were all taken
-              back lends its prices only where all parts are such
+              it rises whenever one is added or revised; known_at and (position, nth) are the
+              newest of the parts, ts_recv is that of the newest trade. A part whose trades were all
+              taken back lends its prices only where all parts are such. delta and ruled are summed
+              over the parts that know theirs; the book is that at the last part's close
     """
     if tf == "1m" or not len(bars):
         return bars
@@ -47,6 +48,7 @@ def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -
     block = np.zeros((len(OHLCV.columns), len(first)), np.int64)
     joined = replace(parts, block=block)
     begin, last, prices = _priced(parts, first)
+    last_of = np.append(first[1:], len(parts)) - 1
     joined.column("ticker")[:] = parts.column("ticker")[first]
     joined.column("freq")[:] = freq
     joined.column("ts")[:] = opens
@@ -66,10 +68,19 @@ def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -
     joined.column("trades")[:] = np.add.reduceat(parts.column("trades"), first)
     none = np.full(len(first), np.nan)
     joined.column("vwap")[:] = np.divide(value, volume, out=none, where=volume > 0)
+    for name in ("delta", "ruled"):
+        joined.column(name)[:] = _known_sum(parts.column(name), first, venue.volume_decimals)
+    for name in ("bid_volume", "ask_volume"):
+        joined.column(name)[:] = parts.column(name)[last_of]
     joined.column("final")[:] = np.minimum.reduceat(parts.column("final"), first)
     joined.column("known_at")[:] = np.maximum.reduceat(parts.column("known_at"), first)
     joined.column("ts_recv")[:] = parts.column("ts_recv")[last]
-    joined.column("position")[:] = np.maximum.reduceat(parts.column("position"), first)
+    position = np.maximum.reduceat(parts.column("position"), first)
+    joined.column("position")[:] = position
+    newest = parts.column("position") == np.repeat(position, last_of - first + 1)
+    joined.column("nth")[:] = np.maximum.reduceat(
+        np.where(newest, parts.column("nth"), INT_NULL), first
+    )
     return block
 
 
@@ -91,3 +102,12 @@ def _priced(parts: Batch, first: Block) -> tuple[Block, Block, NDArray[np.bool_]
 def _summed(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:
     units = np.rint(amounts * 10.0**decimals).astype(np.int64)
     return np.asarray(np.add.reduceat(units, first) / 10.0**decimals)
+
+
+def _known_sum(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:
+    """As `_summed`; parts that do not know theirs add nothing, and nothing known is NaN."""
+    known = ~np.isnan(amounts)
+    if known.all():
+        return _summed(amounts, first, decimals)
+    sums = _summed(np.where(known, amounts, 0.0), first, decimals)
+    return np.where(np.logical_or.reduceat(known, first), sums, np.nan)

@@ -18,7 +18,7 @@ Does not know any store's types (store/) nor which columns metrics bring (metric
 from dataclasses import dataclass
 from functools import cached_property
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 INT_NULL = -(2**63)
 
@@ -135,10 +135,15 @@ OHLCV = Kind(
         Column("value", "float", "traded value, quote currency; each trade rounded once"),
         Column("trades", "int", "number of trades in the bar"),
         _price("vwap", "value / volume of the bar, quote currency"),
+        Column("delta", "float", "aggressors' buys less their sells, shares or base units", True),
+        Column("ruled", "float", "volume signed by the tick rule, shares or base units", True),
+        Column("bid_volume", "float", "best 5 bids at the close, shares or base units", True),
+        Column("ask_volume", "float", "best 5 asks at the close, shares or base units", True),
         Column("final", "flag", "1 when the watermark closed it, 0 when a file's end did"),
         _KNOWN,
         Column("ts_recv", "time", "receive time of the bar's newest trade, ns UTC, our clock"),
         _POSITION,
+        Column("nth", "int", "its place among the bars of one journal record, from 0", True),
     ),
     ("ticker", "freq", "ts", "rev"),
 )

@@ -101,7 +101,7 @@ class Rings:
         with self._lock:
             self._learn()
             ids = rows[_TICKER]
-            store.fed(ids, rows[-1], len(self._names))
+            store.fed(ids, rows[store.kind.index["position"]], len(self._names))
             if self._free:
                 for symbol in np.unique(ids[self._slots[ids] < 0]).tolist():
                     self._open(self._names[symbol])
