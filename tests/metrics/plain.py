@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tests.metrics.bars import DAY, OPENING, Bar
+from tests.metrics.bars import Bar
+from tests.metrics.hd_plain import PlainHd
 
 Row = dict[str, float | None]
 
@@ -48,56 +49,16 @@ class PlainRsi:
         return {f"rsi_{self.length}": 100 - 100 / (1 + self.gain / self.loss)}
 
 
-class PlainHd:
-    """Step by step; the numbers are those of the definition."""
+class PlainHdRow:
+    """HD as a row (hd_plain.py has its definition)."""
 
-    def __init__(self, opens: int = 32_700, closes: int = 53_400, freezes: int = 54_000) -> None:
-        self.gates = opens, closes, freezes
-        self.close: float | None = None
-        self.day: int | None = None
-        self.plus = self.minus = 0.0
-        self.mapo: float | None = None
-        self.frozen: float | None = None  # the day's mapo, as it was at the freeze
-        self.before = 0.0
-        self.dmapo = self.value = 0.0
+    def __init__(self) -> None:
+        self._plain = PlainHd()
 
     def push(self, bar: Bar) -> Row:
-        opens, closes, freezes = self.gates
-        day, t = divmod((bar.ts - OPENING) // 10**9 + 9 * 3600, DAY // 10**9)
-        had = self.mapo is not None
-        if day != self.day:  # 0
-            left = self.frozen if self.frozen is not None else self.mapo
-            self.before = left if left is not None else 0.0
-            self.plus = self.minus = 0.0
-            self.frozen = None
-            self.day = day
-        delta = 0.0 if self.close is None else bar.close - self.close  # 1
-        self.close = bar.close
-        previous = self.value
-        if t >= opens:
-            signed = 0.0  # 2
-            if t < closes:
-                signed = bar.volume if delta >= 0 else -bar.volume
-            self.plus += max(signed, 0)  # 3
-            self.minus += min(signed, 0)
-            net = self.plus + self.minus  # 4
-            if t < freezes:
-                self.mapo = (
-                    net if self.mapo is None else self.mapo + (net - self.mapo) * 2 / 21
-                )  # 5
-                self.dmapo = self.mapo - self.before  # 6
-            elif self.frozen is None:
-                self.frozen = self.mapo
-            self.value = net - self.dmapo  # 7
-        if self.mapo is None:
-            return dict.fromkeys(("hd", "hd_mapo", "hd_dmapo", "hd_direction"))
-        direction = 0
-        if had and self.value != previous:
-            direction = 1 if self.value > previous else -1
-        return {
-            "hd": self.value, "hd_mapo": self.mapo, "hd_dmapo": self.dmapo,
-            "hd_direction": direction,
-        }  # fmt: skip
+        names = ("hd", "hd_mapo", "hd_dmapo", "hd_direction")
+        found = self._plain.push(bar.ts, bar.close, int(bar.volume)) or (None,) * len(names)
+        return dict(zip(names, found, strict=True))
 
 
 OUTPUTS = ("ema_20", "rsi_14", "hd", "hd_mapo", "hd_dmapo", "hd_direction")
@@ -105,5 +66,5 @@ OUTPUTS = ("ema_20", "rsi_14", "hd", "hd_mapo", "hd_dmapo", "hd_direction")
 
 def from_scratch(bars: list[Bar]) -> list[Row]:
     """All metrics over one symbol's bars in order of time."""
-    metrics = (PlainEma(), PlainRsi(), PlainHd())
+    metrics = (PlainEma(), PlainRsi(), PlainHdRow())
     return [{k: v for metric in metrics for k, v in metric.push(bar).items()} for bar in bars]

@@ -1,11 +1,13 @@
 """HD, Hidden Delta: the day's signed volume less the drift of its own average since the day before.
 
 Per symbol, over 1-minute bars in order of time; t is the bar's opening on the venue's clock. The
-venue's gates (open <= close, freeze) cut the day: before `open` nothing is counted, from `close` on
-bars count 0, from `freeze` on the average stands still. For each bar:
+venue's gates (open <= close <= freeze) cut the day: before `open` nothing is counted, from `close`
+on bars count 0, from `freeze` on the average stands still. Gates may change from one bar on: each
+goes by those that hold at its opening. For each bar:
 
-    0  first bar of a trading day: day_before <- mapo as the previous day left it (0 where there was
-       none); cum_positive = cum_negative = 0. dmapo and value carry over.
+    0  first bar of a trading day: day_before <- mapo as the symbol's previous day left it, which is
+       that of the freeze or, where no bar came so late, its last (0 where there was none);
+       cum_positive = cum_negative = 0. dmapo and value carry over.
     1  delta <- close - previous close (0 for the first bar ever). Before the opening gate the bar
        ends here and repeats the last value, mapo and dmapo.
     2  signed <- +volume where delta >= 0, else -volume; 0 from the closing gate on
@@ -40,11 +42,25 @@ from bursa.metrics.metric import (
     Terms,
 )
 from bursa.model.batch import Block
+from bursa.model.calendar import MINUTE_NS
 
-# Arguments (seconds of the venue's day), and fields of the state; HAS_MAPO is a flag.
-_OPEN, _SHUT, _FREEZE = 0, 1, 2
+# Arguments: how many gates; then each, ascending: the minute since 1970 UTC from which it holds
+# (the first holds before it too), and its seconds of the venue's day.
+_COUNT, _FIRST = 0, 1
+_FROM, _OPEN, _SHUT, _FREEZE = range(4)
+_GATES = 4
+# Fields of the state; HAS_MAPO is a flag.
 _POSITIVE, _NEGATIVE, _HAS_MAPO, _MAPO, _DAY_BEFORE, _DMAPO, _VALUE = range(7)
-_CLOSE_IN, _VOLUME_IN, _DAY_IN, _SECOND_IN, _OUT = range(5)
+_CLOSE_IN, _VOLUME_IN, _DAY_IN, _SECOND_IN, _MINUTE_IN, _OUT = range(6)
+
+
+@njit(**KERNEL)
+def gates_at(arguments: Floats, minute: float) -> int:
+    """Where in the arguments the gates of a bar begin that opens at that minute."""
+    at = _FIRST + _GATES * (int(arguments[_COUNT]) - 1)
+    while at > _FIRST and minute < arguments[at + _FROM]:
+        at -= _GATES
+    return at
 
 
 @njit(**KERNEL)
@@ -53,12 +69,12 @@ def run(  # noqa: PLR0913 (the form of metric.py)
     memory: Floats, m: int, arguments: Floats,
 ) -> None:  # fmt: skip
     """All steps through one HD; see metric.py. The numbers are those of the table above."""
-    gate_open, gate_close, freeze = arguments[_OPEN], arguments[_SHUT], arguments[_FREEZE]
     mask, o = past.shape[1] - 1, rows[_OUT]
     for i in range(n):
         before, after, bar = steps[FROM, i], steps[TO, i], steps[BAR, i]
         symbol, last = steps[SYMBOL, i], (bar - 1) & mask
         close, t = values[rows[_CLOSE_IN], i], values[rows[_SECOND_IN], i]
+        gates = gates_at(arguments, values[rows[_MINUTE_IN], i])
         had_mapo = states[before, s + _HAS_MAPO] > 0.0
         has_mapo = had_mapo
         positive, negative = states[before, s + _POSITIVE], states[before, s + _NEGATIVE]
@@ -67,13 +83,13 @@ def run(  # noqa: PLR0913 (the form of metric.py)
         if bar == 0 or values[rows[_DAY_IN], i] != past[symbol, last, P_DAY]:  # 0
             day_before, positive, negative = mapo, 0.0, 0.0
         delta = close - past[symbol, last, P_CLOSE] if bar > 0 else 0.0  # 1
-        if t >= gate_open:
-            volume = values[rows[_VOLUME_IN], i] if t < gate_close else 0.0
+        if t >= arguments[gates + _OPEN]:
+            volume = values[rows[_VOLUME_IN], i] if t < arguments[gates + _SHUT] else 0.0
             signed = volume if delta >= 0.0 else -volume  # 2
             positive += max(signed, 0.0)  # 3
             negative += min(signed, 0.0)
             net = positive + negative  # 4
-            if t < freeze:
+            if t < arguments[gates + _FREEZE]:
                 mapo = mapo + (net - mapo) * 2.0 / 21.0 if had_mapo else net  # 5
                 dmapo = mapo - day_before  # 6
                 has_mapo = True
@@ -92,15 +108,18 @@ def run(  # noqa: PLR0913 (the form of metric.py)
 def _gates(terms: Terms) -> tuple[float, ...] | None:
     if not terms.gates:
         return None
-    gates = terms.gates[-1]
-    return float(gates.open_s), float(gates.close_s), float(gates.freeze_s)
+    numbers = [float(len(terms.gates))]
+    for gates in terms.gates:
+        begins = gates.from_ns // MINUTE_NS
+        numbers += map(float, (begins, gates.open_s, gates.close_s, gates.freeze_s))
+    return tuple(numbers)
 
 
 HD = Metric(
     name="hd",
     description="Hidden Delta: the day's signed volume less the drift of its own average",
     unit="shares or base units",
-    inputs=("close", "volume", "day", "second"),
+    inputs=("close", "volume", "day", "second", "minute"),
     outputs=(
         Output("value", "shares or base units: net volume of the day less dmapo", "direction"),
         Output("mapo", "shares or base units: average of the day's net volume, over days"),
