@@ -105,3 +105,10 @@ def test_an_endpoint_without_a_port_that_can_be_is_refused_with_its_path(port: s
     with pytest.raises(Refuse, match="allowed: 1 to 65535; given by environment") as refused:
         config.load({}, {f"BURSA_FEEDS_MAIN_{k}": v for k, v in source.items()})
     assert refused.value.parameter == "feeds.main.itchdata"
+
+
+def test_lists_come_from_the_environment_with_commas_or_blanks() -> None:
+    for text in ("ema_9,rsi_7", "ema_9 rsi_7", " ema_9, rsi_7 "):
+        loaded = config.load({}, {"BURSA_METRICS_EXTRA": text})
+        assert loaded.config.metrics.extra == ("ema_9", "rsi_7")
+    assert config.load({}, {"BURSA_METRICS_EXTRA": ""}).config.metrics.extra == ()

@@ -20,6 +20,7 @@ from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
 from bursa.feeds import layouts
 from bursa.journal import record
+from bursa.metrics.catalog import Catalogue, catalogue
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import IDX, VENUES, Venue
@@ -127,13 +128,17 @@ class Shop:
     bus: MemoryBus
     clock: SystemClock
     telemetry: Telemetry
+    catalogue: Catalogue
 
     def runtime(self, venue: Venue) -> VenueRuntime:
         """A venue's runtime with the adapters of this program."""
         words = venue.words()
-        rings = Rings(venue, words, self.config.rings.depth, self.config.rings.mb * MB)
+        held = self.config.rings
+        rings = Rings(venue, words, held.depth, held.mb * MB, self.catalogue)
         decoder = decoder_of(self.config, venue)
-        parts = Parts(self.store, rings, self.bus, self.clock, self.telemetry, decoder)
+        parts = Parts(
+            self.store, rings, self.bus, self.clock, self.telemetry, decoder, self.catalogue
+        )
         return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
 
 
@@ -141,11 +146,11 @@ class Shop:
 def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterator[Shop]:
     """Open the store of a folder that is held; close it at the end."""
     options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
-    telemetry = Telemetry()
-    store = DuckStore(folder.path / STORE_FILE, venues, kinds(), options)
+    telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
+    store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options)
     telemetry.store_set_aside.inc(len(store.set_aside))
     try:
-        yield Shop(config, folder, store, MemoryBus(), SystemClock(), telemetry)
+        yield Shop(config, folder, store, MemoryBus(), SystemClock(), telemetry, metrics)
     finally:
         store.close()
 
@@ -154,7 +159,8 @@ def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterato
 def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
     """A store of its own for one venue, empty at the beginning; closed at the end."""
     options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
-    store = DuckStore(file, [venue], kinds(), options)
+    kept = kinds(catalogue(config.metrics.extra))
+    store = DuckStore(file, [venue], kept, options)
     try:
         yield store
     finally:
@@ -163,8 +169,9 @@ def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
 
 def fresh_line(venue: Venue, config: Config | None = None) -> Line:
     """A venue's stages at their beginning."""
-    words = venue.words()
-    return Line(venue, words, decoder_of(config or Config(), venue)(venue, words))
+    words, config = venue.words(), config or Config()
+    decoder = decoder_of(config, venue)(venue, words)
+    return Line(venue, words, decoder, catalogue=catalogue(config.metrics.extra))
 
 
 @contextlib.contextmanager

@@ -78,6 +78,7 @@ class VenueService:
         self.store, self.rings, self.present = parts.store, parts.rings, parts.present
         self.open_bars, self.channels = parts.open_bars, parts.channels
         self.book = parts.book
+        self.catalogue = parts.rings.catalogue
         self.watermark_ns, self.published = parts.watermark_ns, parts.published
         self._clock = clock
         self._ticker = re.compile(parts.venue.ticker_pattern)

@@ -103,10 +103,12 @@ def _from_file(file: str | None) -> dict[str, Any]:
         raise Refuse(f"config: {file} is not TOML: {error}", "bad_config") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Lists are written with commas or blanks between."""
     known = {variable(path): path for path, _, _ in leaves() if "NAME" not in path}
     feed_keys = [path.rsplit(".", 1)[1] for path, _, _ in leaves() if "NAME" in path]
-    out: dict[str, str] = {}
+    lists = {path for path, default, _ in leaves() if isinstance(default, tuple)}
+    out: dict[str, Any] = {}
     for name, text in environment.items():
         if not name.startswith(PREFIX) or name in FOREIGN or name == "BURSA_CONFIG":
             continue
@@ -123,7 +125,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
                 "bad_config",
                 parameter=name,
             )
-        out[path] = text
+        out[path] = text.replace(",", " ").split() if path in lists else text
     return out
 
 

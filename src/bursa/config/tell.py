@@ -71,7 +71,12 @@ def settings(table: type[Struct] = Config) -> Iterator[Setting]:
         )
 
 
-_TYPES = {int: "integer", float: "number", bool: "true or false"}
+_TYPES = {
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    tuple[str, ...]: "list of strings",
+}
 _LIMITS = {
     "ge": "at least",
     "gt": "more than",

@@ -98,6 +98,15 @@ class Store(Table, frozen=True):
     memory_mb: Annotated[int, doc("memory of the database engine", ge=64)] = 2048
 
 
+class Metrics(Table, frozen=True):
+    """The metrics of every venue."""
+
+    extra: Annotated[
+        tuple[str, ...],
+        doc('metrics beside the standard ones, by name, e.g. ["ema_9", "rsi_7"]'),
+    ] = ()
+
+
 class Topics(Table, frozen=True):
     """Limits of the in-memory topics; a durable reader past them goes on from the journal."""
 
@@ -229,6 +238,7 @@ class Config(Table, frozen=True):
     journal: Journal = Journal()
     checkpoint: Checkpoint = Checkpoint()
     store: Store = Store()
+    metrics: Metrics = Metrics()
     topics: Topics = Topics()
     rings: Rings = Rings()
     stream: Stream = Stream()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bursa.bars.rollup import roll_up
 from bursa.history import rows
 from bursa.history.offload import Offload
+from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import compute
 from bursa.metrics.metric import Metric
 from bursa.model.batch import Batch, Block, Words
@@ -36,6 +37,8 @@ _ATTEMPTS_MAX = 24
 
 class Rings(Protocol):
     """The newest rows of each ticker in memory; its methods never wait."""
+
+    catalogue: Catalogue
 
     def bars(self, ticker: str, n: int, before_ns: int | None = None) -> Batch | None:
         """The newest n closed 1-minute bars with ts < before_ns, ascending, each its newest
@@ -358,8 +361,9 @@ class Reader:
         return end <= int(minutes.column("ts")[-1]) + TIMEFRAMES["1m"]
 
     def _metric(self, ask: Ask, metric: Metric) -> tuple[Batch, bool]:
+        market = self._market
         if ask.tf == "1m":
-            market, count = self._market, ask.limit + 1
+            count = ask.limit + 1
             ring = market.rings.metrics(ask.ticker, _ALL)
             found = market.store.metrics(
                 market.venue.name,
@@ -375,7 +379,7 @@ class Reader:
             found = self._last_minute_values(ask)
         else:
             whole = self.read(replace(ask, limit=_ALL, start_ns=0, newest=False))
-            every = compute(metric.name, whole.bars, self._market.venue)
+            every = compute(metric.name, whole.bars, market.venue, market.rings.catalogue)
             found = rows.between(every, ask.start_ns, ask.end_ns)
         more = len(found) > ask.limit
         return (rows.tail if ask.newest else rows.head)(found, ask.limit), more

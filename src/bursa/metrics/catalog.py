@@ -88,7 +88,7 @@ def catalogue(extra: Sequence[str] = ()) -> Catalogue:
     """The standard metrics and `extra` ones, each once. Refuse `bad_metric` for a name that no
     family makes, or too many."""
     if len(extra) > _EXTRA_MAX:
-        raise Refuse(f"metrics.extra: {len(extra)} metrics; at most {_EXTRA_MAX}", "bad_metric")
+        raise _bad(f"{len(extra)} metrics; at most {_EXTRA_MAX}")
     standard = [(metric, family) for family in FAMILIES for metric in family.metrics]
     names = {metric.name for metric, _ in standard}
     added: dict[str, tuple[Metric, Family]] = {}
@@ -113,20 +113,21 @@ def made(name: str) -> tuple[Metric, Family]:
         for parameter, number in zip(family.parameters, numbers, strict=True):
             if not parameter.least <= number <= parameter.most:
                 allowed = f"{parameter.least} to {parameter.most}"
-                raise Refuse(
-                    f"metrics.extra: {name}: {parameter.name} {number}; allowed: {allowed}",
-                    "bad_metric",
-                )
+                raise _bad(f"{name}: {parameter.name} {number}; allowed: {allowed}")
         try:
             return family.make(*numbers), family
         except ValueError as error:
-            raise Refuse(f"metrics.extra: {name}: {error}", "bad_metric") from None
+            raise _bad(f"{name}: {error}") from None
     forms = ", ".join(
         "_".join((family.name, *(parameter.name.upper() for parameter in family.parameters)))
         for family in FAMILIES
         if family.make is not None
     )
-    raise Refuse(f"metrics.extra: {name}; allowed: {forms}", "bad_metric")
+    raise _bad(f"{name}; allowed: {forms}")
+
+
+def _bad(what: str) -> Refuse:
+    return Refuse(f"metrics.extra: {what}", "bad_metric", parameter="metrics.extra")
 
 
 def _plain(word: str) -> bool:

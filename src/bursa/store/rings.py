@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bursa.metrics.catalog import STANDARD
+from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.schema import INT_NULL, OHLCV, Kind
 from bursa.model.venue import Venue
@@ -53,14 +53,21 @@ class Rings:
     """The rings of one venue. Batches given out bear ids of `words`, the line's dictionary."""
 
     def __init__(
-        self, venue: Venue, words: Words, depth: int = 1500, bytes_max: int = 384 << 20
+        self,
+        venue: Venue,
+        words: Words,
+        depth: int = 1500,
+        bytes_max: int = 384 << 20,
+        catalogue: Catalogue = STANDARD,
     ) -> None:
-        columns = len(OHLCV.scalars) + len(STANDARD.kind.scalars)
+        self.catalogue = catalogue
+        kinds = (OHLCV, catalogue.kind)
+        columns = sum(len(kind.scalars) for kind in kinds)
         slots = max(1, bytes_max // (columns * depth * 8))
         self.evicted = 0
         self._venue, self._words, self._depth = venue.name, words, depth
         self._lock = Lock()
-        self._stores = {kind.name: _Store(kind, slots, depth) for kind in (OHLCV, STANDARD.kind)}
+        self._stores = {kind.name: _Store(kind, slots, depth) for kind in kinds}
         self._slot: dict[str, int] = {}
         self._ticker: list[str | None] = [None] * slots
         self._used = np.zeros(slots, np.int64)

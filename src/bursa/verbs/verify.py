@@ -20,6 +20,7 @@ from rich.progress import Progress
 from bursa.app import fresh_line, scratch
 from bursa.config import Config
 from bursa.journal.read import JournalReader
+from bursa.metrics.catalog import catalogue
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind, topic
@@ -93,7 +94,7 @@ def run_verify(
 ) -> int:
     """Compare a day. Returns 0 when all that is stored was compared and is equal: a kind that
     retention has dropped is told so, and of one that it dropped in part the rest is compared."""
-    chosen = _kinds(only)
+    chosen = _kinds(only, config)
     day = a_day(text, "DATE")
     logs.setup(config.log.level, config.log.format)
     journal, data = find(config, venue), Path(config.data)
@@ -127,12 +128,13 @@ def run_verify(
     return 1 if any(verdict.equal == DIFFERENT for verdict in verdicts) else 0
 
 
-def _kinds(only: Sequence[str]) -> list[Kind]:
+def _kinds(only: Sequence[str], config: Config) -> list[Kind]:
     unknown = [name for name in only if name not in COMPARED]
     if unknown:
         what = f"--kind: {unknown[0]}; allowed: {', '.join(COMPARED)}"
         raise Refuse(what, parameter="kind")
-    return [kind for kind in kinds() if kind.name in (only or COMPARED)]
+    every = kinds(catalogue(config.metrics.extra))
+    return [kind for kind in every if kind.name in (only or COMPARED)]
 
 
 def _committed(stored: compare.Ask, journal: Journal, chosen: Sequence[Kind]) -> int:
