@@ -1,0 +1,196 @@
+"""HD's gates: ordered for later bars alone, taken from the journal, the same whatever the cuts."""
+
+import re
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from bursa.model.batch import Batch, Span
+from bursa.model.errors import Refuse
+from bursa.model.schema import OHLCV
+from bursa.model.venue import BINANCE, IDX, Gates
+from bursa.pipeline.gates import CHANGES_MAX, IGNORED, TOOK, WORD, GateSchedule, clock_text
+from bursa.pipeline.switches import Setting
+
+MINUTE = 60 * 10**9
+# 2026-11-23 09:00 of Jakarta's clock, a Monday.
+NINE = 1_795_399_200 * 10**9
+OWN = cast(Gates, IDX.gates)
+LATER = Gates(OWN.open_s, OWN.close_s, OWN.freeze_s + 1800, NINE)
+
+
+def said(*gates: Gates | dict[str, Any], position: int = 1, ts: int = 5) -> Setting:
+    """A record that tells of these."""
+    told = [g if isinstance(g, dict) else of(g) for g in gates]
+    return Setting(position, ts, {WORD: {"gates": told}})
+
+
+def of(gates: Gates) -> dict[str, Any]:
+    return {
+        "open_s": gates.open_s,
+        "close_s": gates.close_s,
+        "freeze_s": gates.freeze_s,
+        "from": gates.from_ns,
+    }
+
+
+def bars(*rows: tuple[int, int]) -> Batch:
+    """Bars of (position, opening)."""
+    batch = Batch(
+        OHLCV,
+        np.zeros((len(OHLCV.columns), len(rows)), np.int64),
+        IDX.words(),
+        Span("idx", 1, 0, 9),
+    )
+    for at, (position, ts) in enumerate(rows):
+        batch.column("position")[at], batch.column("ts")[at] = position, ts
+    return batch
+
+
+def test_the_venues_own_hold_until_the_journal_says_otherwise() -> None:
+    gates = GateSchedule(IDX)
+    assert gates.schedule == (OWN,)
+    assert gates.push(bars((1, NINE - MINUTE)), [said(LATER, position=2)]) == {TOOK: 1}
+    assert gates.schedule == (OWN, LATER)
+    assert gates.changes[1].set_ns == 5
+    assert gates.at(NINE - 1) == OWN and gates.at(NINE) == gates.at(2**62) == LATER
+    assert gates.at(0) == gates.at(-5) == OWN
+    # A word for the same time takes its place; one for an earlier time goes before it.
+    again, sooner = Gates(1, 2, 3, NINE), Gates(4, 5, 6, NINE - 3 * MINUTE)
+    assert gates.push(bars(), [said(again, position=3)]) == {TOOK: 1}
+    assert gates.schedule == (OWN, again)
+    assert gates.push(bars(), [said(sooner, position=4)]) == {IGNORED: 1}, "a bar of 08:59 is made"
+    assert gates.schedule == (OWN, again)
+    between = Gates(4, 5, 6, NINE + MINUTE)
+    gates.push(bars(), [said(Gates(7, 8, 9, NINE + 5 * MINUTE)), said(between)])
+    assert [g.open_s for g in gates.schedule] == [OWN.open_s, 1, 4, 7]
+
+
+def test_a_change_is_judged_by_the_bars_before_it_wherever_chunks_are_cut() -> None:
+    rows = [(10, NINE - 2 * MINUTE), (20, NINE - 3 * MINUTE), (30, NINE), (40, NINE + MINUTE)]
+    records = [said(LATER, position=25), said(Gates(0, 1, 2, NINE), position=35)]
+    together = GateSchedule(IDX)
+    assert together.push(bars(*rows), records) == {TOOK: 1, IGNORED: 1}
+    for cut in (5, 15, 25, 29, 33, 38, 50):
+        apart, counts = GateSchedule(IDX), dict[str, int]()
+        for inside in (lambda p: p <= cut, lambda p: p > cut):  # noqa: B023 - used at once
+            part = [row for row in rows if inside(row[0])]
+            told = [record for record in records if inside(record.position)]
+            for word, count in apart.push(bars(*part), told).items():
+                counts[word] = counts.get(word, 0) + count
+            state = apart.snapshot()
+            apart = GateSchedule(IDX)
+            apart.restore(state)
+        assert apart.snapshot() == together.snapshot()
+        assert counts == {TOOK: 1, IGNORED: 1}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        [],
+        "later",
+        {},
+        {"gates": None},
+        {"gates": of(LATER)},
+        {"gates": [None]},
+        {"gates": ["09:05"]},
+        {"gates": [{}]},
+        {"gates": [of(LATER) | {"from": None}]},
+        {"gates": [of(LATER) | {"from": str(NINE)}]},
+        {"gates": [of(LATER) | {"from": float(NINE)}]},
+        {"gates": [of(LATER) | {"from": True}]},
+        {"gates": [of(LATER) | {"from": NINE + 1}]},
+        {"gates": [of(LATER) | {"from": 0}]},
+        {"gates": [of(LATER) | {"from": -NINE}]},
+        {"gates": [of(LATER) | {"from": 10**30}]},
+        {"gates": [of(LATER) | {"from": NINE - 10 * MINUTE}]},
+        {"gates": [of(LATER) | {"open_s": -60}]},
+        {"gates": [of(LATER) | {"close_s": 60}]},
+        {"gates": [of(LATER) | {"freeze_s": 86_401}]},
+        {"gates": [of(LATER) | {"freeze_s": 54_000.0}]},
+    ],
+)
+def test_what_cannot_be_read_or_comes_too_late_changes_nothing(told: Any) -> None:
+    gates = GateSchedule(IDX)
+    gates.push(bars((1, NINE - 10 * MINUTE)), [])
+    before = gates.snapshot()
+    found = gates.push(bars(), [Setting(2, 5, {WORD: told})])
+    assert gates.snapshot() == before
+    assert found == {} if told == {"gates": []} else found == {IGNORED: 1}
+
+
+def test_a_venue_without_gates_takes_none() -> None:
+    gates = GateSchedule(BINANCE)
+    assert gates.push(bars(), [said(LATER)]) == {IGNORED: 1}
+    assert gates.schedule == ()
+    with pytest.raises(Refuse, match="binance has no HD"):
+        gates.order({"freeze_s": 1}, NINE, 0)
+
+
+def test_the_schedule_has_a_limit() -> None:
+    gates = GateSchedule(IDX)
+    many = [Gates(n, n, n, NINE + n * MINUTE) for n in range(CHANGES_MAX + 1)]
+    assert gates.push(bars(), [said(*many)]) == {TOOK: CHANGES_MAX, IGNORED: 1}
+    assert len(gates.schedule) == CHANGES_MAX + 1
+    with pytest.raises(Refuse, match="the schedule is full"):
+        gates.order({"open_s": 77}, many[-1].from_ns, 0)
+    gates.see([Setting(1, 1, gates.order({"open_s": 5}, many[9].from_ns, 0))])
+    assert gates.schedule[10] == Gates(5, 9, 9, many[9].from_ns)
+
+
+def test_an_order_changes_what_it_names_and_no_more() -> None:
+    gates = GateSchedule(IDX)
+    order = gates.order({"freeze_s": 55_800}, NINE, 0)
+    assert order == said(LATER).values
+    gates.see([Setting(1, 9, order)])
+    assert gates.order({"freeze_s": 55_800}, NINE, 0) == {}, "so it is already"
+    assert gates.order({"open_s": OWN.open_s}, NINE + 9 * MINUTE, 0) == {}
+    # What holds at that time is the rest of it.
+    later = gates.order({"open_s": 60}, NINE + MINUTE, 0)
+    assert later[WORD]["gates"][0] == of(LATER) | {"open_s": 60, "from": NINE + MINUTE}
+    assert (
+        gates.order({"freeze_s": OWN.freeze_s}, NINE, 0)
+        == said(Gates(OWN.open_s, OWN.close_s, OWN.freeze_s, NINE)).values
+    )
+
+
+@pytest.mark.parametrize(
+    ("newest", "watermark", "free"),
+    [(0, 0, MINUTE), (NINE, 0, NINE + MINUTE), (NINE, NINE + MINUTE - 1, NINE + MINUTE)]
+    + [(NINE, NINE + MINUTE, NINE + 2 * MINUTE), (NINE + MINUTE, NINE, NINE + 2 * MINUTE)],
+)
+def test_an_order_is_for_bars_that_cannot_have_been_made(
+    newest: int, watermark: int, free: int
+) -> None:
+    gates = GateSchedule(IDX)
+    gates.push(bars((1, newest)), [])
+    assert gates.free_ns(watermark) == free
+    assert gates.order({"open_s": 60}, free, watermark)
+    allowed = IDX.calendar.text(free)
+    for early in (free - MINUTE, free - 1):
+        with pytest.raises(Refuse, match=f"may have been made.*from {re.escape(allowed)} on"):
+            gates.order({"open_s": 60}, early, watermark)
+    with pytest.raises(Refuse, match=f"no whole minute.*{re.escape(allowed)}"):
+        gates.order({"open_s": 60}, free + 1, watermark)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"open_s": 53_460}, {"close_s": 32_640}, {"close_s": 54_060}, {"freeze_s": 86_460}]
+)
+def test_gates_come_in_their_order(wanted: dict[str, int]) -> None:
+    with pytest.raises(Refuse, match="allowed: gate_open <= gate_close <= freeze"):
+        GateSchedule(IDX).order(wanted, NINE, 0)
+    equal = {"open_s": 3600, "close_s": 3600, "freeze_s": 3600}
+    assert GateSchedule(IDX).order(equal, NINE, 0)
+
+
+def test_times_of_day_as_text() -> None:
+    assert [clock_text(s) for s in (0, 32_700, 32_705, 86_400)] == [
+        "00:00",
+        "09:05",
+        "09:05:05",
+        "24:00",
+    ]
