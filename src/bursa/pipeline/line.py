@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bursa.bars.build import BarBuilder
-from bursa.metrics.catalog import STANDARD
+from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import (
     SPAN_POSITION,
@@ -111,9 +111,9 @@ class Derived:
     hidden: frozenset[str] = frozenset()
 
 
-def kinds() -> tuple[Kind, ...]:
+def kinds(catalogue: Catalogue = STANDARD) -> tuple[Kind, ...]:
     """All kinds that a line derives."""
-    return (*MARKET_KINDS, STANDARD.kind)
+    return (*MARKET_KINDS, catalogue.kind)
 
 
 class Line:
@@ -128,12 +128,14 @@ class Line:
         words: Words,
         decoder: Decoder,
         unsaid: Mapping[str, str] | None = None,
+        catalogue: Catalogue = STANDARD,
     ) -> None:
         self.venue = venue
         self.words = words
+        self.catalogue = catalogue
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
-        self._engine = MetricEngine(venue, words)
+        self._engine = MetricEngine(venue, words, catalogue)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
         self.switches = Switches(UNSAID.get(venue.name, {}) if unsaid is None else stored)
 
