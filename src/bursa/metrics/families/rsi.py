@@ -3,7 +3,7 @@
 The means of gains and losses are seeded by the simple means of the first `length` changes of the
 close; from there
 
-    mean <- (mean * (length - 1) + new) / length
+    mean <- (mean * (length - 1) + new) / length      by a product with 1 / length, as in TA-Lib
     rsi  <- 100 * gain / (gain + loss)
 
 100 where the mean loss is 0, and 50 where both means are 0 (TA-Lib says 0 there). It remembers for
@@ -41,21 +41,22 @@ def run(  # noqa: PLR0913 (the form of metric.py)
 ) -> None:  # fmt: skip
     """All steps through one index; see metric.py."""
     length, mask = int(arguments[_LENGTH]), past.shape[1] - 1
+    share, others = 1.0 / length, length - 1.0
     for i in range(n):
         before, after, bar = steps[FROM, i], steps[TO, i], steps[BAR, i]
         gain, loss = states[before, s + _GAIN], states[before, s + _LOSS]
         change = 0.0
         if bar > 0:
             change = values[rows[0], i] - past[steps[SYMBOL, i], (bar - 1) & mask, P_CLOSE]
+        rise = max(change, 0.0)
         if bar > length:
-            gain = (gain * (length - 1.0) + max(change, 0.0)) / length
-            loss = (loss * (length - 1.0) + max(-change, 0.0)) / length
-        else:
-            gain += max(change, 0.0)
-            loss += max(-change, 0.0)
-            if bar == length:
-                gain /= length
-                loss /= length
+            gain *= others
+            loss *= others
+        gain += rise
+        loss += rise - change
+        if bar >= length:
+            gain *= share
+            loss *= share
         states[after, s + _GAIN], states[after, s + _LOSS] = gain, loss
         both = gain + loss
         index = 100.0 * (gain / both) if both > 0.0 else 50.0
