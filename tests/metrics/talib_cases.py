@@ -33,8 +33,8 @@ def series(
 ) -> Series:
     """Bars around such closes, reaching up to three ticks beyond them."""
     random = np.random.default_rng(seed)
-    above, below = (np.array(random.integers(0, 4, len(close)) * tick, np.float64) for _ in "hl")
-    volume = random.integers(0, 50, len(close)) * 100.0
+    above, below = random.integers(0, 4, (2, len(close))) * tick
+    volume = np.array(random.integers(0, 50, len(close)) * 100, np.float64)
     opens = np.arange(float(len(close))) if minutes is None else minutes
     return Series(close + above, close - below, close, volume, opens)
 
