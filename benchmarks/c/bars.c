@@ -17,15 +17,21 @@ enum { TICKER, TS, TRADE_NO, BOARD, PRICE, VOLUME, AGGRESSOR, SEQ, RECV, POSITIO
 typedef struct {
     i64 trades;
     double open, high, low, close;
-    i64 volume, value, last_ts, last_seq, last_recv, first_ts, first_seq, rev, emitted, unused[2];
+    i64 volume, value, delta, ruled, last_ts, last_seq, last_recv, first_ts, first_seq, rev, emitted;
 } slot;
+
+typedef struct {
+    double price; /* NAN: none yet */
+    i64 sign;
+} known; /* what the tick rule knows of a symbol */
 
 typedef struct {
     i64 start, from, to; /* from, to: the symbols that wait for a revision */
 } page;
 
 typedef struct {
-    i64 watermark, closed, forgotten, due, dirty, rows, minutes, next[2]; /* next: a channel each */
+    i64 watermark, closed, forgotten, due, dirty, emitter, nth, rows, minutes;
+    i64 next[2]; /* a channel each */
 } levels;
 
 typedef struct {
@@ -34,7 +40,7 @@ typedef struct {
 } rules;
 
 static void write_row(i64 *out, i64 row, const rules *r, const slot *s, i64 symbol, i64 start,
-                      i64 known_at, i64 position) {
+                      i64 known_at, i64 position, i64 nth) {
     const i64 n = r->capacity;
     double *f = (double *)out;
     double volume = s->volume / r->volume_units, value = s->value / r->value_units;
@@ -50,21 +56,29 @@ static void write_row(i64 *out, i64 row, const rules *r, const slot *s, i64 symb
     f[9 * n + row] = value;
     out[10 * n + row] = s->trades;
     f[11 * n + row] = volume > 0 ? value / volume : NAN;
-    out[12 * n + row] = 1;
-    out[13 * n + row] = known_at;
-    out[14 * n + row] = s->last_recv;
-    out[15 * n + row] = position;
+    f[12 * n + row] = s->delta / r->volume_units;
+    f[13 * n + row] = s->ruled / r->volume_units;
+    f[14 * n + row] = f[15 * n + row] = NAN;
+    out[16 * n + row] = 1;
+    out[17 * n + row] = known_at;
+    out[18 * n + row] = s->last_recv;
+    out[19 * n + row] = position;
+    out[20 * n + row] = nth;
 }
 
 static void emit_page(slot *slots, page *pages, i64 at, int changed, i64 known_at, i64 position,
                       const rules *r, levels *l, i64 *out) {
     i64 from = changed ? pages[at].from : 0, to = changed ? pages[at].to : r->symbols;
     slot *s = slots + at * r->symbols + from;
+    if (position != l->emitter) {
+        l->emitter = position;
+        l->nth = 0;
+    }
     for (i64 symbol = from; symbol < to; symbol++, s++) {
         if (s->trades == 0 || (changed && s->trades == s->emitted)) continue;
         s->rev++;
         s->emitted = s->trades;
-        write_row(out, l->rows++, r, s, symbol, pages[at].start, known_at, position);
+        write_row(out, l->rows++, r, s, symbol, pages[at].start, known_at, position, l->nth++);
     }
     pages[at].from = 1LL << 62;
     pages[at].to = 0;
@@ -145,7 +159,7 @@ static int before(i64 ts, i64 seq, i64 other_ts, i64 other_seq) {
 
 /* Take a tape of n rows; rows and markers go behind those already in out and minutes. */
 void build(const i64 *tape, i64 n, const rules *r, slot *slots, page *pages, levels *l,
-           uint8_t *touched, i64 *out, i64 *minutes) {
+           known *lasts, uint8_t *touched, i64 *out, i64 *minutes) {
     const double *prices = (const double *)(tape + PRICE * n);
     const double *volumes = (const double *)(tape + VOLUME * n);
     i64 opened = NEVER, at = -1;
@@ -181,6 +195,18 @@ void build(const i64 *tape, i64 n, const rules *r, slot *slots, page *pages, lev
         } else {
             touched[symbol] = 1;
         }
+        known *last = lasts + symbol;
+        i64 aggressor = tape[AGGRESSOR * n + row], sign = last->sign;
+        if (aggressor >= 0)
+            sign = 1 - 2 * aggressor;
+        else if (price > last->price)
+            sign = 1;
+        else if (price < last->price)
+            sign = -1;
+        last->price = price;
+        last->sign = sign;
+        s->delta += sign * (i64)volume;
+        if (aggressor < 0 && sign != 0) s->ruled += (i64)volume;
         s->volume += (i64)volume;
         s->value += (i64)value;
         if (s->trades++ == 0) {

@@ -83,23 +83,13 @@ def summed(tape: Block, row: int, slots: Block, at: int, state: Block) -> tuple[
 
 
 @njit(**KERNEL, forceinline=True)
-def sign_of(aggressor: int, price: float, last: Floats, signs: Block, at: int) -> int:
-    """1 for a trade that an aggressor bought, -1 for one that he sold; by the tick rule where he is
-    not told, 0 where that does not know. `last`, `signs`: what it knows, the symbol's two numbers
-    at `at`, as float64 and as int64; the trade is its last one from now on."""
-    price_at = np.uintp(at) + np.uintp(s.LAST_PRICE)
-    sign_at = np.uintp(at) + np.uintp(s.LAST_SIGN)
-    if aggressor >= 0:
-        sign = 1 - 2 * aggressor
-    elif price > last[price_at]:
-        sign = 1
-    elif price < last[price_at]:
-        sign = -1
-    else:
-        sign = signs[sign_at]
-    last[price_at] = price
-    signs[sign_at] = sign
-    return sign
+def ruled(price: float, last: Floats, signs: Block, at: int) -> int:
+    """1 for a trade above its symbol's last price, -1 below, at it as the last one was; 0: unknown.
+    `last`, `signs`: what the tick rule knows, as float64 and as int64, of the symbol at `at`."""
+    before = last[at + s.LAST_PRICE]
+    if price > before:
+        return 1
+    return -1 if price < before else signs[at + s.LAST_SIGN]
 
 
 @njit(**KERNEL)
@@ -110,12 +100,16 @@ def put(
     and its value; known: what the tick rule knows of symbols, this one's at `symbol`."""
     bits = slots.view(np.float64)
     price, aggressor = tape.view(np.float64)[_T_PRICE, row], tape[_T_AGGRESSOR, row]
-    sign = sign_of(aggressor, price, known.view(np.float64), known, symbol)
+    of, last = np.uintp(symbol), known.view(np.float64)
+    sign = 1 - 2 * aggressor
+    if aggressor < 0:
+        sign = ruled(price, last, known, of)
+        slots[at, s.S_RULED] += abs(sign) * sums[0]
+    slots[at, s.S_DELTA] += sign * sums[0]
+    last[of + s.LAST_PRICE] = price
+    known[of + s.LAST_SIGN] = sign
     slots[at, s.S_VOLUME] += sums[0]
     slots[at, s.S_VALUE] += sums[1]
-    slots[at, s.S_DELTA] += sign * sums[0]
-    if aggressor < 0 and sign != 0:
-        slots[at, s.S_RULED] += sums[0]
     slots[at, s.S_TRADES] += 1
     fit(bits, slots, at, price, tape[_T_TS, row], tape[_T_SEQ, row], tape[_T_RECV, row])
 

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.bars import state as s
-from bursa.bars.broken import mend, put, sign_of, stain, summed
+from bursa.bars.broken import mend, put, ruled, stain, summed
 from bursa.bars.emit import close, finish, lacks_room, revise
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import (
@@ -193,12 +193,15 @@ def add(  # noqa: PLR0913 (inlined: its arguments cost nothing)
     if late or not newest or not small or held >= s.UNITS_MAX:
         return False
     trades, aggressor, whole = slots[at + s.S_TRADES], tape[_T_AGGRESSOR, row], int(volume)
-    sign = sign_of(aggressor, price, last, known, symbol)
+    sign = 1 - 2 * aggressor
+    if aggressor < 0:
+        sign = ruled(price, last, known, symbol)
+        slots[at + s.S_RULED] += abs(sign) * whole
+    slots[at + s.S_DELTA] += sign * whole
+    last[symbol + s.LAST_PRICE] = price
+    known[symbol + s.LAST_SIGN] = sign
     slots[at + s.S_TRADES] = trades + 1
     slots[at + s.S_VOLUME] += whole
-    slots[at + s.S_DELTA] += sign * whole
-    if aggressor < 0 and sign != 0:
-        slots[at + s.S_RULED] += whole
     slots[at + s.S_VALUE] += int(value)
     slots[at + s.S_LAST_TS] = ts
     slots[at + s.S_LAST_SEQ] = seq

@@ -37,7 +37,7 @@ REV_SHIFT = 34
 
 # What the tick rule knows of a symbol: its last price (bits of a float64; NaN: none) and how its
 # last trade was signed: 1, -1, 0 (not yet). Two numbers each, one symbol behind the other.
-LAST_PRICE, LAST_SIGN = 0, 1
+LAST_PRICE, LAST_SIGN = _AT[:2]
 LAST = 2
 
 # A page: its minute's opening (NEVER: free); between which symbols, the second excluded, lie the
