@@ -202,6 +202,24 @@ class Store(Protocol):
         positions it covers, no position is in two. Where one raises Retry, what is left begins at
         the end of the last one."""
 
+    def revisions(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        """Bars (`ohlcv`) or `metrics` of the 1m timeframe with start <= ts < end, every stored row
+        of all tickers (or of some), in any order."""
+
+    def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
+        """Put stored metric rows right, in one transaction: those with a key of `gone` are
+        deleted, then those with a key of `filled` take its values of `columns`, then `fresh` is
+        added. Positions stay as they are, and no row of the three may lie past its topic's. Between
+        two writes only."""
+
     def folded(self, venue: str) -> int:
         """The smallest position of the venue's topics that survives if the store's own log is
         ruined; 0 where that is not known yet."""

@@ -208,6 +208,28 @@ class FakeStore:
             yield replace(one, span=replace(one.span, first=after, last=position))
             after = position
 
+    def revisions(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        found = [row for row in self._all(venue, kind) if start_ns <= row["ts"] < end_ns]
+        found = [row for row in found if tickers is None or row["ticker"] in tickers]
+        return self._batch(venue, kind, found)
+
+    def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
+        kind, name = fresh.kind, topic(fresh.span.source, fresh.kind)
+        self._there()
+        absent = {_key(kind, row) for row in rows_of(gone)}
+        kept = [row for row in self._rows[name] if _key(kind, row) not in absent]
+        values = {_key(kind, row): {c: row[c] for c in columns} for row in rows_of(filled)}
+        kept = [row | values.get(_key(kind, row), {}) for row in kept]
+        self._rows[name] = kept + rows_of(fresh)
+
     def status(self, venue: str, start_ns: int, end_ns: int) -> Batch:
         found = sorted(self._all(venue, "status"), key=lambda row: (row["ts"], row["position"]))
         return self._part(venue, "status", found, (start_ns, end_ns), None, None)

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Span, concat, empty, keep_levels
-from bursa.model.errors import Refuse
-from bursa.model.schema import FREQS, INT_NULL, SCHEMA_VERSION, Kind, table, topic
+from bursa.model.schema import FREQS, INT_NULL, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
-from bursa.store import emission, rows, sql, tables
+from bursa.store import emission, forward, rows, sql, tables
 from bursa.store.engine import Bytes, Engine, Options
 from bursa.store.series import Part, longer, near
 
@@ -65,52 +64,12 @@ class DuckStore:
 
     def _prepare(self, connection: Any) -> None:
         """Bring the tables forward, then read what is committed; called at each opening."""
-        self._bring_forward(connection)
+        forward.bring(connection, tuple(self._venues), tuple(self._kinds.values()))
         found = connection.execute(
             f"select topic, position, epoch from {tables.POSITIONS_TABLE}"
         ).fetchall()
         self._committed = {name: Committed(position, epoch) for name, position, epoch in found}
         self._spans = {venue: self._read_span(connection, venue) for venue in self._venues}
-
-    def _bring_forward(self, connection: Any) -> None:
-        """Create what is missing, add new columns in place; refuse a file of a newer program."""
-        for statement in tables.OWN_TABLES:
-            connection.execute(statement)
-        version = connection.execute(f"select max(version) from {tables.SCHEMA_TABLE}").fetchone()[
-            0
-        ]
-        if version is not None and version > SCHEMA_VERSION:
-            raise Refuse(
-                f"the store's schema is version {version}, this program knows"
-                f" {SCHEMA_VERSION}: it was written by a newer bursa",
-                "store_schema",
-            )
-        statements = self._missing(connection)
-        if version != SCHEMA_VERSION:
-            statements.append(f"delete from {tables.SCHEMA_TABLE}")
-            statements.append(f"insert into {tables.SCHEMA_TABLE} values ({SCHEMA_VERSION})")
-        if statements:
-            connection.execute("begin; " + "; ".join(statements) + "; commit")
-
-    def _missing(self, connection: Any) -> list[str]:
-        """The statements that create absent tables, add absent columns and then the views."""
-        found: dict[str, dict[str, str]] = {}
-        for name, column, stored_as in connection.execute(
-            "select table_name, column_name, data_type from duckdb_columns() where not internal"
-        ).fetchall():
-            found.setdefault(name, {})[column] = stored_as
-        statements = []
-        for venue in self._venues:
-            for kind in self._kinds.values():
-                stored = found.get(table(venue, kind))
-                if stored is None:
-                    statements.append(tables.create(venue, kind))
-                else:
-                    statements += tables.upgrade(venue, kind, stored)
-        if statements and "metrics" in self._kinds:
-            for venue in self._venues:
-                statements += tables.views(venue, self._kinds["metrics"])
-        return statements
 
     # Writing
 
@@ -234,6 +193,24 @@ class DuckStore:
                 with self._engine.reading() as cursor:
                     self._spans[venue] = self._read_span(cursor, venue)
         return gone
+
+    def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
+        """As ports.Store."""
+        with self._lock:
+            self._engine.revive()
+            with self._engine.transaction() as writer:
+                for batch, made in (
+                    (gone, tables.delete_within),
+                    (filled, partial(tables.fill, columns=columns)),
+                ):
+                    if len(batch):
+                        ts = batch.column("ts")
+                        writer.register("keys", batch.to_arrow())
+                        text = made(batch.span.source, batch.kind, "keys")
+                        writer.execute(text, [int(ts.min()), int(ts.max())])
+                        writer.unregister("keys")
+                if len(fresh):
+                    self._insert(writer, fresh)
 
     # Reading
 
@@ -362,6 +339,21 @@ class DuckStore:
         with self._engine.reading() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(text, values).fetchall()
         return found
+
+    def revisions(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        """As ports.Store."""
+        what = self._kinds[kind]
+        part = emission.Part(venue, what, start_ns, end_ns, tickers)
+        text = tables.select(venue, what, what.columns, part.where)
+        return self._rows(venue, what, text, part.parameters)
 
     def minute_back(self, venue: str, count: int) -> int:
         """Opening of the count-th newest minute that has a bar of any ticker; INT_NULL if the

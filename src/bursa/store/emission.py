@@ -32,7 +32,7 @@ after + k * width < position <= after + (k + 1) * width."""
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a kind with start <= ts < end; of some tickers, or (None) of all."""
+    """Rows of a kind's 1m timeframe with start <= ts < end; of some tickers, or (None) of all."""
 
     venue: str
     kind: Kind
@@ -40,13 +40,17 @@ class Part:
     end_ns: int
     tickers: Collection[str] | None
 
-    def where(self, low: int, high: int) -> tuple[str, list[Any]]:
-        """The condition for low < position <= high, and its parameters."""
-        text = "ts >= ? and ts < ? and position > ? and position <= ?"
-        values: list[Any] = [self.start_ns, self.end_ns, low, high]
-        if self.tickers is None:
-            return text, values
-        return f"{text} and list_contains(?, ticker)", [*values, list(self.tickers)]
+    @property
+    def where(self) -> str:
+        """The condition, `parameters` are its values."""
+        text = "freq = '1m' and ts >= ? and ts < ?"
+        return text if self.tickers is None else f"{text} and list_contains(?, ticker)"
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The values that the condition is given."""
+        times: list[Any] = [self.start_ns, self.end_ns]
+        return times if self.tickers is None else [*times, list(self.tickers)]
 
 
 def pieces(
@@ -59,17 +63,19 @@ def pieces(
     """The rows of (after, upto] in order of emission, as ports.Store.emitted gives them. `ask` and
     `read` put a SELECT with parameters to the engine."""
 
+    where = f"{of.where} and position > ? and position <= ?"
+
     def count(low: int, high: int, width: int) -> list[tuple[int, int]]:
-        where, values = of.where(low, high)
         text = (
             f"select (position - ? - 1) // ? as k, count(*) from {table(of.venue, of.kind)}"
             f" where {where} group by k order by k"
         )
-        return [(int(bucket), int(rows)) for bucket, rows in ask(text, [low, width, *values])]
+        found = ask(text, [low, width, *of.parameters, low, high])
+        return [(int(bucket), int(rows)) for bucket, rows in found]
 
+    text = tables.select(of.venue, of.kind, of.kind.columns, where)
     for low, high in cuts(count, after, upto, PIECE_ROWS):
-        where, values = of.where(low, high)
-        found = read(tables.select(of.venue, of.kind, of.kind.columns, where), values)
+        found = read(text, [*of.parameters, low, high])
         if len(found):
             span = Span(found.span.source, found.span.epoch, low, high)
             yield replace(found, block=in_order(found.block, found.kind), span=span)
@@ -104,4 +110,7 @@ def in_order(block: Block, kind: Kind) -> Block:
     order = np.lexsort(keys[::-1])
     if (order[1:] > order[:-1]).all():
         return block
-    return np.ascontiguousarray(block[:, order])
+    sorted_ = np.empty_like(block)
+    for row, out in zip(block, sorted_, strict=True):  # row by row: the interpreter is let go often
+        np.take(row, order, out=out)
+    return sorted_

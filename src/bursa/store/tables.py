@@ -101,6 +101,22 @@ def delete_keys(venue: str, kind: Kind, source: str) -> str:
     return f"delete from {table(venue, kind)} t using {source} s where {same}"
 
 
+def delete_within(venue: str, kind: Kind, source: str) -> str:
+    """As `delete_keys`, of rows from one ts to another, both included: the parameters."""
+    same = " and ".join(f't."{key}" is not distinct from s."{key}"' for key in kind.key)
+    name = table(venue, kind)
+    return f"delete from {name} t using {source} s where t.ts >= ? and t.ts <= ? and {same}"
+
+
+def fill(venue: str, kind: Kind, source: str, columns: Iterable[str]) -> str:
+    """The statement by which the rows whose key is in `source` take some of its columns. Parameters
+    as in `delete_within`."""
+    same = " and ".join(f't."{key}" is not distinct from s."{key}"' for key in kind.key)
+    taken = ", ".join(f'"{name}" = s."{name}"' for name in columns)
+    name = table(venue, kind)
+    return f"update {name} t set {taken} from {source} s where t.ts >= ? and t.ts <= ? and {same}"
+
+
 def advance(topics: int) -> str:
     """The statement that moves the positions of that many topics, which have their rows already.
     Parameters: topic, epoch, position of each."""

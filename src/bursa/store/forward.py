@@ -1,0 +1,54 @@
+"""Bring the tables of a store's file forward to this program's schema, in place, at each opening.
+
+Absent tables are created, absent columns added, views made anew; no row is changed. What stands in
+the file beside that stays: columns that no kind has any more, tables of venues that are not run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bursa.model.errors import Refuse
+from bursa.model.schema import SCHEMA_VERSION, Kind, table
+from bursa.store import tables
+
+
+def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> None:
+    """Create what is missing, add new columns; Refuse `store_schema` for a file of a newer program.
+    `venues` by name."""
+    for statement in tables.OWN_TABLES:
+        connection.execute(statement)
+    (version,) = connection.execute(f"select max(version) from {tables.SCHEMA_TABLE}").fetchone()  # noqa: S608 -- our own table's name
+    if version is not None and version > SCHEMA_VERSION:
+        raise Refuse(
+            f"the store's schema is version {version}, this program knows"
+            f" {SCHEMA_VERSION}: it was written by a newer bursa",
+            "store_schema",
+        )
+    statements = _missing(connection, venues, kinds)
+    if version != SCHEMA_VERSION:
+        statements.append(f"delete from {tables.SCHEMA_TABLE}")  # noqa: S608 -- likewise
+        statements.append(f"insert into {tables.SCHEMA_TABLE} values ({SCHEMA_VERSION})")  # noqa: S608 -- likewise
+    if statements:
+        connection.execute("begin; " + "; ".join(statements) + "; commit")
+
+
+def _missing(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> list[str]:
+    """The statements that create absent tables, add absent columns and then the views."""
+    found: dict[str, dict[str, str]] = {}
+    for name, column, stored_as in connection.execute(
+        "select table_name, column_name, data_type from duckdb_columns() where not internal"
+    ).fetchall():
+        found.setdefault(name, {})[column] = stored_as
+    statements = []
+    for venue in venues:
+        for kind in kinds:
+            stored = found.get(table(venue, kind))
+            if stored is None:
+                statements.append(tables.create(venue, kind))
+            else:
+                statements += tables.upgrade(venue, kind, stored)
+    metrics = [kind for kind in kinds if kind.name == "metrics"]
+    if statements and metrics:
+        for venue in venues:
+            statements += tables.views(venue, metrics[0])
+    return statements
