@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bursa.model.batch import Block
+from bursa.model.prefetch import prefetch
 from bursa.wire.itch50_book import home_of
 from bursa.wire.itch50_layout import AT
 from bursa.wire.itch50_state import (
@@ -20,7 +21,7 @@ from bursa.wire.itch50_state import (
     ORDER_COLUMNS,
     STRETCH,
 )
-from bursa.wire.loads import INLINE, be16, be64, prefetch
+from bursa.wire.loads import INLINE, be16, be64
 
 FAR, NEAR = 24, 12
 """So many messages ahead the order's slot and the book's row are fetched; and then, by that row,

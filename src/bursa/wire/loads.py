@@ -56,23 +56,6 @@ def unbits(typing_context: Any, value: Any) -> Any:
     return types.float64(types.int64), generate
 
 
-@intrinsic
-def prefetch(typing_context: Any, block: Any, at: Any) -> Any:
-    """Have the processor fetch the word `at` of a block's memory into its cache, meanwhile."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.gep(array.data, [args[1]])
-        bytes_at = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        i32 = ir.IntType(32)
-        signature_of = ir.FunctionType(ir.VoidType(), [bytes_at.type, i32, i32, i32])
-        fetch = builder.module.declare_intrinsic("llvm.prefetch", [bytes_at.type], signature_of)
-        builder.call(fetch, [bytes_at, i32(0), i32(3), i32(1)])
-        return context.get_dummy_value()
-
-    return types.void(block, types.int64), generate
-
-
 @njit(**INLINE)
 def byte(frames: NDArray[np.uint8], at: int) -> int:
     """One byte as an int64."""
