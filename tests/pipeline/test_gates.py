@@ -1,17 +1,27 @@
 """HD's gates: ordered for later bars alone, taken from the journal, the same whatever the cuts."""
 
 import re
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
+from bursa.journal.read import JournalReader
+from bursa.journal.record import setting
 from bursa.model.batch import Batch, Span
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV
 from bursa.model.venue import BINANCE, IDX, Gates
 from bursa.pipeline.gates import CHANGES_MAX, IGNORED, TOOK, WORD, GateSchedule, clock_text
-from bursa.pipeline.switches import Setting
+from bursa.pipeline.switches import Setting, settings_of
+from tests.metrics.hd_plain import PlainGates, PlainHd
+from tests.pipeline import market
+from tests.pipeline.test_line import Gathered, restarted, written
 
 MINUTE = 60 * 10**9
 # 2026-11-23 09:00 of Jakarta's clock, a Monday.
@@ -194,3 +204,78 @@ def test_times_of_day_as_text() -> None:
         "09:05:05",
         "24:00",
     ]
+
+
+# -- in a line -------------------------------------------------------------------------------------
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """What records say: gates about the market's few minutes, some for minutes that are over by
+    then, some that cannot be read."""
+    found: list[dict[str, Any]] = []
+    for _ in range(draw(st.integers(1, 8))):
+        day = IDX.calendar.day_open_ns(draw(st.sampled_from(market.DAYS)))
+        opens = 9 * 3600 + draw(st.integers(0, 150))
+        closes = opens + draw(st.integers(0, 180))
+        gates = Gates(opens, closes, closes + draw(st.integers(0, 180)))
+        told = of(gates) | {"from": day + draw(st.integers(-2, 6)) * MINUTE}
+        strange = draw(st.sampled_from([None, None, None, {"from": "soon"}, {"close_s": 1}]))
+        found.append({WORD: {"gates": [told | (strange or {})]}})
+    return found
+
+
+def accepted(folder: Path, bars: Batch) -> list[PlainGates]:
+    """The schedule that a journal makes, in plain Python: what is past all bars before it."""
+    schedule = {0: PlainGates(0, OWN.open_s, OWN.close_s, OWN.freeze_s)}
+    made = list(zip(bars.column("position").tolist(), bars.column("ts").tolist(), strict=True))
+    for record in (one for chunk in JournalReader(folder).chunks(0) for one in settings_of(chunk)):
+        told = record.values[WORD]["gates"][0]
+        newest = max((ts for position, ts in made if position < record.position), default=0)
+        if not isinstance(told["from"], int) or told["from"] <= newest or told["close_s"] == 1:
+            continue
+        numbers = told["from"], told["open_s"], told["close_s"], told["freeze_s"]
+        schedule[told["from"]] = PlainGates(*numbers)
+    return [schedule[at] for at in sorted(schedule)]
+
+
+def final(live: Gathered, kind: str, names: tuple[str, ...]) -> dict[tuple[int, int], list[float]]:
+    """(symbol, ts) -> the numbers of its newest row."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for batch in (batch for batch in live.batches if batch.kind.name == kind):
+        keys = zip(batch.column("ticker").tolist(), batch.column("ts").tolist(), strict=True)
+        numbers = zip(*(batch.column(name).tolist() for name in names), strict=True)
+        found |= {key: list(row) for key, row in zip(keys, numbers, strict=True)}
+    return found
+
+
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(
+    seed=st.integers(0, 2**32),
+    said=orders(),
+    bytes_max=st.lists(st.sampled_from([300, 5_000, 60_000, 1 << 22]), min_size=1, max_size=3),
+    restarts=st.integers(0, 5),
+)
+def test_the_journal_changes_gates_whatever_the_cuts_and_restarts(
+    seed: int, said: list[dict[str, Any]], bytes_max: list[int], restarts: int
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "idx"
+        live = written(folder, seed, 400, False, [setting(values) for values in said])
+        again = restarted(folder, Random(seed), bytes_max, restarts)
+        made = [b for b in live.batches if b.kind.name == "ohlcv"]
+        block = np.concatenate([b.block for b in made], axis=1)
+        schedule = accepted(folder, Batch(OHLCV, block, made[0].words, made[0].span))
+    counted = live.counts.get(TOOK, 0) + live.counts.get(IGNORED, 0)
+    assert counted == len(said) and len(schedule) <= 1 + live.counts.get(TOOK, 0)
+    if restarts:  # what was derived in silence was counted before the death, or never
+        again.counts = live.counts = {}
+    assert again.hashes() == live.hashes()
+    bars = final(live, "ohlcv", ("close", "volume"))
+    columns = ("hd", "hd_mapo", "hd_dmapo", "hd_direction")
+    symbols: dict[int, PlainHd] = {}
+    for key, row in sorted(final(live, "metrics", columns).items()):
+        plain = symbols.setdefault(key[0], PlainHd(schedule))
+        close, volume = bars[key]
+        expected = plain.push(key[1], close, int(volume)) or (np.nan,) * 4
+        np.testing.assert_array_equal(row, expected)

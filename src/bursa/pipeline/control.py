@@ -1,11 +1,12 @@
-"""What a person may order of a running venue: its switches shown and turned.
+"""What a person may order of a running venue: its switches turned, HD's gates set, both shown.
 
 Served by the process that holds the folder, over its control socket (store/folder.py); where nobody
-holds it, `bursa kinds` runs the venue without feeds and orders the same. An order becomes a record
-of the journal between two pushes of the line, and is answered once that record is on disk.
+holds it, `bursa kinds` and `bursa hd` run the venue without feeds and order the same. An order
+becomes a record of the journal between two pushes of the line, and is answered once that record is
+on disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from bursa.journal.read import JournalReader
 from bursa.journal.record import Control, setting
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
+from bursa.pipeline.gates import GateSchedule, clock_text
 from bursa.pipeline.line import SIGNATURE
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.switches import BY_PERSON, UNSAID, WORD, Setting, Switches, settings_of
 from bursa.ports import Frames
 from bursa.store.folder import Handler
 
-KINDS = "kinds"
+KINDS, HD = "kinds", "hd"
 COLUMNS = ("switch", "value", "from")
+GATE_COLUMNS = ("venue", "effective", "gate_open", "gate_close", "freeze", "holds", "from")
 # How long an order waits for the disk.
 SYNC_S = 30.0
 
@@ -31,15 +34,18 @@ SYNC_S = 30.0
 def handlers(
     runtimes: Mapping[str, VenueRuntime], defaults: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Handler]:
-    """What the holder of a folder answers about switches. `defaults`: venue -> its switches as they
-    are where nothing is configured."""
+    """What the holder of a folder answers about switches and gates. `defaults`: venue -> its
+    switches as they are where nothing is configured."""
 
-    def kinds(payload: dict[str, Any]) -> dict[str, Any]:
+    def named(payload: dict[str, Any]) -> Mapping[str, VenueRuntime]:
         name = str(payload["venue"])
         if name and name not in runtimes:
             known = ", ".join(runtimes)
             raise Refuse(f"{name} does not run here; there is {known}", "unknown_venue", 404)
-        chosen = {name: runtimes[name]} if name else runtimes
+        return {name: runtimes[name]} if name else runtimes
+
+    def kinds(payload: dict[str, Any]) -> dict[str, Any]:
+        chosen = named(payload)
         turned: list[str] = []
         for runtime in chosen.values() if payload["set"] else ():
             turned += turn(runtime, payload["set"])
@@ -49,7 +55,16 @@ def handlers(
             rows += told(venue, switches, runtime.configured, defaults.get(venue, {}))
         return {"rows": rows, "turned": turned}
 
-    return {KINDS: kinds}
+    def gates(payload: dict[str, Any]) -> dict[str, Any]:
+        chosen, changed = named(payload), False
+        for runtime in chosen.values() if payload["set"] else ():
+            changed = set_gates(runtime, payload["set"], int(payload["effective"]))
+        rows: list[list[str]] = []
+        for runtime in chosen.values():
+            rows += gates_told(runtime.line.gates, runtime.line.watermark_ns)
+        return {"rows": rows, "changed": changed}
+
+    return {KINDS: kinds, HD: gates}
 
 
 def turn(runtime: VenueRuntime, wanted: Mapping[str, str]) -> list[str]:
@@ -63,6 +78,20 @@ def turn(runtime: VenueRuntime, wanted: Mapping[str, str]) -> list[str]:
     order: dict[str, Any] = {}
     journal(runtime, items)
     return [f"{runtime.venue.name}.{key}" for key in order.get(WORD, {})]
+
+
+def set_gates(runtime: VenueRuntime, wanted: Mapping[str, int], from_ns: int) -> bool:
+    """Set HD's gates of a venue that runs, for bars from a time on (GateSchedule.order); returns
+    whether they were others. Refuse and Retry as `turn`."""
+
+    def items() -> list[Frames | Control]:
+        line = runtime.line
+        order.update(line.gates.order(wanted, from_ns, line.watermark_ns))
+        return [setting(order)] if order else []
+
+    order: dict[str, Any] = {}
+    journal(runtime, items)
+    return bool(order)
 
 
 def journal(runtime: VenueRuntime, items: Any) -> None:
@@ -101,19 +130,49 @@ def told(
 def standing(venue: Venue, data: Path, configured: Mapping[str, str]) -> Switches:
     """How the switches of a folder that nobody holds will stand when it is started: read off the
     newest checkpoint and the journal behind it. Changes nothing."""
-    switches, reader = (
-        Switches(UNSAID.get(venue.name, {})),
-        JournalReader(data / "journal" / venue.name),
-    )
-    start = reader.first
-    found = checkpoint.load_newest(data / "checkpoints" / venue.name, reader.end, SIGNATURE)
-    if found is not None and found[0] >= start:
-        start = found[0]
-        switches.restore(found[1]["line"]["switches"])
-    for chunk in reader.chunks(start):
-        switches.see(settings_of(chunk))
+    switches = Switches(UNSAID.get(venue.name, {}))
+    state, settings = _read_off(venue, data)
+    if state is not None:
+        switches.restore(state["switches"])
+    switches.see(settings)
     switches.see([Setting(0, 0, switches.due(configured))])
     return switches
+
+
+def gates_told(gates: GateSchedule, watermark_ns: int) -> list[list[str]]:
+    """A venue's schedule as rows of GATE_COLUMNS; none where it has no gates. `holds` is as of the
+    first minute of which no bar can have been made."""
+    rows: list[list[str]] = []
+    free, calendar = gates.free_ns(watermark_ns), gates.venue.calendar
+    holding = [change for change in gates.changes if change.gates.from_ns <= free][-1:]
+    for change in gates.changes:
+        held = change.gates
+        clocks = [clock_text(s) for s in (held.open_s, held.close_s, held.freeze_s)]
+        holds = "now" if change in holding else "later" if held.from_ns > free else "over"
+        begins = calendar.text(held.from_ns) if held.from_ns else "always"
+        origin = f"set at {instant(change.set_ns)}" if held.from_ns else "venue"
+        rows.append([gates.venue.name, begins, *clocks, holds, origin])
+    return rows
+
+
+def gates_standing(venue: Venue, data: Path) -> GateSchedule:
+    """The schedule of a folder that nobody holds, as `standing` does it."""
+    gates = GateSchedule(venue)
+    state, settings = _read_off(venue, data)
+    if state is not None:
+        gates.restore(state["gates"])
+    gates.see(settings)
+    return gates
+
+
+def _read_off(venue: Venue, data: Path) -> tuple[Mapping[str, Any] | None, Iterator[Setting]]:
+    """The line's state in the newest checkpoint, and the settings of the journal behind it."""
+    reader = JournalReader(data / "journal" / venue.name)
+    start, state = reader.first, None
+    found = checkpoint.load_newest(data / "checkpoints" / venue.name, reader.end, SIGNATURE)
+    if found is not None and found[0] >= start:
+        start, state = found[0], found[1]["line"]
+    return state, (one for chunk in reader.chunks(start) for one in settings_of(chunk))
 
 
 def instant(ts_ns: int) -> str:

@@ -1,4 +1,4 @@
-"""The stages of one venue, in one line: decode, build bars, compute metrics, mind the switches.
+"""The stages of one venue, in one line: decode, build bars, compute metrics, mind the settings.
 
 Pure: journal records in, batches out, and all state in `snapshot()`. Live frames, a recovery, a
 replay and a lagging reader's backlog all call `push` with the records of the same journal, so they
@@ -28,11 +28,12 @@ from bursa.model.batch import (
 from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import NO_BOOK, Depth, Side
+from bursa.pipeline.gates import GateSchedule
 from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_of
 from bursa.wire.decoded import Book, Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 7
+STATE_VERSION = 8
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
 SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}:{STANDARD.signature}"
@@ -136,6 +137,7 @@ class Line:
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
         self._engine = MetricEngine(venue, words, catalogue)
+        self.gates = GateSchedule(venue)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
         self.switches = Switches(UNSAID.get(venue.name, {}) if unsaid is None else stored)
 
@@ -143,8 +145,11 @@ class Line:
         """All stages over the records of a chunk, in stream order."""
         decoded = self._decoder.push(chunk)
         built = self._builder.push(decoded.tape, chunk.span)
-        metrics = self._engine.push(built.closed)
         settings = settings_of(chunk)
+        changes = self.gates.push(built.closed, settings)
+        if changes:
+            self._engine.set_gates(self.gates.schedule)
+        metrics = self._engine.push(built.closed)
         kept = self.switches.push(decoded.batches.values(), settings, self.words, chunk.span)
         whole = [built.closed, metrics]
         if decoded.rejects or settings:
@@ -157,7 +162,7 @@ class Line:
             built.minutes,
             built.touched,
             metrics,
-            {**decoded.counts, **built.counts, **kept.counts},
+            {**decoded.counts, **built.counts, **changes, **kept.counts},
             kept.live + always,
             self.switches.hidden,
         )
@@ -195,6 +200,7 @@ class Line:
             "words": self.words.snapshot(),
             "decoder": self._decoder.snapshot(),
             "builder": self._builder.snapshot(),
+            "gates": self.gates.snapshot(),
             "engine": self._engine.snapshot(),
             "switches": self.switches.snapshot(),
         }
@@ -204,7 +210,9 @@ class Line:
         self.words.restore(state["words"])
         self._decoder.restore(state["decoder"])
         self._builder.restore(state["builder"])
+        self.gates.restore(state["gates"])
         self._engine.restore(state["engine"])
+        self._engine.set_gates(self.gates.schedule)
         self.switches.restore(state["switches"])
 
     def warm(self) -> None:

@@ -13,6 +13,7 @@ from bursa.verbs.options import Data, File, Format, load, out
 
 kinds_verbs = typer.Typer(help="What is published and stored of each kind.", no_args_is_help=True)
 quarantine_verbs = typer.Typer(help="Messages that were refused.", no_args_is_help=True)
+hd_verbs = typer.Typer(help="HD's gates: the hours by which it counts.", no_args_is_help=True)
 
 AnyVenue = Annotated[
     str, typer.Option("--venue", help="Of this venue only, e.g. idx.", show_default="all")
@@ -51,6 +52,60 @@ def kinds_set(
     from bursa.verbs.kinds import run_set
 
     sys.exit(run_set(loaded.config, kind, store, publish, say=out))
+
+
+@hd_verbs.command("show")
+def hd_show(
+    venue: AnyVenue = "", data: Data = None, form: Format = "table", settings: File = None
+) -> None:
+    """List HD's gates, with the bar times from which they hold."""
+    loaded = load(settings, data)
+    from bursa.verbs.hd import run_show
+
+    sys.stdout.write(run_show(loaded.config, venue, form))
+
+
+@hd_verbs.command("set")
+def hd_set(
+    effective: Annotated[
+        str,
+        typer.Option(
+            "--effective",
+            help="Opening of the first bar that goes by them (ISO); the venue's time.",
+            metavar="T",
+        ),
+    ],
+    gate_open: Annotated[
+        str,
+        typer.Option(
+            "--gate-open",
+            help="Time of day from which bars count, e.g. 09:05.",
+            show_default="as it is",
+        ),
+    ] = "",
+    gate_close: Annotated[
+        str,
+        typer.Option(
+            "--gate-close", help="From which their volume counts 0.", show_default="as it is"
+        ),
+    ] = "",
+    freeze: Annotated[
+        str,
+        typer.Option(
+            "--freeze", help="From which mapo and dmapo stand still.", show_default="as it is"
+        ),
+    ] = "",
+    venue: Annotated[str, typer.Option("--venue", help="Whose gates they are.")] = "idx",
+    data: Data = None,
+    settings: File = None,
+) -> None:
+    """Change HD's gates from a bar on that is yet to come, also while bursa runs. What was computed
+    before stays as it is."""
+    loaded = load(settings, data)
+    from bursa.verbs.hd import Wanted, run_set
+
+    wanted = Wanted(gate_open, gate_close, freeze, effective)
+    sys.exit(run_set(loaded.config, venue, wanted, say=out))
 
 
 Channel = Annotated[str, typer.Option("--channel", help="Of this channel only, e.g. idxdata.")]

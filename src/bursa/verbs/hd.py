@@ -1,0 +1,165 @@
+"""`bursa hd`: HD's gates, shown and changed while bursa runs.
+
+The process that holds the folder is asked; where nobody holds it, `show` reads checkpoint and
+journal and `set` runs the venue without feeds. What gates do is said at the metric, how a schedule
+of them holds in pipeline/gates.py.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bursa.app import offline
+from bursa.config import Config
+from bursa.model.errors import Refuse
+from bursa.model.venue import VENUES, Venue
+from bursa.ops import logs
+from bursa.pipeline import control
+from bursa.store import sql
+from bursa.store.folder import DataFolder, ask
+
+# A set waits for the disk.
+ANSWER_S = control.SYNC_S + 10
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `set` was told: times of the venue's day, "" for those that stay; from when on."""
+
+    gate_open: str = ""
+    gate_close: str = ""
+    freeze: str = ""
+    effective: str = ""
+
+
+def run_show(config: Config, venue: str, form: str) -> str:
+    """The schedules of gates, as `bursa sql` shows rows."""
+    if form not in sql.FORMATS:
+        raise Refuse(f"--format: {form}; allowed: {', '.join(sql.FORMATS)}", parameter="format")
+    logs.setup(config.log.level, config.log.format)
+    if venue:
+        _venue(venue)
+    try:
+        payload = {"venue": venue, "set": {}}
+        rows = ask(Path(config.data), control.HD, payload, ANSWER_S)["rows"]
+    except Refuse as refused:
+        if refused.code != "not_held":
+            raise
+        rows = _offline(Path(config.data), venue)
+    return sql.render(sql.Answer(control.GATE_COLUMNS, rows), form)
+
+
+def _offline(data: Path, venue: str) -> list[list[str]]:
+    kept = [VENUES[name] for name in ([venue] if venue else _with_gates()) if _journal(data, name)]
+    if not kept:
+        what = f"{data} has no journal{f' of {venue}' if venue else ''} yet"
+        raise Refuse(f"{what}: the venue's own gates hold", "no_data", 404)
+    rows = []
+    with DataFolder(data):
+        for one in kept:
+            rows += control.gates_told(control.gates_standing(one, data), 0)
+    return rows
+
+
+def run_set(config: Config, venue: str, wanted: Wanted, *, say: Console) -> int:
+    """Set gates of a venue from a bar time on. Returns 0; Refuse where that may not be."""
+    logs.setup(config.log.level, config.log.format)
+    known, data = _venue(venue), Path(config.data)
+    gates, effective = _gates(wanted), _effective(known, wanted.effective)
+    try:
+        payload = {"venue": venue, "set": gates, "effective": effective}
+        answer = ask(data, control.HD, payload, ANSWER_S)
+        changed, rows = answer["changed"], answer["rows"]
+    except Refuse as refused:
+        if refused.code != "not_held":
+            raise
+        if not _journal(data, venue):
+            raise Refuse(f"{data} has no journal of {venue} yet", "no_data", 404) from None
+        with offline(config, known) as (runtime, _):
+            changed = control.set_gates(runtime, gates, effective)
+            rows = control.gates_told(runtime.line.gates, runtime.line.watermark_ns)
+    _tell(known, rows, effective, changed=changed, say=say)
+    return 0
+
+
+def _tell(
+    venue: Venue, rows: list[list[str]], effective: int, *, changed: bool, say: Console
+) -> None:
+    """Of the schedule, what holds from that time on, and until when."""
+    begins = venue.calendar.text(effective)
+    held, after = rows[0], None
+    for row in rows[1:]:
+        if datetime.fromisoformat(row[1]) <= datetime.fromisoformat(begins):
+            held = row
+        else:
+            after = row[1]
+            break
+    names = dict(zip(control.GATE_COLUMNS, held, strict=True))
+    told = ", ".join(f"{name} {names[name]}" for name in ("gate_open", "gate_close", "freeze"))
+    so = "are" if changed else "were and stay"
+    until = f" until {after}" if after else ""
+    say.print(f"{venue.name}: gates from {begins} on{until} {so} {told}", markup=False)
+
+
+def _gates(wanted: Wanted) -> Mapping[str, int]:
+    """Seconds of the day by the field of Gates."""
+    given = {
+        "open_s": ("--gate-open", wanted.gate_open),
+        "close_s": ("--gate-close", wanted.gate_close),
+        "freeze_s": ("--freeze", wanted.freeze),
+    }
+    found = {field: _seconds(*said) for field, said in given.items() if said[1]}
+    if not found:
+        what = "nothing to set: --gate-open, --gate-close, --freeze, or several"
+        raise Refuse(what, parameter="gate_open")
+    return found
+
+
+def _seconds(option: str, text: str) -> int:
+    found = _CLOCK.fullmatch(text)
+    seconds = (
+        0
+        if found is None
+        else sum(
+            int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)
+        )
+    )
+    if found is None or seconds > 86_400:
+        what = f"{option}: {text}; allowed: a time of the venue's day such as 09:05 or 14:50:00"
+        raise Refuse(what, parameter=option.strip("-").replace("-", "_"))
+    return seconds
+
+
+def _effective(venue: Venue, text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        what = (
+            f"--effective: {text}; allowed: a time such as 2026-11-23T09:00, by the venue's clock"
+        )
+        raise Refuse(what, parameter="effective") from None
+    return venue.calendar.instant_ns(moment)
+
+
+def _journal(data: Path, venue: str) -> bool:
+    return (data / "journal" / venue).is_dir()
+
+
+def _with_gates() -> list[str]:
+    return [venue.name for venue in VENUES.values() if venue.gates is not None]
+
+
+def _venue(name: str) -> Venue:
+    allowed = ", ".join(_with_gates())
+    if name not in VENUES:
+        raise Refuse(f"--venue: {name}: no such venue; allowed: {allowed}", parameter="venue")
+    if VENUES[name].gates is None:
+        raise Refuse(
+            f"--venue: {name} has no gates, HD is null; allowed: {allowed}", parameter="venue"
+        )
+    return VENUES[name]
