@@ -28,7 +28,7 @@ def theirs(bars: Series, length: int, deviations: int) -> tuple[Floats, ...]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("length", "deviations"), [(20, 2), (10, 3), (2, 1), (200, 2)])
+@pytest.mark.parametrize(("length", "deviations"), [(20, 2), (10, 3), (2, 1), (49, 2), (200, 2)])
 def test_agrees_with_talib(length: int, deviations: int, name: str) -> None:
     assert_agree(
         f"bbands_{length}_{deviations}",
