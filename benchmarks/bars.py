@@ -3,8 +3,9 @@
 The trades are those of idx: a million a day of 700 tickers over 330 minutes, busy ones and quiet
 ones, about five to a bar, on one channel; one in 500 comes late, one in 20 tells no aggressor.
 `trades_to_1m` is the builder's whole `push` for tapes of 65,536 rows: watermark, closes, revisions,
-signed volume, markers, and the rows in memory of their own. The C peer, called through ctypes, does the same work on the same tape into the
-same kind of blocks, out of which its rows are copied as ours are; they are compared first.
+signed volume, markers, and the rows in memory of their own. The C peer, called through ctypes, does
+the same work on the same tape into the same kind of blocks, out of which its rows are copied as
+ours are; they are compared first.
 `trades_to_1m_64` is the same in tapes of 64. polars and DuckDB group the same columns, all at once
 and already in their own form in memory; they know no watermark and make no revisions.
 """
