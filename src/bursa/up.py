@@ -42,7 +42,8 @@ from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline import control, retry
 from bursa.pipeline.line import Derived
-from bursa.pipeline.runtime import Interrupted, VenueRuntime
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
 from bursa.sources import demo_feed, feeds
 from bursa.store import question
@@ -256,7 +257,7 @@ class Up:
             shared.telemetry,
             __version__,
             (hot, *journals, *lines),
-            lambda: self._waiting_for,
+            self._awaited,
             self._public(),
             STORE_NAME,
         )
@@ -390,9 +391,14 @@ class Up:
                     return
                 status.update(self._progress())
 
+    def _awaited(self) -> str:
+        """What the start still waits for, and what it is at; "" when it is done."""
+        at = [runtime.waits_for for runtime in self._runtimes.values() if runtime.waits_for]
+        return ": ".join([self._waiting_for, *at[:1]]) if self._waiting_for else ""
+
     def _progress(self) -> str:
-        if self._waiting_for:
-            return f"waiting for {self._waiting_for}"
+        if awaited := self._awaited():
+            return f"waiting for {awaited}"
         lines = []
         for name, runtime in self._runtimes.items():
             tape = self._source.tape(name)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bursa.journal import parts
 from bursa.journal.checkpoint import delete_after, load_newest, prune, save
-from bursa.journal.parts import COLUMNS, Lasting, Outdated
+from bursa.journal.parts import COLUMNS, Outdated
+from bursa.model.lasting import Lasting
 
 DAY = date(2026, 11, 20)
 ROWS = 300

@@ -28,7 +28,8 @@ from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.line import kinds
-from bursa.pipeline.runtime import Interrupted, VenueRuntime
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.waiting import Interrupted
 from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Intake
 from bursa.wire.decoded import Decoded

@@ -26,8 +26,9 @@ import zstandard
 from xxhash import xxh3_64
 
 from bursa.journal import parts
-from bursa.journal.parts import Laid, Lasting
+from bursa.journal.parts import Laid
 from bursa.journal.segment import TEMPORARY, sync_folder
+from bursa.model.lasting import Lasting
 
 DAYS_MAX = 30
 NEWEST = 2

@@ -1,9 +1,10 @@
 """Parts: arrays of which little changes between two checkpoints, stored in pieces that they share.
 
-Such an array (rows, columns) is cut into blocks of columns; a block is a file named by the digest
-of its bytes, so that a block that did not change is there already and is only referred to. A part
-goes with the last checkpoint that refers to it. One that is missing or damaged is noticed, deleted
-so that the next checkpoint writes it anew, and its array is then lacking, not the checkpoint.
+Such an array (model/lasting.py) is cut into blocks of columns; a block is a file named by the
+digest of its bytes, so that a block that did not change is there already and is only referred to. A
+part goes with the last checkpoint that refers to it. One that is missing or damaged is noticed,
+deleted so that the next checkpoint writes it anew, and its array is then lacking, not the
+checkpoint.
 
     parts/DIGEST.part    zstd of the block's bytes, C order; DIGEST: their xxh3-128, 32 digits
 """
@@ -17,6 +18,7 @@ import zstandard
 from xxhash import xxh3_128_digest
 
 from bursa.journal.segment import TEMPORARY, write_whole
+from bursa.model.lasting import Lasting
 
 FOLDER, SUFFIX = "parts", ".part"
 ROWS, COLUMNS = 4096, 64
@@ -26,21 +28,8 @@ class Outdated(Exception):
     """What a Lasting array holds is no longer what its state needs; take a new one."""
 
 
-class Lasting:
-    """A two-dimensional array that is stored in parts.
-
-    It is not copied: whoever saves it reads it while its owner goes on writing. `holds` says
-    whether what was read until now is still good for the state that it was taken with.
-    """
-
-    def __init__(
-        self, array: np.ndarray[Any, Any], holds: Callable[[], bool] = lambda: True
-    ) -> None:
-        self.array, self.holds = array, holds
-
-
 class Laid:
-    """The same once its parts are on disk: their digests, by rows and then by columns."""
+    """A Lasting array whose parts are on disk: their digests, by rows and then by columns."""
 
     def __init__(self, dtype: str, shape: tuple[int, ...], digests: list[bytes]) -> None:
         self.dtype, self.shape, self.digests = dtype, shape, digests
@@ -56,11 +45,20 @@ def lay(folder: Path, lasting: Lasting) -> Laid:
         digests.append(digest)
         path = _path(folder, digest)
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, [zstandard.ZstdCompressor(level=1).compress(raw)])
     if not lasting.holds():
         raise Outdated
     return Laid(array.dtype.str, array.shape, digests)
+
+
+def laid(folder: Path, state: Any) -> Any:
+    """A nested state with each Lasting array laid. Raises as `lay`."""
+    if isinstance(state, Lasting):
+        return lay(folder, state)
+    if isinstance(state, dict):
+        return {name: laid(folder, value) for name, value in state.items()}
+    return [laid(folder, value) for value in state] if isinstance(state, list) else state
 
 
 def gather(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bursa.metrics import kernel as k
+from bursa.metrics import state as saved
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.metric import BAR_INPUTS, PAST_FIELDS, Floats, Ints, Metric, Terms, terms_of
 from bursa.model.batch import Batch, Block, Words, empty
@@ -39,13 +40,20 @@ _AHEAD = 16
 
 
 class MetricEngine:
-    """The stage. Takes 1-minute bars whose symbol ids are those of `words`."""
+    """The stage. Takes 1-minute bars whose symbol ids are those of `words`. With `names` it runs
+    these metrics of the catalogue alone, and those that they read; the others are null."""
 
-    def __init__(self, venue: Venue, words: Words, catalogue: Catalogue = STANDARD) -> None:
-        self._words = words
+    def __init__(
+        self,
+        venue: Venue,
+        words: Words,
+        catalogue: Catalogue = STANDARD,
+        names: Iterable[str] | None = None,
+    ) -> None:
+        self._venue, self._words = venue, words
         self.catalogue = catalogue
         reach_ns = (_BAR_S + venue.grace_s + REVISABLE_S) * SECOND_NS
-        self._symbols = _Symbols(catalogue, catalogue.ordered(), terms_of(venue), reach_ns)
+        self._symbols = _Symbols(catalogue, catalogue.ordered(names), terms_of(venue), reach_ns)
 
     def push(self, closed: Batch) -> Batch:
         """Bars in order of emission in, rows of metrics out, with the same span."""
@@ -72,14 +80,31 @@ class MetricEngine:
     def warm(self) -> None:
         """Compile all that a running engine calls."""
         self._symbols.push(np.zeros((len(OHLCV.columns), 0), np.int64))
+        self._symbols.warm()
 
     def snapshot(self) -> dict[str, Any]:
-        """State for a checkpoint."""
+        """State for a checkpoint (state.py)."""
         return self._symbols.snapshot(len(self._words.symbols))
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a checkpoint's state; whatever was there is forgotten."""
-        self._symbols.restore(state)
+    def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
+        """Take a checkpoint's state; whatever was there is forgotten. Returns the names of the
+        metrics that it lacks, which are then as before any bar: `join` brings them."""
+        return self._symbols.restore(state)
+
+    def beside(self, names: Iterable[str] | None) -> "MetricEngine":
+        """A new engine for some metrics of this one, or for all, under the same gates."""
+        made = MetricEngine(self._venue, self._words, self.catalogue, names)
+        made.set_gates(self.gates)
+        return made
+
+    def join(self, other: "MetricEngine", names: Iterable[str]) -> bool:
+        """Take those metrics as `other` has them, which has seen the same bars; False, and nothing
+        is taken, where it has not."""
+        signatures = [self.catalogue.find(name).signature for name in names]
+        state = saved.joined(self.snapshot(), other.snapshot(), signatures)
+        if state is not None:
+            self.restore(state)
+        return state is not None
 
 
 def compute(
@@ -201,31 +226,33 @@ class _Symbols:
 
     def snapshot(self, symbols: int) -> dict[str, Any]:
         """The state of the first `symbols`."""
-        symbols = min(symbols, len(self._head))
-        return {
-            "metrics": [metric.signature for metric in self._metrics],
-            "gates": [list(_numbers(gates)) for gates in self.terms.gates],
-            "newest": int(self.levels[k.L_NEWEST]),
-            "head": self._head[:symbols].copy(),
-            "kept": self._kept[:symbols].copy(),
-            "states": self._states[: 1 + symbols * self._kept.shape[1]].copy(),
-            "past": self._past[:symbols].copy(),
-            "memory": self._memory[:symbols].copy(),
-        }
+        state = saved.taken(
+            min(symbols, len(self._head)), self._arrays, self._metrics, self.terms.venue
+        )
+        return {**state, "gates": [list(_numbers(gates)) for gates in self.terms.gates]}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take such a state."""
-        kept: Ints = state["kept"]
-        symbols, depth = kept.shape[:2]
-        self._allot(max(symbols, _SYMBOLS_FIRST), depth)
-        self.levels[k.L_NEWEST] = state["newest"]
-        self._head[:symbols] = state["head"]
-        self._head[:, k.H_CHUNK] = -1
-        self._kept[:symbols] = kept
-        self._states[: 1 + symbols * depth] = state["states"]
-        self._past[:symbols] = state["past"]
-        self._memory[:symbols] = state["memory"]
-        self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in state["gates"])))
+    def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
+        """Take such a state; the names of metrics that it lacks."""
+        mine, lacking = saved.arranged(state, self._metrics, self.terms.venue)
+        depth = max(_DEPTH_FIRST, 1 << (saved.depth_for(mine) - 1).bit_length())
+        self._allot(max(len(mine["bars"]), _SYMBOLS_FIRST), depth)
+        self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in mine["gates"])))
+        saved.put(mine, self._arrays)
+        self.push(saved.first_bars(mine))
+        saved.put_revs(mine["bars"], mine["held"], mine["entries"], self._kept)
+        return lacking
+
+    def warm(self) -> None:
+        """Compile what `snapshot` and `restore` call."""
+        nothing = self.snapshot(0)
+        saved.put(nothing, self._arrays)
+        saved.put_revs(nothing["bars"], nothing["held"], nothing["entries"], self._kept)
+
+    @property
+    def _arrays(self) -> saved.Arrays:
+        return saved.Arrays(
+            self._head, self._kept, self._states, self._past, self._memory, self.levels
+        )
 
     def _allot(self, symbols: int, depth: int) -> None:
         reach = 1 << (self._back + depth + _AHEAD).bit_length()

@@ -20,7 +20,9 @@ metric through a list of steps, each one bar of one symbol, in the order given:
                 `back` before it are there, as far as the symbol had them
     memory, m   float64 (symbols, width): fields too many to be kept after each bar; the metric's
                 own begin at column m. What is written there may depend on bars alone, so that a
-                bar that is run again writes what then holds
+                bar that is run again writes what then holds. A checkpoint may find there what bars
+                of up to a day later wrote: a bar reads nothing of later bars, and nothing that bars
+                of the next two days write over
     arguments   float64 vector, the metric's own
 
 A kernel reads nothing else, and nothing of later steps, so that the same bars give the same bits

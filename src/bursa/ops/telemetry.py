@@ -139,6 +139,11 @@ class Telemetry:
         self.checkpoint_s = make.spread(
             "checkpoint_seconds", "Seconds to save one checkpoint", "venue"
         )
+        self.checkpoint_copy_s = make.spread(
+            "checkpoint_copy_seconds",
+            "Seconds that taking in waits while the state of one checkpoint is copied",
+            "venue",
+        )
         self.checkpoint_errors = make.count(
             "checkpoint_errors", "Checkpoints that could not be saved", "venue"
         )

@@ -1,8 +1,9 @@
 """Save the line's state now and then, so that a start need not replay the whole journal.
 
-The state is copied between two pushes on the ingest thread; a thread of its own waits for the
-journal's sync, writes the file and prunes older ones. A checkpoint is a cache of a pure function of
-the journal: losing one costs time only.
+The state is copied between two pushes on the ingest thread, but for large arrays of which little
+changes: those a thread of its own reads at once, while the line goes on, and writes what is new of
+them. Then it waits for the journal's sync, writes the file and prunes older ones. A checkpoint is a
+cache of a pure function of the journal: losing one costs time only.
 """
 
 import threading
@@ -12,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bursa.journal import checkpoint
+from bursa.journal import checkpoint, parts
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import Line
@@ -47,6 +48,7 @@ class Checkpoints:
         self._log = logger("checkpoints").bind(venue=line.venue.name)
         self._last_ns, self._last_position = clock.now_ns(), 0
         self._waiting: _Copy | None = None
+        self._again = False
         self._change = threading.Condition()
         self._ended = False
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
@@ -67,13 +69,17 @@ class Checkpoints:
         """Save if it is time and the last one is done."""
         now = self._clock.now_ns()
         due = now - self._last_ns >= self._every_ns and position > self._last_position
-        if (due or position - self._last_position >= self._every_bytes) and self._waiting is None:
+        due = due or position - self._last_position >= self._every_bytes or self._again
+        if due and self._waiting is None:
             self.take(position)
 
     def take(self, position: int) -> None:
         """Copy the state and hand it to the thread."""
+        began, self._again = self._clock.now_ns(), False
         state = {"line": self._line.snapshot(), **self.beside()}
         self._last_ns, self._last_position = self._clock.now_ns(), position
+        seconds = (self._last_ns - began) / 1e9
+        self._telemetry.checkpoint_copy_s.labels(self._line.venue.name).observe(seconds)
         with self._change:
             day = self._line.venue.calendar.day_of(max(0, self._line.watermark_ns))
             self._waiting = _Copy(position, self.epoch, day, state)
@@ -109,6 +115,7 @@ class Checkpoints:
     def _save(self, position: int, epoch: int, day: date, state: dict[str, Any]) -> None:
         began = self._clock.now_ns()
         try:
+            state = parts.laid(self.folder, state)
             while not self.synced_past(position, 1.0):
                 if self._ended:
                     return
@@ -127,6 +134,9 @@ class Checkpoints:
                 folded=self.folded(),
                 journal_first=self.journal_first(),
             )
+        except parts.Outdated:  # a replay that passes days in no time
+            self._again = True
+            return
         except OSError as error:
             self._telemetry.checkpoint_errors.labels(self._line.venue.name).inc()
             self._log.error("checkpoint was not saved", position=position, why=str(error))

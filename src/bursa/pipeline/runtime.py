@@ -4,7 +4,6 @@
 committed, the state is saved, the journal is closed. Which adapters these are is app.py's choice.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from bursa.journal.read import JournalReader
 from bursa.journal.record import Damage, Healed, setting
 from bursa.journal.sync import GroupSync
 from bursa.journal.write import JournalWriter
+from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.model.batch import Batch, Block, Words
 from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Retry
@@ -36,6 +36,7 @@ from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.recover import Recovered, Sources, backlog, recover
 from bursa.pipeline.resume import Resume
 from bursa.pipeline.retention import JournalLimits, Retention
+from bursa.pipeline.waiting import Waiting
 from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Clock, Committed, Feed, Store
 from bursa.store.rings import Rings
@@ -76,10 +77,7 @@ class Parts:
     clock: Clock
     telemetry: Telemetry
     decoder: Callable[[Venue, Words], Decoder]
-
-
-class Interrupted(Exception):
-    """A start was told to end before it was done; `stop` comes next."""
+    catalogue: Catalogue = STANDARD
 
 
 class VenueRuntime:
@@ -90,6 +88,7 @@ class VenueRuntime:
         self.folder = data / "journal" / venue.name
         self.checkpoints_folder = data / "checkpoints" / venue.name
         self.data = data
+        self._kinds = kinds(parts.catalogue)
         self.facts = Facts(venue, words)
         parts.telemetry.begin(venue.name, [channel.name for channel in venue.channels])
         self.line = self._make_line(words)
@@ -102,11 +101,12 @@ class VenueRuntime:
         self.started = self.has_feed = False
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
-        self._interrupted = threading.Event()
+        self._waiting = Waiting(venue.name, parts.telemetry, self._log)
         self._known: set[Damage | Healed] = set()
 
     def _make_line(self, words: Words) -> Line:
-        return Line(self.venue, words, self.parts.decoder(self.venue, words))
+        decoder = self.parts.decoder(self.venue, words)
+        return Line(self.venue, words, decoder, catalogue=self.parts.catalogue)
 
     def _own_line(self) -> Line:
         return self._make_line(self.venue.words())
@@ -114,25 +114,31 @@ class VenueRuntime:
     # -- start -----------------------------------------------------------------------------------
 
     def start(self, feeds: Sequence[Feed], progress: Progress = lambda done, total: None) -> None:
-        """Recover, then run the feeds. `progress` is told in bytes of journal to replay. Raises
-        Interrupted where `interrupt` ended it."""
-        self.has_feed = bool(feeds)
-        committed = self._committed()
+        """Recover, then run the feeds; waits while the store is away. `progress` is told in bytes
+        of journal to replay. Raises Interrupted where `interrupt` ended it."""
+        self.has_feed, ask = bool(feeds), self._waiting.until_there
+        committed, newest_ns = ask(self._committed), ask(self._newest_bar_ns)
         self._open_journal(committed)
-        self._open_topics(committed)
+        self._open_topics(committed, newest_ns)
         self.started = True  # from here on there is something to stop
-        self.parts.rings.rehydrate(self.parts.store)
+        ask(lambda: self.parts.rings.rehydrate(self.parts.store))
         self._recover(committed, progress)
-        self._remember()
+        ask(self._remember)
         self._deliver(feeds)
+        self._waiting.at = ""
 
     def interrupt(self) -> None:
         """End a start that is under way, though it waits for a store that is away."""
-        self._interrupted.set()
+        self._waiting.interrupt()
+
+    @property
+    def waits_for(self) -> str:
+        """What a start that is under way is at; "" where there is nothing to say."""
+        return self._waiting.at
 
     def _committed(self) -> int:
         held = self.parts.store.positions()
-        found = [held.get(topic(self.venue.name, kind), Committed(0, 0)) for kind in kinds()]
+        found = [held.get(topic(self.venue.name, kind), Committed(0, 0)) for kind in self._kinds]
         return min(c.position for c in found)
 
     def _open_journal(self, committed: int) -> None:
@@ -180,13 +186,13 @@ class VenueRuntime:
         telemetry.journal_sync.labels(name).observe(took_s)
         telemetry.journal_unsynced.labels(name).set(self.journal.position - position)
 
-    def _open_topics(self, committed: int) -> None:
+    def _open_topics(self, committed: int, newest_ns: int) -> None:
         derive = backlog(self._own_line, self._sources)
         self.log: Log = self.parts.bus.open(self.venue.name, self._knobs.topics, derive)
         self.log.start(committed)
         self.writer = Writer(
             self.venue.name,
-            kinds(),
+            self._kinds,
             self.parts.store,
             self.log.join("store", committed),
             self._knobs.flush,
@@ -199,7 +205,7 @@ class VenueRuntime:
             self,
             self._knobs.retain_days,
             self._knobs.cap_bytes,
-            settled_to=self.venue.calendar.day_of(self._newest_bar_ns()),
+            settled_to=self.venue.calendar.day_of(newest_ns),
             journal=self._knobs.journal_limits,
         )
         self.writer.idle = self._between_writes
@@ -225,9 +231,10 @@ class VenueRuntime:
             silent=self._note,
         )
 
+        at = self._waiting.told("the journal is replayed")
+
         def told(done: int, total: int) -> None:
-            if self._interrupted.is_set():
-                raise Interrupted
+            at(done, total)
             progress(done, total)
 
         self.recovered = recover(
@@ -262,8 +269,7 @@ class VenueRuntime:
         while self.log.rows * 2 > self._knobs.topics.rows_max and self.writer is not None:
             if self.writer.failure is not None:
                 raise self.writer.failure
-            if self._interrupted.wait(0.01):
-                raise Interrupted
+            self._waiting.sleep(0.01)
 
     def _deliver(self, feeds: Sequence[Feed]) -> None:
         knobs, parts = self._knobs, self.parts
