@@ -29,6 +29,12 @@ _STRIDES = 4  # bars looked at in turn, before the rest of them is searched by h
 
 
 @njit(**_INLINE)
+def begins_day(past: Floats, symbol: int, bar: int, day: float) -> bool:
+    """Whether a symbol's bar number `bar`, of the trading day `day`, is its first one of that."""
+    return bool(bar == 0 or past[symbol, (bar - 1) & (past.shape[1] - 1), P_DAY] != day)
+
+
+@njit(**_INLINE)
 def older(past: Floats, symbol: int, bar: int, minute: float, back: int, known: int) -> int:
     """How many of a symbol's bars open `back` minutes or more before its bar number `bar`, which
     opens at `minute`. So the newest of them is number older - 1.

@@ -27,12 +27,11 @@ from bursa.metrics.metric import (
     Metric,
     Output,
 )
-from bursa.metrics.past import AHEAD, fetch_older, older
+from bursa.metrics.past import AHEAD, begins_day, fetch_older, older
 
-# Argument of the change over minutes; its state is how many bars are that old. The state of the
-# daily one: the day of the newest bar, its close, the last close before that day (0.0: none).
+# Argument of the change over minutes, whose state is how many bars are that old. The state of the
+# daily one is the last close before the day of the newest bar, 0.0 where there is none.
 _MINUTES = 0
-_DAY, _CLOSE, _BEFORE = 0, 1, 2
 
 
 @njit(**KERNEL)
@@ -64,13 +63,13 @@ def run_day(  # noqa: PLR0913 (the form of metric.py)
     memory: Floats, m: int, arguments: Floats,
 ) -> None:  # fmt: skip
     """All steps through the change against the day before. Inputs: close, day; see metric.py."""
+    mask = past.shape[1] - 1
     for i in range(n):
-        now, after = steps[FROM, i], steps[TO, i]
-        close, day, before = values[rows[0], i], values[rows[1], i], states[now, s + _BEFORE]
-        if day != states[now, s + _DAY]:
-            before = states[now, s + _CLOSE]
-        states[after, s + _DAY], states[after, s + _CLOSE] = day, close
-        states[after, s + _BEFORE] = before
+        symbol, bar, close = steps[SYMBOL, i], steps[BAR, i], values[rows[0], i]
+        before = states[steps[FROM, i], s]
+        if bar > 0 and begins_day(past, symbol, bar, values[rows[1], i]):
+            before = past[symbol, (bar - 1) & mask, P_CLOSE]
+        states[steps[TO, i], s] = before
         values[rows[2], i] = 100.0 * (close - before) / before if before != 0.0 else np.nan
 
 
@@ -106,7 +105,8 @@ FAMILIES = (
                 inputs=("close", "day"),
                 outputs=(Output("value", "percent: of the symbol's last close before today"),),
                 warmup=1,
-                state=("day", "close", "before"),
+                state=("before",),
+                back=1,
                 arguments=lambda terms: (),
                 definition=__doc__ or "",
                 group="day",

@@ -16,6 +16,8 @@ from bursa.metrics.metric import (
     BAR,
     FROM,
     KERNEL,
+    P_CLOSE,
+    SYMBOL,
     TO,
     Family,
     Floats,
@@ -23,12 +25,11 @@ from bursa.metrics.metric import (
     Metric,
     Output,
 )
+from bursa.metrics.past import begins_day
 
-# Argument of the extremes: 1 for the high, -1 for the low. Fields of the states; the gap's are the
-# day of the newest bar, its close, the day's open, the last close before it (0.0: none).
+# Argument of the extremes: 1 for the high, -1 for the low. The one field of a state is what the
+# newest bar was given.
 _SIGN = 0
-_DAY, _EXTREME = 0, 1
-_CLOSE, _OPEN, _BEFORE = 1, 2, 3
 
 
 @njit(**KERNEL)
@@ -39,11 +40,11 @@ def run(  # noqa: PLR0913 (the form of metric.py)
     """All steps through one extreme. Inputs: high or low, day; see metric.py."""
     sign = arguments[_SIGN]
     for i in range(n):
-        now, after = steps[FROM, i], steps[TO, i]
-        extreme, day = values[rows[0], i], values[rows[1], i]
-        if steps[BAR, i] > 0 and day == states[now, s + _DAY]:
-            extreme = sign * max(sign * extreme, sign * states[now, s + _EXTREME])
-        states[after, s + _DAY], states[after, s + _EXTREME] = day, extreme
+        extreme = sign * values[rows[0], i]
+        if not begins_day(past, steps[SYMBOL, i], steps[BAR, i], values[rows[1], i]):
+            extreme = max(extreme, sign * states[steps[FROM, i], s])
+        extreme *= sign
+        states[steps[TO, i], s] = extreme
         values[rows[2], i] = extreme
 
 
@@ -52,15 +53,16 @@ def run_gap(  # noqa: PLR0913 (the form of metric.py)
     n: int, steps: Ints, values: Floats, rows: Ints, states: Floats, s: int, past: Floats,
     memory: Floats, m: int, arguments: Floats,
 ) -> None:  # fmt: skip
-    """All steps through the gap. Inputs: open, close, day; see metric.py."""
+    """All steps through the gap. Inputs: open, day; see metric.py."""
+    mask = past.shape[1] - 1
     for i in range(n):
-        now, after = steps[FROM, i], steps[TO, i]
-        day, opened, before = values[rows[2], i], states[now, s + _OPEN], states[now, s + _BEFORE]
-        if steps[BAR, i] == 0 or day != states[now, s + _DAY]:
-            opened, before = values[rows[0], i], states[now, s + _CLOSE]
-        states[after, s + _DAY], states[after, s + _CLOSE] = day, values[rows[1], i]
-        states[after, s + _OPEN], states[after, s + _BEFORE] = opened, before
-        values[rows[3], i] = 100.0 * (opened - before) / before if before != 0.0 else np.nan
+        symbol, bar, gap = steps[SYMBOL, i], steps[BAR, i], states[steps[FROM, i], s]
+        if begins_day(past, symbol, bar, values[rows[1], i]):
+            before = past[symbol, (bar - 1) & mask, P_CLOSE] if bar > 0 else 0.0
+            opened = values[rows[0], i]
+            gap = 100.0 * (opened - before) / before if before != 0.0 else np.nan
+        states[steps[TO, i], s] = gap
+        values[rows[2], i] = gap
 
 
 def _extreme(name: str, sign: float, word: str) -> Metric:
@@ -71,7 +73,8 @@ def _extreme(name: str, sign: float, word: str) -> Metric:
         inputs=(name, "day"),
         outputs=(Output("value", f"quote currency: {word} price of the day so far"),),
         warmup=0,
-        state=("day", name),
+        state=(name,),
+        back=1,
         arguments=lambda terms: (sign,),
         definition=__doc__ or "",
         group="day",
@@ -89,10 +92,11 @@ FAMILIES = (
                 name="gap_day",
                 description="Percent from the last close of the day before to the day's open",
                 unit="percent",
-                inputs=("open", "close", "day"),
+                inputs=("open", "day"),
                 outputs=(Output("value", "percent: of the symbol's last close before today"),),
                 warmup=1,
-                state=("day", "close", "open", "before"),
+                state=("gap",),
+                back=1,
                 arguments=lambda terms: (),
                 definition=__doc__ or "",
                 group="day",

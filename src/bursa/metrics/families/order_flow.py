@@ -16,8 +16,10 @@ import numpy as np
 from numba import njit
 
 from bursa.metrics.metric import (
+    BAR,
     FROM,
     KERNEL,
+    SYMBOL,
     TO,
     Family,
     Floats,
@@ -25,10 +27,10 @@ from bursa.metrics.metric import (
     Metric,
     Output,
 )
+from bursa.metrics.past import begins_day
 
-# Argument, and fields of the state: the day of the newest bar, its sum of units.
+# Argument; the one field of the state is the day's sum of units.
 _UNITS = 0
-_DAY, _TOTAL = 0, 1
 
 
 @njit(**KERNEL)
@@ -39,13 +41,14 @@ def run(  # noqa: PLR0913 (the form of metric.py)
     """All steps. Inputs: delta, ruled, day; see metric.py."""
     units = arguments[_UNITS]
     for i in range(n):
-        now, after = steps[FROM, i], steps[TO, i]
+        symbol, bar, total = steps[SYMBOL, i], steps[BAR, i], states[steps[FROM, i], s]
         delta, ruled, day = values[rows[0], i], values[rows[1], i], values[rows[2], i]
-        total = states[now, s + _TOTAL] if day == states[now, s + _DAY] else 0.0
+        if begins_day(past, symbol, bar, day):
+            total = 0.0
         known = not np.isnan(delta)
         if known:
             total += np.rint(delta * units)
-        states[after, s + _DAY], states[after, s + _TOTAL] = day, total
+        states[steps[TO, i], s] = total
         values[rows[3], i] = delta
         values[rows[4], i] = total / units if known else np.nan
         values[rows[5], i] = ruled if known else np.nan
@@ -67,7 +70,8 @@ FAMILIES = (
                     Output("ruled", "shares or base units: volume signed by the tick rule", "none"),
                 ),
                 warmup=0,
-                state=("day", "total"),
+                state=("total",),
+                back=1,
                 arguments=lambda terms: (float(10**terms.venue.volume_decimals),),
                 definition=__doc__ or "",
                 group="flow",

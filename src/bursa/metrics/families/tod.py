@@ -9,19 +9,26 @@ its last bar at or before it: 0 before its first, the whole day's after its last
 venue's clock; those outside its calendar's hours count as the nearest one inside. It is computed on
 1-minute bars; a longer bar has that of its last minute.
 
-A symbol's memory is a ring of days, each of them the volume by each minute, in whole numbers of the
-venue's smallest unit. A bar fills the minutes since the bar before it; a day's first bar also fills
-what was left of the day before. So what a bar writes is told by the bars up to it, and a bar that
-is run again, with all those behind it, writes over what it or they wrote. The sums over the 20 days
-are taken for eight minutes at once, a line of the cache of each day, and go with the state.
+A symbol's memory is a ring of days, each of them the volume by each minute, and a shorter ring of
+the sums over the 20 days before a day,
+
+    sum(day) <- sum(day - 1) + volume(day - 1) - volume(day - 21)
+
+in whole numbers of the venue's smallest unit: exact below 2 ** 53, so nothing of a day stays in it.
+A bar fills the minutes since the bar before it, sums for eight minutes at once (a line of the
+cache), and a day's first bar also fills what was left of the day before. So what a bar writes is
+told by the bars up to it, and a bar that is run again, with all those behind it, writes over what
+it or they wrote.
 """
 
 import numpy as np
 from numba import njit
 
 from bursa.metrics.metric import (
+    BAR,
     FROM,
     KERNEL,
+    P_DAY_VOLUME,
     SYMBOL,
     TO,
     Family,
@@ -31,19 +38,21 @@ from bursa.metrics.metric import (
     Output,
     Terms,
 )
+from bursa.metrics.past import begins_day
 from bursa.model.venue import Venue
 
 _DAYS = 20
-# 20 days and the present one; and three more that may be begun already when a bar is run again: as
-# many as bars that are open at once can lie in (bars/build.py, PAGES_MAX).
-_RING = 24
+# Volumes: 21 days before a day are read, and sums: one. Beside the present day there may be two
+# more, begun when a bar is run again: bars that are open at once lie in no more than three days
+# (bars/build.py, PAGES_MAX).
+_VOLUMES = _DAYS + 4
+_SUMS = 4
 _GROUP = 8
 
 # Arguments: minute of the venue's day of the first slot, slots a day, slots in use. Fields of the
-# state: days begun; the day of the newest bar, its slot, the day's volume up to it; then the sums
-# of the group of slots in which that slot is.
+# state: days begun, the slot of the newest bar.
 _FIRST, _SLOTS, _USED = 0, 1, 2
-_BEGUN, _DAY, _SLOT, _VOLUME, _SUMS = 0, 1, 2, 3, 4
+_BEGUN, _SLOT = 0, 1
 
 
 @njit(**KERNEL)
@@ -54,18 +63,19 @@ def fill(memory: Floats, symbol: int, row: int, start: int, end: int, volume: fl
 
 
 @njit(**KERNEL)
-def sum_days(
-    memory: Floats, symbol: int, at: int, slots: int, begun: int, states: Floats, after: int,
-    sums: int,
-) -> None:  # fmt: skip
-    """Write the sums over the 20 days before the newest of those begun, for a group of slots. at:
-    the column of its first slot on the ring's first day."""
-    for slot in range(_GROUP):
-        place, found = (begun - 1 - _DAYS) % _RING, 0.0
-        for _ in range(_DAYS):
-            found += memory[symbol, at + place * slots + slot]
-            place = place + 1 if place + 1 < _RING else 0
-        states[after, sums + slot] = found
+def add(memory: Floats, symbol: int, m: int, slots: int, day: int, start: int, end: int) -> None:
+    """Write the sums over the 20 days before a day, for its slots [start, end). Days are numbered
+    from the symbol's first; what was before that is 0."""
+    total = m + (_VOLUMES + day % _SUMS) * slots
+    before = m + (_VOLUMES + (day - 1) % _SUMS) * slots
+    coming, leaving = m + (day - 1) % _VOLUMES * slots, m + (day - 1 - _DAYS) % _VOLUMES * slots
+    for slot in range(start, end):
+        found = 0.0
+        if day > 0:
+            found = memory[symbol, before + slot] + memory[symbol, coming + slot]
+        if day > _DAYS:
+            found -= memory[symbol, leaving + slot]
+        memory[symbol, total + slot] = found
 
 
 @njit(**KERNEL)
@@ -75,36 +85,30 @@ def run(  # noqa: PLR0913 (the form of metric.py)
 ) -> None:  # fmt: skip
     """All steps. Inputs: day_volume, day, second; see metric.py."""
     first, slots, used = int(arguments[_FIRST]), int(arguments[_SLOTS]), int(arguments[_USED])
+    mask = past.shape[1] - 1
     for i in range(n):
-        now, after, symbol = steps[FROM, i], steps[TO, i], steps[SYMBOL, i]
-        volume, day = values[rows[0], i], values[rows[1], i]
+        now, after, symbol, bar = steps[FROM, i], steps[TO, i], steps[SYMBOL, i], steps[BAR, i]
+        volume = values[rows[0], i]
         slot = min(max(int(values[rows[2], i]) // 60 - first, 0), used - 1)
-        begun, last = int(states[now, s + _BEGUN]), int(states[now, s + _SLOT])
-        row, left = m + (begun - 1) % _RING * slots, states[now, s + _VOLUME]
-        same = begun > 0 and day == states[now, s + _DAY]
-        if same:
+        day, last = int(states[now, s + _BEGUN]) - 1, int(states[now, s + _SLOT])
+        row, left = m + day % _VOLUMES * slots, past[symbol, (bar - 1) & mask, P_DAY_VOLUME]
+        ready = (last // _GROUP + 1) * _GROUP
+        if not begins_day(past, symbol, bar, values[rows[1], i]):
             slot = max(slot, last)  # a clock that is put back
             fill(memory, symbol, row, last + 1, slot, left)
         else:
-            if begun > 0:
+            if bar > 0:
                 fill(memory, symbol, row, last + 1, used, left)
-            row = m + begun % _RING * slots
-            begun += 1
+                add(memory, symbol, m, slots, day, ready, slots)
+            day, ready = day + 1, 0
+            row = m + day % _VOLUMES * slots
             fill(memory, symbol, row, 0, slot, 0.0)
         memory[symbol, row + slot] = volume
-        states[after, s + _BEGUN], states[after, s + _DAY] = float(begun), day
-        states[after, s + _SLOT], states[after, s + _VOLUME] = float(slot), volume
-        group = slot // _GROUP
-        if same and group == last // _GROUP:
-            for field in range(s + _SUMS, s + _SUMS + _GROUP):
-                states[after, field] = states[now, field]
-        elif begun > _DAYS:
-            at = m + group * _GROUP
-            sum_days(memory, symbol, at, slots, begun, states, after, s + _SUMS)
-        else:
-            states[after, s + _SUMS : s + _SUMS + _GROUP] = 0.0
-        usual = states[after, s + _SUMS + slot % _GROUP]
-        values[rows[3], i] = _DAYS * volume / usual if usual > 0.0 else np.nan
+        add(memory, symbol, m, slots, day, ready, (slot // _GROUP + 1) * _GROUP)
+        states[after, s + _BEGUN], states[after, s + _SLOT] = float(day + 1), float(slot)
+        usual = memory[symbol, m + (_VOLUMES + day % _SUMS) * slots + slot]
+        known = day >= _DAYS and usual > 0.0
+        values[rows[3], i] = _DAYS * volume / usual if known else np.nan
 
 
 def _hours(venue: Venue) -> tuple[int, int]:
@@ -138,14 +142,9 @@ FAMILIES = (
                 outputs=(Output("value", "ratio: 1 where today is as busy as usual by this time"),),
                 parameters=(("days", _DAYS),),
                 warmup=_DAYS,
-                state=(
-                    "begun",
-                    "day",
-                    "slot",
-                    "volume",
-                    *(f"sum_{n}" for n in range(_GROUP)),
-                ),  # fmt: skip
-                memory=lambda venue: _RING * _slots(venue),
+                state=("begun", "slot"),
+                back=1,
+                memory=lambda venue: (_VOLUMES + _SUMS) * _slots(venue),
                 arguments=_arguments,
                 definition=__doc__ or "",
                 timeframes=("1m",),
