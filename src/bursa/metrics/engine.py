@@ -5,10 +5,10 @@ new bar; for a revised or late bar the symbol is run again from that bar on, and
 metrics differ then gives a row with rev + 1 (a late bar its first). A row bears known_at and the
 position of the bar row that caused it, and ts_recv of its own bar. Rows are always whole.
 
-To be run again, a symbol keeps its newest bars with the state after each, at least as many as can
-still be revised (kernel.py). A batch becomes a list of steps, which each metric takes in one go, in
-an order by which its inputs are there, and which then become rows: so a cut of the input changes
-nothing, and no metric knows of revisions.
+To be run again, a symbol keeps its newest bars and the state after some of them, at least as many
+as can still be revised (kernel.py). A batch becomes a list of steps, which each metric takes in one
+go, in an order by which its inputs are there, and which then become rows: so a cut of the input
+changes nothing, and no metric knows of revisions.
 
 `compute` is the same over any bars from cold, for some metrics and any timeframe that they allow.
 """
@@ -132,7 +132,7 @@ def compute(
             raise Refuse(message, "timeframe_not_allowed", parameter="tf")
     block = bars.block.copy()
     tickers, block[OHLCV.index["ticker"]] = np.unique(bars.column("ticker"), return_inverse=True)
-    symbols = _Symbols(catalogue, metrics, terms, None, symbols=len(tickers), depth=2)
+    symbols = _Symbols(catalogue, metrics, terms, None, symbols=len(tickers), depth=2 * k.GAP)
     rows = symbols.push(block)
     rows[kind.index["ticker"]] = tickers[rows[kind.index["ticker"]]]
     return replace(bars, kind=kind, block=rows)
@@ -208,8 +208,8 @@ class _Symbols:
             out = np.empty((len(self._catalogue.kind.columns), room), np.int64)
             row = k.run(
                 block, offsets, row, self._plan, self._lines, self._arguments, self._head,
-                self._kept, self._states, self._past, self._memory, self._steps, self._values, out,
-                self.levels,
+                self._kept, self._states, self._past, self._memory, self._steps, self._values,
+                self._before, out, self.levels,
             )  # fmt: skip
             rows, stop = self.levels[k.L_ROWS], self.levels[k.L_STOP]
             found.append(out if rows == room else out[:, :rows].copy())
@@ -256,14 +256,15 @@ class _Symbols:
 
     def _allot(self, symbols: int, depth: int) -> None:
         reach = 1 << (self._back + depth + _AHEAD).bit_length()
-        entry = k.E_OUT + len(self._columns)
         steps = max(k.CHUNK, depth) + k.SPARE
         self._steps = np.zeros((k.STEP_FIELDS, steps), np.int64)
         self._values = np.full((k.FIRST_OUTPUT + len(self._columns), steps), np.nan)
+        self._before = np.zeros((len(self._columns), depth))
         self._head = np.zeros((symbols, k.HEAD), np.int64)
         self._head[:, k.H_CHUNK] = -1
-        self._kept = np.zeros((symbols, depth, entry), np.int64)
-        self._states: Floats = np.zeros((1 + symbols * depth, self._width), np.float64)
+        self._kept = np.zeros((symbols, depth, k.ENTRY), np.int64)
+        rows = 1 + symbols * (1 + depth // k.GAP)
+        self._states: Floats = np.zeros((rows, self._width), np.float64)
         self._past: Floats = np.zeros((symbols, reach, PAST_FIELDS), np.float64)
         self._memory: Floats = np.zeros((symbols, self._memory_width), np.float64)
 
@@ -272,16 +273,17 @@ class _Symbols:
         head, kept, states, past, memory = (
             self._head, self._kept, self._states, self._past, self._memory,
         )  # fmt: skip
-        held = len(head)
+        held, old_depth = kept.shape[:2]
         self._allot(symbols, depth)
         self._head[:held] = head
         self._memory[:held] = memory
         counts = head[:, k.H_COUNT]
         _turn(counts, kept, self._kept)
         _turn(counts, past, self._past)
-        self._states[0] = states[0]
-        old = states[1:].reshape(held, kept.shape[1], self._width)
-        _turn(counts, old, self._states[1:].reshape(symbols, depth, self._width))
+        old = states[1:].reshape(held, 1 + old_depth // k.GAP, self._width)
+        new = self._states[1:].reshape(symbols, 1 + depth // k.GAP, self._width)
+        new[:held, 0] = old[:, 0]
+        _turn((counts - 1) // k.GAP + 1, old[:, 1:], new[:, 1:])
 
 
 def _turn(counts: Ints, old: Any, new: Any) -> None:

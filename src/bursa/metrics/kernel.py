@@ -1,14 +1,16 @@
 """The compiled half of the metric engine: steps from bars, rows from steps.
 
-A symbol's bars are numbered from its first, in order of time. Of bar b there are: its line in
-`past` (metric.py), its row of `states`, which is the state after it, and its entry in `kept`, which
-is what is needed to run it again and to know what was emitted for it. All three are rings over b.
-So the newest `depth` bars of a symbol can be run again; a bar that comes late moves those behind it
-up by one, and they are run again as well.
+A symbol's bars are numbered from its first, in order of time. Of its newest `depth` bars there is
+an entry in `kept`, which is what is needed to run them again; of more of them a line in `past`
+(metric.py). Both are rings over the number. Of `states` a symbol has one row for the state after
+its newest bar, and a ring of rows for those after every GAP-th bar, its *bases*: to run a bar again
+is to begin behind the base before it. So a state is written where it lies, in the cache, and not
+once more for each bar.
 
 Steps are laid out a chunk at a time, few enough for the cache; every metric takes a chunk in one
-go. A bar that is to be run again ends a chunk in which its symbol has steps already: what these
-read of `past` must not be changed under them.
+go. A bar that is to be run again is a chunk of its own, twice: as the bars were, since rows are
+emitted only where the outputs differ, and as they are now. A bar that comes late moves those behind
+it up by one.
 
 engine.py says what it is for, and calls `run`.
 """
@@ -44,20 +46,22 @@ from bursa.model.batch import Block
 from bursa.model.calendar import DAY_NS, MINUTE_NS, SECOND_NS
 from bursa.model.schema import OHLCV
 
-# A step, beside the rows that metrics read: the input row that caused it, 1 where its bar is new,
-# its bar's opening and ts_recv.
-S_CAUSE, S_NEW, S_TS, S_RECV = range(4, 8)
-STEP_FIELDS = 8
+# A step, beside the rows that metrics read: the input row that caused it, its bar's opening and
+# ts_recv.
+S_CAUSE, S_TS, S_RECV = range(4, 7)
+STEP_FIELDS = 7
 # Steps of one chunk; all of one symbol's that can be run again find room in it. The block is wider,
 # since lines a power of two apart share few lines of the cache.
 CHUNK = 128
 SPARE = 8
 
 # An entry: its bar's opening and ts_recv, day and second of the venue's clock, the rev of its
-# metrics, then float64 bits: the bar's columns, the outputs as last emitted.
+# metrics, then the bar's columns as float64 bits.
 E_TS, E_RECV, E_DAY, E_SECOND, E_REV, E_BAR = range(6)
 BAR_FIELDS = len(BAR_COLUMNS)
-E_OUT = E_BAR + BAR_FIELDS
+ENTRY = E_BAR + BAR_FIELDS
+# From base to base.
+GAP = 4
 
 # A symbol's head: its bars so far, the newest one's opening, the chunk in which it last had steps,
 # and the number of its first bar in that.
@@ -71,7 +75,7 @@ HEAD = 4
     L_NEWEST, L_REACH, L_VOLUME, L_VALUE, L_CHUNK, L_BACK, L_ROWS, L_STOP, L_CALLS,
 ) = range(9)  # fmt: skip
 LEVELS = 9
-END, NEED_ROOM, NEED_DEPTH, TOO_OLD, FULL = range(5)
+END, NEED_ROOM, NEED_DEPTH, TOO_OLD, FULL, AGAIN = range(6)
 
 # Lines of `values`: the bar's, then the outputs in the order of their columns.
 FIRST_OUTPUT = len(BAR_INPUTS)
@@ -133,22 +137,39 @@ def seek(symbol: int, ts: int, head: Block, kept: Ints) -> tuple[int, bool]:
 
 
 @njit(**KERNEL)
-def obstacle(
-    symbol: int, bar: int, known: bool, head: Block, kept: Ints, past: Floats, levels: Block
-) -> int:
-    """What stands in the way of laying out a bar now; END: nothing does."""
-    count, depth = head[symbol, H_COUNT], kept.shape[1]
-    pending = head[symbol, H_CHUNK] == levels[L_CHUNK]
-    if pending and (bar < count or bar - head[symbol, H_FIRST] + levels[L_BACK] >= past.shape[1]):
-        return FULL
-    if not known and count >= depth:
-        # The oldest bar that could be run again until now.
-        lost = kept[symbol, (count - depth + 1) & (depth - 1), E_TS]
+def base(bar: int) -> int:
+    """The newest bar before this one after which the state is kept; -1: none, its state is that
+    before any bar."""
+    return (bar - 1) // GAP * GAP if bar > 0 else -1
+
+
+@njit(**KERNEL)
+def earliest(count: int, depth: int) -> int:
+    """The first of so many bars that can be run again."""
+    return max(0, ((count - 1) // GAP - (depth // GAP - 1)) * GAP + 1)
+
+
+@njit(**KERNEL)
+def row_after(symbol: int, bar: int, depth: int) -> int:
+    """The row of `states` for the state after a bar."""
+    if bar < 0:
+        return 0
+    bases = depth // GAP
+    first = 1 + symbol * (1 + bases)
+    return first + 1 + (bar // GAP & (bases - 1)) if bar % GAP == 0 else first
+
+
+@njit(**KERNEL)
+def obstacle(symbol: int, bar: int, known: bool, head: Block, kept: Ints, levels: Block) -> int:
+    """What stands in the way of taking a bar; END: nothing does."""
+    had, depth = head[symbol, H_COUNT], kept.shape[1]
+    count = had + (not known)
+    first = earliest(count, depth)
+    if first > earliest(had, depth):  # the bar before that one cannot be run again any more
+        lost = kept[symbol, (first - 1) & (depth - 1), E_TS]
         if lost > levels[L_NEWEST] - levels[L_REACH]:
             return NEED_DEPTH
-    if bar < count - depth + 1 and not (known and bar == 0):
-        return TOO_OLD
-    return END
+    return TOO_OLD if bar < first else END
 
 
 @njit(**KERNEL)
@@ -191,8 +212,8 @@ def lay(
     fields = kept.view(np.float64)
     depth = kept.shape[1]
     at, mask = bar & (depth - 1), past.shape[1] - 1
-    steps[FROM, n] = 1 + symbol * depth + ((bar - 1) & (depth - 1)) if bar > 0 else 0
-    steps[TO, n] = 1 + symbol * depth + at
+    steps[FROM, n] = row_after(symbol, bar - 1, depth)
+    steps[TO, n] = row_after(symbol, bar, depth)
     steps[SYMBOL, n], steps[BAR, n] = symbol, bar
     steps[S_TS, n], steps[S_RECV, n] = kept[symbol, at, E_TS], kept[symbol, at, E_RECV]
     for field in range(BAR_FIELDS):
@@ -225,72 +246,145 @@ def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
     steps are returned, and L_STOP says why it ends there."""
     n, levels[L_STOP] = 0, END
     levels[L_CHUNK] += 1
-    most = min(room, steps.shape[1] - SPARE)
+    most, depth = min(room, steps.shape[1] - SPARE), kept.shape[1]
     for row in range(start, closed.shape[1]):
         symbol, ts = closed[_B_TICKER, row], closed[_B_TS, row]
-        bar, known = seek(symbol, ts, head, kept)
-        stop = obstacle(symbol, bar, known, head, kept, past, levels)
-        count = head[symbol, H_COUNT] + (not known)
-        if stop == END and n + count - bar > most:
-            stop = FULL if n > 0 else NEED_ROOM
-        if stop != END:
-            levels[L_STOP] = stop
+        bar = head[symbol, H_COUNT]
+        if bar > 0 and ts <= head[symbol, H_NEWEST]:
+            levels[L_STOP] = AGAIN
             return row, n
-        if not known:
-            shift(symbol, bar, head, kept, past)
-            head[symbol, H_COUNT] = count
-        at = bar & (kept.shape[1] - 1)
-        keep(closed, row, offsets[row], symbol, at, kept)
-        if bar == count - 1:
-            head[symbol, H_NEWEST] = ts
+        levels[L_STOP] = obstacle(symbol, bar, False, head, kept, levels)
+        pending = head[symbol, H_CHUNK] == levels[L_CHUNK]
+        if n == most or (pending and bar - head[symbol, H_FIRST] + levels[L_BACK] >= past.shape[1]):
+            levels[L_STOP] = FULL if n > 0 else NEED_ROOM
+        if levels[L_STOP] != END:
+            return row, n
+        keep(closed, row, offsets[row], symbol, bar & (depth - 1), kept)
+        head[symbol, H_COUNT], head[symbol, H_NEWEST] = bar + 1, ts
         if closed[_B_FINAL, row] == 1:
             levels[L_NEWEST] = max(levels[L_NEWEST], ts)
-        if head[symbol, H_CHUNK] != levels[L_CHUNK]:
+        if not pending:
             head[symbol, H_CHUNK], head[symbol, H_FIRST] = levels[L_CHUNK], bar
-        for place in range(bar, count):
-            lay(symbol, place, n, kept, past, steps, values, levels)
-            steps[S_CAUSE, n] = row
-            steps[S_NEW, n] = not known and place == bar
-            n += 1
+        kept[symbol, bar & (depth - 1), E_REV] = 0
+        steps[S_CAUSE, n] = row
+        lay(symbol, bar, n, kept, past, steps, values, levels)
+        n += 1
     return closed.shape[1], n
 
 
 @njit(**KERNEL)
-def emit(
-    closed: Block, n: int, steps: Block, values: Floats, kept: Ints, out: Block, levels: Block
-) -> None:
-    """Write a row for each step whose bar is new or whose outputs differ from those emitted."""
-    bits = values.view(np.int64)
-    depth, outputs = kept.shape[1], kept.shape[2] - E_OUT
-    row = levels[L_ROWS]
+def emit(closed: Block, n: int, steps: Block, values: Floats, out: Block, levels: Block) -> None:
+    """Write a row for each step; all their bars are new."""
+    bits, row = values.view(np.int64), levels[L_ROWS]
+    outputs = values.shape[0] - FIRST_OUTPUT
+    for column in range(outputs):
+        for i in range(n):
+            out[M_OUT + column, row + i] = bits[FIRST_OUTPUT + column, i]
     for i in range(n):
-        symbol, at, cause = steps[SYMBOL, i], steps[BAR, i] & (depth - 1), steps[S_CAUSE, i]
-        differs = False
+        head_row(closed, i, 0, steps, row + i, outputs, out)
+    levels[L_ROWS] += n
+
+
+@njit(**KERNEL)
+def head_row(
+    closed: Block, i: int, rev: int, steps: Block, row: int, outputs: int, out: Block
+) -> None:
+    """Write all of a row but its outputs."""
+    cause = steps[S_CAUSE, i]
+    out[M_TICKER, row], out[M_FREQ, row] = steps[SYMBOL, i], closed[_B_FREQ, cause]
+    out[M_TS, row], out[M_REV, row] = steps[S_TS, i], rev
+    out[M_OUT + outputs, row] = closed[_B_KNOWN, cause]
+    out[M_OUT + outputs + 1, row] = steps[S_RECV, i]
+    out[M_OUT + outputs + 2, row] = closed[_B_POSITION, cause]
+
+
+@njit(**KERNEL)
+def lay_again(  # noqa: PLR0913 (a kernel: primitives only)
+    symbol: int, bar: int, row: int, head: Block, kept: Ints, past: Floats, steps: Block,
+    values: Floats, levels: Block,
+) -> int:  # fmt: skip
+    """Make a bar and all behind it steps once more, those since the base before it first; the
+    number of steps is returned."""
+    n = 0
+    for place in range(base(bar) + 1, head[symbol, H_COUNT]):
+        steps[S_CAUSE, n] = row
+        lay(symbol, place, n, kept, past, steps, values, levels)
+        n += 1
+    return n
+
+
+@njit(**KERNEL)
+def stash(n: int, values: Floats, before: Floats) -> None:
+    """Keep the outputs of some steps."""
+    for column in range(before.shape[0]):
+        for i in range(n):
+            before[column, i] = values[FIRST_OUTPUT + column, i]
+
+
+@njit(**KERNEL)
+def take_again(  # noqa: PLR0913 (a kernel: primitives only)
+    closed: Block, row: int, offset: int, bar: int, known: bool, head: Block, kept: Ints,
+    past: Floats, levels: Block,
+) -> None:  # fmt: skip
+    """Put a revised or late bar into its place."""
+    symbol, at = closed[_B_TICKER, row], bar & (kept.shape[1] - 1)
+    if not known:
+        shift(symbol, bar, head, kept, past)
+        head[symbol, H_COUNT] += 1
+        kept[symbol, at, E_REV] = 0
+    keep(closed, row, offset, symbol, at, kept)
+    if closed[_B_FINAL, row] == 1:
+        levels[L_NEWEST] = max(levels[L_NEWEST], closed[_B_TS, row])
+
+
+@njit(**KERNEL)
+def emit_again(  # noqa: PLR0913 (a kernel: primitives only)
+    closed: Block, bar: int, known: bool, n: int, steps: Block, values: Floats, before: Floats,
+    kept: Ints, out: Block, levels: Block,
+) -> None:  # fmt: skip
+    """Write a row for each step from `bar` on whose outputs differ from those that stand in the
+    same order in `before`, and one for a late bar, which has none there."""
+    bits, old = values.view(np.int64), before.view(np.int64)
+    row, outputs = levels[L_ROWS], values.shape[0] - FIRST_OUTPUT
+    for i in range(n):
+        number = steps[BAR, i]
+        if number < bar:
+            continue
+        late = not known and number == bar
+        differs = late
         for column in range(outputs):
             now = bits[FIRST_OUTPUT + column, i]
-            differs |= kept[symbol, at, E_OUT + column] != now
-            kept[symbol, at, E_OUT + column] = now
+            if not late:
+                differs |= old[column, i if known else i - 1] != now
             out[M_OUT + column, row] = now
-        if steps[S_NEW, i] == 1:
-            kept[symbol, at, E_REV] = 0
-        elif differs:
-            kept[symbol, at, E_REV] += 1
-        else:
+        if not differs:
             continue
-        out[M_TICKER, row], out[M_FREQ, row] = symbol, closed[_B_FREQ, cause]
-        out[M_TS, row], out[M_REV, row] = steps[S_TS, i], kept[symbol, at, E_REV]
-        out[M_OUT + outputs, row] = closed[_B_KNOWN, cause]
-        out[M_OUT + outputs + 1, row] = steps[S_RECV, i]
-        out[M_OUT + outputs + 2, row] = closed[_B_POSITION, cause]
+        at = number & (kept.shape[1] - 1)
+        if not late:
+            kept[steps[SYMBOL, i], at, E_REV] += 1
+        head_row(closed, i, kept[steps[SYMBOL, i], at, E_REV], steps, row, outputs, out)
         row += 1
     levels[L_ROWS] = row
+
+
+@njit(**KERNEL)
+def measure(  # noqa: PLR0913 (a kernel: primitives only)
+    n: int, plan: Block, lines: Block, arguments: Floats, states: Floats, past: Floats,
+    memory: Floats, steps: Block, values: Floats,
+) -> None:  # fmt: skip
+    """Take steps through all metrics."""
+    for metric in range(plan.shape[0]):
+        address, s, m, first = plan[metric]
+        call(
+            address, n, steps, values, lines[metric], states, s, past, memory, m, arguments[first:]
+        )
 
 
 @njit(**KERNEL)
 def run(  # noqa: PLR0913 (a kernel: primitives only)
     closed: Block, offsets: Ints, start: int, plan: Block, lines: Block, arguments: Floats,
     head: Block, kept: Ints, states: Floats, past: Floats, memory: Floats, steps: Block,
-    values: Floats, out: Block, levels: Block,
+    values: Floats, before: Floats, out: Block, levels: Block,
 ) -> int:  # fmt: skip
     """Take input rows from `start` on; the row to go on from is returned, rows are in `out`.
 
@@ -299,6 +393,7 @@ def run(  # noqa: PLR0913 (a kernel: primitives only)
     plan       int64 (metrics, 4): address of the kernel, first column of `states`, first of
                `memory`, first of `arguments`; in order of computation
     lines      int64 (metrics, most): rows of `values`, see metric.py
+    before     float64 (outputs, depth): outputs of bars that are run again, as they were
     """
     levels[L_ROWS] = 0
     levels[L_CALLS] += 1
@@ -306,12 +401,23 @@ def run(  # noqa: PLR0913 (a kernel: primitives only)
     while True:
         room = out.shape[1] - levels[L_ROWS]
         row, n = lay_out(closed, offsets, row, room, head, kept, past, steps, values, levels)
-        for metric in range(plan.shape[0]):
-            address, s, m, first = plan[metric]
-            call(
-                address, n, steps, values, lines[metric], states, s, past, memory, m,
-                arguments[first:],
-            )  # fmt: skip
-        emit(closed, n, steps, values, kept, out, levels)
-        if levels[L_STOP] != FULL:
+        measure(n, plan, lines, arguments, states, past, memory, steps, values)
+        emit(closed, n, steps, values, out, levels)
+        if levels[L_STOP] == AGAIN:
+            symbol = closed[_B_TICKER, row]
+            bar, known = seek(symbol, closed[_B_TS, row], head, kept)
+            levels[L_STOP] = obstacle(symbol, bar, known, head, kept, levels)
+            if head[symbol, H_COUNT] + 1 - bar > out.shape[1] - levels[L_ROWS]:
+                levels[L_STOP] = NEED_ROOM
+            if levels[L_STOP] != END:
+                return row
+            n = lay_again(symbol, bar, row, head, kept, past, steps, values, levels)
+            measure(n, plan, lines, arguments, states, past, memory, steps, values)
+            stash(n, values, before)
+            take_again(closed, row, offsets[row], bar, known, head, kept, past, levels)
+            n = lay_again(symbol, bar, row, head, kept, past, steps, values, levels)
+            measure(n, plan, lines, arguments, states, past, memory, steps, values)
+            emit_again(closed, bar, known, n, steps, values, before, kept, out, levels)
+            row += 1
+        elif levels[L_STOP] != FULL:
             return row

@@ -8,7 +8,8 @@ metric through a list of steps, each one bar of one symbol, in the order given:
     n, steps    int64 (STEP_FIELDS, >= n). Step i is bar number steps[BAR, i] of symbol
                 steps[SYMBOL, i], counted from that symbol's first, which is 0. It reads the state
                 as it was before the bar from row steps[FROM, i] of `states`, and writes what it is
-                after it to row steps[TO, i]: every field of its own, changed or not
+                after it to row steps[TO, i]: every field of its own, changed or not, and only
+                when it has read what it needs, for both are the same row as a rule
     values      float64 (lines, >= n), column i belongs to step i. rows[k] is the line of the k-th
                 input that the metric declares, rows[len(inputs) + j] that of its output j. Every
                 output is written for each step; NaN is null

@@ -12,7 +12,7 @@ state also serves another catalogue (`arranged`), and metrics that it lacks can 
 it has (`joined`). Computes nothing (engine.py does).
 
     bars, held, before   int64 (symbols,): bars so far; how many entries and lines follow of each
-    entries              int64 (sum of held, E_OUT), by symbol and time
+    entries              int64 (sum of held, ENTRY), by symbol and time
     lines                float64 (sum of before, PAST_FIELDS), likewise
     states               float64 (symbols, fields), 0 where the first entry is the first bar
     memory               float64 (symbols, fields)
@@ -26,15 +26,19 @@ from numba import njit
 
 from bursa.metrics.kernel import (
     E_BAR,
-    E_OUT,
     E_RECV,
     E_REV,
     E_TS,
+    ENTRY,
+    GAP,
     H_COUNT,
     H_NEWEST,
     L_BACK,
     L_NEWEST,
     L_REACH,
+    base,
+    earliest,
+    row_after,
 )
 from bursa.metrics.metric import BAR_COLUMNS, KERNEL, PAST_FIELDS, Floats, Ints, Metric
 from bursa.model.batch import Block
@@ -66,12 +70,14 @@ def count(
     depth, least = kept.shape[1], levels[L_NEWEST] - levels[L_REACH]
     for symbol in range(symbols):
         had = head[symbol, H_COUNT]
-        most = had if had <= depth else depth - 1
-        newest = min(had, 1)
-        while newest < most and kept[symbol, (had - 1 - newest) & (depth - 1), E_TS] > least:
-            newest += 1
-        bars[symbol], held[symbol] = had, newest
-        before[symbol] = min(had - newest, max(levels[L_BACK], 1), past.shape[1] - newest)
+        first = max(had - 1, 0)
+        while (
+            first > earliest(had, depth) and kept[symbol, (first - 1) & (depth - 1), E_TS] > least
+        ):
+            first -= 1
+        first = base(first) + 1
+        bars[symbol], held[symbol] = had, had - first
+        before[symbol] = min(first, max(levels[L_BACK], 1), past.shape[1] - had + first)
 
 
 @njit(**KERNEL)
@@ -85,14 +91,14 @@ def pack(  # noqa: PLR0913 (a kernel: primitives only)
     for symbol in range(bars.shape[0]):
         first = bars[symbol] - held[symbol]
         for bar in range(first, bars[symbol]):
-            for field in range(E_OUT):
+            for field in range(ENTRY):
                 entries[entry, field] = kept[symbol, bar & (depth - 1), field]
             entry += 1
         for bar in range(first - before[symbol], first):
             for field in range(PAST_FIELDS):
                 lines[line, field] = past[symbol, bar & mask, field]
             line += 1
-        row = 1 + symbol * depth + ((first - 1) & (depth - 1)) if first > 0 else 0
+        row = row_after(symbol, first - 1, depth)
         for field in range(bases.shape[1]):
             bases[symbol, field] = states[row, field]
 
@@ -108,7 +114,7 @@ def unpack(  # noqa: PLR0913 (a kernel: primitives only)
     for symbol in range(bars.shape[0]):
         first = bars[symbol] - held[symbol]
         for bar in range(first, bars[symbol]):
-            for field in range(E_OUT):
+            for field in range(ENTRY):
                 kept[symbol, bar & (depth - 1), field] = entries[entry, field]
             head[symbol, H_NEWEST] = entries[entry, E_TS]
             entry += 1
@@ -119,7 +125,7 @@ def unpack(  # noqa: PLR0913 (a kernel: primitives only)
                     past[symbol, bar & (reach - 1), field] = lines[line, field]
             line += 1
         if first > 0:
-            row = 1 + symbol * depth + ((first - 1) & (depth - 1))
+            row = row_after(symbol, first - 1, depth)
             for field in range(bases.shape[1]):
                 states[row, field] = bases[symbol, field]
 
@@ -139,7 +145,7 @@ def taken(symbols: int, arrays: Arrays, metrics: Sequence[Metric], venue: Venue)
     bars, held, before = np.zeros((3, symbols), np.int64)
     levels, newest = arrays.levels, int(arrays.levels[L_NEWEST])
     count(symbols, arrays.head, arrays.kept, arrays.past, levels, bars, held, before)
-    entries = np.empty((int(held.sum()), E_OUT), np.int64)
+    entries = np.empty((int(held.sum()), ENTRY), np.int64)
     lines = np.empty((int(before.sum()), PAST_FIELDS), np.float64)
     bases = np.empty((symbols, arrays.states.shape[1]), np.float64)
     pack(bars, held, before, arrays.kept, arrays.states, arrays.past, entries, lines, bases)
@@ -163,7 +169,7 @@ def taken(symbols: int, arrays: Arrays, metrics: Sequence[Metric], venue: Venue)
 
 def depth_for(state: State) -> int:
     """How many bars of a symbol an engine must keep to take a state."""
-    return int(state["held"].max(initial=0)) + 1
+    return int(state["held"].max(initial=0)) + GAP
 
 
 def put(state: State, arrays: Arrays) -> None:

@@ -79,7 +79,8 @@ def run(  # noqa: PLR0913 (the form of metric.py)
         has_mapo = had_mapo
         positive, negative = states[before, s + _POSITIVE], states[before, s + _NEGATIVE]
         mapo, dmapo = states[before, s + _MAPO], states[before, s + _DMAPO]
-        day_before, value = states[before, s + _DAY_BEFORE], states[before, s + _VALUE]
+        day_before, told = states[before, s + _DAY_BEFORE], states[before, s + _VALUE]
+        value = told
         if bar == 0 or values[rows[_DAY_IN], i] != past[symbol, last, P_DAY]:  # 0
             day_before, positive, negative = mapo, 0.0, 0.0
         delta = close - past[symbol, last, P_CLOSE] if bar > 0 else 0.0  # 1
@@ -101,7 +102,7 @@ def run(  # noqa: PLR0913 (the form of metric.py)
         values[o, i] = value if has_mapo else np.nan
         values[o + 1, i] = mapo if has_mapo else np.nan
         values[o + 2, i] = dmapo if has_mapo else np.nan
-        change = np.sign(value - states[before, s + _VALUE]) if had_mapo else 0.0
+        change = np.sign(value - told) if had_mapo else 0.0
         values[o + 3, i] = change if has_mapo else np.nan
 
 
