@@ -34,6 +34,7 @@ class Bar(NamedTuple):
     ruled: float = np.nan
     bid_volume: float = np.nan
     ask_volume: float = np.nan
+    open: float | None = None
 
 
 def at(clock: str, day: int = 0) -> int:
@@ -60,7 +61,7 @@ def batch(bars: Iterable[Bar], vocabulary: Words, freq: str = "1m") -> Batch:
         found.column("rev")[n] = bar.rev
         for name in ("open", "high", "low", "close", "vwap"):
             found.column(name)[n] = bar.close
-        for name in ("high", "low"):
+        for name in ("open", "high", "low"):
             if (price := getattr(bar, name)) is not None:
                 found.column(name)[n] = price
         for name in ("delta", "ruled", "bid_volume", "ask_volume"):

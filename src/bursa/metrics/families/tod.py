@@ -42,11 +42,12 @@ from bursa.metrics.past import begins_day
 from bursa.model.venue import Venue
 
 _DAYS = 20
-# Volumes: 21 days before a day are read, and sums: one. Beside the present day there may be two
-# more, begun when a bar is run again: bars that are open at once lie in no more than three days
-# (bars/build.py, PAGES_MAX).
-_VOLUMES = _DAYS + 4
-_SUMS = 4
+# Days newer than that of a bar which is run again: bars that are open at once lie in no more than
+# three days (bars/build.py, PAGES_MAX), and the engine runs up to three bars before a revised one
+# with it (kernel.py, GAP), each perhaps of a day of its own.
+_NEWER = 5
+# Days that each ring holds: of volumes, 21 days before the present one are read, of sums, one.
+_VOLUMES, _SUMS = _DAYS + 1 + 1 + _NEWER, 1 + 1 + _NEWER
 _GROUP = 8
 
 # Arguments: minute of the venue's day of the first slot, slots a day, slots in use. Fields of the
