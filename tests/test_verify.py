@@ -119,14 +119,14 @@ def test_a_day_as_the_journal_says_is_equal(data: Path, day: date) -> None:
 def test_without_a_checkpoint_it_begins_at_the_journals_beginning(data: Path) -> None:
     folder, reader = data / "checkpoints" / "idx", JournalReader(data / "journal" / "idx")
     start = IDX.calendar.midnight_ns(DAY)
-    line, near = recompute.line_before(partial(fresh_line, IDX), reader, folder, start)
+    line, near = recompute.line_before(partial(fresh_line, IDX, None), reader, folder, start)
     assert 0 < near and max(line.watermarks()) < start
     later = [c.position for c in checkpoint.listing(folder) if c.position > near]
     assert later, "checkpoints of the day itself are no beginning"
     _, said = verify(data)
     for found in checkpoint.listing(folder):
         found.path.unlink()
-    assert recompute.line_before(partial(fresh_line, IDX), reader, folder, start)[1] == 0
+    assert recompute.line_before(partial(fresh_line, IDX, None), reader, folder, start)[1] == 0
     code, again = verify(data)
     assert (code, again["kinds"]) == (0, said["kinds"])
 

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,11 +167,12 @@ def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
         store.close()
 
 
-def fresh_line(venue: Venue, config: Config | None = None) -> Line:
-    """A venue's stages at their beginning."""
+def fresh_line(venue: Venue, config: Config | None = None, without: Collection[str] = ()) -> Line:
+    """A venue's stages at their beginning, `without` some metrics."""
     words, config = venue.words(), config or Config()
     decoder = decoder_of(config, venue)(venue, words)
-    return Line(venue, words, decoder, catalogue=catalogue(config.metrics.extra))
+    metrics = catalogue(config.metrics.extra).without(without)
+    return Line(venue, words, decoder, catalogue=metrics)
 
 
 @contextlib.contextmanager

@@ -167,6 +167,10 @@ class BarBuilder:
         rows = emit.peek(self._slots, self._pages, ids, self._span.last, self._state, out)
         return Batch(OHLCV, out[:, :rows].copy(), self._words, self._span)
 
+    def forget(self, opened_ns: int) -> None:
+        """Make no bars of minutes that open at or before this: their trades are late ones."""
+        self._state[[s.L_CLOSED, s.L_FORGOTTEN]] = opened_ns
+
     def warm(self) -> None:
         """Compile all that a running builder calls."""
         self.push(np.zeros((TAPE_ROWS, 0), np.int64), self._span)

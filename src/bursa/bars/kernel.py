@@ -113,7 +113,8 @@ def settle(channels: Block, channel: int, state: Block) -> None:
     channels[channel, s.C_NEXT] = state[s.N_FOLLOWING]
     state[s.L_WATERMARK] = state[s.N_WATERMARK]
     state[s.L_CLOSED] = state[s.N_CLOSED]
-    state[s.L_FORGOTTEN] = state[s.N_WATERMARK] - state[s.R_FORGET_NS]
+    forgotten = state[s.N_WATERMARK] - state[s.R_FORGET_NS]
+    state[s.L_FORGOTTEN] = max(state[s.L_FORGOTTEN], forgotten)
 
 
 @njit(**KERNEL)

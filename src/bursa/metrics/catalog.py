@@ -7,7 +7,7 @@ API, chart, rules and docs follow the catalogue that is in force.
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from bursa.metrics import families
@@ -44,6 +44,11 @@ class Catalogue:
     def families(self) -> tuple[str, ...]:
         """The families' names, in order."""
         return tuple(dict.fromkeys(family.name for family in self.family_of.values()))
+
+    def without(self, names: Collection[str]) -> "Catalogue":
+        """The same less some metrics, of which no other one reads any."""
+        left = [(metric, self.family_of[name]) for name, metric in self.metrics.items()]
+        return Catalogue((metric, family) for metric, family in left if metric.name not in names)
 
     def find(self, name: str) -> Metric:
         """The metric of that name. Refuse `unknown_metric`."""

@@ -24,6 +24,7 @@ from bursa.model.batch import (
     Chunk,
     Span,
     Words,
+    empty,
 )
 from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
@@ -33,12 +34,13 @@ from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_o
 from bursa.wire.decoded import Book, Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 8
+STATE_VERSION = 9
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
-SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}:{STANDARD.signature}"
+SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}"
 """Of the code whose checkpoints these stages take. Not of the layout that a decoder reads by: what
-another one refused is in the state as a gap, and a retry must find it there."""
+another one refused is in the state as a gap, and a retry must find it there. Nor of the catalogue:
+the engine's state names its metrics."""
 
 
 TAKEN = "taken"
@@ -136,7 +138,8 @@ class Line:
         self.catalogue = catalogue
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
-        self._engine = MetricEngine(venue, words, catalogue)
+        self.engine = MetricEngine(venue, words, catalogue)
+        self._stored_to = -1
         self.gates = GateSchedule(venue)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
         self.switches = Switches(UNSAID.get(venue.name, {}) if unsaid is None else stored)
@@ -148,8 +151,8 @@ class Line:
         settings = settings_of(chunk)
         changes = self.gates.push(built.closed, settings)
         if changes:
-            self._engine.set_gates(self.gates.schedule)
-        metrics = self._engine.push(built.closed)
+            self.engine.set_gates(self.gates.schedule)
+        metrics = self._metrics_of(built.closed)
         kept = self.switches.push(decoded.batches.values(), settings, self.words, chunk.span)
         whole = [built.closed, metrics]
         if decoded.rejects or settings:
@@ -166,6 +169,18 @@ class Line:
             kept.live + always,
             self.switches.hidden,
         )
+
+    def _metrics_of(self, closed: Batch) -> Batch:
+        """Of bars up to where stored ones were taken, nothing."""
+        if closed.span.last <= self._stored_to:
+            return empty(self.catalogue.kind, closed.words, closed.span)
+        return self.engine.push(closed)
+
+    def stored(self, position: int, newest_ns: int) -> None:
+        """The engine has taken the stored bars up to a position, past which chunks are cut; the
+        newest of them opened at `newest_ns`, and trades of minutes up to there make no bars."""
+        self._stored_to = position
+        self._builder.forget(newest_ns)
 
     def open_bars(self, ids: Block | None = None) -> Batch:
         """The bars not closed yet, of some or of all symbols. Not while `push` runs."""
@@ -201,25 +216,27 @@ class Line:
             "decoder": self._decoder.snapshot(),
             "builder": self._builder.snapshot(),
             "gates": self.gates.snapshot(),
-            "engine": self._engine.snapshot(),
+            "engine": self.engine.snapshot(),
             "switches": self.switches.snapshot(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a checkpoint's state."""
+    def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
+        """Take a checkpoint's state. Returns the names of the metrics that it lacks: they must be
+        brought up from stored bars (warmup.py) before anything is pushed."""
         self.words.restore(state["words"])
         self._decoder.restore(state["decoder"])
         self._builder.restore(state["builder"])
         self.gates.restore(state["gates"])
-        self._engine.restore(state["engine"])
-        self._engine.set_gates(self.gates.schedule)
+        lacking = self.engine.restore(state["engine"])
+        self.engine.set_gates(self.gates.schedule)
         self.switches.restore(state["switches"])
+        return lacking
 
     def warm(self) -> None:
         """Compile or load every kernel that `push` calls."""
         self._decoder.warm()
         self._builder.warm()
-        self._engine.warm()
+        self.engine.warm()
         self.switches.warm()
 
 

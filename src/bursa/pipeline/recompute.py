@@ -5,7 +5,7 @@ journal's beginning, and reads on to a position; late rows may lie anywhere up t
 nothing (verbs/verify.py does).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from bursa.journal import checkpoint
@@ -16,20 +16,30 @@ from bursa.pipeline.line import Derived, Line
 
 
 def line_before(
-    make_line: Callable[[], Line], reader: JournalReader, checkpoints: Path, start_ns: int
+    make_line: Callable[[Collection[str]], Line],
+    reader: JournalReader,
+    checkpoints: Path,
+    start_ns: int,
 ) -> tuple[Line, int]:
     """A line, and the position it stands at, that has seen no event time from `start_ns` on: of the
-    newest such checkpoint, or a new one at the journal's beginning. Refuse `journal_retired` where
-    what came before is gone."""
+    newest such checkpoint, or a new one at the journal's beginning. Metrics that the checkpoint
+    lacks, since they were added later, the line has not. Refuse `journal_retired` where what came
+    before is gone.
+
+    make_line  makes a new line without some metrics
+    """
     first = reader.first
     upto = max((found.position for found in checkpoint.listing(checkpoints)), default=0)
     while upto >= first:
-        line = make_line()
+        line = make_line(())
         found = checkpoint.load_newest(checkpoints, upto, line.signature)
         if found is None or found[0] < first:
             break
-        line.restore(found[1]["line"])
+        lacking = line.restore(found[1]["line"])
         if max(line.watermarks()) < start_ns:
+            if lacking:
+                line = make_line(lacking)
+                line.restore(found[1]["line"])
             return line, found[0]
         upto = found[0] - 1
     if first > 0:
@@ -39,7 +49,7 @@ def line_before(
             "journal_retired",
             410,
         )
-    return make_line(), 0
+    return make_line(()), 0
 
 
 def derive(line: Line, reader: JournalReader, start: int, upto: int) -> Iterator[Derived]:

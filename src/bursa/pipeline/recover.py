@@ -14,6 +14,7 @@ from bursa.bus.memory import Entry
 from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.ops.logs import logger
+from bursa.pipeline import warmup
 from bursa.pipeline.line import Derived, Line
 from bursa.pipeline.resume import Resume
 
@@ -32,8 +33,9 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a recovery reads: the journal, and the folder of its checkpoints.
+    """What a recovery reads: the journal, the folder of its checkpoints, and stored bars.
 
+    bars         stored bars up to a position, in order of emission (warmup.py)
     passed_over  told of each checkpoint that is unusable: its file, and why
     restored     told the whole state of the checkpoint that was taken
     silent       told what was derived anew up to what was committed
@@ -41,6 +43,7 @@ class Sources:
 
     reader: JournalReader
     checkpoints: Path
+    bars: warmup.Bars
     passed_over: Callable[[Path, str], Any] = lambda path, why: None
     restored: Callable[[Mapping[str, Any]], Any] = lambda state: None
     silent: Callable[[Derived], Any] = lambda derived: None
@@ -48,21 +51,31 @@ class Sources:
 
 def restore_before(line: Line, resume: Resume, sources: Sources, position: int) -> int:
     """Restore the newest usable checkpoint at or before `position`; returns where the line stands.
-    Without one the line stays as it was made and stands at the journal's beginning."""
+
+    Metrics that it lacks are brought up from stored bars. Without a checkpoint the line begins at
+    the journal's beginning; where what came before that is gone, all metrics are brought up from
+    the bars that are stored up to `position`.
+    """
     first = sources.reader.first
     found = checkpoint.load_newest(
         sources.checkpoints, position, line.signature, sources.passed_over
     )
-    if found is None or found[0] < first:
-        if first > 0:
-            _log.error(
-                "no usable checkpoint, and the journal's beginning is gone: starts cold", at=first
-            )
-        return first
-    line.restore(found[1]["line"])
-    resume.restore(found[1]["resume"])
-    sources.restored(found[1])
-    return found[0]
+    if found is not None and found[0] >= first:
+        lacking = line.restore(found[1]["line"])
+        resume.restore(found[1]["resume"])
+        sources.restored(found[1])
+        if lacking:
+            warmup.bring_up(line, lacking, sources.bars, found[0])
+        return found[0]
+    if first > 0:
+        _log.error(
+            "no usable checkpoint, and the journal's beginning is gone: metrics begin at the first"
+            " stored bar",
+            at=first,
+        )
+        count = warmup.begin(line, sources.bars, position)
+        _log.info("metrics are there", bars=count, upto=position)
+    return first
 
 
 def replay(

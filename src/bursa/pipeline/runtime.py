@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class VenueRuntime:
         self.started = self.has_feed = False
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
-        self._waiting = Waiting(venue.name, parts.telemetry, self._log)
+        self._waiting = self._new_waiting()
         self._known: set[Damage | Healed] = set()
 
     def _make_line(self, words: Words) -> Line:
@@ -110,6 +111,9 @@ class VenueRuntime:
 
     def _own_line(self) -> Line:
         return self._make_line(self.venue.words())
+
+    def _new_waiting(self) -> Waiting:
+        return Waiting(self.venue.name, self.parts.telemetry, self._log)
 
     # -- start -----------------------------------------------------------------------------------
 
@@ -187,7 +191,7 @@ class VenueRuntime:
         telemetry.journal_unsynced.labels(name).set(self.journal.position - position)
 
     def _open_topics(self, committed: int, newest_ns: int) -> None:
-        derive = backlog(self._own_line, self._sources)
+        derive = backlog(self._own_line, lambda: self._sources(self._new_waiting()))
         self.log: Log = self.parts.bus.open(self.venue.name, self._knobs.topics, derive)
         self.log.start(committed)
         self.writer = Writer(
@@ -226,7 +230,7 @@ class VenueRuntime:
     def _recover(self, committed: int, progress: Progress) -> None:
         checkpoint.delete_after(self.checkpoints_folder, self.journal.position)
         sources = replace(
-            self._sources(),
+            self._sources(self._waiting),
             restored=lambda state: self.facts.resume(state["facts"]),
             silent=self._note,
         )
@@ -251,13 +255,14 @@ class VenueRuntime:
             loud_bytes=found.loud_bytes,
         )
 
-    def _sources(self) -> Sources:
+    def _sources(self, waiting: Waiting) -> Sources:
         reader = JournalReader(self.folder, self._told)
-        return Sources(reader, self.checkpoints_folder, self._passed_over)
+        bars = partial(waiting.bars, self.parts.store)
+        return Sources(reader, self.checkpoints_folder, bars, self._passed_over)
 
     def _passed_over(self, path: Path, why: str) -> None:
         self.parts.telemetry.checkpoints_bad.labels(self.venue.name).inc()
-        self._log.warning("checkpoint passed over", file=path.name, why=why)
+        self._log.warning("checkpoint passed over, or a part of one", file=path.name, why=why)
 
     def _note(self, derived: Derived) -> None:
         self.facts.take(derived, self.line.watermarks(), self.parts.clock.now_ns())

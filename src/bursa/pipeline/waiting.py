@@ -78,7 +78,8 @@ class Waiting:
 
     def bars(self, store: Store, upto: int) -> Iterator[Batch]:
         """Stored bars up to a position in order of emission (ports.Store.emitted), however often
-        the store is away meanwhile."""
+        the store is away meanwhile; progress is told."""
+        told, first = self.told("metrics are computed over the stored bars"), 0
         after = -1
         found: Iterator[Batch] | None = None
 
@@ -94,5 +95,7 @@ class Waiting:
                 raise
 
         while (batch := self.until_there(following)) is not None:
-            after = batch.span.last
+            first, after = first or batch.span.last, batch.span.last
             yield batch
+            told(after - first, upto - first)
+        self.at = ""

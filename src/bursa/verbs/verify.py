@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import Kind, topic
 from bursa.ops import logs
 from bursa.pipeline import recompute
-from bursa.pipeline.line import kinds
+from bursa.pipeline.line import Line, kinds
 from bursa.ports import Committed, Store
 from bursa.store import compare, question, sql
 from bursa.store.compare import Digest, Slice
@@ -94,7 +95,7 @@ def run_verify(
 ) -> int:
     """Compare a day. Returns 0 when all that is stored was compared and is equal: a kind that
     retention has dropped is told so, and of one that it dropped in part the rest is compared."""
-    chosen = _kinds(only, config)
+    chosen: Sequence[Kind] = _kinds(only, config)
     day = a_day(text, "DATE")
     logs.setup(config.log.level, config.log.format)
     journal, data = find(config, venue), Path(config.data)
@@ -106,7 +107,7 @@ def run_verify(
     what = Day(journal, day, _committed(stored, journal, chosen))
     with tempfile.TemporaryDirectory(prefix="bursa-verify-") as folder:
         with scratch(config, journal.venue, Path(folder) / STORE_FILE) as beside:
-            reader = _recompute(what, config, chosen, beside, warn)
+            reader, chosen = _recompute(what, config, chosen, beside, warn)
 
             def recomputed(query: str) -> sql.Answer:
                 return beside.select(query, limits)
@@ -149,14 +150,16 @@ def _committed(stored: compare.Ask, journal: Journal, chosen: Sequence[Kind]) ->
 
 
 def _recompute(
-    what: Day, config: Config, chosen: Sequence[Kind], beside: Store, warn: Console
-) -> JournalReader:
-    """Derive the day into the store beside."""
+    what: Day, config: Config, asked: Sequence[Kind], beside: Store, warn: Console
+) -> tuple[JournalReader, Sequence[Kind]]:
+    """Derive the day into the store beside. Returns the kinds as they can be compared: metrics that
+    were added since the checkpoint before that day are not in it."""
     venue, folder = what.journal.venue, Path(config.data) / "checkpoints"
     reader = JournalReader(what.journal.folder)
     line, start = recompute.line_before(
-        lambda: fresh_line(venue, config), reader, folder / venue.name, what.bounds[0]
+        partial(fresh_line, venue, config), reader, folder / venue.name, what.bounds[0]
     )
+    chosen = _told_lacking(asked, line, warn)
     names, waiting, rows = {kind.name for kind in chosen}, list[Batch](), 0
     with Progress(console=warn, transient=True) as bar:
         task = bar.add_task(f"{venue.name} {what.day}", total=max(what.committed - start, 1))
@@ -172,7 +175,18 @@ def _recompute(
     if waiting:
         at = Committed(waiting[-1].span.last, waiting[-1].span.epoch)
         beside.write(waiting, {topic(venue.name, kind): at for kind in chosen})
-    return reader
+    return reader, chosen
+
+
+def _told_lacking(asked: Sequence[Kind], line: Line, warn: Console) -> list[Kind]:
+    """The kinds as a line has them; what it lacks of them is said."""
+    has = {kind.name: kind for kind in kinds(line.catalogue)}
+    for kind in asked:
+        lacking = [c.name for c in kind.columns if c.name not in has[kind.name].index]
+        if lacking:
+            told = f"{kind.name} are compared without {', '.join(lacking)}: the newest checkpoint"
+            warn.print(f"{told} before that day is older than these", markup=False)
+    return [has[kind.name] for kind in asked]
 
 
 def _judge(
