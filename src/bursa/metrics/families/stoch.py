@@ -12,6 +12,8 @@ that one: when the first leaves the window, the second takes its place, and only
 too with none to follow is the window looked through.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -38,6 +40,7 @@ _LENGTH, _SLOW, _AVERAGE = range(3)
 _LOW, _HIGH, _RAW_TOTAL, _K_TOTAL, _VALUES = 0, 4, 8, 9, 10
 _HIGH_IN, _LOW_IN, _CLOSE_IN, _K, _D = range(5)
 _FLAT = 1e-14
+_INLINE: dict[str, Any] = KERNEL | {"forceinline": True}
 
 
 @njit(**KERNEL)
@@ -51,12 +54,13 @@ def look_through(
     second, second_bar = first, bar
     for earlier in range(bar - 1, bar - length, -1):
         value = sign * past[symbol, earlier & mask, field]
-        if value < first:
-            second, second_bar, first, first_bar = first, first_bar, value, earlier
+        lower = value < first
+        second, second_bar = first if lower else second, first_bar if lower else second_bar
+        first, first_bar = value if lower else first, earlier if lower else first_bar
     return first, first_bar, second, second_bar
 
 
-@njit(**KERNEL)
+@njit(**_INLINE)
 def least(  # noqa: PLR0913 (a kernel: primitives only)
     states: Floats, before: int, after: int, at: int, bar: int, value: float, past: Floats,
     symbol: int, length: int, field: int, sign: float,
@@ -83,7 +87,7 @@ def least(  # noqa: PLR0913 (a kernel: primitives only)
     return first
 
 
-@njit(**KERNEL)
+@njit(**_INLINE)
 def mean(
     states: Floats, before: int, after: int, total_at: int, at: int, length: int, value: float
 ) -> float:
