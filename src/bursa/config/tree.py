@@ -120,7 +120,7 @@ class Rings(Table, frozen=True):
     """The newest bars and metrics of each ticker, in memory."""
 
     depth: Annotated[int, doc("newest 1-minute bars kept of each ticker", ge=60, le=100_000)] = 1500
-    mb: Annotated[int, doc("megabytes for all rings of a venue", ge=1)] = 384
+    mb: Annotated[int, doc("megabytes for all rings of a venue", ge=1)] = 640
 
 
 class Stream(Table, frozen=True):
