@@ -1,4 +1,5 @@
-"""Clients of a served floor that read frames one by one or not at all, and what makes it speak."""
+"""Clients of a served floor: those that read frames one by one or not at all, one that reads all
+pages; and what makes the floor speak."""
 
 import contextlib
 import json
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+import httpx
 from websockets.sync.client import ClientConnection, connect
 
 from bursa.model.calendar import MINUTE_NS
@@ -19,6 +21,19 @@ UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
+
+
+def every_page(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:
+    """The rows of all pages of a route's answer."""
+    found: list[dict[str, Any]] = []
+    for _ in range(1_000):
+        body = client.get(path, params=query).json()
+        data = body["data"]
+        found += data if isinstance(data, list) else data["ranges"]
+        if body["meta"]["next_page"] is None:
+            return found
+        query["page"] = body["meta"]["next_page"]
+    raise AssertionError("paging does not end")
 
 
 class Frames:

@@ -11,6 +11,7 @@ import pytest
 
 from bursa.api import rest, shapes
 from bursa.metrics.engine import compute
+from tests.api.clients import every_page
 from tests.api.floor import DAYS, NAMES, Served, at
 
 WED, THU, FRI = DAYS
@@ -20,18 +21,6 @@ def rows(client: httpx.Client, path: str, **query: Any) -> list[shapes.Bar]:
     answer = client.get(path, params=query)
     assert answer.status_code == 200, answer.text
     return msgspec.json.decode(answer.content, type=shapes.Bars).data
-
-
-def every_page(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for _ in range(1_000):
-        body = client.get(path, params=query).json()
-        data = body["data"]
-        found += data if isinstance(data, list) else data["ranges"]
-        if body["meta"]["next_page"] is None:
-            return found
-        query["page"] = body["meta"]["next_page"]
-    raise AssertionError("paging does not end")
 
 
 # -- bars ------------------------------------------------------------------------------------------

@@ -36,5 +36,5 @@ class Tab:
 
     def drawn(self) -> None:
         """Wait until the bars of a chart and what belongs to them are there."""
-        self.until("#lg-rsi", r"RSI 14 \d")
+        self.until("#lg-rsi_14 .l-values", r"\d")
         self.until("#st-received", r"received \d")

@@ -261,22 +261,6 @@ def test_long_bars_are_keyed_by_their_first_day(run: Run) -> None:
     assert run("bars", body) == [True, True, False, True, False]
 
 
-def test_vwap_starts_anew_each_day_and_only_where_the_day_is_whole(run: Run) -> None:
-    body = (
-        BARS
-        + """
-      const bars = new m.Bars(time, sessions, "1");
-      const of = (value) => ({ value, traded: 100 });
-      bars.merge([
-        bar(at(17, 15, 0), of(1000)), bar(at(18, 9, 0), of(200)), bar(at(18, 9, 1), of(400)),
-        bar(at(18, 9, 2)), bar(at(18, 9, 3), of(400))]);
-      m.setVwap(bars.list, false);
-      return bars.list.map((b) => b.vwap);
-    """
-    )
-    assert run("bars", body) == [None, 2, 3, None, None]
-
-
 def test_the_opening_auction_counts_to_the_first_bar(run: Run) -> None:
     body = (
         BARS

@@ -1,4 +1,4 @@
-"""The data API: symbols, bars, metric rows, the newest of a ticker, the ledger.
+"""The data API: symbols, bars, the catalogue and metric rows, the newest of a ticker, the ledger.
 
 Every route reads its parameters from one table, asks history/ and shapes the answer. Without `from`
 the newest rows are given and pages lead back in time; with it the oldest, and pages lead on.
@@ -23,23 +23,19 @@ from bursa.api.stream.hub import Hub
 from bursa.history.candles import FOREVER_NS, Ask, Candles
 from bursa.history.continuity import Continuity
 from bursa.history.directory import Symbol
-from bursa.metrics.catalog import STANDARD
-from bursa.metrics.metric import Metric
+from bursa.metrics.catalog import Catalogue
+from bursa.metrics.describe import described
+from bursa.metrics.metric import Metric, terms_of
 from bursa.model.batch import Batch, concat
 from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
 
 TICKERS_MAX = 2_000
+METRICS_MAX = 64
 CONTINUITY_DAYS_MAX = 366
 GAPS_MAX = 1_000
 
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
-_METRIC = params.Param(
-    "metric",
-    str,
-    "a metric of the catalogue: " + ", ".join(STANDARD.metrics) + ", and what `metrics.extra` adds",
-    required=True,
-)
 _OPEN = params.Param(
     "open", params.flag("open"), "1: with the bar that is still open", False, schema=params.FLAG
 )
@@ -63,12 +59,21 @@ OHLCV = (
     _OPEN, _SINCE,
 )  # fmt: skip
 _OHLCV = params.Table(OHLCV)
-LATEST = (params.VENUE, _METRIC, _TICKERS, params.LIMIT, params.PAGE)
-HISTORY = (
-    params.VENUE, _METRIC, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
-    params.AS_OF,
-)  # fmt: skip
+METRICS = (params.VENUE, params.LIMIT, params.PAGE)
 CONTINUITY = (params.VENUE, _SINCE_DAY, params.TO, params.LIMIT, params.PAGE)
+
+
+def latest(metric: params.Param) -> tuple[params.Param, ...]:
+    """What `/v1/metrics/latest` reads; `metric` is the catalogue's."""
+    return (params.VENUE, metric, _TICKERS, params.LIMIT, params.PAGE)
+
+
+def history(metric: params.Param) -> tuple[params.Param, ...]:
+    """What `/v1/metrics/history` reads."""
+    return (
+        params.VENUE, metric, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
+        params.AS_OF,
+    )  # fmt: skip
 
 
 class Rest:
@@ -80,6 +85,8 @@ class Rest:
         self._rows = {
             name: CandleRows(service.venue.calendar) for name, service in services.venues.items()
         }
+        metric = _metric_param(services.default.catalogue)
+        self._latest, self._history = latest(metric), history(metric)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -87,8 +94,11 @@ class Rest:
             data_route("/v1/symbols", SYMBOLS, shapes.Symbols, 404)(self.symbols),
             data_route("/v1/snapshot/{ticker:str}", SNAPSHOT, shapes.Snapshot, 404)(self.snapshot),
             data_route("/v1/ohlcv/{ticker:str}", OHLCV, shapes.Bars, 404, 410, 503)(self.ohlcv),
-            data_route("/v1/metrics/latest", LATEST, shapes.Metrics, 404)(self.metrics_latest),
-            data_route("/v1/metrics/history", HISTORY, shapes.Metrics, 404, 503)(
+            data_route("/v1/metrics", METRICS, shapes.Catalogue, 404)(self.metrics),
+            data_route("/v1/metrics/latest", self._latest, shapes.Metrics, 404)(
+                self.metrics_latest
+            ),
+            data_route("/v1/metrics/history", self._history, shapes.Metrics, 404, 503)(
                 self.metrics_history
             ),
             data_route("/v1/continuity/{ticker:str}", CONTINUITY, shapes.Continuity, 404, 503)(
@@ -137,33 +147,45 @@ class Rest:
         bars = self._hub.changed_since(values["since"], service.venue.name, ticker)
         return await service.reader.changed(ticker, values["tf"], bars)
 
+    async def metrics(self, scope: Scope) -> ASGIResponse:
+        """The catalogue: every metric with its parameters, inputs, outputs and definition."""
+        values = params.read_query(scope["query_string"], METRICS)
+        service = self._services.venue(values["venue"])
+        every = list(service.catalogue.metrics.values())
+        found, next_page = _paged(every, values, ("metrics", service.venue.name))
+        terms = terms_of(service.venue)
+        return answer(scope, encode([described(metric, terms) for metric in found]), next_page)
+
     async def metrics_history(self, scope: Scope) -> ASGIResponse:
-        """Rows of one metric, ascending by date; never price bars."""
-        values = params.read_query(scope["query_string"], HISTORY)
+        """Rows of metrics, ascending by date; never price bars. At 1m they are stored rows. Of
+        longer bars they are computed from the first stored bar on by the same kernel, where the
+        metric allows that timeframe (then `rev` is 0); else a bar has the value of its last minute.
+        """
+        values = params.read_query(scope["query_string"], self._history)
         service = self._services.venue(values["venue"])
         ticker = known_ticker(service, values["ticker"])
-        metric = service.catalogue.find(values["metric"])
+        metrics = [service.catalogue.find(name) for name in values["metric"]]
         ask, question = _ask(service, ticker, {**values, "open": False})
-        found, more = await service.reader.metric(ask, metric)
+        found, more = await service.reader.metrics(ask, metrics)
         # 10,000 rows take 80 ms: nobody else is to wait for them.
         data = await self._services.offload.run(
-            _metric_rows, service, [ticker] * len(found), values["tf"], metric, found
+            _metric_rows, service, [ticker] * len(found), values["tf"], metrics, found
         )
         return answer(scope, data, _next_page(ask, found, more, question))
 
     async def metrics_latest(self, scope: Scope) -> ASGIResponse:
-        """The newest 1-minute row of a metric for each ticker that has one, from memory."""
-        values = params.read_query(scope["query_string"], LATEST)
+        """The newest 1-minute row of metrics for each ticker that has one, from memory."""
+        values = params.read_query(scope["query_string"], self._latest)
         service = self._services.venue(values["venue"])
-        metric = service.catalogue.find(values["metric"])
-        question = ("latest", service.venue.name, metric.name, values["tickers"])
+        metrics = [service.catalogue.find(name) for name in values["metric"]]
+        question = ("latest", service.venue.name, values["metric"], values["tickers"])
         tickers, next_page = _paged(_tickers(service, values["tickers"]), values, question)
         newest = ((ticker, service.rings.metrics(ticker, 1)) for ticker in tickers)
         held = {ticker: row for ticker, row in newest if row is not None and len(row)}
         if not held:
             return answer(scope, joined([]), next_page)
         rows = concat(list(held.values()))
-        return answer(scope, _metric_rows(service, [*held], "1m", metric, rows), next_page)
+        return answer(scope, _metric_rows(service, [*held], "1m", metrics, rows), next_page)
 
     async def symbols(self, scope: Scope) -> ASGIResponse:
         """The instruments of a venue, by ticker."""
@@ -236,6 +258,20 @@ class Rest:
         stretches, next_page = _paged(found.stretches, values, question)
         row = _continuity(ticker, (start, end), replace(found, stretches=tuple(stretches)))
         return answer(scope, encode(row), next_page)
+
+
+def _metric_param(catalogue: Catalogue) -> params.Param:
+    """`metric`: one name of the catalogue, or several with commas between, each once."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = dict.fromkeys(text.split(","))
+        if len(names) > METRICS_MAX:
+            message = f"at most {METRICS_MAX} metrics"
+            raise Refuse(message, "too_many_metrics", parameter="metric")
+        return tuple(catalogue.find(name).name for name in names)
+
+    about = "a metric of the catalogue, or several with commas between: "
+    return params.Param("metric", read, about + ", ".join(catalogue.metrics), required=True)
 
 
 def _plain(values: Mapping[str, Any]) -> bool:
@@ -313,11 +349,11 @@ def _tickers(service: VenueService, given: str | None) -> list[str]:
 
 
 def _metric_rows(
-    service: VenueService, tickers: Sequence[str], tf: str, metric: Metric, rows: Batch
+    service: VenueService, tickers: Sequence[str], tf: str, metrics: Sequence[Metric], rows: Batch
 ) -> bytes:
     """Metric rows as a JSON array; `tickers` in step with them."""
     ts = rows.column("ts")
-    names = [column.name for column in metric.columns]
+    names = [column.name for metric in metrics for column in metric.columns]
     values = [[text.json_value(v) for v in rows.column(name).tolist()] for name in names]
     heads = zip(
         tickers,

@@ -226,10 +226,58 @@ class Index(_Row):
 
 
 class Metrics(_Row):
-    """Metric rows: `ticker date bar_time freq rev`, then one field an output of the metric."""
+    """Metric rows: `ticker date bar_time freq rev`, then one field an output of each metric asked
+    for."""
 
     ok: Ok
     data: Annotated[list[dict[str, Any]], Meta(description="the rows")]
+    meta: About
+
+
+class MetricOutput(_Row):
+    """One output of a metric."""
+
+    name: Annotated[str, Meta(description="the output's own name; `value` where it has one only")]
+    column: Annotated[str, Meta(description="its field in metric rows and its column in SQL")]
+    unit: Annotated[str, Meta(description="unit, and what the number means")]
+    draw: Annotated[
+        str,
+        Meta(description="how a chart shows it: line, histogram, direction (coloured by it), none"),
+    ]
+
+
+class MetricRow(_Row):
+    """One metric of the catalogue."""
+
+    name: Annotated[str, Meta(description="what `metric` takes")]
+    title: Annotated[str, Meta(description="what it is called on the pages")]
+    description: Annotated[str, Meta(description="what it is, in a sentence")]
+    unit: Annotated[str, Meta(description="unit of its values")]
+    group: Annotated[
+        str, Meta(description="trend, momentum, volatility, volume, day, flow or own (bursa's own)")
+    ]
+    parameters: Annotated[
+        dict[str, float], Meta(description="its parameters by name, in the order of its own name")
+    ]
+    inputs: Annotated[
+        list[str], Meta(description="what it reads: fields of bars, columns of other metrics")
+    ]
+    outputs: Annotated[list[MetricOutput], Meta(description="what it gives, in order")]
+    overlay: Annotated[bool, Meta(description="true: its values lie among the prices")]
+    guides: Annotated[list[float], Meta(description="levels that a chart marks")]
+    warmup: Annotated[int, Meta(description="bars before the first that can have a value")]
+    timeframes: Annotated[
+        list[str], Meta(description="those it is computed on; on others: its last minute's value")
+    ]
+    available: Annotated[bool, Meta(description="false: always null on this venue")]
+    definition: Annotated[str, Meta(description="how it is computed and after whom")]
+
+
+class Catalogue(_Row):
+    """The metrics that there are, in the order of their columns."""
+
+    ok: Ok
+    data: Annotated[list[MetricRow], Meta(description="the rows")]
     meta: About
 
 

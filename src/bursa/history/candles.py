@@ -7,7 +7,7 @@ from the metric rows of the same minutes. A bar whose trades were all taken back
 left out, but for who asks for it. Does not shape answers (api/) and does not write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,6 +33,8 @@ _ALL = 10**9
 # that nights and weekends are covered at once as a rule.
 _STRETCH = 5
 _ATTEMPTS_MAX = 24
+# Minutes that a piece of longer bars is made of, where they are computed from the first one on.
+_PIECE = 10_000
 
 
 class Rings(Protocol):
@@ -128,10 +130,11 @@ class Reader:
         wanted = np.isin(found.bars.column("ts"), opens)
         return Candles(rows.of(found.bars, found.bars.block[:, wanted]), found.hd[wanted], False)
 
-    async def metric(self, ask: Ask, metric: Metric) -> tuple[Batch, bool]:
-        """Rows of a metric and whether there are more: stored ones for 1m, else computed from the
-        first stored bar on, by the same kernel; HD is that of the last minute inside the bar."""
-        return await self._offload.run(self._metric, ask, metric)
+    async def metrics(self, ask: Ask, metrics: Sequence[Metric]) -> tuple[Batch, bool]:
+        """Rows of some metrics and whether there are more: stored ones for 1m. Of longer bars those
+        whose kernel takes them are computed from the first stored bar on, by the same kernel (their
+        rows bear rev 0); of others a bar has the value of its last minute."""
+        return await self._offload.run(self._metrics, ask, metrics)
 
     # -- from memory -----------------------------------------------------------------------------
 
@@ -360,41 +363,71 @@ class Reader:
             return end <= self._market.closed_until_ns()
         return end <= int(minutes.column("ts")[-1]) + TIMEFRAMES["1m"]
 
-    def _metric(self, ask: Ask, metric: Metric) -> tuple[Batch, bool]:
-        market = self._market
+    # -- metric rows -----------------------------------------------------------------------------
+
+    def _metrics(self, ask: Ask, metrics: Sequence[Metric]) -> tuple[Batch, bool]:
+        columns = tuple(column.name for metric in metrics for column in metric.columns)
+        own = [metric.name for metric in metrics if ask.tf in metric.timeframes]
         if ask.tf == "1m":
-            count = ask.limit + 1
-            ring = market.rings.metrics(ask.ticker, _ALL)
-            found = market.store.metrics(
-                market.venue.name,
-                ask.ticker,
-                ask.start_ns,
-                ask.end_ns,
-                as_of_ns=ask.as_of_ns,
-                newest=count if ask.newest else None,
-                oldest=None if ask.newest else count,
-            )
-            found = self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)
-        elif ask.tf not in metric.timeframes:
-            found = self._last_minute_values(ask)
+            found = self._stored_metrics(ask, columns)
+        elif not own:
+            found = self._last_minute_values(ask, columns)
         else:
-            whole = self.read(replace(ask, limit=_ALL, start_ns=0, newest=False))
-            every = compute(metric.name, whole.bars, market.venue, market.rings.catalogue)
+            market = self._market
+            every = compute(own, self._whole(ask), market.venue, market.rings.catalogue)
             found = rows.between(every, ask.start_ns, ask.end_ns)
         more = len(found) > ask.limit
-        return (rows.tail if ask.newest else rows.head)(found, ask.limit), more
+        found = (rows.tail if ask.newest else rows.head)(found, ask.limit)
+        if own and len(own) < len(metrics) and len(found):
+            ts = found.column("ts")
+            asked = replace(ask, start_ns=int(ts[0]), end_ns=int(ts[-1]) + 1)
+            last = self._last_minute_values(asked, columns)
+            for metric in metrics:
+                if ask.tf not in metric.timeframes:
+                    for column in metric.columns:
+                        found.column(column.name)[:] = rows.aligned(ts, last, column.name)
+        return found, more
 
-    def _last_minute_values(self, ask: Ask) -> Batch:
-        """For each longer bar the metric row of its last minute, put at the bar's opening."""
-        asked = self.read(replace(ask, limit=ask.limit + 1))
+    def _stored_metrics(self, ask: Ask, columns: tuple[str, ...]) -> Batch:
+        """1-minute rows of the range: one more than asked for, where there are as many."""
+        market, count = self._market, ask.limit + 1
+        ring = market.rings.metrics(ask.ticker, _ALL)
+        found = market.store.metrics(
+            market.venue.name,
+            ask.ticker,
+            ask.start_ns,
+            ask.end_ns,
+            as_of_ns=ask.as_of_ns,
+            newest=count if ask.newest else None,
+            oldest=None if ask.newest else count,
+            columns=columns,
+        )
+        return self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)
+
+    def _whole(self, ask: Ask) -> Batch:
+        """All closed longer bars from the first one to the end of the range, read in pieces: their
+        minutes would be too many at once."""
+        count = max(_PIECE * TIMEFRAMES["1m"] // TIMEFRAMES[ask.tf], 2)
+        piece = replace(ask, limit=count, start_ns=0, newest=False, hd=False)
+        found = [self.read(piece)]
+        while found[-1].more:
+            after = int(found[-1].bars.column("ts")[-1]) + 1
+            found.append(self.read(replace(piece, start_ns=after)))
+        batches = [one.bars for one in found]
+        return rows.of(batches[0], np.concatenate([one.block for one in batches], axis=1))
+
+    def _last_minute_values(self, ask: Ask, columns: tuple[str, ...]) -> Batch:
+        """For each longer bar the metric row of its last minute, put at the bar's opening; one bar
+        more than asked for, where there are as many."""
+        asked = self.read(replace(ask, limit=ask.limit + 1, hd=False))
         opens = asked.bars.column("ts")
         if not len(opens):
-            return self._metric_minutes(ask, 0, 0)
+            return self._metric_minutes(ask, 0, 0, columns)
         start = self._bucket_minutes(int(opens[0]), ask.tf)[0]
         end = minutes_of(int(opens[-1]), ask.tf, self._calendar)[1]
-        minutes = self._metric_minutes(ask, start, end)
+        minutes = self._metric_minutes(ask, start, end, columns)
         inside = buckets(minutes.column("ts"), ask.tf, self._calendar)
-        last = np.append(inside[1:] != inside[:-1], True)[: len(inside)]
+        last = np.append(inside[1:] != inside[:-1], True)[: len(inside)] & np.isin(inside, opens)
         block = minutes.block[:, last].copy()
         block[minutes.kind.index["ts"]] = inside[last]
         block[minutes.kind.index["freq"]] = FREQS.index(ask.tf)

@@ -18,6 +18,9 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from markupsafe import Markup
 
+from bursa.metrics.catalog import STANDARD, Catalogue
+from bursa.metrics.describe import catalogue_data
+from bursa.metrics.metric import terms_of
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
@@ -70,8 +73,19 @@ class Said:
 class Pages:
     """The pages over one source of live facts. `routes()` goes into the application as it is."""
 
-    def __init__(self, source: PageSource, library: tradingview.Library | None = None) -> None:
+    def __init__(
+        self,
+        source: PageSource,
+        library: tradingview.Library | None = None,
+        catalogue: Catalogue = STANDARD,
+    ) -> None:
         self._source, self._library = source, library
+        self._metrics = {
+            venue.name: script_data(
+                msgspec.json.encode(catalogue_data(catalogue.metrics.values(), terms_of(venue)))
+            )
+            for venue in source.venues()
+        }
         self._assets = assets.load(_ROOM / "static")
         self._templates = Environment(
             loader=FileSystemLoader(_ROOM / "templates"),
@@ -183,6 +197,7 @@ class Pages:
             "interval": interval,
             "intervals": RESOLUTIONS,
             "facts": chart_facts(venue, instrument),
+            "catalogue": self._metrics[venue.name],
             "modules": self._assets.modules(_CHART_ENTRY),
         }
         status = 404 if state == "unknown" else 200

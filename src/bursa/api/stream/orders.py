@@ -16,7 +16,6 @@ from bursa.api.stream.frames import said
 from bursa.api.stream.hub import Hub
 from bursa.api.stream.outbox import Client, Key
 from bursa.api.stream.subscriptions import BARS, CHANNELS, METRICS
-from bursa.metrics.catalog import STANDARD
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.timeframe import parse
 
@@ -164,8 +163,7 @@ def _check(ask: Ask) -> None:
     if not ask.channels:
         raise Refuse("channels is empty", "missing_parameter", parameter="channels")
     if METRICS in ask.channels and ask.freq != "1m":
-        names = ", ".join(c.name for c in STANDARD.kind.columns if c.dtype == "float")
-        message = f"metrics ({names}) are streamed at 1m; longer ones are /v1/metrics/history's"
+        message = "metrics are streamed at 1m; those of longer bars are /v1/metrics/history's"
         raise Refuse(message, "timeframe_not_allowed", parameter="freq")
     if ask.throttle_ms is not None and not 0 <= ask.throttle_ms <= THROTTLE_MS_MAX:
         message = f"throttle_ms lies between 0 and {THROTTLE_MS_MAX}"

@@ -26,7 +26,7 @@ CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Use", ("pages", "stream", "udf", "viewer", _API)),
     ("Reference", ("tables", "metrics", "configuration", "command-line", "telemetry")),
     ("Run", ("operate", "sources", "idx-1", "itch")),
-    ("Inside", ("life-of-a-tick", "decisions")),
+    ("Inside", ("life-of-a-tick", "add-a-metric", "decisions")),
 )
 MORE = "More"
 _DEPTH_MADE = 3

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bursa.metrics.catalog import STANDARD
-from bursa.metrics.metric import Metric, terms_of
+from bursa.metrics.catalog import FAMILIES, STANDARD, Catalogue
+from bursa.metrics.describe import GROUP_TITLES
+from bursa.metrics.metric import ALL_TIMEFRAMES, Metric, terms_of
 from bursa.model.schema import MARKET_KINDS, Column, Kind, table
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
 from bursa.store.tables import TYPES, VIEWS
+from bursa.web.docs.text import anchor_of
 
 KIND_TEXTS = {
     "ticks": "Every trade, in the order of the exchange.",
@@ -31,6 +33,12 @@ KIND_TEXTS = {
 
 
 _NO_WARMUP = "none: a first bar can have a value"
+_DRAWN = {
+    "line": "a line",
+    "histogram": "a histogram",
+    "direction": "a line coloured by its direction",
+    "none": "in words only",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,9 @@ class Verb:
 class Told:
     """What the docs are told of by the parts above them.
 
-    settings  one mapping each: path, variable, type, default, allowed, meaning
-    streams   the AsyncAPI document
+    settings   one mapping each: path, variable, type, default, allowed, meaning
+    streams    the AsyncAPI document
+    catalogue  the metrics in force
     """
 
     settings: Sequence[Mapping[str, str]] = ()
@@ -65,6 +74,7 @@ class Told:
     streams: Mapping[str, Any] | None = None
     telemetry: Telemetry | None = None
     venues: Sequence[Venue] = ()
+    catalogue: Catalogue = STANDARD
 
 
 def cell(text: object) -> str:
@@ -154,7 +164,7 @@ def telemetry(told: Told) -> str:
 
 def tables(told: Told) -> str:
     """Every kind of row: its columns, and what its table is called on each venue."""
-    return "\n\n".join(_kind(kind, told.venues) for kind in (*MARKET_KINDS, STANDARD.kind))
+    return "\n\n".join(_kind(kind, told.venues) for kind in (*MARKET_KINDS, told.catalogue.kind))
 
 
 def _kind(kind: Kind, venues: Sequence[Venue]) -> str:
@@ -194,31 +204,68 @@ def views(told: Told) -> str:
 
 
 def metrics(told: Told) -> str:
-    """Every metric: what it is, how it is computed, what it gives."""
-    return "\n\n".join(_metric(metric, told.venues) for metric in STANDARD.metrics.values())
+    """Every metric by group: what it is, how it is computed, what it gives."""
+    every = list(told.catalogue.metrics.values())
+    parts = []
+    for group, title in GROUP_TITLES.items():
+        found = [metric for metric in every if metric.group == group]
+        if found:
+            parts.append(f"### {title}")
+            parts += [_metric(metric, every, told.venues) for metric in found]
+    return "\n\n".join(parts)
 
 
-def _metric(metric: Metric, venues: Sequence[Venue]) -> str:
+def _metric(metric: Metric, every: Sequence[Metric], venues: Sequence[Venue]) -> str:
     about = [
         ("in short", cell(metric.description)),
         ("parameters", ", ".join(f"{name} {value}" for name, value in metric.parameters) or "none"),
-        ("reads", ", ".join(metric.inputs)),
+        ("reads", ", ".join(map(code, metric.inputs))),
         ("warm-up", f"null on the first {metric.warmup} bars" if metric.warmup else _NO_WARMUP),
-        ("timeframes", " ".join(metric.timeframes)),
+        ("timeframes", _timeframes(metric)),
+        ("on the chart", "over the prices" if metric.overlay else "in a pane of its own"),
+        ("guides", ", ".join(f"{level:g}" for level in metric.guides) or "none"),
         ("venues", ", ".join(v.title for v in venues if metric.arguments(terms_of(v)) is not None)),
     ]
     outputs = [
-        (code(output.name), code(column.name), cell(output.unit))
+        (code(output.name), code(column.name), cell(output.unit), _DRAWN[output.draw])
         for output, column in zip(metric.outputs, metric.columns, strict=True)
     ]
     return "\n\n".join(
         (
-            f"### {metric.name}",
-            metric.definition.strip(),
+            f"#### {metric.name}",
+            _definition(metric, every),
             rows(("about", "what"), about),
-            rows(("output", "column", "meaning"), outputs),
+            rows(("output", "column", "meaning", "drawn as"), outputs),
         )
     )
+
+
+def _definition(metric: Metric, every: Sequence[Metric]) -> str:
+    """How it is computed; of those that differ in their parameters alone the first one says it."""
+    first = next(one for one in every if one.definition == metric.definition)
+    if first is metric:
+        return metric.definition.strip()
+    return f"{metric.description}. Defined as [{first.name}](#{anchor_of(first.name)})."
+
+
+def _timeframes(metric: Metric) -> str:
+    listed = " ".join(metric.timeframes)
+    rest = len(metric.timeframes) < len(ALL_TIMEFRAMES)
+    return f"{listed}; on others the value of the last minute" if rest else listed
+
+
+def families(told: Told) -> str:
+    """The families that `metrics.extra` can take members of."""
+    body = [
+        (
+            code("_".join((family.name, *(p.name.upper() for p in family.parameters)))),
+            ", ".join(f"{p.name} {p.least} to {p.most}" for p in family.parameters),
+            ", ".join(code(m.name) for m in family.metrics),
+        )
+        for family in FAMILIES
+        if family.make is not None
+    ]
+    return rows(("name", "meaning", "in every catalogue"), body)
 
 
 PARTS: dict[str, Callable[[Told], str]] = {
@@ -228,4 +275,5 @@ PARTS: dict[str, Callable[[Told], str]] = {
     "tables": tables,
     "views": views,
     "metrics": metrics,
+    "families": families,
 }

@@ -59,16 +59,16 @@ async function rows(path, params, signal) {
 /* [from, to) as the API reads it; without an end where `to` is null. */
 const range = (from, to) => ({ from: iso(from), to: to === null ? undefined : iso(to) });
 
-/** What /udf/history does not say of bars, the open one included: [{at, rev, value, volume, hd}], `at` the
-    opening in UTC seconds. */
+/** What /udf/history does not say of bars, the open one included: [{at, rev, hd}], `at` the opening in UTC
+    seconds. */
 export async function details({ venue, ticker, tf, from, to }, signal) {
   const found = await rows(`/v1/ohlcv/${encodeURIComponent(ticker)}`, { venue, tf, ...range(from, to), open: 1 }, signal);
-  return found.map(({ date, rev, value, volume, hd }) => ({ at: seconds(date), rev, value, volume, hd }));
+  return found.map(({ date, rev, hd }) => ({ at: seconds(date), rev, hd }));
 }
 
-/** Rows of one metric: [{at, ...columns}]. */
-export async function metric({ venue, ticker, tf, from, to, name }, signal) {
-  const found = await rows("/v1/metrics/history", { venue, metric: name, ticker, tf, ...range(from, to) }, signal);
+/** Rows of some metrics: [{at, rev, ...columns}]. */
+export async function metrics({ venue, ticker, tf, from, to, names }, signal) {
+  const found = await rows("/v1/metrics/history", { venue, metric: names.join(","), ticker, tf, ...range(from, to) }, signal);
   return found.map((row) => ({ ...row, at: seconds(row.date) }));
 }
 

@@ -103,11 +103,13 @@ export class Bars {
   }
 
   /** Add fields to bars that are there. Those of bars to come (in a catch-up metrics may overtake their
-      bars) wait for them; others are passed over. Answers as `merge` does. */
+      bars) wait for them; others are passed over, as are metrics (`mrev`: their revision) older than those held.
+    Answers as `merge` does. */
   enrich(rows) {
     for (const row of rows) if (!this.byKey.has(row.t) && row.t > (this.last?.t ?? 0)) this.early.set(row.t, { ...this.early.get(row.t), ...row });
     for (const t of this.early.keys()) { if (this.early.size <= EARLY_MAX) break; this.early.delete(t); }
-    return this.merge(rows.filter((row) => this.byKey.has(row.t)));
+    /* An answer that was read before a revision came may arrive after it. */
+    return this.merge(rows.filter((row) => this.byKey.has(row.t) && !(this.byKey.get(row.t).mrev > row.mrev)));
   }
 
   /** Missing ranges [{from, to, kind, ...}] in UTC seconds, ascending. */
@@ -198,26 +200,6 @@ function lower(slots, x) {
   let from = 0, to = slots.length;
   while (from < to) { const mid = (from + to) >> 1; if (slots[mid].x < x) from = mid + 1; else to = mid; }
   return from;
-}
-
-/** The day's VWAP after each bar, from `value` and the volume `traded` for it (`v` may be newer); a day whose beginning is not there, or that has
-    a bar without value, has none from there on. Sets `vwap` and answers whether any changed. */
-export function setVwap(bars, sessionsKnown) {
-  let day = null, value = 0, volume = 0, changed = false;
-  for (let i = 0; i < bars.length; i++) {
-    const bar = bars[i];
-    if (dayOf(bar.x) !== day) {
-      day = dayOf(bar.x);
-      const whole = i > 0 || sessionsKnown;
-      value = whole ? 0 : NaN;
-      volume = 0;
-    }
-    value += bar.value ?? NaN;
-    volume += bar.traded ?? 0;
-    const vwap = volume > 0 && !Number.isNaN(value) ? value / volume : null;
-    if (vwap !== (bar.vwap ?? null)) { bar.vwap = vwap; changed = true; }
-  }
-  return changed;
 }
 
 /** What the primitives of marks.js draw, from slots: {days, noons, holes, strip}. `name(hole)` gives

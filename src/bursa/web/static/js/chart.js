@@ -7,6 +7,9 @@ import { Sessions, VenueTime } from "./clock.js";
 import { keysCount } from "./display.js";
 import { ChartFeed } from "./feed.js";
 import { clockMinutes, clockSeconds, day, direction, fixed, percent } from "./format.js";
+import { IndicatorMenu } from "./indicator_menu.js";
+import { asked, Catalogue, Choice, silence } from "./indicators.js";
+import { field } from "./layers.js";
 import { Legend } from "./legend.js";
 import { Plot } from "./plot.js";
 import { Quote } from "./quote.js";
@@ -16,7 +19,7 @@ import { shell } from "./shell.js";
 import { awayWords, barTable, holeWords, lastBar, listHoles, statusLine } from "./status.js";
 import { Stream } from "./stream.js";
 
-const STUDIES_KEY = "bursa.studies", STUDIES = ["vwap", "ema", "hd", "rsi"];
+const HD = field("hd");
 const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000;
 const $ = (id) => document.getElementById(id);
 const page = $("page").dataset;
@@ -30,15 +33,10 @@ const quote = new Quote(facts, time);
 const empties = [...$("empty").children];
 const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, newest: null, ready: false };
 
-function chosenStudies() {
-  let kept = null;
-  try { kept = JSON.parse(localStorage.getItem(STUDIES_KEY)); } catch { /* the defaults will do */ }
-  const on = STUDIES.filter((name) => (Array.isArray(kept) ? kept.includes(name) : name !== "ema"));
-  return new Set(facts.hd ? on : on.filter((name) => name !== "hd"));
-}
-
-const plot = new Plot($("plot"), facts, chosenStudies());
-const legend = new Legend({ price: $("lg-price"), volume: $("lg-volume"), hd: $("lg-hd"), rsi: $("lg-rsi") }, plot, facts);
+const wanted = asked(location.search), choice = new Choice(new Catalogue(JSON.parse($("catalogue").textContent)), wanted);
+const plot = new Plot($("plot"), facts, choice);
+const legend = new Legend($("legends"), plot, facts, { silence: silent, remove: (name) => toggle(name) });
+const menu = new IndicatorMenu($("indicators"), $("indicators-open"), choice, { toggle });
 
 /* ---- Drawing what is known ---- */
 
@@ -64,7 +62,7 @@ function draw(change) {
   barTable(shown, { facts, long: long(), time, pending }, grown !== "no" && !pending);
   showBar();
   showStatus();
-  const { hd } = lately(lastAt());
+  const hd = lately(lastAt(), [HD])[HD];
   if (facts.hd && hd !== undefined && hd !== quote.figures.hd) quote.take({ hd });
 }
 
@@ -95,19 +93,34 @@ function redraw() {
 
 function showBar() {
   const at = now.hover ?? lastAt(), slot = now.slots[at];
-  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...lately(at), ...known(slot.bar) } } : slot, long());
+  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...latest(at), ...known(slot.bar) } } : slot, long());
 }
 
-const known = (bar) => Object.fromEntries(Object.entries(bar).filter(([, value]) => value !== undefined && value !== null));
+const known = (bar) => Object.fromEntries(Object.entries(bar).filter(([, value]) => value !== undefined));
 
-/* The open bar has no metrics yet: beside it stand those of the newest bars that have. */
-function lately(at) {
-  const out = {};
+/* The open bar has no metrics yet: beside it stand those of the newest bar that has, all outputs of one from the same bar. */
+function latest(at) {
+  return Object.assign({}, ...choice.metrics.map(({ outputs }) => lately(at, outputs.map(({ column }) => field(column)))));
+}
+
+function lately(at, keys) {
   for (let i = at; i >= 0 && i > at - 5; i--) {
-    const { bar } = now.slots[i];
-    for (const name of ["vwap", "ema", "hd", "mapo", "dmapo", "direction", "rsi"]) out[name] ??= bar?.[name];
+    const bar = now.slots[i].bar;
+    if (bar && keys.some((key) => bar[key] !== undefined)) return Object.fromEntries(keys.map((key) => [key, bar[key]]));
   }
-  return out;
+  return {};
+}
+
+/* Why a metric has no figure at a slot; "" while its figures are still on their way. */
+function silent(metric, { bar }) {
+  const { bars, feed } = now;
+  if (!bars || !feed) return "";
+  if (feed.told.has(metric.name)) {
+    const number = bars.list.findIndex(({ t }) => t === bar.t) + (isOpen(bar) ? 0 : 1), keys = metric.outputs.map(({ column }) => field(column));
+    const any = bars.list.findLast((one) => keys.some((key) => (one[key] ?? null) !== null)) !== undefined;
+    return silence(metric, { tf: bars.tf, number, known: bars.complete, any });
+  }
+  return feed.failing.has(metric.name) ? "not read, tried again with the next bar" : "";
 }
 
 /* A bar is open until the venue's clock has passed its end; a day and more, until its last session. */
@@ -136,7 +149,8 @@ function describe() {
   const parts = [`${ticker} ${INTERVALS[interval].tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, facts.priceDecimals)}`];
   if (change !== null) parts.push(`${words} ${percent(change)}`);
   const holes = now.ledger.holes.map((hole) => `${clockMinutes(time.local(hole.from))} to ${clockMinutes(time.local(hole.to))}`);
-  return `${parts.join(", ")}.${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
+  const shown = choice.metrics.map(({ title }) => title).join(", ");
+  return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
 }
 
 function titles() {
@@ -173,11 +187,13 @@ function press(group, value) { for (const button of group.querySelectorAll("butt
 
 function address() {
   const url = new URL(location.href);
+  /* A code that was named with its exchange keeps it. */
+  const prefixed = (url.searchParams.get("symbol") ?? "").includes(":");
   url.pathname = "/chart";
-  url.searchParams.set("symbol", now.ticker);
+  url.searchParams.set("symbol", prefixed ? `${facts.exchange}:${now.ticker}` : now.ticker);
   url.searchParams.set("interval", now.interval);
   if (facts.venue && url.searchParams.has("venue")) url.searchParams.set("venue", facts.venue);
-  return url;
+  return choice.write(url);
 }
 
 function head(info) {
@@ -189,7 +205,7 @@ function head(info) {
   $("title").textContent = `${now.ticker}, ${now.name || facts.exchange}, ${INTERVALS[now.interval].tf} chart`;
   const decimals = Math.round(Math.log10(info.pricescale));
   titles();
-  if (decimals !== facts.priceDecimals) { facts.priceDecimals = decimals; plot.setStudies(plot.studies); quote.draw(); }
+  if (decimals !== facts.priceDecimals) { facts.priceDecimals = decimals; plot.rebuild(); quote.draw(); }
   remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals });
 }
 
@@ -199,12 +215,11 @@ async function open(ticker, interval, push = true) {
   const changedTicker = ticker !== now.ticker || !now.bars, again = now.ready && !changedTicker && interval === now.interval;
   Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [] }, hover: null, newest: null, ready: again });
   press($("intervals"), interval);
-  paintStudies();
   if (push) history.pushState(null, "", address());
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
   if (changedTicker) quote.clear();
   now.bars = new Bars(time, sessions, interval);
-  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
+  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval, metrics: () => choice.metrics }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
   feed.loaded = feed.load();
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;
@@ -259,7 +274,7 @@ function takeFrame(frame) {
 function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volume: v, hd, rev, final }) {
   const { bars } = now, t = Date.parse(at) / 1000;
   if (freq !== bars.tf) return;
-  const bar = { t: bars.key(t), o, h, l, c, v, final, ...(freq === "1m" ? { rev } : {}), ...(facts.hd && freq !== "1m" ? { hd } : {}) };
+  const bar = { t: bars.key(t), o, h, l, c, v, final, ...(freq === "1m" ? { rev } : {}), ...(facts.hd && freq !== "1m" ? { [HD]: hd } : {}) };
   const newest = !bars.last || bar.t >= bars.last.t;
   /* The auction before the opening belongs to the first bar, which the server adds up. */
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
@@ -269,12 +284,11 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   if (bars.pending) shell.tape.soon();
 }
 
-function takeMetrics({ freq, bar_time: at, values }) {
-  const { bars } = now;
+function takeMetrics({ freq, bar_time: at, values, rev }) {
+  const { bars, feed } = now;
   if (freq !== bars.tf) return;
-  const row = { t: bars.key(Date.parse(at) / 1000), rsi: values.rsi_14, ema: values.ema_20 };
-  if (facts.hd) Object.assign(row, { hd: values.hd, mapo: values.hd_mapo, dmapo: values.hd_dmapo, direction: values.hd_direction });
-  changed(bars.enrich([row]));
+  const row = feed.row({ at: Date.parse(at) / 1000, rev, ...values }, choice.metrics);
+  changed(bars.enrich([facts.hd ? { ...row, [HD]: values.hd } : row]));
   if (facts.hd && bars.last && row.t >= bars.last.t - 60) quote.take({ hd: values.hd });
 }
 
@@ -348,22 +362,24 @@ plot.onHover((slot) => { now.hover = slot; showBar(); });
 
 $("intervals").addEventListener("click", (event) => { const value = event.target.closest("button")?.value; if (value && value !== now.interval) open(now.ticker, value); });
 
-function paintStudies() {
-  for (const button of $("studies").querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(plot.studies.has(button.value)));
-    button.hidden = button.value === "hd" && !facts.hd;
-    button.disabled = button.value === "vwap" && long();
-  }
+/* Switch an indicator; answers why not, or "". */
+function toggle(name) {
+  const refused = choice.toggle(name);
+  if (refused) return refused;
+  rebuilt();
+  history.replaceState(history.state, "", choice.write(new URL(location.href)));
+  if (choice.has(name)) now.feed?.metrics([choice.catalogue.find(name)]);
+  if (now.bars) showStatus();
+  return "";
 }
-$("studies").addEventListener("click", (event) => {
-  const name = event.target.closest("button")?.value;
-  if (!name) return;
-  const next = new Set(plot.studies);
-  if (!next.delete(name)) next.add(name);
-  try { localStorage.setItem(STUDIES_KEY, JSON.stringify([...next])); } catch { /* kept for this page only */ }
-  plot.setStudies(next);
-  paintStudies();
-});
+
+function rebuilt() {
+  plot.rebuild();
+  legend.build();
+  legend.place();
+  menu.follow();
+  showBar();
+}
 
 function step(by) {
   const last = lastAt();
@@ -400,16 +416,18 @@ document.addEventListener("keydown", (event) => {
   if (!keysCount(event) || event.shiftKey) return;
   const button = /^[1-9]$/.test(event.key) ? $("intervals").querySelectorAll("button")[Number(event.key) - 1] : null;
   if (button) button.click();
+  else if (event.key === "i") { event.preventDefault(); menu.open(); }
   else if (event.key === "j") walkBars(1);
   else if (event.key === "k") walkBars(-1);
 });
 
 document.addEventListener("bursa:display", ({ detail }) => {
   plot.recolor();
-  if (detail.name === "numbers" && now.bars) { quote.draw(); draw("all"); legend.held = {}; showBar(); listHoles(now.ledger.holes, time); titles(); }
+  if (detail.name === "numbers" && now.bars) { quote.draw(); draw("all"); legend.forget(); showBar(); listHoles(now.ledger.holes, time); titles(); }
 });
 addEventListener("popstate", () => {
-  const query = new URLSearchParams(location.search);
+  const query = new URLSearchParams(location.search), names = asked(location.search);
+  if (names && names.join() !== choice.names.join()) { choice.set(names); rebuilt(); }
   open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), query.get("interval") in INTERVALS ? query.get("interval") : "1", false);
 });
 plot.onLayout(() => { legend.place(); showBar(); });
@@ -419,4 +437,6 @@ shell.open = (item) => {
   else open(item.symbol, now.interval);
 };
 
+history.replaceState(history.state, "", choice.write(new URL(location.href)));
+if (wanted && choice.left.length) toast(choice.left[0], true);
 if (page.state !== "unknown") open(now.ticker, now.interval, false);

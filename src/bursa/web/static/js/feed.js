@@ -1,13 +1,13 @@
 /* Fills the bars of one chart from the API: first page, older pages, the tail, and what belongs to them
-   (revisions, value, metrics, the ledger). Knows no elements; tells of changes by callbacks. */
+   (revisions, metrics, the ledger). Knows no elements; tells of changes by callbacks. */
 
 import * as api from "./api.js";
-import { setVwap } from "./bars.js";
+import { field } from "./layers.js";
 
 const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
 
 export class ChartFeed {
-  /** what: {venue, exchange, ticker, interval, hd}; bars: Bars; handlers: change("none"|"tail"|"all"),
+  /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on}; bars: Bars; handlers: change("none"|"tail"|"all"),
       ledger({total, holes}), fail(error). */
   constructor(what, bars, handlers) {
     Object.assign(this, { what, bars, handlers });
@@ -15,7 +15,9 @@ export class ChartFeed {
     this.paging = false;
     this.tailAt = 0;
     this.tailTimer = this.ledgerTimer = 0;
-    this.refused = new Set();
+    /* Names of metrics whose newest values are in, and of those that could not be read. */
+    this.told = new Set();
+    this.failing = new Set();
   }
 
   stop() { this.abort.abort(); clearTimeout(this.tailTimer); clearTimeout(this.ledgerTimer); }
@@ -72,47 +74,71 @@ export class ChartFeed {
     await this.load();
   }
 
-  /** Revisions, value and metrics of bars in [from, to); `to` null: to the end. */
+  /** Revisions and metrics of bars in [from, to); `to` null: to the end. */
   async detail(from, to) {
-    const { what, bars } = this, long = !bars.step;
-    /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. */
-    const range = { ...what, tf: bars.tf, from: long ? from - DAY : bars.beginning(from), to: to && bars.beginning(to) };
-    const names = [["rsi_14", (r) => ({ rsi: r.rsi_14 })], ["ema_20", (r) => ({ ema: r.ema_20 })]];
-    if (what.hd && bars.tf === "1m") names.push(["hd", (r) => ({ hd: r.hd, mapo: r.hd_mapo, dmapo: r.hd_dmapo, direction: r.hd_direction })]);
-    const wanted = names.filter(([name]) => !this.refused.has(name)).map(([name, fields]) => this.metric(name, fields, range));
-    const found = await Promise.allSettled([this.details(range), ...wanted]);
+    const range = this.range(from, to), found = await Promise.allSettled([this.details(range), this.values(this.what.metrics(), range)]);
     this.abort.signal.throwIfAborted();
     let change = "none";
-    for (const { value } of found) if (value) { const c = bars.enrich(value); change = c === "none" ? change : change === "all" ? "all" : c; }
-    if (bars.step && setVwap(bars.list, bars.complete)) change = change === "tail" ? "tail" : "all";
+    for (const { value } of found) if (value) { const c = this.bars.enrich(value); change = c === "none" ? change : change === "all" ? "all" : c; }
     this.changed(change);
     const bad = found.find(({ status, reason }) => status === "rejected" && reason.name !== "AbortError");
     if (bad) this.failed(bad.reason);
   }
 
+  /** Values of metrics for all bars that are there: they were switched on just now. */
+  async metrics(metrics) {
+    if (!this.bars.first) return;
+    for (const { name } of metrics) this.told.delete(name);
+    try {
+      const found = await this.values(metrics, this.range(this.bars.first.t, null));
+      const change = this.bars.enrich(found);
+      this.handlers.change(change === "none" ? "tail" : change);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.handlers.change("tail");
+      this.failed(error);
+    }
+  }
+
+  range(from, to) {
+    const { what: { venue, ticker }, bars } = this;
+    /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. */
+    return { venue, ticker, tf: bars.tf, from: bars.step ? bars.beginning(from) : from - DAY, to: to && bars.beginning(to) };
+  }
+
   async details(range) {
-    const rows = await api.details(range, this.abort.signal);
-    const withHd = this.what.hd && this.bars.tf !== "1m";
+    const rows = await api.details(range, this.abort.signal), minutes = this.bars.tf === "1m";
+    const withHd = this.what.hd && !(minutes && this.what.metrics().some(({ name }) => name === "hd"));
     /* A longer bar's rev counts its minutes as they come in: nothing to tell a reader of. */
-    const revision = ({ rev }) => (this.bars.tf === "1m" ? { rev } : {});
+    const revision = ({ rev }) => (minutes ? { rev } : {});
     const found = new Map();
     for (const row of rows) {
-      const t = this.bars.countsTo(this.bars.key(row.at)), before = found.get(t);
-      found.set(t, { t, ...revision(row), value: row.value + (before?.value ?? 0), traded: row.volume + (before?.traded ?? 0), ...(withHd ? { hd: row.hd } : {}) });
+      const t = this.bars.countsTo(this.bars.key(row.at));
+      found.set(t, { t, ...revision(row), ...(withHd ? { [field("hd")]: row.hd } : {}) });
     }
     return [...found.values()];
   }
 
-  /* A metric that this timeframe has not is asked for once. */
-  async metric(name, fields, range) {
+  /* All in one question: what is computed of longer bars is computed from the first bar on. */
+  async values(metrics, range) {
+    const names = metrics.map(({ name }) => name);
+    if (!names.length) return [];
     try {
-      const rows = await api.metric({ ...range, name }, this.abort.signal);
-      return rows.map((row) => ({ t: this.bars.key(row.at), ...fields(row) }));
+      const rows = await api.metrics({ ...range, names }, this.abort.signal);
+      for (const name of names) { this.told.add(name); this.failing.delete(name); }
+      return rows.map((row) => this.row(row, metrics));
     } catch (error) {
-      if (error.status !== 400) throw error;
-      this.refused.add(name);
-      return [];
+      if (error.name !== "AbortError") for (const name of names) this.failing.add(name);
+      throw error;
     }
+  }
+
+  /** What the chart keeps of a row of metrics {at, rev, ...columns}. */
+  row(row, metrics) {
+    const { bars } = this, out = { t: bars.key(row.at) };
+    if (bars.tf === "1m") out.mrev = row.rev;
+    for (const { outputs } of metrics) for (const { column } of outputs) out[field(column)] = row[column];
+    return out;
   }
 
   /** The ledger of what is shown, of its last three months where it is longer. */

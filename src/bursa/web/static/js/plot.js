@@ -1,30 +1,30 @@
-/* The chart itself: lightweight-charts dressed in our tokens, four panes, hollow candles, broken lines.
-   Takes slots (bars.js), tells what is visible and what the crosshair is on. Does no network. */
+/* The chart itself: lightweight-charts dressed in our tokens: prices with lines over them, volume, a pane
+   for each further metric; hollow candles, broken lines. Takes slots (bars.js), tells what is visible and
+   what the crosshair is on. Does no network. */
 
 import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { token, wash } from "./display.js";
 import { clockMinutes, day, dayShort, dayYear, fixed, month, volume, year } from "./format.js";
-import { BrokenLine } from "./lines.js";
-import { AxisNames, HoleNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
+import { footOf, layersOf } from "./layers.js";
+import { HoleNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
-const SHARES = { price: 54, volume: 12, hd: 19, rsi: 15 };
 const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62, PENDING_SHARE = 0.6, STEP_BARS_LEAST = 30;
-const DASHED = 2, DOTTED = 1, LARGE_DASHED = 3;
-const RSI_GUIDES = [30, 70];
+const DASHED = 2, DOTTED = 1;
+/* Prices, volume, and each pane below by how many there are: parts of the height. */
+const PRICE = 54, VOLUME = 12, PANE = 17, OWN = 3;
+const ROW_PX = 20, TOP_PX = 30;
 
 export class Plot {
-  /** element: where it goes; facts: how numbers of this instrument print; studies: Set of what is on
-      ("vwap", "ema", "hd", "rsi"). */
-  constructor(element, facts, studies) {
-    Object.assign(this, { element, facts, studies });
+  /** element: where it goes; facts: how numbers of this instrument print; choice: Choice, which metrics are on. */
+  constructor(element, facts, choice) {
+    Object.assign(this, { element, facts, choice });
     this.slots = [];
     this.behind = 0;
     this.step = 0;
     this.long = false;
     this.marks = new Marks();
-    this.series = {};
+    this.layers = [];
     this.painted = [];
-    this.guideNames = null;
     this.layoutChanged = () => {};
     this.sizes = new ResizeObserver(() => this.layoutChanged());
     this.chart = createChart(element, { autoSize: true, ...this.look() });
@@ -62,40 +62,42 @@ export class Plot {
   }
 
   build() {
-    const { chart, series } = this;
+    const { chart } = this, series = (this.series = {});
     /* Between two prices that are traded the crosshair names the nearer one. */
     const price = (v) => fixed(this.traded(v), this.facts.priceDecimals), lots = (v) => volume(v, this.facts);
-    const custom = (formatter, minMove) => ({ priceFormat: { type: "custom", formatter, minMove } });
     const step = 10 ** -this.facts.priceDecimals, exact = (marks) => marks.map((v) => fixed(v, this.facts.priceDecimals));
-    if (this.studies.has("vwap")) series.vwap = chart.addCustomSeries(new BrokenLine(), custom((v) => exact([v])[0], step), 0);
-    if (this.studies.has("ema")) series.ema = chart.addCustomSeries(new BrokenLine(), custom((v) => exact([v])[0], step), 0);
+    this.element.parentElement.style.setProperty("--panes", this.choice.panes.length);
+    this.layers = this.choice.overlays.flatMap((metric, place) => layersOf(chart, metric, 0, place, this.facts));
     series.price = chart.addSeries(CandlestickSeries, { priceFormat: { type: "custom", formatter: price, tickmarksFormatter: exact, minMove: step } }, 0);
-    series.volume = chart.addSeries(HistogramSeries, { ...custom(lots, 1), lastValueVisible: false, priceLineVisible: false }, 1);
-    let next = 2;
-    if (this.studies.has("hd")) {
-      series.mapo = chart.addCustomSeries(new BrokenLine(), custom(lots, 1), next);
-      series.hd = chart.addCustomSeries(new BrokenLine(), { ...custom(lots, 1), lastValueVisible: true }, next);
-      series.zero = series.hd.createPriceLine({ price: 0, axisLabelVisible: false, lineWidth: 1, lineStyle: DOTTED });
-      next += 1;
-    }
-    if (this.studies.has("rsi")) {
-      series.rsi = chart.addCustomSeries(new BrokenLine(), { ...guided((v) => fixed(v, 1)), autoscaleInfoProvider: rsiRange }, next);
-      series.guides = RSI_GUIDES.map((at) => series.rsi.createPriceLine({ price: at, axisLabelVisible: false, lineWidth: 1, lineStyle: LARGE_DASHED }));
-      series.rsi.attachPrimitive((this.guideNames = new AxisNames(RSI_GUIDES, (v) => fixed(v, 0))));
-    }
-    const margins = { price: [0.14, 0.05], volume: [0.26, 0], hd: [0.22, 0.08], rsi: [0.2, 0.08] };
-    this.paneNames().forEach((name, i) => {
-      const pane = chart.panes()[i];
-      pane.setStretchFactor(SHARES[name]);
-      series[name].priceScale().applyOptions({ scaleMargins: { top: margins[name][0], bottom: margins[name][1] } });
-      if (name === "rsi") series.rsi.priceScale().applyOptions({ tickMarkDensity: 40 });
-      pane.attachPrimitive((this.painted[i] = new PaneMarks(this.marks)));
-    });
+    series.volume = chart.addSeries(HistogramSeries, { priceFormat: { type: "custom", formatter: lots, minMove: 1 }, lastValueVisible: false, priceLineVisible: false }, 1);
+    this.choice.panes.forEach((metric, i) => this.layers.push(...layersOf(chart, metric, 2 + i, 0, this.facts)));
+    this.paneNames().forEach((name, i) => chart.panes()[i].attachPrimitive((this.painted[i] = new PaneMarks(this.marks))));
     series.price.attachPrimitive(new Strip(this.marks));
     series.price.attachPrimitive(new HoleNames(this.marks));
+    this.divide();
     this.recolor();
     /* A pane has its element with the next frame. */
     requestAnimationFrame(() => { for (const pane of chart.panes()) if (pane.getHTMLElement()) this.sizes.observe(pane.getHTMLElement()); });
+  }
+
+  /* Heights of the panes, and the room that legends take at the top of each. */
+  divide() {
+    const { overlays, panes } = this.choice, more = Math.max(0, panes.length - 2);
+    const parts = [PRICE - 2.5 * more, VOLUME - more, ...panes.map((metric) => Math.max(PANE - more, 13) + (footOf(metric) ? OWN : 0))];
+    const all = parts.reduce((sum, part) => sum + part, 0), height = Math.max(this.element.clientHeight, 400);
+    const px = (i) => (parts[i] / all) * height;
+    const scale = (i, of, top, bottom) => {
+      this.chart.panes()[i].setStretchFactor(parts[i]);
+      of.priceScale().applyOptions({ scaleMargins: { top, bottom } });
+    };
+    scale(0, this.series.price, Math.max(0.14, Math.min(0.42, (TOP_PX + ROW_PX * overlays.length) / px(0))), 0.05);
+    scale(1, this.series.volume, 0.26, 0);
+    panes.forEach((metric, i) => {
+      const of = this.layers.find((layer) => layer.metric === metric && layer.output.draw !== "none");
+      if (!of) return;
+      scale(2 + i, of.series, Math.min(0.34, 22 / px(2 + i)), Math.min(0.3, 0.08 + footOf(metric) / px(2 + i)));
+      if (metric.guides.length > 1) of.series.priceScale().applyOptions({ tickMarkDensity: 40 });
+    });
   }
 
   /* The nearest price on the step that all bars keep; where they are too few to tell, the price itself. */
@@ -104,18 +106,16 @@ export class Plot {
     return step && this.slots.length >= STEP_BARS_LEAST ? (Math.round((price * scale) / step) * step) / scale : price;
   }
 
-  paneNames() { return ["price", "volume", ...["hd", "rsi"].filter((name) => this.studies.has(name))]; }
+  paneNames() { return ["price", "volume", ...this.choice.panes.map(({ name }) => name)]; }
 
-  /** Switch a study on or off: the panes are made anew, what is visible stays. */
-  setStudies(studies) {
+  /** The choice, or how numbers print, is another one: the panes are made anew, what is visible stays. */
+  rebuild() {
     const range = this.chart.timeScale().getVisibleLogicalRange();
     this.sizes.disconnect();
     this.painted.forEach((primitive, i) => this.chart.panes()[i].detachPrimitive(primitive));
-    for (const name of ["vwap", "ema", "mapo", "hd", "rsi", "volume", "price"]) if (this.series[name]) this.chart.removeSeries(this.series[name]);
-    this.series = {};
+    /* From below: a pane goes with its last series, and those under it would move up. */
+    for (const { series } of this.drawn().reverse()) this.chart.removeSeries(series);
     this.painted = [];
-    this.guideNames = null;
-    this.studies = studies;
     this.build();
     this.setSlots(this.slots, this.marks.shown, this.long, this.slots.length - 1 - this.behind);
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
@@ -129,16 +129,9 @@ export class Plot {
     const up = token("up"), down = token("down"), panel = token("panel");
     this.volumeColors = { up: wash("up", 0.55), down: wash("down", 0.55) };
     series.price.applyOptions({ upColor: panel, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down, priceLineStyle: DOTTED });
-    series.vwap?.applyOptions({ color: token("nila") });
-    series.ema?.applyOptions({ color: token("muted"), dash: [6, 3] });
-    series.hd?.applyOptions({ color: token("sogan"), fill: wash("sogan", 0.12), width: 1.6 });
-    series.mapo?.applyOptions({ color: token("muted"), width: 1, dash: [4, 3] });
-    series.rsi?.applyOptions({ color: token("muted"), width: 1.4 });
-    series.zero?.applyOptions({ color: token("edge") });
-    for (const guide of series.guides ?? []) guide.applyOptions({ color: token("line-2") });
-    this.guideNames?.recolor();
+    for (const layer of this.layers) layer.recolor();
     this.paintLast();
-    if (this.slots.length) series.volume.setData(this.slots.map((slot) => this.items(slot).volume));
+    if (this.slots.length) for (const { series: one, item } of this.drawn()) one.setData(this.slots.map(item));
   }
 
   /* The last price keeps the colour of its bar, as the label beside it does. */
@@ -147,14 +140,14 @@ export class Plot {
     if (last) this.series.price.applyOptions({ priceLineColor: token(last.c >= last.o ? "up" : "down") });
   }
 
-  items({ x: time, bar, first }) {
-    if (!bar) return { price: { time }, volume: { time }, vwap: { time }, ema: { time }, hd: { time }, mapo: { time }, rsi: { time } };
-    const line = (value) => (value === null || value === undefined ? { time } : { time, value, first });
-    return {
-      price: { time, open: bar.o, high: bar.h, low: bar.l, close: bar.c },
-      volume: { time, value: bar.v, color: bar.c >= bar.o ? this.volumeColors.up : this.volumeColors.down },
-      vwap: line(bar.vwap), ema: line(bar.ema), hd: line(bar.hd), mapo: line(bar.mapo), rsi: line(bar.rsi),
-    };
+  /* All series: [{series, item(slot) -> what the library takes}]. Prices first: they have a value at each bar, from which
+     the library takes its scale of time. */
+  drawn() {
+    const { series, volumeColors } = this, layers = this.layers.filter((layer) => layer.series);
+    const over = layers.filter(({ metric }) => metric.overlay), below = layers.filter(({ metric }) => !metric.overlay);
+    const price = ({ x: time, bar }) => (bar ? { time, open: bar.o, high: bar.h, low: bar.l, close: bar.c } : { time });
+    const traded = ({ x: time, bar }) => (bar ? { time, value: bar.v, color: bar.c >= bar.o ? volumeColors.up : volumeColors.down } : { time });
+    return [{ series: series.price, item: price }, { series: series.volume, item: traded }, ...over, ...below];
   }
 
   /** Show these slots. marks: {days, noons, holes, strip}; long: bars of a day and more; `last`: place of
@@ -167,8 +160,7 @@ export class Plot {
     this.long = long;
     this.marks.show(marks);
     this.step = commonStep(slots, this.facts.priceDecimals, 0);
-    const items = slots.map((slot) => this.items(slot));
-    for (const name of this.drawn()) this.series[name].setData(items.map((item) => item[name]));
+    for (const { series, item } of this.drawn()) series.setData(slots.map(item));
     this.paintLast();
     /* The library keeps the last bar in its place; what is not received yet would grow out of sight. */
     if (wasNewest && (behind || this.behind)) this.showEnd(range.to - range.from);
@@ -177,15 +169,13 @@ export class Plot {
   /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */
   touchLast() {
     this.step = commonStep(this.slots.slice(-2), this.facts.priceDecimals, this.step);
-    const [before, last] = this.slots.slice(-2).map((slot) => this.items(slot));
-    for (const name of this.drawn()) {
-      if (last) { this.series[name].update(before[name], true); this.series[name].update(last[name]); }
-      else this.series[name].update(before[name]);
+    const [before, last] = this.slots.slice(-2);
+    for (const { series, item } of this.drawn()) {
+      series.update(item(before), Boolean(last));
+      if (last) series.update(item(last));
     }
     this.paintLast();
   }
-
-  drawn() { return ["price", "volume", "vwap", "ema", "hd", "mapo", "rsi"].filter((name) => this.series[name]); }
 
   /** The newest bars at the usual width; fewer on a narrow screen. */
   showNewest() {
@@ -246,13 +236,4 @@ function commonStep(slots, decimals, step) {
   const common = (a, b) => (b ? common(b, a % b) : a);
   for (const { bar } of slots) if (bar) for (const v of [bar.o, bar.h, bar.l, bar.c]) step = common(step, Math.round(v * 10 ** decimals));
   return step;
-}
-
-/* The axis of this pane names its guides only. */
-const guided = (formatter) => ({ priceFormat: { type: "custom", formatter, tickmarksFormatter: (marks) => marks.map(() => ""), minMove: 0.01 } });
-
-/* At least 20 to 80, so that the guides stand still while the line stays between them. */
-function rsiRange(own) {
-  const found = own()?.priceRange ?? { minValue: 50, maxValue: 50 };
-  return { priceRange: { minValue: Math.min(20, found.minValue), maxValue: Math.max(80, found.maxValue) } };
 }
