@@ -189,7 +189,7 @@ class _Symbols:
         most = max(map(len, lines), default=0)
         self._plan = np.array(plan, np.int64).reshape(-1, 4)
         self._lines = np.array([(*row, *[-1] * (most - len(row))) for row in lines], np.int64)
-        self._lines = self._lines.reshape(-1, most)
+        self._lines = self._lines.reshape(len(lines), most)
         self._arguments = np.array(numbers, np.float64)
 
     def _line(self, name: str) -> int:
