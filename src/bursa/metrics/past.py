@@ -21,20 +21,21 @@ from bursa.metrics.metric import (
 )
 from bursa.model.prefetch import prefetch
 
-_INLINE: dict[str, Any] = KERNEL | {"forceinline": True}
+INLINE: dict[str, Any] = KERNEL | {"forceinline": True}
+"""Options of njit for the parts of a kernel that run once a step."""
 
 AHEAD = 8
 """Steps from a fetch to the use of what it brings."""
 _STRIDES = 4  # bars looked at in turn, before the rest of them is searched by halves
 
 
-@njit(**_INLINE)
+@njit(**INLINE)
 def begins_day(past: Floats, symbol: int, bar: int, day: float) -> bool:
     """Whether a symbol's bar number `bar`, of the trading day `day`, is its first one of that."""
     return bool(bar == 0 or past[symbol, (bar - 1) & (past.shape[1] - 1), P_DAY] != day)
 
 
-@njit(**_INLINE)
+@njit(**INLINE)
 def older(past: Floats, symbol: int, bar: int, minute: float, back: int, known: int) -> int:
     """How many of a symbol's bars open `back` minutes or more before its bar number `bar`, which
     opens at `minute`. So the newest of them is number older - 1.
@@ -61,7 +62,7 @@ def older(past: Floats, symbol: int, bar: int, minute: float, back: int, known: 
     return low
 
 
-@njit(**_INLINE)
+@njit(**INLINE)
 def of_days_before(past: Floats, symbol: int, low: int, high: int, day: float) -> int:
     """How many of a symbol's bars are of trading days before `day`, where that is known of the
     first `low` ones and of none from number `high` on."""
@@ -75,14 +76,14 @@ def of_days_before(past: Floats, symbol: int, low: int, high: int, day: float) -
     return low
 
 
-@njit(**_INLINE)
+@njit(**INLINE)
 def fetch_bar(past: Floats, symbol: int, bar: int) -> None:
     """Fetch a line of the past."""
     depth = past.shape[1]
     prefetch(past, (symbol * depth + (bar & (depth - 1))) * PAST_FIELDS)
 
 
-@njit(**_INLINE)
+@njit(**INLINE)
 def fetch_older(steps: Ints, i: int, states: Floats, field: int, past: Floats, back: int) -> None:
     """Fetch what `older` will look at in step i, where a field of the state keeps what it gave."""
     symbol, bar = steps[SYMBOL, i], steps[BAR, i]

@@ -38,7 +38,8 @@ from bursa.metrics.metric import (
     Output,
     Terms,
 )
-from bursa.metrics.past import begins_day
+from bursa.metrics.past import AHEAD, INLINE, begins_day
+from bursa.model.prefetch import prefetch
 from bursa.model.venue import Venue
 
 _DAYS = 20
@@ -56,6 +57,18 @@ _FIRST, _SLOTS, _USED = 0, 1, 2
 _BEGUN, _SLOT = 0, 1
 
 
+@njit(**INLINE)
+def volumes_of(day: int, slots: int) -> int:
+    """Where a day's volumes begin. Days are numbered from the symbol's first, which is 0."""
+    return day % _VOLUMES * slots
+
+
+@njit(**INLINE)
+def sums_of(day: int, slots: int) -> int:
+    """Where the sums over the 20 days before a day begin."""
+    return (_VOLUMES + day % _SUMS) * slots
+
+
 @njit(**KERNEL)
 def fill(memory: Floats, symbol: int, row: int, start: int, end: int, volume: float) -> None:
     """Write a day's volume into its slots [start, end). row: the column of the day's first slot."""
@@ -65,11 +78,9 @@ def fill(memory: Floats, symbol: int, row: int, start: int, end: int, volume: fl
 
 @njit(**KERNEL)
 def add(memory: Floats, symbol: int, m: int, slots: int, day: int, start: int, end: int) -> None:
-    """Write the sums over the 20 days before a day, for its slots [start, end). Days are numbered
-    from the symbol's first; what was before that is 0."""
-    total = m + (_VOLUMES + day % _SUMS) * slots
-    before = m + (_VOLUMES + (day - 1) % _SUMS) * slots
-    coming, leaving = m + (day - 1) % _VOLUMES * slots, m + (day - 1 - _DAYS) % _VOLUMES * slots
+    """Write a day's sums for its slots [start, end). Before the symbol's first day all is 0."""
+    total, before = m + sums_of(day, slots), m + sums_of(day - 1, slots)
+    coming, leaving = m + volumes_of(day - 1, slots), m + volumes_of(day - 1 - _DAYS, slots)
     for slot in range(start, end):
         found = 0.0
         if day > 0:
@@ -77,6 +88,24 @@ def add(memory: Floats, symbol: int, m: int, slots: int, day: int, start: int, e
         if day > _DAYS:
             found -= memory[symbol, leaving + slot]
         memory[symbol, total + slot] = found
+
+
+@njit(**INLINE)
+def fetch(memory: Floats, symbol: int, m: int, slots: int, day: int, slot: int) -> None:
+    """Fetch what a bar of a day will read and write, if it is not the day's first."""
+    at = symbol * memory.shape[1] + m + slot
+    prefetch(memory, at + volumes_of(day, slots))
+    prefetch(memory, at + sums_of(day, slots))
+    if slot % _GROUP == 0:
+        prefetch(memory, at + sums_of(day - 1, slots))
+        prefetch(memory, at + volumes_of(day - 1, slots))
+        prefetch(memory, at + volumes_of(day - 1 - _DAYS, slots))
+
+
+@njit(**INLINE)
+def slot_of(second: float, first: int, used: int) -> int:
+    """The slot of a second of the venue's day."""
+    return min(max(int(second) // 60 - first, 0), used - 1)
 
 
 @njit(**KERNEL)
@@ -88,26 +117,29 @@ def run(  # noqa: PLR0913 (the form of metric.py)
     first, slots, used = int(arguments[_FIRST]), int(arguments[_SLOTS]), int(arguments[_USED])
     mask = past.shape[1] - 1
     for i in range(n):
+        if i + AHEAD < n:
+            slot = slot_of(values[rows[2], i + AHEAD], first, used)
+            day = int(states[steps[FROM, i + AHEAD], s + _BEGUN]) - 1
+            fetch(memory, steps[SYMBOL, i + AHEAD], m, slots, day, slot)
         now, after, symbol, bar = steps[FROM, i], steps[TO, i], steps[SYMBOL, i], steps[BAR, i]
-        volume = values[rows[0], i]
-        slot = min(max(int(values[rows[2], i]) // 60 - first, 0), used - 1)
+        volume, slot = values[rows[0], i], slot_of(values[rows[2], i], first, used)
         day, last = int(states[now, s + _BEGUN]) - 1, int(states[now, s + _SLOT])
-        row, left = m + day % _VOLUMES * slots, past[symbol, (bar - 1) & mask, P_DAY_VOLUME]
+        left = past[symbol, (bar - 1) & mask, P_DAY_VOLUME]
         ready = (last // _GROUP + 1) * _GROUP
         if not begins_day(past, symbol, bar, values[rows[1], i]):
             slot = max(slot, last)  # a clock that is put back
-            fill(memory, symbol, row, last + 1, slot, left)
+            fill(memory, symbol, m + volumes_of(day, slots), last + 1, slot, left)
         else:
             if bar > 0:
-                fill(memory, symbol, row, last + 1, used, left)
+                fill(memory, symbol, m + volumes_of(day, slots), last + 1, used, left)
                 add(memory, symbol, m, slots, day, ready, slots)
             day, ready = day + 1, 0
-            row = m + day % _VOLUMES * slots
-            fill(memory, symbol, row, 0, slot, 0.0)
-        memory[symbol, row + slot] = volume
-        add(memory, symbol, m, slots, day, ready, (slot // _GROUP + 1) * _GROUP)
+            fill(memory, symbol, m + volumes_of(day, slots), 0, slot, 0.0)
+        memory[symbol, m + volumes_of(day, slots) + slot] = volume
+        if slot >= ready:
+            add(memory, symbol, m, slots, day, ready, (slot // _GROUP + 1) * _GROUP)
         states[after, s + _BEGUN], states[after, s + _SLOT] = float(day + 1), float(slot)
-        usual = memory[symbol, m + (_VOLUMES + day % _SUMS) * slots + slot]
+        usual = memory[symbol, m + sums_of(day, slots) + slot]
         known = day >= _DAYS and usual > 0.0
         values[rows[3], i] = _DAYS * volume / usual if known else np.nan
 
