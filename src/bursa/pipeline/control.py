@@ -60,7 +60,9 @@ def handlers(
         for runtime in chosen.values() if payload["set"] else ():
             changed = set_gates(runtime, payload["set"], int(payload["effective"]))
         rows: list[list[str]] = []
-        for runtime in chosen.values():
+        for venue, runtime in chosen.items():
+            if runtime.ingest is None:
+                raise Retry(f"{venue} is not ready yet: it recovers")
             rows += gates_told(runtime.line.gates, runtime.line.watermark_ns)
         return {"rows": rows, "changed": changed}
 

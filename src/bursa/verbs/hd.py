@@ -16,11 +16,12 @@ from rich.console import Console
 from bursa.app import offline
 from bursa.config import Config
 from bursa.model.errors import Refuse
+from bursa.model.schema import OHLCV, table
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.pipeline import control
-from bursa.store import sql
-from bursa.store.folder import DataFolder, ask
+from bursa.store import question, sql
+from bursa.store.folder import STORE_FILE, DataFolder, ask
 
 # A set waits for the disk.
 ANSWER_S = control.SYNC_S + 10
@@ -59,11 +60,22 @@ def _offline(data: Path, venue: str) -> list[list[str]]:
     if not kept:
         what = f"{data} has no journal{f' of {venue}' if venue else ''} yet"
         raise Refuse(f"{what}: the venue's own gates hold", "no_data", 404)
+    newest = {one.name: _newest_ns(data, one) for one in kept}
     rows = []
     with DataFolder(data):
         for one in kept:
-            rows += control.gates_told(control.gates_standing(one, data), 0)
+            rows += control.gates_told(control.gates_standing(one, data), newest[one.name])
     return rows
+
+
+def _newest_ns(data: Path, venue: Venue) -> int:
+    """Opening of the newest stored bar; 0 before the first."""
+    asked = f"select max(ts) from {table(venue.name, OHLCV)}"  # noqa: S608 -- our own table's name
+    try:
+        [[newest]] = question.query(data, data / STORE_FILE, asked, sql.Limits()).rows
+    except Refuse:  # nothing is stored yet
+        return 0
+    return newest or 0
 
 
 def run_set(config: Config, venue: str, wanted: Wanted, *, say: Console) -> int:
