@@ -196,7 +196,7 @@ class Up:
             stream = StreamLimits(limits.throttle_ms, limits.retain, outbox=outbox)
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
-            pages = Pages(self._source, self._library)
+            pages = Pages(self._source, self._library, self._shared.catalogue)
             routes = [*pages.routes(), *Docs(pages, self._told(told)).routes()]
             viewer = self._config.viewer
             face = Face(viewer.origins, viewer.rate_per_minute)
@@ -276,7 +276,13 @@ class Up:
         """What the docs are told of this run, besides."""
         venues = [runtime.venue for runtime in self._runtimes.values()]
         streams = asyncapi.document(__version__)
-        return replace(told, streams=streams, telemetry=self._shared.telemetry, venues=venues)
+        return replace(
+            told,
+            streams=streams,
+            telemetry=self._shared.telemetry,
+            venues=venues,
+            catalogue=self._shared.catalogue,
+        )
 
     def _public(self) -> frozenset[str]:
         """The venues that anyone may ask for; the demo's always."""

@@ -79,13 +79,8 @@ class Pages:
         library: tradingview.Library | None = None,
         catalogue: Catalogue = STANDARD,
     ) -> None:
-        self._source, self._library = source, library
-        self._metrics = {
-            venue.name: script_data(
-                msgspec.json.encode(catalogue_data(catalogue.metrics.values(), terms_of(venue)))
-            )
-            for venue in source.venues()
-        }
+        self._source, self._library, self._catalogue = source, library, catalogue
+        self._told: dict[str, Markup] = {}
         self._assets = assets.load(_ROOM / "static")
         self._templates = Environment(
             loader=FileSystemLoader(_ROOM / "templates"),
@@ -197,7 +192,7 @@ class Pages:
             "interval": interval,
             "intervals": RESOLUTIONS,
             "facts": chart_facts(venue, instrument),
-            "catalogue": self._metrics[venue.name],
+            "catalogue": self._metrics(venue),
             "modules": self._assets.modules(_CHART_ENTRY),
         }
         status = 404 if state == "unknown" else 200
@@ -207,6 +202,13 @@ class Pages:
         answer = self._page("chart_tradingview.html", request, status, context)
         answer.headers[_POLICY] = tradingview.policy(answer.headers[_POLICY])
         return answer
+
+    def _metrics(self, venue: Venue) -> Markup:
+        """The catalogue as the chart's scripts read it; made once."""
+        if venue.name not in self._told:
+            data = catalogue_data(self._catalogue.metrics.values(), terms_of(venue))
+            self._told[venue.name] = script_data(msgspec.json.encode(data))
+        return self._told[venue.name]
 
     def _drawn_by(self, name: str) -> tradingview.Library | None:
         """The library that a reader wants; None for the built-in one."""
