@@ -40,7 +40,7 @@ from bursa.history.present import Recent
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import control, retry
+from bursa.pipeline import backfill_orders, control, retry
 from bursa.pipeline.line import Derived
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.waiting import Interrupted
@@ -270,6 +270,7 @@ class Up:
             **question.handlers(store),
             **control.handlers(self._runtimes, defaults),
             **retry.handlers(self._runtimes, store),
+            **backfill_orders.handlers(self._runtimes),
         }
 
     def _told(self, told: Told) -> Told:

@@ -10,7 +10,7 @@ one ticker are copied out in 10 us.
 """
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
@@ -166,6 +166,26 @@ class Rings:
     def put_metrics(self, ticker: str, batch: Batch, start_ns: int) -> bool:
         """Take from the store all metric rows of one ticker with ts >= start_ns, as `put_bars`."""
         return self._put(ticker, batch, start_ns)
+
+    def renew_metrics(self, ticker: str, read: Callable[[int], Batch]) -> None:
+        """Have a ticker's ring hold what the store has now, where rows were changed in place, and
+        over it what was fed and is not committed yet. `read(n)` is asked for the newest n stored
+        rows, as `put_metrics` takes them; not at all where there is no ring."""
+        store = self._stores["metrics"]
+        if ticker not in self._slot:
+            return
+        batch = read(self._depth)
+        rows = np.require(batch.block, np.int64, ["C", "W"])
+        with self._lock:
+            slot = self._slot.get(ticker)
+            if slot is None:
+                return
+            held = _newest(store.block, store.state, slot, self._depth, FOREVER_NS)
+            late = held[:, held[batch.kind.index["position"]] > batch.span.last]
+            whole = rows.shape[1] < self._depth
+            store.open(slot, ALWAYS_NS if whole else int(rows[_TS, 0]))
+            for part in (rows, np.ascontiguousarray(late)):
+                _feed(store.block, store.state, part, np.full(part.shape[1], slot))
 
     def _put(self, ticker: str, batch: Batch, start_ns: int) -> bool:
         rows = np.require(batch.block, np.int64, ["C", "W"])

@@ -1,0 +1,203 @@
+"""`bursa backfill metric`: rows of metrics that are not stored, filled from the stored bars.
+
+The process that holds the folder does it between its writes; where nobody holds the folder, this
+one does. How: pipeline/backfill.py. A range is half-open, in UTC unless a zone is named.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bursa.app import shop
+from bursa.config import Config
+from bursa.model.errors import BursaError, Refuse
+from bursa.model.venue import Venue
+from bursa.ops import logs
+from bursa.pipeline.backfill import Backfill, Ground, Order
+from bursa.pipeline.backfill_orders import BACKFILL, BEGIN, END, GO_ON
+from bursa.pipeline.control import gates_standing
+from bursa.pipeline.line import Line
+from bursa.store.folder import STORE_FILE, DataFolder, ask
+from bursa.store.rings import FOREVER_NS
+from bursa.verbs.journal_part import find
+
+# One answer of the holder: half a second of work, and a piece that was begun.
+ANSWER_S = 120.0
+UTC_ZONE, VENUE_ZONE = "UTC", "venue"
+_COUNTS = {
+    "equal": "are stored as they are computed",
+    "absent": "were not stored",
+    "filled": "lacked a value",
+    "differing": "have other values",
+    "surplus": "are of no bar, or there twice",
+}
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options as they were given."""
+
+    engine: str
+    begin: str
+    end: str
+    tickers: Sequence[str]
+    venue: str
+    zone: str
+    dry_run: bool
+    replace: bool
+
+
+def run_metric(config: Config, asked: Asked, *, as_json: bool, say: Console, warn: Console) -> int:
+    """Fill metrics of a range. Returns 1 where stored rows differ from computed ones and were
+    left."""
+    logs.setup(config.log.level, config.log.format)
+    venue, data = find(config, asked.venue).venue, Path(config.data)
+    order = _order(asked, venue)
+    with _progress(warn, f"{venue.name} {asked.engine}") as told:
+        try:
+            report = _running(data, venue, order, told)
+        except Refuse as refused:
+            if refused.code != "not_held":
+                raise
+            report = _offline(config, venue, order, told)
+    if as_json:
+        sys.stdout.write(json.dumps({"venue": venue.name, **report}, indent=1) + "\n")
+    else:
+        _tell(venue, order, report, say)
+    return 1 if not order.replace and (report["differing"] or report["surplus"]) else 0
+
+
+def _running(data: Path, venue: Venue, order: Order, told: Told) -> dict[str, Any]:
+    said = {"venue": venue.name, "order": asdict(order)}
+    job = ask(data, BACKFILL, {**said, "do": BEGIN}, ANSWER_S)["job"]
+    said = {"venue": venue.name, "job": job}
+    try:
+        while True:
+            answer = ask(data, BACKFILL, {**said, "do": GO_ON}, ANSWER_S)
+            told(answer["at"], answer["total"])
+            if answer["report"] is not None:
+                report: dict[str, Any] = answer["report"]
+                return report
+    except KeyboardInterrupt:
+        with suppress(BursaError):
+            ask(data, BACKFILL, {**said, "do": END}, ANSWER_S)
+        raise
+
+
+def _offline(config: Config, venue: Venue, order: Order, told: Told) -> dict[str, Any]:
+    data = Path(config.data)
+    if not (data / STORE_FILE).exists():
+        raise Refuse(f"{data} has no store yet: there are no bars", "no_data", 404)
+    with DataFolder(data) as folder, shop(config, folder, [venue]) as shared:
+        ground = Ground(
+            venue,
+            shared.store,
+            shared.catalogue,
+            gates_standing(venue, data).schedule,
+            data / "checkpoints" / venue.name,
+            Line.signature,
+            lambda: 0,
+        )
+        backfill = Backfill(ground, order)
+        for _ in backfill.run():
+            told(*backfill.progress)
+        return backfill.report()
+
+
+# -- what was asked ------------------------------------------------------------------------------
+
+
+def _order(asked: Asked, venue: Venue) -> Order:
+    zone = _zone(asked.zone, venue)
+    start, end = _bound(asked.begin, "--from", zone), _bound(asked.end, "--to", zone)
+    if start >= end:
+        what = f"--from {asked.begin} is not before --to {asked.end}: --to itself is left out"
+        raise Refuse(what, parameter="from")
+    tickers = tuple(dict.fromkeys(asked.tickers))
+    return Order(start, end, asked.engine, tickers, asked.dry_run, asked.replace)
+
+
+def _zone(text: str, venue: Venue) -> tzinfo:
+    if text == UTC_ZONE:
+        return UTC
+    try:
+        return ZoneInfo(venue.calendar.timezone if text == VENUE_ZONE else text)
+    except (ValueError, OSError, KeyError):
+        what = f"--tz: {text}; allowed: {UTC_ZONE}, {VENUE_ZONE}, or a zone such as Asia/Jakarta"
+        raise Refuse(what, parameter="tz") from None
+
+
+def _bound(text: str, parameter: str, zone: tzinfo) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        ts_ns = elapsed // timedelta(microseconds=1) * 1000
+        if not 0 <= ts_ns < FOREVER_NS:
+            raise ValueError
+    except (ValueError, OverflowError):
+        what = f"{parameter}: {text}; allowed: a date or a time such as 2025-11-21T09:30"
+        raise Refuse(what, parameter=parameter.strip("-")) from None
+    return ts_ns
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress(console: Console, name: str) -> Iterator[Told]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda at, total: bar.update(task, completed=at, total=total)
+
+
+def _tell(venue: Venue, order: Order, report: dict[str, Any], say: Console) -> None:
+    text = venue.calendar.text
+    begin = f"the checkpoint at {report['from']}" if report["from"] else "the first stored bar"
+    say.print(
+        f"{venue.name} {order.engine} from {text(order.start_ns)} to {text(order.end_ns)}:"
+        f" {report['computed']:,} rows of {report['bars']:,} bars, computed from {begin}",
+        markup=False,
+    )
+    for name, meaning in _COUNTS.items():
+        if report[name]:
+            say.print(f"  {report[name]:>12,} {meaning}", markup=False)
+    for one in report["examples"]:
+        say.print(f"  {_example(venue, one)}", markup=False)
+    rows = f"{report['written']:,} rows"
+    left = report["differing"] + report["surplus"]
+    if report["dry_run"]:
+        tale = f"dry run: {rows} would be written, nothing was"
+    elif report["written"]:
+        tale = f"{rows} written"
+    else:
+        tale = "nothing was written"
+    if left and not order.replace:
+        tale += f"; {left:,} rows that differ were left (--replace puts them right)"
+    say.print(tale, markup=False)
+
+
+def _example(venue: Venue, one: dict[str, Any]) -> str:
+    row = f"{one['ticker']} {venue.calendar.text(one['ts'])} rev {one['rev']}"
+    if not one["column"]:
+        return f"{row}: no bar gives this row"
+    return f"{row}: {one['column']} {one['stored']} is stored, {one['computed']} computed"
