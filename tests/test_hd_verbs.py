@@ -19,7 +19,7 @@ from bursa.metrics.metric import Terms
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import control
+from bursa.pipeline import control, gates_file
 from bursa.store import question, sql
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.hd import Wanted, run_set, run_show
@@ -188,6 +188,8 @@ def test_gates_change_over_a_kill_and_a_day_and_old_days_keep_theirs(
         PlainGates(at(THURSDAY, "09:12"), 9 * 3600, 9 * 3600 + 780, 9 * 3600 + 900),
         PlainGates(at(FRIDAY, "09:00"), 9 * 3600 + 120, ALWAYS.closes, ALWAYS.freezes),
     ]
+    changes = json.loads((data / "journal" / "idx" / gates_file.NAME).read_bytes())
+    assert [change[3] for change in changes] == [0, *(gates.from_ns for gates in schedule[1:])]
     found = stored(data)
     assert len(found) == 52 and found == by_definition(data, schedule)
     assert found != by_definition(data, schedule[:2]) and found != by_definition(data, [ALWAYS])

@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 
 from bursa.journal.read import JournalReader
 from bursa.journal.record import setting
+from bursa.journal.segment import listing
 from bursa.model.batch import Batch, Span
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV
 from bursa.model.venue import BINANCE, IDX, Gates
+from bursa.pipeline import control, gates_file
 from bursa.pipeline.gates import CHANGES_MAX, IGNORED, TOOK, WORD, GateSchedule, clock_text
+from bursa.pipeline.recover import Sources, restore_before
+from bursa.pipeline.resume import Resume
 from bursa.pipeline.switches import Setting, settings_of
 from tests.metrics.hd_plain import PlainGates, PlainHd
 from tests.pipeline import market
-from tests.pipeline.test_line import Gathered, restarted, written
+from tests.pipeline.test_line import Gathered, make_line, restarted, written
 
 MINUTE = 60 * 10**9
 # 2026-11-23 09:00 of Jakarta's clock, a Monday.
@@ -204,6 +208,75 @@ def test_times_of_day_as_text() -> None:
         "09:05:05",
         "24:00",
     ]
+
+
+# -- beside the journal ----------------------------------------------------------------------------
+
+
+def test_the_schedule_lies_beside_the_journal_once_it_was_changed(tmp_path: Path) -> None:
+    gates, path = GateSchedule(IDX), tmp_path / gates_file.NAME
+    gates_file.keep(tmp_path, gates)
+    assert not path.exists()
+    gates.see([said(LATER, ts=7)])
+    gates_file.keep(tmp_path, gates)
+    written_at = path.stat().st_mtime_ns
+    gates_file.keep(tmp_path, gates)
+    assert path.stat().st_mtime_ns == written_at, "nothing new"
+    found = GateSchedule(IDX)
+    gates_file.take(tmp_path, found)
+    assert found.snapshot() == gates.snapshot()
+    # What only a lost tail of the journal said is forgotten by the next start.
+    gates_file.keep(tmp_path, GateSchedule(IDX))
+    gates_file.take(tmp_path, found)
+    assert list(found.schedule) == [OWN]
+    other = GateSchedule(BINANCE)
+    gates_file.take(tmp_path, other)
+    assert other.schedule == ()
+    gates_file.keep(tmp_path / "absent", gates)  # is logged
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b"null",
+        b"[1]",
+        b"[[1,2,3,60000000000]]",
+        b"[[1,2,3,60000000000,null]]",
+        b'[[1,2,3,"soon",5]]',
+        b"[[3,2,1,60000000000,5]]",
+        b"[[1,2,3,120000000000,5],[1,2,3,60000000000,5]]",
+        b"[[1,2,3,60000000000,5],[1,2,3,60000000000,5]]",
+        b"\xff",
+    ],
+)
+def test_of_a_file_that_cannot_be_read_nothing_is_taken(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / gates_file.NAME).write_bytes(text)
+    gates = GateSchedule(IDX)
+    gates_file.take(tmp_path, gates)
+    assert list(gates.schedule) == [OWN]
+
+
+def test_a_line_that_begins_behind_what_the_journal_lost_has_the_gates_of_then(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "journal" / "idx"
+    written(folder, 3, 400, False)
+    gates = GateSchedule(IDX)
+    gates.see([said(LATER, ts=7)])
+    gates_file.keep(folder, gates)
+    sources = Sources(JournalReader(folder), tmp_path / "none", lambda upto: iter(()))
+    line = make_line()
+    restore_before(line, Resume(2), sources, 0)
+    assert list(line.gates.schedule) == [OWN], "the journal is whole: it says what holds"
+    segments = listing(folder)
+    segments[0].path.unlink()
+    line = make_line()
+    restore_before(line, Resume(2), sources, segments[-1].base)
+    assert line.gates.schedule == line.engine.gates == gates.schedule
+    assert control.gates_standing(IDX, tmp_path).schedule == gates.schedule
 
 
 # -- in a line -------------------------------------------------------------------------------------

@@ -159,6 +159,7 @@ class Walk:
 class JournalReader:
     """A venue's journal, read. Used by one thread at a time.
 
+    folder   its own, as given
     told     hears of what is damaged or was healed when it is met, once each
     damaged  what was found so far, once each, by position
     """
@@ -166,7 +167,7 @@ class JournalReader:
     def __init__(
         self, folder: Path, told: Callable[[Damage | Healed], None] = lambda note: None
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._told = told
         self._damaged: dict[int, Damage] = {}
         self._healed: dict[tuple[int, int], Healed] = {}
@@ -184,7 +185,7 @@ class JournalReader:
     def scrub(self) -> None:
         """Look also at what no record needs (parity, tables of compressed segments), for
         `healed`."""
-        for base, path in bases(self._folder).items():
+        for base, path in bases(self.folder).items():
             with suppress(FileNotFoundError), opened(path) as source:
                 source.scrub()
                 self._take_healed(base, source)
@@ -192,20 +193,20 @@ class JournalReader:
     @property
     def first(self) -> int:
         """The lowest position from which records can be read; 0 for an empty journal."""
-        for base, path in bases(self._folder).items():
+        for base, path in bases(self.folder).items():
             return _previous(base, path)
         return 0
 
     def before(self, address: int) -> int:
         """A position at or before an address from which reading can begin, near to it; the first
         where the address lies before that."""
-        before = [at for at in bases(self._folder).items() if at[0] <= address]
+        before = [at for at in bases(self.folder).items() if at[0] <= address]
         return _previous(*before[-1]) if before else self.first
 
     @property
     def end(self) -> int:
         """Position of the last whole record; reads the last segment for it."""
-        for base, path in reversed(bases(self._folder).items()):
+        for base, path in reversed(bases(self.folder).items()):
             last = -1
             with opened(path) as source:
                 walk = Walk(source, base)
@@ -259,7 +260,7 @@ class JournalReader:
 
     def _found(self, start: int, end: int | None, bytes_max: int) -> Iterator[tuple[Found, str]]:
         segments = self._from(start)
-        venue = self._folder.name
+        venue = self.folder.name
         expected = -1
         for nth, (base, path) in enumerate(segments):
             if end is not None and base >= end:
@@ -279,10 +280,10 @@ class JournalReader:
 
     def _from(self, start: int) -> list[tuple[int, Path]]:
         """The segments that hold what comes after `start`."""
-        segments = list(bases(self._folder).items())
+        segments = list(bases(self.folder).items())
         if segments and start < segments[0][0] and start < _previous(*segments[0]):
             raise Refuse(
-                f"{self._folder}: the journal begins at {segments[0][0]}, {start} is gone",
+                f"{self.folder}: the journal begins at {segments[0][0]}, {start} is gone",
                 code="journal_retired",
                 status=410,
             )

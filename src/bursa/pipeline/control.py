@@ -17,6 +17,7 @@ from bursa.journal.read import JournalReader
 from bursa.journal.record import Control, setting
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
+from bursa.pipeline import gates_file
 from bursa.pipeline.gates import GateSchedule, clock_text
 from bursa.pipeline.line import SIGNATURE
 from bursa.pipeline.runtime import VenueRuntime
@@ -163,6 +164,8 @@ def gates_standing(venue: Venue, data: Path) -> GateSchedule:
     state, settings = _read_off(venue, data)
     if state is not None:
         gates.restore(state["gates"])
+    elif JournalReader(folder := data / "journal" / venue.name).first > 0:
+        gates_file.take(folder, gates)
     gates.see(settings)
     return gates
 

@@ -140,6 +140,24 @@ class GateSchedule:
         ]
         return {"newest": self._newest, "changes": rows}
 
+    def begin(self, changes: Any) -> None:
+        """Begin with changes as a snapshot has them, where the journal that told of them is gone
+        (gates_file.py). ValueError, and nothing is taken, where they are none."""
+        found = [Change(self.venue.gates)] if self.venue.gates is not None else []
+        for row in changes if isinstance(changes, list) else (None,):
+            if not isinstance(row, list) or len(row) != 5 or type(row[4]) is not int:
+                raise ValueError("no list of changes")
+            if row[3] == 0:
+                continue  # the venue's own are this program's
+            if (gates := _told(dict(zip((*_FIELDS, "from"), row[:4], strict=True)))) is None:
+                raise ValueError(f"no gates: {row}")
+            found.append(Change(gates, row[4]))
+        times = [change.gates.from_ns for change in found]
+        if times != sorted(set(times)) or len(found) > 1 + CHANGES_MAX:
+            raise ValueError("not in order, or too many")
+        if self.changes:
+            self.changes = tuple(found)
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's state."""
         self._newest = int(state["newest"])

@@ -14,7 +14,7 @@ from bursa.bus.memory import Entry
 from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.ops.logs import logger
-from bursa.pipeline import warmup
+from bursa.pipeline import gates_file, warmup
 from bursa.pipeline.line import Derived, Line
 from bursa.pipeline.resume import Resume
 
@@ -73,6 +73,8 @@ def restore_before(line: Line, resume: Resume, sources: Sources, position: int) 
             " stored bar",
             at=first,
         )
+        gates_file.take(sources.reader.folder, line.gates)
+        line.engine.set_gates(line.gates.schedule)
         count = warmup.begin(line, sources.bars, position)
         _log.info("metrics are there", bars=count, upto=position)
     return first

@@ -29,9 +29,11 @@ from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
+from bursa.pipeline import gates_file
 from bursa.pipeline.books import NO_BOOK, NOT_YET, Depth
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.facts import Facts
+from bursa.pipeline.gates import TOOK
 from bursa.pipeline.ingest import Ingest, Journalled, Listener
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.recover import Recovered, Sources, backlog, recover
@@ -305,6 +307,7 @@ class VenueRuntime:
         self.ingest.after_push = self.saver.after_push
         self.ingest.hand_over = self._keep
         self.ingest.listeners.append(self._publish)
+        gates_file.keep(self.folder, self.line.gates)
         if due := self.line.switches.due(knobs.kinds):
             self.ingest.say_first(setting(due))
         self.ingest.start()
@@ -329,6 +332,8 @@ class VenueRuntime:
         self._note(derived)
         self._count(derived)
         self.log.publish(Entry(derived.span, derived.batches))
+        if TOOK in derived.counts:
+            gates_file.keep(self.folder, self.line.gates)
         for listen in self.listeners:
             listen(derived)
 
