@@ -70,7 +70,8 @@ def run_rolling(  # noqa: PLR0913 (the form of metric.py)
         left = older(past, symbol, bar, values[rows[3], i], minutes, left)
         states[steps[TO, i], s] = float(left)
         of_day = day
-        if left < bar and past[symbol, left & mask, P_DAY] != day:
+        today = left > 0 and past[symbol, (left - 1) & mask, P_DAY] == day
+        if not today and left < bar and past[symbol, left & mask, P_DAY] != day:
             last = (of_days_before(past, symbol, left + 1, bar, day) - 1) & mask
             volume += past[symbol, last, P_DAY_VOLUME]
             value += past[symbol, last, P_DAY_VALUE]
