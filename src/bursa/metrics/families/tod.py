@@ -43,10 +43,11 @@ from bursa.model.prefetch import prefetch
 from bursa.model.venue import Venue
 
 _DAYS = 20
-# Days newer than that of a bar which is run again: bars that are open at once lie in no more than
-# three days (bars/build.py, PAGES_MAX), and the engine runs up to three bars before a revised one
-# with it (kernel.py, GAP), each perhaps of a day of its own.
-_NEWER = 5
+# Days newer than that of a bar which is run again, of which there may be bars in memory already.
+# Bars that are open at once lie in no more than three days (bars/build.py, PAGES_MAX): two. The
+# engine runs up to three bars before a revised one with it (kernel.py, GAP), each perhaps of a day
+# of its own. And a checkpoint finds what a day later was written there (metric.py): two more.
+_NEWER = 2 + 3 + 2
 # Days that each ring holds: of volumes, 21 days before the present one are read, of sums, one.
 _VOLUMES, _SUMS = _DAYS + 1 + 1 + _NEWER, 1 + 1 + _NEWER
 _GROUP = 8
