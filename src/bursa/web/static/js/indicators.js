@@ -112,6 +112,7 @@ export function writer({ name, unit }, facts, over = false) {
   if (/\b(shares?|base units?)\b/.test(word)) return (v) => volume(v, facts);
   if (over) return (v) => fixed(v, facts.priceDecimals);
   if (/\b(quote currency|prices?)\b/.test(word)) return (v) => fixed(v, facts.priceDecimals + (Math.abs(v) < 1000 ? 2 : 1));
+  if (/^(bars|trades|minutes)\b/.test(word)) return (v) => fixed(v, 0);
   if (word.trim() === "0 to 100") return (v) => fixed(v, 1);
   return plain;
 }
