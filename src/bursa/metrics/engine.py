@@ -13,6 +13,7 @@ changes nothing, and no metric knows of revisions.
 `compute` is the same over any bars from cold, for some metrics and any timeframe that they allow.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -161,6 +162,7 @@ class _Symbols:
         self._width = sum(len(metric.state) for metric in metrics)
         self._memory_width = sum(m.memory(terms.venue) for m in metrics if m.memory is not None)
         self._back = max((metric.back for metric in metrics), default=0)
+        self._backs = np.array(sorted({1, *(m.back for m in metrics if m.back)}), np.int64)
         self.levels = np.zeros(k.LEVELS, np.int64)
         self.levels[k.L_NEWEST] = -(2**62) if reach_ns is not None else 2**62
         self.levels[k.L_REACH] = reach_ns or 0
@@ -207,9 +209,9 @@ class _Symbols:
             room = max(block.shape[1] - row, self._kept.shape[1])
             out = np.empty((len(self._catalogue.kind.columns), room), np.int64)
             row = k.run(
-                block, offsets, row, self._plan, self._lines, self._arguments, self._head,
-                self._kept, self._states, self._past, self._memory, self._steps, self._values,
-                self._before, out, self.levels,
+                block, offsets, row, self._plan, self._lines, self._arguments, self._backs,
+                self._head, self._kept, self._states, self._past, self._memory, self._steps,
+                self._values, self._before, out, self.levels,
             )  # fmt: skip
             rows, stop = self.levels[k.L_ROWS], self.levels[k.L_STOP]
             found.append(out if rows == room else out[:, :rows].copy())
@@ -262,11 +264,11 @@ class _Symbols:
         self._before = np.zeros((len(self._columns), depth))
         self._head = np.zeros((symbols, k.HEAD), np.int64)
         self._head[:, k.H_CHUNK] = -1
-        self._kept = np.zeros((symbols, depth, k.ENTRY), np.int64)
+        self._kept = _aligned((symbols, depth, k.ENTRY), np.int64)
         rows = 1 + symbols * (1 + depth // k.GAP)
-        self._states: Floats = np.zeros((rows, self._width), np.float64)
-        self._past: Floats = np.zeros((symbols, reach, PAST_FIELDS), np.float64)
-        self._memory: Floats = np.zeros((symbols, self._memory_width), np.float64)
+        self._states: Floats = _aligned((rows, self._width), np.float64)
+        self._past: Floats = _aligned((symbols, reach, PAST_FIELDS), np.float64)
+        self._memory: Floats = _aligned((symbols, self._memory_width), np.float64)
 
     def _reshape(self, symbols: int, depth: int) -> None:
         """More symbols, or longer rings for each."""
@@ -293,6 +295,14 @@ def _turn(counts: Ints, old: Any, new: Any) -> None:
     bars = counts[:, None] - 1 - (counts[:, None] - 1 - places) % depth
     symbols, slots = np.nonzero(bars >= 0)
     new[symbols, bars[symbols, slots] % new.shape[1]] = old[symbols, slots]
+
+
+def _aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+    """Zeros of eight bytes each that begin on a line of the cache."""
+    count = math.prod(shape)
+    raw = np.zeros(count + k.LINE, dtype)
+    skip = -raw.ctypes.data % (8 * k.LINE) // 8
+    return raw[skip : skip + count].reshape(shape)
 
 
 def _numbers(gates: Gates) -> tuple[int, ...]:

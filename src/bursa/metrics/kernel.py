@@ -44,6 +44,7 @@ from bursa.metrics.metric import (
 )
 from bursa.model.batch import Block
 from bursa.model.calendar import DAY_NS, MINUTE_NS, SECOND_NS
+from bursa.model.prefetch import prefetch
 from bursa.model.schema import OHLCV
 
 # A step, beside the rows that metrics read: the input row that caused it, its bar's opening and
@@ -54,6 +55,10 @@ STEP_FIELDS = 7
 # since lines a power of two apart share few lines of the cache.
 CHUNK = 128
 SPARE = 8
+# Symbols follow each other in no order that the processor can see: so many rows ahead the head of
+# one is fetched, and then, by that, what its bar will need.
+FAR, NEAR = 24, 12
+LINE = 8  # fields of a line of the cache
 
 # An entry: its bar's opening and ts_recv, day and second of the venue's clock, the rev of its
 # metrics, then the bar's columns as float64 bits.
@@ -237,10 +242,34 @@ def lay(
     past[symbol, line, P_DAY_VOLUME], past[symbol, line, P_DAY_VALUE] = volume, value
 
 
+@njit(**(KERNEL | {"forceinline": True}))
+def fetch_row(block: Floats, row: int) -> None:
+    """Fetch a row of a block."""
+    width = block.shape[1]
+    for at in range(row * width, (row + 1) * width, LINE):
+        prefetch(block, at)
+
+
+@njit(**KERNEL)
+def fetch(symbol: int, bar: int, kept: Ints, states: Floats, past: Floats, backs: Ints) -> None:
+    """Fetch what a symbol's next bar will need, its number being `bar`."""
+    depth, reach = kept.shape[1], past.shape[1]
+    entry = (symbol * depth + (bar & (depth - 1))) * ENTRY
+    for at in range(entry, entry + ENTRY, LINE):
+        prefetch(kept, at)
+    prefetch(past, (symbol * reach + (bar & (reach - 1))) * PAST_FIELDS)
+    for back in backs:
+        prefetch(past, (symbol * reach + ((bar - back) & (reach - 1))) * PAST_FIELDS)
+    before, after = row_after(symbol, bar - 1, depth), row_after(symbol, bar, depth)
+    fetch_row(states, before)
+    if after != before:
+        fetch_row(states, after)
+
+
 @njit(**KERNEL)
 def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
-    closed: Block, offsets: Ints, start: int, room: int, head: Block, kept: Ints, past: Floats,
-    steps: Block, values: Floats, levels: Block,
+    closed: Block, offsets: Ints, start: int, room: int, backs: Ints, head: Block, kept: Ints,
+    states: Floats, past: Floats, steps: Block, values: Floats, levels: Block,
 ) -> tuple[int, int]:  # fmt: skip
     """Turn input rows from `start` on into at most `room` steps; the next row and the number of
     steps are returned, and L_STOP says why it ends there."""
@@ -248,6 +277,10 @@ def lay_out(  # noqa: PLR0913 (a kernel: primitives only)
     levels[L_CHUNK] += 1
     most, depth = min(room, steps.shape[1] - SPARE), kept.shape[1]
     for row in range(start, closed.shape[1]):
+        if row + FAR < closed.shape[1]:
+            prefetch(head, closed[_B_TICKER, row + FAR] * HEAD)
+            soon = closed[_B_TICKER, row + NEAR]
+            fetch(soon, head[soon, H_COUNT], kept, states, past, backs)
         symbol, ts = closed[_B_TICKER, row], closed[_B_TS, row]
         bar = head[symbol, H_COUNT]
         if bar > 0 and ts <= head[symbol, H_NEWEST]:
@@ -383,8 +416,8 @@ def measure(  # noqa: PLR0913 (a kernel: primitives only)
 @njit(**KERNEL)
 def run(  # noqa: PLR0913 (a kernel: primitives only)
     closed: Block, offsets: Ints, start: int, plan: Block, lines: Block, arguments: Floats,
-    head: Block, kept: Ints, states: Floats, past: Floats, memory: Floats, steps: Block,
-    values: Floats, before: Floats, out: Block, levels: Block,
+    backs: Ints, head: Block, kept: Ints, states: Floats, past: Floats, memory: Floats,
+    steps: Block, values: Floats, before: Floats, out: Block, levels: Block,
 ) -> int:  # fmt: skip
     """Take input rows from `start` on; the row to go on from is returned, rows are in `out`.
 
@@ -393,6 +426,7 @@ def run(  # noqa: PLR0913 (a kernel: primitives only)
     plan       int64 (metrics, 4): address of the kernel, first column of `states`, first of
                `memory`, first of `arguments`; in order of computation
     lines      int64 (metrics, most): rows of `values`, see metric.py
+    backs      int64 vector: how many bars back the lines of `past` are that metrics read as a rule
     before     float64 (outputs, depth): outputs of bars that are run again, as they were
     """
     levels[L_ROWS] = 0
@@ -400,7 +434,9 @@ def run(  # noqa: PLR0913 (a kernel: primitives only)
     row = start
     while True:
         room = out.shape[1] - levels[L_ROWS]
-        row, n = lay_out(closed, offsets, row, room, head, kept, past, steps, values, levels)
+        row, n = lay_out(
+            closed, offsets, row, room, backs, head, kept, states, past, steps, values, levels
+        )
         measure(n, plan, lines, arguments, states, past, memory, steps, values)
         emit(closed, n, steps, values, out, levels)
         if levels[L_STOP] == AGAIN:
