@@ -68,7 +68,8 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "ROWS", 30)
+    for module in (job, backfill_orders):
+        monkeypatch.setattr(module, "ROWS", 30)
 
 
 def configured(data: Path, **flags: Any) -> Config:

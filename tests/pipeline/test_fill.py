@@ -186,7 +186,7 @@ def test_times_that_are_no_minutes_and_revisions_of_any_size_are_told_apart() ->
     assert after(rows() + strange, compared(rows(), rows() + strange, replace=True)) == rows()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_any_damage_is_put_right_and_found_no_more(seed: int, twice: bool) -> None:
     chance = Random(seed)

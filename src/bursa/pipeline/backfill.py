@@ -29,7 +29,7 @@ from bursa.pipeline.fill import Tally, amendment
 from bursa.ports import Store
 
 ALL = "all"
-# Rows that are compared, and written, at once.
+# Rows that are computed, compared and written at once.
 ROWS = 1 << 16
 _SHOWN = 5
 
@@ -71,10 +71,11 @@ class Ground:
 
 
 class Backfill:
-    """One order. Raises Refuse where it makes no sense; `run` once, then `report`."""
+    """One order. Raises Refuse where it makes no sense; `run` once, then `report`. `rows` are
+    computed, compared and written at once, or so."""
 
-    def __init__(self, ground: Ground, order: Order) -> None:
-        self._ground, self.order = ground, order
+    def __init__(self, ground: Ground, order: Order, rows: int = 0) -> None:
+        self._ground, self.order, self._rows = ground, order, rows or ROWS
         self._columns = columns_of(ground, order.engine)
         _check(ground, order)
         held, name = ground.store.positions(), ground.venue.name
@@ -111,8 +112,8 @@ class Backfill:
             tickers=order.tickers or None,
         )
         for piece in pieces:
-            for first in range(0, len(piece), ROWS):
-                self._take(replace(piece, block=piece.block[:, first : first + ROWS]))
+            for first in range(0, len(piece), self._rows):
+                self._take(replace(piece, block=piece.block[:, first : first + self._rows]))
                 yield
                 yield from self._settle(self._newest_ns - self._reach_ns)
         yield from self._settle(order.end_ns)
@@ -183,17 +184,17 @@ class Backfill:
     # -- the rows --------------------------------------------------------------------------------
 
     def _settle(self, until_ns: int) -> Iterator[None]:
-        """Compare and write all rows with ts < until, ROWS or so at a time, where that is worth
-        it."""
+        """Compare and write all rows with ts < until, so many at a time, where there are as
+        many."""
         until_ns = min(until_ns, self.order.end_ns)
         waiting = sum(block.shape[1] for block in self._waiting)
-        if until_ns <= self._done_ns or (waiting < ROWS and until_ns < self.order.end_ns):
+        if until_ns <= self._done_ns or (waiting < self._rows and until_ns < self.order.end_ns):
             return
         kind = self._ground.catalogue.kind
         none = empty(kind, self._words, Span(self._ground.venue.name, 0, 0, self._upto)).block
         rows = np.concatenate([none, *self._waiting], axis=1)
         ts = rows[kind.index["ts"]]
-        for cut_ns in _cuts(ts[ts < until_ns], self._done_ns, until_ns):
+        for cut_ns in _cuts(ts[ts < until_ns], self._done_ns, until_ns, self._rows):
             now = (ts >= self._done_ns) & (ts < cut_ns)
             self._compare(rows[:, now], self._done_ns, cut_ns)
             self._done_ns = cut_ns
@@ -209,7 +210,8 @@ class Backfill:
         # What is derived meanwhile is not ours to judge; what lies past that, nobody derived.
         position, end = stored.column("position"), ground.end()
         ours = (position <= self._upto) | (position > end)
-        stored = Batch(stored.kind, stored.block[:, ours], stored.words, stored.span)
+        if not ours.all():
+            stored = replace(stored, block=stored.block[:, ours])
         computed = Batch(kind, rows, self._words, Span(name, stored.span.epoch, 0, self._upto))
         found = amendment(computed, stored, self._columns, replace_differing=order.replace)
         self._tally.add(found.tally)
@@ -262,8 +264,9 @@ def _near(ticker: str, known: Mapping[str, Any]) -> str:
     return ", ".join(alike[:_SHOWN]) + (", ..." if len(alike) > _SHOWN else "")
 
 
-def _cuts(ts: Block, start_ns: int, end_ns: int) -> Sequence[int]:
-    """Whole minutes, ascending, that part rows into ROWS or so, `end_ns` last."""
-    ordered = np.sort(ts)[ROWS - 1 :: ROWS]
+def _cuts(ts: Block, start_ns: int, end_ns: int, rows: int) -> Sequence[int]:
+    """Whole minutes, ascending, between which there are so many rows or some more; `end_ns` is the
+    last."""
+    ordered = np.sort(ts)[rows - 1 :: rows]
     minutes = np.unique(ordered // MINUTE_NS * MINUTE_NS + MINUTE_NS).tolist()
     return [cut for cut in minutes if start_ns < cut < end_ns] + [end_ns]

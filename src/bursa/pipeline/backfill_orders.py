@@ -25,6 +25,8 @@ BEGIN, GO_ON, END = "begin", "go on", "end"
 # How long one answer may work, and after how long without a question it is forgotten.
 STEP_S = 0.5
 FORGOTTEN_S = 10.0
+# Few at once: nobody waits long for the interpreter, nor the writer for its turn.
+ROWS = 1 << 13
 _WAIT_S = 0.02
 
 
@@ -33,7 +35,7 @@ class _Job:
 
     def __init__(self, number: int, runtime: VenueRuntime, order: Order) -> None:
         self.number, self.runtime = number, runtime
-        self.backfill = Backfill(ground_of(runtime), order)
+        self.backfill = Backfill(ground_of(runtime), order, ROWS)
         self.steps: Iterator[None] = self.backfill.run()
         self.lock = Lock()
         self.asked_s = time.monotonic()

@@ -100,7 +100,8 @@ def amendment(
     columns            outputs that are looked at; a row that is absent is written with all
     replace_differing  what differs is put right too, and what is surplus taken away
     """
-    sides = _Sides(computed.kind, computed.block, _with_words(stored, computed.words))
+    symbols = _symbols(stored, computed.words)
+    sides = _Sides(computed.kind, computed.block, stored.block, symbols)
     whole, good = _shifted(sides, columns)
     moved_c, moved_s = (np.isin(group, whole) for group in (sides.c_group, sides.s_group))
     fine_c, fine_s = (np.isin(group, good) for group in (sides.c_group, sides.s_group))
@@ -121,28 +122,34 @@ def amendment(
     taken = [column for column in pairs.looked if (pairs.nulls[column] & fill).any()]
     fresh = np.flatnonzero(fresh_c)
     fresh = fresh[np.argsort(sides.c_key[fresh])]  # as closed days lie
-    blocks = sides.s[:, gone_s], pairs.filled(sides, fill, taken), sides.c[:, fresh]
+    gone_at = np.flatnonzero(gone_s)
+    blocks = sides.stored(gone_at), pairs.filled(sides, fill, taken), sides.c[:, fresh]
     gone, filled, new = (replace(computed, block=np.ascontiguousarray(b)) for b in blocks)
     return Amendment(gone, filled, new, tuple(computed.kind.columns[c].name for c in taken), tally)
 
 
 class _Sides:
-    """Two blocks of metric rows with one dictionary, and their packed keys."""
+    """Two blocks of metric rows, computed and stored, and their packed keys. `symbols` are the
+    tickers of the stored rows in the dictionary of the computed ones."""
 
-    def __init__(self, kind: Kind, c: Block, s: Block) -> None:
-        self.kind, self.c, self.s = kind, c, s
+    def __init__(self, kind: Kind, c: Block, s: Block, symbols: Block) -> None:
+        self.kind, self.c, self.s, self.symbols = kind, c, s, symbols
         self.outputs = [kind.index[one.name] for one in kind.columns if one.dtype == "float"]
         self.beside = [kind.index[name] for name in _BESIDE]
-        ticker, ts, rev = (
-            np.concatenate((c[kind.index[name]], s[kind.index[name]]))
-            for name in ("ticker", "ts", "rev")
-        )
+        ticker = np.concatenate((c[kind.index["ticker"]], symbols))
+        ts, rev = (np.concatenate((c[kind.index[n]], s[kind.index[n]])) for n in ("ts", "rev"))
         assert ticker.max(initial=0) < 1 << _TICKER_BITS, "symbols fit into a key"
         group = (ticker << _TS_BITS) | _small(ts, MINUTE_NS, _TS_BITS)
         key = (group << _REV_BITS) | _small(rev, 1, _REV_BITS)
         n = c.shape[1]
         self.c_group, self.s_group = group[:n], group[n:]
         self.c_key, self.s_key = key[:n], key[n:]
+
+    def stored(self, at: Block) -> Block:
+        """Some stored rows, copied, with the tickers of the dictionary of the computed ones."""
+        block = self.s[:, at]
+        block[self.kind.index["ticker"]] = self.symbols[at]
+        return block
 
 
 def _small(values: Block, unit: int, bits: int) -> Block:
@@ -200,7 +207,7 @@ class _Pairs:
 
     def filled(self, sides: _Sides, fill: Mask, columns: Collection[int]) -> Block:
         """The stored rows of some pairs, with what they lack of these columns."""
-        block = sides.s[:, self.s[fill]]
+        block = sides.stored(self.s[fill])
         for column in columns:
             lacks = self.nulls[column][fill]
             block[column][lacks] = sides.c[column][self.c[fill]][lacks]
@@ -226,14 +233,15 @@ def _tally(sides: _Sides, pairs: _Pairs, words: Words) -> Tally:
     )
 
     def example(row: int, column: int | None, computed: int) -> Difference:
-        ticker, ts, rev = (int(sides.s[sides.kind.index[n], row]) for n in ("ticker", "ts", "rev"))
+        ts, rev = (int(sides.s[sides.kind.index[name], row]) for name in ("ts", "rev"))
+        ticker = words.symbols[sides.symbols[row]]
         if column is None:
-            return Difference(words.symbols[ticker], ts, rev)
+            return Difference(ticker, ts, rev)
         name = sides.kind.columns[column].name
         sort = np.float64 if column in sides.outputs else np.int64
         values = sides.s[column].view(sort)[row], sides.c[column].view(sort)[computed]
         stored, other = (None if value != value else value.item() for value in values)
-        return Difference(words.symbols[ticker], ts, rev, name, stored, other)
+        return Difference(ticker, ts, rev, name, stored, other)
 
     for column, mask in pairs.others.items():
         at = np.flatnonzero(mask)
@@ -301,10 +309,8 @@ def _less_said_twice(rows: Block, known: Collection[int], beside: Collection[int
     return np.concatenate((values, rows[list(beside)]))[:, more]
 
 
-def _with_words(stored: Batch, words: Words) -> Block:
-    """A block whose tickers are those of another dictionary, which learns those it lacks."""
-    at, block = stored.kind.index["ticker"], stored.block.copy()
-    ids, place = np.unique(block[at], return_inverse=True)
+def _symbols(stored: Batch, words: Words) -> Block:
+    """The tickers of rows in another dictionary, which learns those it lacks."""
+    ids, place = np.unique(stored.block[stored.kind.index["ticker"]], return_inverse=True)
     known = [words.symbol_id(stored.words.symbols[one] if one >= 0 else "") for one in ids.tolist()]
-    block[at] = np.array(known, np.int64)[place]
-    return block
+    return np.array(known, np.int64)[place]
