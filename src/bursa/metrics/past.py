@@ -44,13 +44,17 @@ def older(past: Floats, symbol: int, bar: int, minute: float, back: int, known: 
     known   what this gave for bar - 1; 0 where there is none
     """
     mask, limit = past.shape[1] - 1, minute - back
-    # A minute has one bar at most: without gaps, the last one older is number bar - back.
-    low, high = max(known, bar - back + 1), bar
-    if low > 0 and past[symbol, (low - 1) & mask, P_MINUTE] == limit:
-        return low
-    low = max(low, 0)
+    low, high = max(known, 0), bar
+    if low <= bar - back:  # a minute has one bar at most; and if there are no gaps, that is it
+        low = bar - back + 1
+        if past[symbol, (low - 1) & mask, P_MINUTE] == limit:
+            return low
+    # Choices rather than branches: no processor can tell how many minutes passed. It ends at the
+    # bar itself, whose minute stands in its line.
+    low += past[symbol, low & mask, P_MINUTE] <= limit
+    low += past[symbol, low & mask, P_MINUTE] <= limit
     for _ in range(_STRIDES):
-        if low == high or past[symbol, low & mask, P_MINUTE] > limit:
+        if past[symbol, low & mask, P_MINUTE] > limit:
             return low
         low += 1
     while low < high:
@@ -89,5 +93,6 @@ def fetch_older(steps: Ints, i: int, states: Floats, field: int, past: Floats, b
     symbol, bar = steps[SYMBOL, i], steps[BAR, i]
     known, least = int(states[steps[FROM, i], field]), bar - back + 1
     fetch_bar(past, symbol, max(known, least) - 1)
-    if known >= least:  # there are gaps
+    if known >= least:  # there are gaps: some more of them may have grown old
         fetch_bar(past, symbol, known)
+        fetch_bar(past, symbol, known + 1)
