@@ -301,20 +301,21 @@ def test_a_running_bursa_does_it_and_readers_see_it(data: Path) -> None:
     assert digest(data) == live
 
 
-def test_it_is_done_while_the_feed_goes_on(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    feed, reports = running.Script(SCRIPT, Random(3), 30), []
-    with held(data, [feed]) as venue:
-        running.until(lambda: len(venue.hot.span("idx")) > 2, "bars")
-        while not feed.told.is_set():
-            reports.append(backfill(data))
-            assert reports[-1]["code"] == 0 and not reports[-1]["written"], reports[-1]
-        running.until(lambda: venue.committed >= venue.journal.position, "all is committed")
-        assert backfill(data)["computed"] > 100
-    live = digest(data)
-    by_hand(data, "delete from idx_metrics")
-    assert backfill(data)["code"] == 0
-    assert digest(data) == live
+def test_it_is_done_while_the_feed_goes_on(tmp_path: Path, soak: bool) -> None:
+    for seed in range(25 if soak else 1):
+        data = tmp_path / f"data {seed}"
+        feed, reports = running.Script(SCRIPT, Random(seed), 30), []
+        with held(data, [feed]) as venue:
+            running.until(lambda: len(venue.hot.span("idx")) > 2, "bars")
+            while not feed.told.is_set():
+                reports.append(backfill(data))
+                assert reports[-1]["code"] == 0 and not reports[-1]["written"], reports[-1]
+            running.until(lambda: venue.committed >= venue.journal.position, "commits")
+            assert backfill(data)["computed"] > 100
+        live = digest(data)
+        by_hand(data, "delete from idx_metrics")
+        assert backfill(data)["code"] == 0
+        assert digest(data) == live
 
 
 def test_one_at_a_time_and_none_for_who_went_away(

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 from bursa.model.errors import Refuse, Retry
+from bursa.ops.logs import logger
 from bursa.pipeline.backfill import Backfill, Ground, Order
 from bursa.pipeline.line import Line
 from bursa.pipeline.runtime import VenueRuntime
@@ -51,8 +52,17 @@ class _Job:
         return False
 
     def close(self) -> None:
-        """Show readers what was written."""
-        runtime = self.runtime
+        """Show readers what was written, and say so."""
+        runtime, report = self.runtime, self.backfill.report()
+        counts = {name: count for name, count in report.items() if isinstance(count, int)}
+        at, total = self.backfill.progress
+        logger("backfill").info(
+            "metrics of the past were filled",
+            venue=runtime.venue.name,
+            done=at == total,
+            engine=self.backfill.order.engine,
+            **counts,
+        )
         for ticker in sorted(self.backfill.tickers):
             runtime.parts.rings.renew_metrics(
                 ticker,
