@@ -15,6 +15,7 @@ from bursa.metrics.catalog import STANDARD
 from bursa.metrics.describe import GROUP_TITLES, title
 from bursa.metrics.engine import compute
 from bursa.metrics.metric import DRAWN, GROUPS
+from bursa.model.calendar import MINUTE_NS
 from bursa.model.timeframe import TIMEFRAMES, buckets
 from tests.api.clients import every_page
 from tests.api.floor import Served
@@ -134,7 +135,7 @@ def test_one_alone_is_the_same_as_among_others(client: httpx.Client, name: str) 
 def test_pieces_change_nothing(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer bars are read in pieces; however short those are, they are the same bars."""
     whole = asked(client, EVERY, "5m")
-    monkeypatch.setattr("bursa.history.candles._PIECE", 35)
+    monkeypatch.setattr("bursa.history.candles._PIECE_NS", 40 * MINUTE_NS)
     assert asked(client, EVERY, "5m") == whole
 
 

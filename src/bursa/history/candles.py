@@ -21,6 +21,7 @@ from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import compute
 from bursa.metrics.metric import Metric
 from bursa.model.batch import Batch, Block, Words
+from bursa.model.calendar import DAY_NS
 from bursa.model.schema import FREQS
 from bursa.model.timeframe import TIMEFRAMES, bucket_end, buckets, lookback_ns, minutes_of
 from bursa.model.venue import Venue
@@ -33,8 +34,8 @@ _ALL = 10**9
 # that nights and weekends are covered at once as a rule.
 _STRETCH = 5
 _ATTEMPTS_MAX = 24
-# Minutes that a piece of longer bars is made of, where they are computed from the first one on.
-_PIECE = 10_000
+# What is read at once where longer bars are computed from the first one on; no bar is as long.
+_PIECE_NS = 90 * DAY_NS
 
 
 class Rings(Protocol):
@@ -405,16 +406,28 @@ class Reader:
         return self._laid_over(ask, found, ring, ask.start_ns, ask.end_ns)
 
     def _whole(self, ask: Ask) -> Batch:
-        """All closed longer bars from the first one to the end of the range, read in pieces: their
-        minutes would be too many at once."""
-        count = max(_PIECE * TIMEFRAMES["1m"] // TIMEFRAMES[ask.tf], 2)
-        piece = replace(ask, limit=count, start_ns=0, newest=False, hd=False)
-        found = [self.read(piece)]
-        while found[-1].more:
-            after = int(found[-1].bars.column("ts")[-1]) + 1
-            found.append(self.read(replace(piece, start_ns=after)))
-        batches = [one.bars for one in found]
-        return rows.of(batches[0], np.concatenate([one.block for one in batches], axis=1))
+        """All closed longer bars from the first one to the end of the range. Their minutes are read
+        in pieces, for they would be too many at once."""
+        ask = replace(ask, newest=False)
+        stop = self._minute_range(ask)[1]
+        minutes, last = self._minutes(ask, 0, stop, 1), self._last_ns(ask)
+        if last is None or not len(minutes):
+            return rows.head(minutes, 0)
+        at, found = self._bucket_minutes(int(minutes.column("ts")[0]), ask.tf)[0], []
+        while at <= last:
+            own = self._bucket_minutes(at, ask.tf)[1]  # a piece that is all night ends before it
+            upto = max(self._bucket_minutes(at + _PIECE_NS, ask.tf)[0], own)
+            piece = self._minutes(ask, at, min(upto, stop))
+            if len(piece):
+                minutes = piece
+                found.append(roll_up(piece, ask.tf, self._market.venue))
+            at = upto
+        bars = rows.of(found[-1], np.concatenate([one.block for one in found], axis=1))
+        bars.column("ticker")[:] = found[-1].block[0, 0]  # a store's words are not the line's
+        bars = rows.between(bars, 0, ask.end_ns)
+        if len(bars) and not self._is_over(ask, bars, minutes):
+            bars = rows.head(bars, len(bars) - 1)
+        return _shown(ask, bars)
 
     def _last_minute_values(self, ask: Ask, columns: tuple[str, ...]) -> Batch:
         """For each longer bar the metric row of its last minute, put at the bar's opening; one bar

@@ -10,7 +10,7 @@ import { AxisNames } from "./marks.js";
 const DOTTED = 1, LARGE_DASHED = 3, DASH = [4, 3], DOT = [1.5, 3];
 /* What tells lines over the prices apart: a colour and a dash, in the order they were switched on. */
 const OVER = [
-  ["nila", []], ["muted", [6, 3]], ["sogan", []], ["text", []], ["nila", DOT], ["muted", []], ["sogan", [6, 3]], ["text", DOT],
+  ["nila", []], ["sogan", []], ["muted", [6, 3]], ["text", []], ["nila", DOT], ["muted", []], ["sogan", DOT], ["text", DOT],
 ];
 /* Those of one pane, by their order in it. */
 const LINES = [["muted", [], 1.4], ["nila", DASH, 1.2], ["sogan", [], 1.2], ["faint", DOT, 1.2]];

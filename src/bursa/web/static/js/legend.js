@@ -118,7 +118,8 @@ export class Legend {
     const none = layers.every((layer) => value(layer) === null || value(layer) === undefined);
     const words = none ? this.tell.silence(metric, slot) : "";
     if (words) return [part("", words, "l-none")];
-    return layers.map((layer) => {
+    /* Of a bar that is still open some outputs may be known and others not yet. */
+    return layers.filter((layer) => none || value(layer) !== undefined).map((layer) => {
       const { output, write, style } = layer, name = outputTitle(output);
       const way = output.name === DIRECTION, lean = way || output.draw === "histogram" ? direction(value(layer), 12) : "";
       const out = part(name, write(value(layer)), way ? `b-chg ${lean}` : lean, output.unit);
