@@ -10,7 +10,7 @@ from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.engine import MetricEngine, compute
 from bursa.model.batch import Batch
 from bursa.model.venue import BINANCE, IDX, XNAS, Venue
-from tests.metrics.bars import DAY, MINUTE, OPENING, Bar, batch, words
+from tests.metrics.bars import DAY, MINUTE, OPENING, Bar, at, batch, words
 
 ZONES = {"idx": "Asia/Jakarta", "binance": "UTC", "xnas": "America/New_York"}
 VENUES = (IDX, BINANCE, XNAS)
@@ -96,6 +96,20 @@ def columns(names: Sequence[str], known: Catalogue = STANDARD) -> list[str]:
     return [column.name for name in names for column in known.find(name).columns]
 
 
+def engine_for(names: Sequence[str], venue: Venue) -> MetricEngine:
+    """An engine of these metrics and what they read, alone."""
+    wanted = STANDARD.ordered(names)
+    alone = Catalogue([(metric, STANDARD.family_of[metric.name]) for metric in wanted])
+    return MetricEngine(venue, words(), alone)
+
+
+def said(
+    engine: MetricEngine, names: Sequence[str], bars: Sequence[Bar]
+) -> list[tuple[float | None, ...]]:
+    """What an engine says of some bars: (symbol, ts, rev, columns ...), null is None."""
+    return _rows(engine.push(batch(bars, words())), names)
+
+
 def emitted(
     names: Sequence[str],
     bars: Sequence[Bar],
@@ -103,19 +117,17 @@ def emitted(
     sizes: Iterable[int] = (),
     restarts: bool = False,
 ) -> list[tuple[float | None, ...]]:
-    """What an engine says of bars in order of emission, cut into batches of these sizes and a last
-    one, restored after each: (symbol, ts, rev, columns ...), null is None."""
-    vocabulary = words()
-    alone = Catalogue([(STANDARD.find(n), STANDARD.family_of[n]) for n in names])
-    engine = MetricEngine(venue, vocabulary, alone)
+    """The same of bars in order of emission, cut into batches of these sizes and a last one;
+    the engine may be restored after each."""
+    engine = engine_for(names, venue)
     found: list[tuple[float | None, ...]] = []
     start = 0
     for size in [*sizes, len(bars)]:
-        found += _rows(engine.push(batch(bars[start : start + size], vocabulary)), names)
+        found += said(engine, names, bars[start : start + size])
         start += size
         if restarts:
             state = engine.snapshot()
-            engine = MetricEngine(venue, vocabulary, alone)
+            engine = engine_for(names, venue)
             engine.restore(state)
     return found
 
@@ -130,3 +142,44 @@ def _rows(rows: Batch, names: Sequence[str]) -> list[tuple[float | None, ...]]:
 def newest(rows: Iterable[tuple[float | None, ...]]) -> dict[tuple[float | None, ...], list[float]]:
     """(symbol, ts) -> the columns of the newest row; NaN is null."""
     return {row[:2]: [float("nan") if v is None else v for v in row[3:]] for row in rows}
+
+
+def restated(chance: random.Random, bars: list[Bar], venue: Venue, share: float) -> list[Bar]:
+    """Bars in order of emission: some come late, some are revised, up to 8 minutes behind."""
+    found: list[Bar] = []
+    revs: dict[int, int] = {}
+    waiting: list[Bar] = []
+    for place, bar in enumerate(bars):
+        for late in [late for late in waiting if bar.ts - late.ts > 7 * MINUTE]:
+            waiting.remove(late)
+            found.append(late)
+        if chance.random() < share:
+            waiting.append(bar)
+            continue
+        found.append(bar)
+        while waiting and chance.random() < 0.5:
+            found.append(waiting.pop())
+        recent = [b for b in bars[max(0, place - 4) : place] if bar.ts - b.ts <= 8 * MINUTE]
+        if recent and chance.random() < share:
+            found.append(bar_at(chance, chance.choice(recent).ts, venue))
+    found += waiting
+    for place, bar in enumerate(found):
+        revs[bar.ts] = revs.get(bar.ts, -1) + 1
+        found[place] = bar._replace(rev=revs[bar.ts], position=place)
+    return found
+
+
+def final(bars: list[Bar]) -> list[Bar]:
+    content = {bar.ts: bar for bar in bars}
+    return [content[ts] for ts in sorted(content)]
+
+
+def around_midnights(chance: random.Random, days: int) -> list[Bar]:
+    """Bars on both sides of each midnight of a venue that never closes; on some days none, so that
+    a late one makes a day of its own."""
+    found = []
+    for day in range(days):
+        midnight = at("00:00", day) + 7 * 60 * MINUTE
+        offsets = [n for n in range(-4, 5) if chance.random() < 0.4]
+        found += [bar_at(chance, midnight + n * MINUTE, BINANCE) for n in offsets]
+    return found

@@ -9,7 +9,20 @@ import pytest
 from bursa.model.errors import Refuse
 from bursa.model.venue import BINANCE, IDX, Venue
 from tests.metrics.bars import DAY, MINUTE, Bar, at
-from tests.metrics.days import VENUES, Minute, bar_at, emitted, given, minutes, newest, stretch
+from tests.metrics.days import (
+    VENUES,
+    Minute,
+    around_midnights,
+    emitted,
+    engine_for,
+    final,
+    given,
+    minutes,
+    newest,
+    restated,
+    said,
+    stretch,
+)
 
 NAME = "relative_volume_tod"
 # The calendars' hours by the venue's clock, in minutes: first and last one.
@@ -88,47 +101,6 @@ def test_a_burst_counts_twenty_days_and_leaves_nothing_behind() -> None:
     assert found[24:] == [1.0] * 21 and found[23] == 20 / (10**15 + 19)
 
 
-def restated(chance: random.Random, bars: list[Bar], venue: Venue, share: float) -> list[Bar]:
-    """Bars in order of emission: some come late, some are revised, up to 8 minutes behind."""
-    found: list[Bar] = []
-    revs: dict[int, int] = {}
-    waiting: list[Bar] = []
-    for place, bar in enumerate(bars):
-        for late in [late for late in waiting if bar.ts - late.ts > 7 * MINUTE]:
-            waiting.remove(late)
-            found.append(late)
-        if chance.random() < share:
-            waiting.append(bar)
-            continue
-        found.append(bar)
-        while waiting and chance.random() < 0.5:
-            found.append(waiting.pop())
-        recent = [b for b in bars[max(0, place - 4) : place] if bar.ts - b.ts <= 8 * MINUTE]
-        if recent and chance.random() < share:
-            found.append(bar_at(chance, chance.choice(recent).ts, venue))
-    found += waiting
-    for place, bar in enumerate(found):
-        revs[bar.ts] = revs.get(bar.ts, -1) + 1
-        found[place] = bar._replace(rev=revs[bar.ts], position=place)
-    return found
-
-
-def final(bars: list[Bar]) -> list[Bar]:
-    content = {bar.ts: bar for bar in bars}
-    return [content[ts] for ts in sorted(content)]
-
-
-def around_midnights(chance: random.Random, days: int) -> list[Bar]:
-    """Bars on both sides of each midnight of a venue that never closes; on some days none, so that
-    a late one makes a day of its own."""
-    found = []
-    for day in range(days):
-        midnight = at("00:00", day) + 7 * 60 * MINUTE
-        offsets = [n for n in range(-4, 5) if chance.random() < 0.4]
-        found += [bar_at(chance, midnight + n * MINUTE, BINANCE) for n in offsets]
-    return found
-
-
 @pytest.mark.parametrize("venue", [IDX, BINANCE], ids=lambda venue: venue.name)
 @pytest.mark.parametrize("seed", range(8))
 def test_revised_and_late_bars_cuts_and_restarts(seed: int, venue: Venue) -> None:
@@ -184,6 +156,25 @@ def test_bars_that_stay_open_over_two_midnights_are_run_again(count: int) -> Non
     ordered = final(every)
     expected = plain(minutes(ordered, BINANCE), BINANCE)
     np.testing.assert_array_equal([found[0, bar.ts][0] for bar in ordered], expected)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_checkpoint_that_finds_what_a_day_later_was_written(seed: int) -> None:
+    """Memory is read while bars go on; from there the same bars must give the same rows."""
+    chance = random.Random(seed)
+    bars = restated(chance, around_midnights(chance, 34), BINANCE, 0.3)
+    live = engine_for([NAME], BINANCE)
+    start = next(n for n, bar in enumerate(bars) if bar.ts > at("00:00", 22 + seed))
+    said(live, [NAME], bars[:start])
+    state = live.snapshot()
+    newer = max(bar.ts for bar in bars[:start]) + DAY
+    end = next(n for n, bar in enumerate(bars) if bar.ts > newer)
+    expected = said(live, [NAME], bars[start:end])
+    assert state["memory"].holds()
+    again = engine_for([NAME], BINANCE)
+    again.restore(state)  # memory is that of the live one: as `end` left it
+    assert said(again, [NAME], bars[start:end]) == expected
+    assert said(again, [NAME], bars[end:]) == said(live, [NAME], bars[end:])
 
 
 def test_it_is_computed_on_minutes_alone() -> None:
