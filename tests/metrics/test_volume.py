@@ -52,6 +52,19 @@ def test_null_until_there_are_so_many_and_where_none_of_them_was_traded() -> Non
     assert math.isnan(found["relative_volume_20"][20]) and found["relative_volume_20"][21] == 0
 
 
+def test_relative_volume_of_another_length_brings_its_average() -> None:
+    known = catalogue(["relative_volume_2", "volume_avg_2", "relative_volume_3"])
+    added = [name for name in known.metrics if name not in catalogue().metrics]
+    assert sorted(added) == [
+        "relative_volume_2", "relative_volume_3", "volume_avg_2", "volume_avg_3",
+    ]  # fmt: skip
+    bars = [Bar(OPENING + n * MINUTE, 50, 100.0 + 100 * n) for n in range(4)]
+    found = given(("relative_volume_2", "relative_volume_3"), bars, known=known)
+    assert found["relative_volume_2"][2:] == [2, 1.6] and found["relative_volume_3"][3] == 2
+    with pytest.raises(Refuse, match="close; allowed: "):
+        catalogue(["close"])
+
+
 def test_other_lengths_by_name() -> None:
     known = catalogue(["volume_avg_3"])
     bars = [Bar(OPENING + n * MINUTE, 50, 0.1 * n) for n in range(6)]

@@ -90,16 +90,19 @@ FAMILIES = discover()
 
 
 def catalogue(extra: Sequence[str] = ()) -> Catalogue:
-    """The standard metrics and `extra` ones, each once. Refuse `bad_metric` for a name that no
-    family makes, or too many."""
+    """The standard metrics, `extra` ones and what these read, each once. Refuse `bad_metric` for a
+    name that no family makes, or too many."""
     if len(extra) > _EXTRA_MAX:
         raise _bad(f"{len(extra)} metrics; at most {_EXTRA_MAX}")
     standard = [(metric, family) for family in FAMILIES for metric in family.metrics]
     names = {metric.name for metric, _ in standard}
+    known = {*BAR_INPUTS, *(c.name for metric, _ in standard for c in metric.columns)}
     added: dict[str, tuple[Metric, Family]] = {}
-    for name in extra:
+    wanted = list(extra)
+    for name in wanted:  # grows
         if name not in names:
             added[name] = made(name)
+            wanted += (read for read in added[name][0].inputs if read not in known)
     order = {family.name: place for place, family in enumerate(FAMILIES)}
     members = standard + list(added.values())
     return Catalogue(sorted(members, key=lambda member: order[member[1].name]))
