@@ -106,16 +106,16 @@ class Twin:
         slots = np.zeros((PAGES * TICKERS, SLOT), np.int64)
         pages = np.zeros((PAGES, PAGE), np.int64)
         pages[:, 0] = NEVER
-        levels = np.array([NEVER] * 3 + [-NEVER] + [0] * 5 + [NEVER] * 2, np.int64)
+        levels = np.array([NEVER] * 3 + [-NEVER] + [0] * 4 + [NEVER] * 2, np.int64)
         known = np.zeros((TICKERS, 2), np.int64)
         known[:, 0] = np.float64(np.nan).view(np.int64)
         state = [pointer(array) for array in (slots, pages, levels, known, self._touched)]
         blocks = [pointer(self.out), pointer(self.minutes)]
         for tape in tapes:
-            levels[7:9] = 0
+            levels[6:8] = 0
             size = ctypes.c_int64(tape.shape[1])
             self._build(pointer(tape), size, ctypes.byref(self._rules), *state, *blocks)
-            yield self.out[:, : levels[7]].copy()
+            yield self.out[:, : levels[6]].copy()
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:

@@ -30,7 +30,7 @@ typedef struct {
 } page;
 
 typedef struct {
-    i64 watermark, closed, forgotten, due, dirty, emitter, nth, rows, minutes;
+    i64 watermark, closed, forgotten, due, dirty, nth, rows, minutes;
     i64 next[2]; /* a channel each */
 } levels;
 
@@ -67,13 +67,10 @@ static void write_row(i64 *out, i64 row, const rules *r, const slot *s, i64 symb
 }
 
 static void emit_page(slot *slots, page *pages, i64 at, int changed, i64 known_at, i64 position,
-                      const rules *r, levels *l, i64 *out) {
+                      i64 reached, const rules *r, levels *l, i64 *out) {
     i64 from = changed ? pages[at].from : 0, to = changed ? pages[at].to : r->symbols;
     slot *s = slots + at * r->symbols + from;
-    if (position != l->emitter) {
-        l->emitter = position;
-        l->nth = 0;
-    }
+    if (reached / SECOND << 30 > l->nth) l->nth = reached / SECOND << 30;
     for (i64 symbol = from; symbol < to; symbol++, s++) {
         if (s->trades == 0 || (changed && s->trades == s->emitted)) continue;
         s->rev++;
@@ -107,11 +104,11 @@ static __attribute__((noinline)) int advance(const i64 *tape, i64 n, i64 row, sl
             for (i64 at = next_page(pages, r->pages, NEVER); at >= 0 && pages[at].start <= l->closed;
                  at = next_page(pages, r->pages, pages[at].start))
                 if (pages[at].to > 0)
-                    emit_page(slots, pages, at, 1, known_at, position, r, l, out);
+                    emit_page(slots, pages, at, 1, known_at, position, watermark, r, l, out);
         l->dirty = 0;
         for (i64 at = next_page(pages, r->pages, l->closed); at >= 0 && pages[at].start <= through;
              at = next_page(pages, r->pages, pages[at].start)) {
-            emit_page(slots, pages, at, 0, known_at, position, r, l, out);
+            emit_page(slots, pages, at, 0, known_at, position, watermark, r, l, out);
             i64 *marker = minutes + l->minutes++;
             marker[0] = pages[at].start;
             marker[r->capacity] = l->rows;

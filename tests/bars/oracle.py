@@ -134,6 +134,7 @@ class Oracle:
         self.out: list[Emitted] = []
         self.markers: list[tuple[int, int, int, int]] = []
         self.rules: defaultdict[int, TickRule] = defaultdict(TickRule)
+        self.nths: list[int] = []
         self.late = 0
         self.late_breaks = 0
         self.arrivals = 0
@@ -222,8 +223,10 @@ class Oracle:
         if changed and bar.said == tuple(numbers):
             return
         rev = bar.emissions
-        before = self.out[-1] if self.out else (-1, -1)
-        nth = before[-1] + 1 if before[-2] == row.position else 0
+        second = max(self.watermark or 0, 0) // SECOND
+        same = [n & (2**30 - 1) for n in self.nths if n >> 30 == second]
+        nth = (second << 30) + max(same, default=-1) + 1
+        self.nths.append(nth)
         self.out.append((key[1], key[0], rev, *numbers, final, row.recv, recv, row.position, nth))
         bar.emissions += 1
         bar.said = tuple(numbers)

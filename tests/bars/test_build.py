@@ -86,7 +86,7 @@ def test_a_bar_closes_when_the_watermark_is_its_end_and_grace() -> None:
             "ticker": 0, "freq": 0, "ts": T, "rev": 0, "open": 10.0, "high": 12.0, "low": 9.0,
             "close": 11.0, "volume": 4.0, "value": 42.0, "trades": 4, "vwap": 10.5,
             "delta": 1.0, "ruled": 3.0, "bid_volume": None, "ask_volume": None, "final": 1,
-            "known_at": 6, "ts_recv": 4, "position": 6, "nth": 0,
+            "known_at": 6, "ts_recv": 4, "position": 6, "nth": (T // SECOND + 62) << 30,
         }
     ]  # fmt: skip
     assert story.built.minutes.tolist() == [[T], [1], [6], [6]]

@@ -12,19 +12,20 @@ from bursa.bars.build import BarBuilder
 from bursa.bars.closing import ClosingBooks
 from bursa.model.batch import FILE_END, MARK, SESSION_END, TRADE, Batch, Block
 from bursa.model.schema import ORDERBOOK
-from tests.bars.oracle import SECOND, VENUE, Row, tape_of
+from tests.bars.oracle import MINUTE, SECOND, VENUE, Row, tape_of
 from tests.bars.test_build import SPAN, T, words
 
-NO_SUMS = np.empty((4, 0), np.int64)
+NO_SUMS = np.empty((5, 0), np.int64)
 
 
 class Side(NamedTuple):
-    """One book message: 0 the bids, 1 the asks; volumes best first."""
+    """One book message: 0 the bids, 1 the asks; volumes best first; s: its ts, from T on."""
 
     symbol: int
     side: int
     volumes: tuple[float, ...]
     board: int = 0
+    s: float = 1
     position: int = 0
 
 
@@ -36,6 +37,7 @@ def books_of(rows: list[Side]) -> Batch | None:
     found.column("ticker")[:] = [row.symbol for row in rows]
     found.column("side")[:] = [row.side for row in rows]
     found.column("board")[:] = [row.board for row in rows]
+    found.column("ts")[:] = [T + round(row.s * SECOND) for row in rows]
     found.column("position")[:] = [row.position for row in rows]
     found.column("depth")[:] = [len(row.volumes) for row in rows]
     volumes = [volume for row in rows for volume in row.volumes]
@@ -81,10 +83,14 @@ def by_the_rule(
     found = []
     for ticker, ts, rev, final, position, *_ in bars:
         at = first.setdefault((ticker, ts), position) if final else position
-        sums: list[float | None] = [None, None]
+        sums, newest = list[float | None]([None, None]), dict[int, int]()
         for record in records[:at]:
             for row in record:
-                if isinstance(row, Side) and (row.symbol, row.board) == (ticker, 0):
+                if not isinstance(row, Side) or (row.symbol, row.board) != (ticker, 0):
+                    continue
+                minute = int(row.s // 60)
+                if T + minute * MINUTE <= ts and minute >= newest.get(row.side, minute):
+                    newest[row.side] = minute
                     sums[row.side] = round(sum(row.volumes[:5]), 2)
         found.append((ticker, ts, rev, final, position, *sums))
     return found
@@ -102,7 +108,7 @@ def shown(bars: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [(bar[0], bar[2], *bar[5:]) for bar in bars]
 
 
-def test_five_levels_of_each_side_count_at_the_record_that_closes() -> None:
+def test_five_levels_of_each_side_count_that_came_by_the_record_that_closes() -> None:
     stages = Stages()
     records = numbered([
         [trade(1), trade(1, 1), trade(1, 2)],
@@ -134,14 +140,36 @@ def test_a_files_end_shows_the_book_as_it_is_then_and_the_close_another() -> Non
     assert shown(stages.push(records)) == [(0, 0, 1.0, None), (0, 1, 2.0, None)]
 
 
+def test_the_book_is_that_of_the_minutes_end_wherever_its_messages_lie() -> None:
+    records = numbered([
+        [Side(0, 0, (1.0,), s=-30), Side(0, 1, (5.0,), s=59.9)],
+        [Side(0, 0, (2.0,), s=60), Side(0, 1, (6.0,), s=130)],  # books are ahead
+        [trade(1), trade(61)], [mark(130)], [trade(121)], [mark(190)],
+    ])  # fmt: skip
+    assert shown(Stages().push(records)) == [(0, 0, 1.0, 5.0), (0, 0, 2.0, 5.0), (0, 0, 2.0, 6.0)]
+
+
+def test_books_too_far_ahead_are_not_known() -> None:
+    ahead = [Side(0, 0, (1.0 + n,), s=60.0 * n) for n in range(16)]
+    records = numbered([[*ahead, trade(1)], [mark(62)]])
+    assert shown(Stages().push(records)) == [(0, 0, 1.0, None)]
+    records = numbered([[*ahead, Side(0, 0, (99.0,), s=990), trade(1)], [mark(62)]])
+    assert shown(Stages().push(records)) == [(0, 0, 1.0, None)]
+    records = numbered([
+        [*ahead, Side(0, 0, (9.0,), s=960), Side(0, 0, (99.0,), s=1020), trade(1)], [mark(62)],
+    ])  # fmt: skip
+    assert shown(Stages().push(records)) == [(0, 0, None, None)]
+
+
 def test_sums_that_are_handed_out_count_from_their_position_on() -> None:
     stages = Stages()
     tape = tape_of([trade(1)._replace(position=1), mark(62)._replace(position=5)])
     closed = stages.builder.push(tape, SPAN).closed
-    sums = np.array([[0, 0, 0], [0] * 3, [0] * 3, [4, 5, 6]], np.int64)
-    sums[1].view(np.float64)[:] = [1.0, 2.0, 3.0]
-    sums[2].view(np.float64)[:] = [4.0, np.nan, 6.0]
-    stages.books.push(None, sums, closed)
+    handed = np.zeros((5, 3), np.int64)
+    handed[3], handed[4] = T + 59 * SECOND, [4, 5, 6]
+    handed[1].view(np.float64)[:] = [1.0, 2.0, 3.0]
+    handed[2].view(np.float64)[:] = [4.0, np.nan, 6.0]
+    stages.books.push(None, handed, closed)
     assert closed.column("bid_volume").tolist() == [2.0]
     assert np.isnan(closed.column("ask_volume")).all()
     tape = tape_of([trade(63)._replace(position=7), mark(122)._replace(position=8)])
@@ -156,23 +184,26 @@ SIDES = st.builds(
     st.sampled_from([0, 0, 0, 1]),
 )  # fmt: skip
 STEPS = st.sampled_from([0, 1, 20, 61, 300])
-BACK = st.sampled_from([0, 0, 0, 1, 70, 300, 541])
+# Books and bars are never more than PAGES minutes apart here.
+NEAR = st.sampled_from([0, 0, 1, -1, 40, -40, -100, 100])
+BACK = st.sampled_from([0, 0, 0, 1, 70, 300])
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[list[Row | Side]]:
-    clock, records = 0, []
+    clock, marked, records = 0, 0, []
     for _ in range(draw(st.integers(1, 25))):
         record: list[Row | Side] = []
         for _ in range(draw(st.integers(0, 5))):
             clock += draw(STEPS)
-            what = draw(st.sampled_from("bbbttme"))
+            what = draw(st.sampled_from("bbbttme")) if clock - marked < 300 else "m"
             if what == "b":
-                record.append(draw(SIDES))
+                record.append(draw(SIDES)._replace(s=float(clock + draw(NEAR))))
             elif what == "t":
                 record.append(trade(clock - draw(BACK), draw(st.integers(0, 3))))
             elif what == "m":
                 record.append(mark(clock))
+                marked = clock
             else:
                 record.append(Row(draw(st.sampled_from([SESSION_END, FILE_END])), T + clock))
         records.append(record)
@@ -221,7 +252,7 @@ def test_more_symbols_than_there_was_room_for() -> None:
     found = stages.push([[row._replace(position=n) for row in r] for n, r in enumerate(records, 9)])
     assert shown(found) == [(0, 1, 5.0, None), (2999, 0, None, 6.0)]
     stages.restart()
-    assert stages.books.snapshot()["sums"][5999] == 6.0
+    assert 6.0 in stages.books.snapshot()["sums"][5999]
 
 
 def test_nothing_is_compiled_after_warming_up() -> None:
@@ -230,5 +261,5 @@ def test_nothing_is_compiled_after_warming_up() -> None:
     before: Block = stages.books.snapshot()["sums"]
     stages.push(numbered([[Side(0, 0, (5.0,)), trade(1)], [mark(62), Side(0, 0, (5.0,))]]))
     assert np.isnan(before).all()
-    for kernel in (closing._place, closing._reach, closing._fill):
+    for kernel in (closing._sum, closing._hear, closing._fill):
         assert len(kernel.signatures) == 1

@@ -72,7 +72,7 @@ def up_to(data: Path, end_ns: int) -> dict[str, rows.Rows]:
             without |= {"ts", "prev_close"}
         elif "ts" in kind.index:
             table = table[table[:, kind.index["ts"]] < end_ns]
-        keep = [at for at, c in enumerate(kind.scalars) if c.name not in without]
+        keep = [at for at, c in enumerate(kind.scalars) if not rows.left_out(kind, c.name, without)]
         out[kind.name] = table[:, [*keep, *range(len(kind.scalars), table.shape[1])]]
     return out
 

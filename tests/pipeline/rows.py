@@ -12,8 +12,12 @@ from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 from bursa.model.batch import Batch
 from bursa.model.schema import Kind
 
-# What differs between two arrivals of the same messages: when they came, and in which records.
-ARRIVAL = frozenset({"ts_recv", "known_at", "position", "nth"})
+# What differs between two arrivals of the same messages: when they came, and in which records; and
+# what the book held when a bar closed, where channels are apart by more than the grace.
+ARRIVAL = frozenset(
+    {"ts_recv", "known_at", "position", "nth"}
+    | {"ohlcv.bid_volume", "ohlcv.ask_volume", "metrics.book_imbalance"}
+)
 
 Rows = NDArray[np.int64]
 
@@ -22,7 +26,7 @@ def of_batch(batch: Batch, without: Collection[str] = ()) -> Rows:
     """int64 (rows, columns), in the batch's order."""
     columns: list[Any] = []
     for at, column in enumerate(batch.kind.scalars):
-        if column.name in without:
+        if left_out(batch.kind, column.name, without):
             continue
         row = batch.block[at]
         if column.dtype == "text":
@@ -38,6 +42,11 @@ def of_batch(batch: Batch, without: Collection[str] = ()) -> Rows:
         starts = [0, *ends][:-1]
         columns.append([signed(lists[a:b].tobytes()) for a, b in zip(starts, ends, strict=True)])
     return np.stack([np.asarray(c, np.int64) for c in columns], axis=1)
+
+
+def left_out(kind: Kind, column: str, without: Collection[str]) -> bool:
+    """Whether a column is, by its name or as `kind.name`."""
+    return column in without or f"{kind.name}.{column}" in without
 
 
 def signed(data: bytes) -> int:

@@ -13,7 +13,9 @@ The rules, row by row in stream order (a cut of the input changes nothing):
 - What one row causes leaves in this order: revisions, then closing bars, each by (minute, symbol
   id); behind each closed minute's last bar stands one marker. All of it bears that row's receive
   time as known_at, and its position.
-- `nth` counts the bars that leave with one position, from 0: revisions, closes and open ones.
+- `nth` is the order in which bars leave: the second, since 1970, of the watermark with which they
+  do, times 2**30, and their place among those of that second. Within one position it tells the
+  order, and it is the same in whatever records the rows came.
 - At FILE_END the bars still open are emitted with final = 0 (after the revisions that wait), those
   that did not change since the last time excepted; no markers. A stop emits nothing.
 - Open and close go by (ts, seq). Volume and value are summed as int64 in units of the venue's

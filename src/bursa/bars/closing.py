@@ -1,14 +1,15 @@
-"""How much the book offered when a bar closed: `bid_volume` and `ask_volume` of OHLCV.
+"""How much the book offered when a bar's minute was over: `bid_volume`, `ask_volume` of OHLCV.
 
-Each is the sum of the first LEVELS levels of one side of the bar board's book, as it stands after
-the record whose row closed the bar (the last book message at or before the bar's position), and
-null where that side was never told. Records are never cut, so any cut of the stream gives the same.
-A bar that is revised later keeps what stood at its first close; one that a file's end showed as not
-final has what stood then.
+Each is the sum of the first LEVELS levels of one side of the bar board's book at the minute's end
+by event time: of the side's last message (in stream order) with a ts before it, among those that
+came by the record with which the bar closed. So it does not matter how books and trades lie beside
+each other in the stream, as long as the books are not behind by more than the venue's grace, nor
+ahead by more than PAGES minutes; and records are never cut, so any cut of them gives the same. It
+is null where that side was never told. A bar that is revised later keeps what its first close said;
+one that a file's end shows as not final has what is known then.
 
-Most messages of a book are overtaken before a bar closes, so they wait, many together, and only the
-newest of a side is summed. A venue whose codec keeps the books itself (wire/itch50.py) hands out
-sums instead of messages. Pure; of the bars under way the books are not told (build.py: null).
+A venue whose codec keeps the books itself (wire/itch50.py) hands out sums instead of messages.
+Of the bars under way the books are not told (build.py: null).
 """
 
 from collections.abc import Mapping
@@ -25,86 +26,116 @@ from bursa.model.schema import OHLCV, ORDERBOOK, SIDES
 from bursa.model.venue import Venue
 
 LEVELS = 5
-# So much may wait to be put into its place.
+# So much may wait to be summed.
 ROWS_WAITING_MAX, BATCHES_WAITING_MAX = 16_384, 1024
-# Minutes whose first closes are remembered, the newest ones: no other can be revised any more.
+# The newest minutes are remembered, so many: no bar of another can be revised any more.
 PAGES = 16
 _SYMBOLS_FIRST = 256
-
-# Rows of `sums`: symbol id, bits of both sums, position.
-SUM_ROWS = 4
 
 _B_TICKER, _B_TS, _B_FINAL, _B_POSITION, _B_BIDS, _B_ASKS = (
     OHLCV.index[k] for k in ("ticker", "ts", "final", "position", "bid_volume", "ask_volume")
 )
-_O_TICKER, _O_BOARD, _O_SIDE, _O_DEPTH, _O_POSITION = (
-    ORDERBOOK.index[k] for k in ("ticker", "board", "side", "depth", "position")
+_O_TICKER, _O_BOARD, _O_TS, _O_SIDE, _O_DEPTH, _O_POSITION = (
+    ORDERBOOK.index[k] for k in ("ticker", "board", "ts", "side", "depth", "position")
 )
 _O_VOLUMES = [column.name for column in ORDERBOOK.lists].index("volumes")
 _BID, _ASK = SIDES.index("bid"), SIDES.index("ask")
+# Rows of sums that are handed out (wire/decoded.py).
+_S_SYMBOL, _S_SIDES, _S_TS, _S_POSITION = 0, 1, 3, 4
 _KERNEL = {"nogil": True, "cache": True}
+_NONE = -1
 
 Floats = NDArray[np.float64]
 
 
 @njit(**_KERNEL)
-def _place(
-    block: Block, levels: Block, part: tuple[int, int, int], of: tuple[int, float], turns: Block,
-    turn: int, sums: Floats,
-) -> None:  # fmt: skip
-    """Sum the last message of each side among some rows of a batch into sums, float64 (sides,),
-    where `turns` does not say that a newer one of this turn was. part: the first row, the one
-    behind the last, and where the levels of that one begin; of: the board, and the units of volume
-    in one, so that a sum is exact."""
-    (first, end, at), (board, units) = part, of
-    volumes = levels.view(np.float64)
-    for row in range(end - 1, first - 1, -1):
-        depth = block[_O_DEPTH, row]
-        at -= depth
-        side = 2 * block[_O_TICKER, row] + block[_O_SIDE, row]
-        if block[_O_BOARD, row] != board or turns[side] == turn:
-            continue
-        turns[side] = turn
-        total = 0.0
-        for level in range(at, at + min(depth, LEVELS)):
-            total += np.rint(volumes[_O_VOLUMES, level] * units)
-        sums[side] = total / units
+def _note(minutes: Block, sums: Floats, side: int, minute: int, total: float) -> None:
+    """A side's newest sum. minutes int64, sums float64 (sides, PAGES + 1): of each of the newest
+    minutes with a message the last sum; in the last place, the newest of those before."""
+    page = minute % PAGES
+    held = minutes[side, page]
+    if minute > held:
+        if held > minutes[side, PAGES]:
+            minutes[side, PAGES], sums[side, PAGES] = held, sums[side, page]
+        minutes[side, page], sums[side, page] = minute, total
+    elif minute == held:
+        sums[side, page] = total
+    elif minute >= minutes[side, PAGES]:
+        minutes[side, PAGES], sums[side, PAGES] = minute, total
 
 
 @njit(**_KERNEL)
-def _fill(
-    closed: Block, start: int, sums: Floats, pages: Block, kept: Floats, known: NDArray[np.bool_]
-) -> int:
-    """Write the book's sums into the bars from `start` on that have one position; the first of
-    another is returned. Of final ones the first close is remembered: pages int64 (PAGES,), the
-    minute of each; kept float64 (PAGES, sides); known bool (PAGES, symbols)."""
-    out = closed.view(np.float64)
-    position, row = closed[_B_POSITION, start], start
-    while row < closed.shape[1] and closed[_B_POSITION, row] == position:
-        symbol, ts = closed[_B_TICKER, row], closed[_B_TS, row]
-        bids, asks = sums[2 * symbol + _BID], sums[2 * symbol + _ASK]
-        page = ts // MINUTE_NS % PAGES
-        if closed[_B_FINAL, row] == 1 and ts >= pages[page]:
-            if ts > pages[page]:
-                pages[page] = ts
-                known[page] = False
-            if known[page, symbol]:
-                bids, asks = kept[page, 2 * symbol + _BID], kept[page, 2 * symbol + _ASK]
-            known[page, symbol] = True
-            kept[page, 2 * symbol + _BID], kept[page, 2 * symbol + _ASK] = bids, asks
-        out[_B_BIDS, row], out[_B_ASKS, row] = bids, asks
+def _at(minutes: Block, sums: Floats, side: int, minute: int) -> float:
+    """What a side held at the end of a minute; NaN: unknown."""
+    newest, found = _NONE, np.nan
+    for page in range(PAGES + 1):
+        if newest < minutes[side, page] <= minute:
+            newest, found = minutes[side, page], sums[side, page]
+    return found
+
+
+@njit(**_KERNEL)
+def _sum(
+    block: Block, levels: Block, start: tuple[int, int], position: int, of: tuple[int, float],
+    minutes: Block, sums: Floats,
+) -> tuple[int, int]:  # fmt: skip
+    """Note the messages of a batch up to a position. start: the row to begin with, and where its
+    levels begin; the same of the first row behind is returned. of: the board, and the units of
+    volume in one, so that sums are exact."""
+    (row, at), (board, units) = start, of
+    volumes = levels.view(np.float64)
+    while row < block.shape[1] and block[_O_POSITION, row] <= position:
+        depth = block[_O_DEPTH, row]
+        if block[_O_BOARD, row] == board:
+            total = 0.0
+            for level in range(at, at + min(depth, LEVELS)):
+                total += np.rint(volumes[_O_VOLUMES, level] * units)
+            side = 2 * block[_O_TICKER, row] + block[_O_SIDE, row]
+            _note(minutes, sums, side, block[_O_TS, row] // MINUTE_NS, total / units)
+        at += depth
+        row += 1
+    return row, at
+
+
+@njit(**_KERNEL)
+def _hear(handed: Block, start: int, position: int, minutes: Block, sums: Floats) -> int:
+    """Note handed out sums up to a position; the first behind is returned."""
+    told, row = handed.view(np.float64), start
+    while row < handed.shape[1] and handed[_S_POSITION, row] <= position:
+        for side in range(2):
+            which, minute = 2 * handed[_S_SYMBOL, row] + side, handed[_S_TS, row] // MINUTE_NS
+            _note(minutes, sums, which, minute, told[_S_SIDES + side, row])
         row += 1
     return row
 
 
 @njit(**_KERNEL)
-def _reach(block: Block, row: int, at: int, position: int) -> tuple[int, int]:
-    """The first row from `row` on that came after a position, and where its levels begin, those of
-    `row` at `at`."""
-    while row < block.shape[1] and block[_O_POSITION, row] <= position:
-        at += block[_O_DEPTH, row]
+def _fill(
+    closed: Block, start: int, minutes: Block, sums: Floats, pages: Block, kept: Floats,
+    known: NDArray[np.bool_],
+) -> int:  # fmt: skip
+    """Write both columns of the bars from `start` on that have one position; the first of another
+    is returned. Of final ones the first close is remembered: pages int64 (PAGES,), the minute of
+    each; kept float64 (PAGES, sides); known bool (PAGES, symbols)."""
+    out = closed.view(np.float64)
+    position, row = closed[_B_POSITION, start], start
+    while row < closed.shape[1] and closed[_B_POSITION, row] == position:
+        symbol, minute = closed[_B_TICKER, row], closed[_B_TS, row] // MINUTE_NS
+        page, final = minute % PAGES, closed[_B_FINAL, row] == 1
+        if final and minute > pages[page]:
+            pages[page] = minute
+            known[page] = False
+        if final and minute == pages[page] and known[page, symbol]:
+            bids, asks = kept[page, 2 * symbol + _BID], kept[page, 2 * symbol + _ASK]
+        else:
+            bids = _at(minutes, sums, 2 * symbol + _BID, minute)
+            asks = _at(minutes, sums, 2 * symbol + _ASK, minute)
+        if final and minute == pages[page]:
+            known[page, symbol] = True
+            kept[page, 2 * symbol + _BID], kept[page, 2 * symbol + _ASK] = bids, asks
+        out[_B_BIDS, row], out[_B_ASKS, row] = bids, asks
         row += 1
-    return row, at
+    return row
 
 
 class ClosingBooks:
@@ -115,51 +146,44 @@ class ClosingBooks:
         assert revisable_s < 60 * (PAGES - 1), "each minute that can be revised has its page"
         self._words = words
         self._of = venue.boards.index(venue.bar_board), float(10**venue.volume_decimals)
+        # Batches not looked at yet: many are summed in one go.
         self._waiting: list[tuple[Block, Block]] = []
-        self._rows_waiting = self._turn = 0
+        self._rows_waiting = 0
         self._begin(_SYMBOLS_FIRST)
 
     def _begin(self, symbols: int) -> None:
-        self._sums: Floats = np.full(2 * symbols, np.nan)
-        self._turns: Block = np.zeros(2 * symbols, np.int64)
-        self._pages: Block = np.zeros(PAGES, np.int64)
+        self._minutes: Block = np.full((2 * symbols, PAGES + 1), _NONE, np.int64)
+        self._sums: Floats = np.full((2 * symbols, PAGES + 1), np.nan)
+        self._pages: Block = np.full(PAGES, _NONE, np.int64)
         self._kept: Floats = np.full((PAGES, 2 * symbols), np.nan)
         self._known = np.zeros((PAGES, symbols), np.bool_)
 
-    def push(self, books: Batch | None, sums: Block, closed: Batch) -> None:
+    def push(self, books: Batch | None, handed: Block, closed: Batch) -> None:
         """Write the two columns of `closed`, the rows that the builder just made of the same
         records (no other has seen them yet).
 
-        books   ORDERBOOK rows of these records, in stream order; None: there are none
-        sums    int64 (SUM_ROWS, n), in stream order, of a venue that hands out sums
+        books    ORDERBOOK rows of these records, in stream order; None: there are none
+        handed   sums of these records that a codec handed out (wire/decoded.py)
         """
         if len(self._words.symbols) > self._known.shape[1]:
             self._grow(2 * len(self._words.symbols))
-        if not len(closed):
-            self._wait(books)
-            self._take(sums)
-            return
-        self._settle()
-        block, row, start, taken, at = closed.block, 0, 0, 0, 0
-        pieces = _pieces(books)
+        pieces, block = _pieces(books), closed.block
+        if block.shape[1]:
+            self._settle()
+        start, row, at, told = 0, 0, 0, 0
         while start < block.shape[1]:
             position = int(block[_B_POSITION, start])
             if pieces is not None:
-                end, behind = _reach(pieces[0], row, at, position)
-                self._sum(pieces, (row, end, behind))
-                row, at = end, behind
-            upto = taken + int(np.searchsorted(sums[3, taken:], position, "right"))
-            self._take(sums[:, taken:upto])
-            taken = upto
-            start = _fill(block, start, self._sums, self._pages, self._kept, self._known)
-        self._take(sums[:, taken:])
+                row, at = _sum(*pieces, (row, at), position, self._of, self._minutes, self._sums)
+            told = _hear(handed, told, position, self._minutes, self._sums)
+            start = _fill(
+                block, start, self._minutes, self._sums, self._pages, self._kept, self._known
+            )
+        if handed.shape[1] > told:
+            _hear(handed, told, int(handed[_S_POSITION, -1]), self._minutes, self._sums)
         if pieces is not None and row < pieces[0].shape[1]:
-            self._hold(np.ascontiguousarray(pieces[0][:, row:]), pieces[1][:, at:].copy())
-
-    def _wait(self, books: Batch | None) -> None:
-        pieces = _pieces(books)
-        if pieces is not None:
-            self._hold(*pieces)
+            left = (pieces[0][:, row:].copy(), pieces[1][:, at:].copy()) if row else pieces
+            self._hold(*left)
 
     def _hold(self, block: Block, levels: Block) -> None:
         self._waiting.append((block, levels))
@@ -168,32 +192,20 @@ class ClosingBooks:
             self._settle()
 
     def _settle(self) -> None:
-        """Put what waits into its place, the newest first: a side's last message stays."""
-        if not self._waiting:
-            return
+        """Sum what waits."""
         waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
-        self._turn += 1
-        for block, levels in reversed(waiting):
-            part = (0, block.shape[1], levels.shape[1])
-            _place(block, levels, part, self._of, self._turns, self._turn, self._sums)
-
-    def _sum(self, pieces: tuple[Block, Block], part: tuple[int, int, int]) -> None:
-        self._turn += 1
-        _place(*pieces, part, self._of, self._turns, self._turn, self._sums)
-
-    def _take(self, sums: Block) -> None:
-        if sums.shape[1]:
-            sides = self._sums.reshape(-1, 2)
-            sides[sums[0], _BID] = sums[1].view(np.float64)
-            sides[sums[0], _ASK] = sums[2].view(np.float64)
+        for block, levels in waiting:
+            last = int(block[_O_POSITION, -1])
+            _sum(block, levels, (0, 0), last, self._of, self._minutes, self._sums)
 
     def warm(self) -> None:
         """Compile all that `push` calls, without touching this stage's state."""
+        minutes, sums = np.full((2, PAGES + 1), _NONE, np.int64), np.zeros((2, PAGES + 1))
         none = np.zeros((len(ORDERBOOK.scalars), 0), np.int64)
-        self._sum((none, np.zeros((3, 0), np.int64)), (0, 0, 0))
-        _reach(none, 0, 0, 0)
+        _sum(none, np.zeros((3, 0), np.int64), (0, 0), 0, self._of, minutes, sums)
+        _hear(np.zeros((5, 0), np.int64), 0, 0, minutes, sums)
         bar = np.zeros((len(OHLCV.columns), 1), np.int64)
-        _fill(bar, 0, np.zeros(2), np.zeros(PAGES, np.int64), np.zeros((PAGES, 2)),
+        _fill(bar, 0, minutes, sums, np.zeros(PAGES, np.int64), np.zeros((PAGES, 2)),
               np.zeros((PAGES, 1), np.bool_))  # fmt: skip
 
     def snapshot(self) -> dict[str, Any]:
@@ -201,6 +213,7 @@ class ClosingBooks:
         self._settle()
         symbols = min(len(self._words.symbols), self._known.shape[1])
         return {
+            "minutes": self._minutes[: 2 * symbols].copy(),
             "sums": self._sums[: 2 * symbols].copy(),
             "pages": self._pages.copy(),
             "kept": self._kept[:, : 2 * symbols].copy(),
@@ -209,21 +222,24 @@ class ClosingBooks:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a checkpoint's state; whatever was there is forgotten."""
-        symbols = state["known"].shape[1]
-        self._waiting, self._rows_waiting, self._turn = [], 0, 0
-        self._begin(max(symbols, _SYMBOLS_FIRST))
-        self._sums[: 2 * symbols] = state["sums"]
+        self._waiting, self._rows_waiting = [], 0
+        self._begin(max(state["known"].shape[1], _SYMBOLS_FIRST))
+        self._take(state)
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        sides = len(state["sums"])
+        self._minutes[:sides], self._sums[:sides] = state["minutes"], state["sums"]
         self._pages[:] = state["pages"]
-        self._kept[:, : 2 * symbols] = state["kept"]
-        self._known[:, :symbols] = state["known"] != 0
+        self._kept[:, :sides] = state["kept"]
+        self._known[:, : sides // 2] = state["known"] != 0
 
     def _grow(self, symbols: int) -> None:
-        sums, turns, pages, kept, known = (
-            self._sums, self._turns, self._pages, self._kept, self._known,
-        )  # fmt: skip
+        state = {
+            "minutes": self._minutes, "sums": self._sums, "pages": self._pages,
+            "kept": self._kept, "known": self._known,
+        }  # fmt: skip
         self._begin(symbols)
-        self._sums[: len(sums)], self._turns[: len(turns)], self._pages[:] = sums, turns, pages
-        self._kept[:, : len(sums)], self._known[:, : known.shape[1]] = kept, known
+        self._take(state)
 
 
 def _pieces(books: Batch | None) -> tuple[Block, Block] | None:

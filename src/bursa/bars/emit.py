@@ -9,6 +9,7 @@ from bursa.bars import state as s
 from bursa.bars.broken import digest, in_use, stands
 from bursa.bars.state import KERNEL, Floats
 from bursa.model.batch import Block
+from bursa.model.calendar import SECOND_NS
 from bursa.model.schema import OHLCV
 
 Cause = tuple[int, int]  # known_at, position
@@ -64,8 +65,9 @@ def emit_page(
     taken back are in use (broken.py)."""
     numbers, bits = out.view(np.float64), slots.view(np.float64)
     start, first = pages[page, s.P_START], page * state[s.R_SYMBOLS]
-    if cause[1] != state[s.L_EMITTER]:
-        state[s.L_EMITTER], state[s.L_NTH] = cause[1], 0
+    reached = max(state[s.L_WATERMARK], state[s.N_WATERMARK], 0) // SECOND_NS << s.NTH_SHIFT
+    if reached > state[s.L_NTH]:
+        state[s.L_NTH] = reached
     row = np.uintp(state[s.D_ROWS])
     nth = state[s.L_NTH] - np.int64(row)
     symbols, mended = (0, state[s.R_SYMBOLS]), pages[page, s.P_MENDED] != 0

@@ -52,24 +52,26 @@ CHANNEL = 5
 
 # The state's first part, what is kept. Levels: the effective watermark in whole seconds (ns); the
 # openings up to which minutes are closed and forgotten; the watermark at which the next page is to
-# be closed or forgotten. Then closed slots that wait for a revision, and pages in use; the position
-# of the last record that emitted bars, and how many; the tick rule's two over a bar told again.
+# be closed or forgotten. Then closed slots that wait for a revision, and pages in use; the nth of
+# the next bar to be emitted; the tick rule's two over a bar told again.
 L_WATERMARK, L_CLOSED, L_FORGOTTEN, L_DUE, L_DIRTY, L_PAGES = range(6)
-L_EMITTER, L_NTH, L_AGAIN_PRICE, L_AGAIN_SIGN = range(6, 10)
-LEVELS = 10
+L_NTH, L_AGAIN_PRICE, L_AGAIN_SIGN = range(6, 9)
+LEVELS = 9
+# The nth of bars: the watermark's second since 1970, then its place among those emitted in it.
+NTH_SHIFT = 30
 # Its second part, the rules: index of the board that forms bars, from a minute's opening to its
 # closing and to its forgetting (ns), units of volume and of value in one, slots a page, pages
 # allowed.
-R_BOARD, R_CLOSE_NS, R_FORGET_NS, R_VOLUME, R_VALUE, R_SYMBOLS, R_PAGES_MAX = range(10, 17)
+R_BOARD, R_CLOSE_NS, R_FORGET_NS, R_VOLUME, R_VALUE, R_SYMBOLS, R_PAGES_MAX = range(9, 16)
 # Its third part, what a call did: rows and markers written, why it stopped and, for NEED_ROOM, for
 # how many rows; trades counted that went into bars, into closed bars, that were forgotten, too far
 # ahead, too large to be summed; bars emptied, and breaks of trades that were forgotten.
-D_ROWS, D_MINUTES, D_STOP, D_ROOM = range(17, 21)
-D_TRADES, D_REVISING, D_LATE, D_AHEAD, D_RANGE, D_BREAKS, D_LATE_BREAKS = range(21, 28)
+D_ROWS, D_MINUTES, D_STOP, D_ROOM = range(16, 20)
+D_TRADES, D_REVISING, D_LATE, D_AHEAD, D_RANGE, D_BREAKS, D_LATE_BREAKS = range(20, 27)
 # Its last part, what the row at hand asks for: the watermark, the opening up to which minutes are
 # closed, and the ts from which on its channel may move these further.
-N_WATERMARK, N_CLOSED, N_FOLLOWING = range(28, 31)
-STATE = 31
+N_WATERMARK, N_CLOSED, N_FOLLOWING = range(27, 30)
+STATE = 30
 
 # D_STOP
 END, NEED_ROOM, NEED_PAGES = range(3)

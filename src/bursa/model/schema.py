@@ -143,7 +143,7 @@ OHLCV = Kind(
         _KNOWN,
         Column("ts_recv", "time", "receive time of the bar's newest trade, ns UTC, our clock"),
         _POSITION,
-        Column("nth", "int", "its place among the bars of one journal record, from 0", True),
+        Column("nth", "int", "order of emission: second of the watermark * 2**30 + place", True),
     ),
     ("ticker", "freq", "ts", "rev"),
 )

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bursa.bars.build import BarBuilder
+from bursa.bars.closing import ClosingBooks
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.engine import MetricEngine
 from bursa.model.batch import (
@@ -26,7 +27,7 @@ from bursa.model.batch import (
     Words,
     empty,
 )
-from bursa.model.schema import MARKET_KINDS, QUARANTINE, SCHEMA_VERSION, Kind
+from bursa.model.schema import MARKET_KINDS, ORDERBOOK, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import NO_BOOK, Depth, Side
 from bursa.pipeline.gates import GateSchedule
@@ -34,7 +35,7 @@ from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_o
 from bursa.wire.decoded import Book, Decoded, Rejected
 
 # Raised whenever a stage's state changes its form: older checkpoints are then passed over.
-STATE_VERSION = 9
+STATE_VERSION = 10
 # Hex characters of one refused message in its quarantine row.
 PAYLOAD_BYTES_KEPT = 4096
 SIGNATURE = f"{SCHEMA_VERSION}:{STATE_VERSION}"
@@ -138,6 +139,7 @@ class Line:
         self.catalogue = catalogue
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
+        self._closing = ClosingBooks(venue, words)
         self.engine = MetricEngine(venue, words, catalogue)
         self._stored_to = -1
         self.gates = GateSchedule(venue)
@@ -148,6 +150,7 @@ class Line:
         """All stages over the records of a chunk, in stream order."""
         decoded = self._decoder.push(chunk)
         built = self._builder.push(decoded.tape, chunk.span)
+        self._closing.push(decoded.batches.get(ORDERBOOK.name), decoded.sums, built.closed)
         settings = settings_of(chunk)
         changes = self.gates.push(built.closed, settings)
         if changes:
@@ -215,6 +218,7 @@ class Line:
             "words": self.words.snapshot(),
             "decoder": self._decoder.snapshot(),
             "builder": self._builder.snapshot(),
+            "closing": self._closing.snapshot(),
             "gates": self.gates.snapshot(),
             "engine": self.engine.snapshot(),
             "switches": self.switches.snapshot(),
@@ -226,6 +230,7 @@ class Line:
         self.words.restore(state["words"])
         self._decoder.restore(state["decoder"])
         self._builder.restore(state["builder"])
+        self._closing.restore(state["closing"])
         self.gates.restore(state["gates"])
         lacking = self.engine.restore(state["engine"])
         self.engine.set_gates(self.gates.schedule)
@@ -236,6 +241,7 @@ class Line:
         """Compile or load every kernel that `push` calls."""
         self._decoder.warm()
         self._builder.warm()
+        self._closing.warm()
         self.engine.warm()
         self.switches.warm()
 

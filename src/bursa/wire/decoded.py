@@ -44,9 +44,9 @@ class Decoded:
     counts   what happened, by word, only those above zero: `messages`, `duplicates`, `gaps`,
              `missing`, `rejected_<reason>` and what else the codec counts
     end      journal position up to which all of this goes; also where nothing came of the chunk
-    sums     int64 (4, n), of a codec that keeps the books itself: wherever minutes may close, what
-             the best 5 levels of the books hold that were traded lately: symbol, bits of the bids'
-             and of the asks' volume (NaN: not known), position
+    sums     int64 (5, n), of a codec that keeps the books itself: at every minute's end, what the
+             best 5 levels of the books hold that were traded lately: symbol, bits of the bids' and
+             of the asks' volume (NaN: not known), the newest ts that counts, position
     """
 
     tape: Block
@@ -54,7 +54,7 @@ class Decoded:
     rejects: Sequence[Rejected] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     end: int = 0
-    sums: Block = field(default_factory=lambda: np.empty((4, 0), np.int64))
+    sums: Block = field(default_factory=lambda: np.empty((5, 0), np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ from bursa.model.batch import (
     Span,
     Words,
 )
-from bursa.model.calendar import DAY_NS
+from bursa.model.calendar import DAY_NS, MINUTE_NS
 from bursa.model.schema import CONTRACTS, QUOTES, STATUS, TICKS
 from bursa.model.venue import Venue
 from bursa.wire import idx_rows as rows
@@ -69,6 +69,7 @@ from bursa.wire import sequence
 from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Book, BookSide, Decoded, Rejected
 from bursa.wire.itch50_book import levels_held, move_levels, move_orders, pack, unpack
 from bursa.wire.itch50_layout import fields
+from bursa.wire.itch50_sums import hand_out
 from bursa.wire.itch50_trades import forget_trades
 from bursa.wire.itch50_walk import decode
 from bursa.wire.symbols import SymbolTable
@@ -80,6 +81,8 @@ _TICK_ROWS = len(TICKS.scalars)
 # Until then P told the side of the resting order; since then it always says B, whatever it was.
 P_SIDELESS_SINCE = date(2014, 7, 14)
 _YEARS = range(1990, 2100)
+# Of row HERE of the state, what a checkpoint keeps.
+_KEPT = [s.PRINTED, s.EVICTED_TS, s.P_SIDELESS, s.HANDED, s.HANDED_BEFORE, s.LOCATE_TOP]
 
 
 class ItchDecoder:
@@ -111,6 +114,7 @@ class ItchDecoder:
         self._notes: Block = np.empty((rows.NOTE_ROWS, 4 * few), np.int64)
         self._ring: Block = np.zeros((s.RING_ROWS, ring), np.int64)
         self._state = s.new_state(venue)
+        self._handed: list[Block] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -148,7 +152,9 @@ class ItchDecoder:
         return self._decoded(chunk, parts, rejects, contracts)
 
     def _make_what_is_needed(self, need: int, chunk: Chunk) -> None:
-        if need == s.NEED_SESSION:
+        if need == s.NEED_SUMS:
+            self._hand_out()
+        elif need == s.NEED_SESSION:
             self._session(chunk, int(self._state[rows.HERE, rows.RECORD]))
         elif need == s.NEED_ORDERS:
             old = self._orders
@@ -160,6 +166,16 @@ class ItchDecoder:
             needed = int(self._state[rows.HERE, s.TAPE_NEEDED])
             if needed > self._tape.shape[1]:
                 self._tape = np.empty((TAPE_ROWS, needed), np.int64)
+
+    def _hand_out(self) -> None:
+        """The sums of the books where the kernel stopped, and when they are due again: at the end
+        of the minute that it is in."""
+        here = self._state[rows.HERE]
+        sums = np.empty((5, int(here[s.LOCATE_TOP]) + 1), np.int64)
+        found = hand_out(self._state, self._books, self._levels, sums)
+        channel = self._state[int(here[rows.ROW])]
+        channel[s.HAND_AT] = (channel[s.HAND_TO] // MINUTE_NS + 1) * MINUTE_NS
+        self._handed.append(sums[:, :found].copy())
 
     def _more_levels(self) -> None:
         """A pool twice as large as what its levels take, and at least as large as it was."""
@@ -274,7 +290,8 @@ class ItchDecoder:
             for kind, block in blocks.items()
             if block.shape[1]
         }
-        return Decoded(tape, batches, rejects, counts, chunk.span.last)
+        sums, self._handed = _join(self._handed, 5), []
+        return Decoded(tape, batches, rejects, counts, chunk.span.last, sums)
 
     def _counts(self, rejects: list[Rejected]) -> dict[str, int]:
         """What was counted since the last time, by word, only what is above zero."""
@@ -346,7 +363,7 @@ class ItchDecoder:
         newest = np.arange(int(here[s.PRINTED]) - held, int(here[s.PRINTED]))
         return {
             "channels": self._state[1:].copy(),
-            "here": here[[s.PRINTED, s.EVICTED_TS, s.P_SIDELESS]].copy(),
+            "here": here[_KEPT].copy(),
             "orders": orders,
             "locates": bound,
             "books": self._books[bound],
@@ -360,7 +377,7 @@ class ItchDecoder:
         self._state[1:] = channels
         here = self._state[rows.HERE]
         forget_trades(self._state, self._ring)
-        here[[s.PRINTED, s.EVICTED_TS, s.P_SIDELESS]] = state["here"]
+        here[_KEPT] = state["here"]
         self._symbols.forget()
         self._begin()
         self._books[state["locates"]] = state["books"]

@@ -321,8 +321,8 @@ def _execution(  # noqa: PLR0913 - a kernel
             return reason
         price, prints = be32(frames, body + _C_PRICE), frames[body + _PRINTABLE] == _YES
     if prints:
-        symbol = books[be16(frames, body + _LOCATE), SYMBOL] - 1
-        printed(state, tape, ring, symbol, price, shares, 1 - side, match)
+        book = books[be16(frames, body + _LOCATE)]
+        printed(state, tape, ring, book, price, shares, 1 - side, match)
     else:
         state[HERE, UNPRINTED] += 1
     return 0
@@ -358,8 +358,8 @@ def _unknown(
         if frames[body + _PRINTABLE] == _NO:
             state[HERE, UNPRINTED] += 1
         elif books[locate, SYMBOL] != 0:
-            symbol, price = books[locate, SYMBOL] - 1, be32(frames, body + _C_PRICE)
-            printed(state, tape, ring, symbol, price, shares, -1, match)
+            price = be32(frames, body + _C_PRICE)
+            printed(state, tape, ring, books[locate], price, shares, -1, match)
     state[HERE, UNKNOWN_ORDERS] += 1
     return 0
 
@@ -435,8 +435,8 @@ def _hidden(
     aggressor = 0
     if code == _BUY:
         aggressor = -1 if state[HERE, P_SIDELESS] != 0 else 1
-    symbol = books[be16(frames, body + _LOCATE), SYMBOL] - 1
-    printed(state, tape, ring, symbol, price, shares, aggressor, match)
+    book = books[be16(frames, body + _LOCATE)]
+    printed(state, tape, ring, book, price, shares, aggressor, match)
     return 0
 
 
@@ -454,6 +454,6 @@ def _crossed(
         return BAD_NUMBER
     if price == 0:
         return BAD_PRICE
-    symbol = books[be16(frames, body + _LOCATE), SYMBOL] - 1
-    printed(state, tape, ring, symbol, price, shares, -1, match)
+    book = books[be16(frames, body + _LOCATE)]
+    printed(state, tape, ring, book, price, shares, -1, match)
     return 0

@@ -41,8 +41,12 @@ TAPE_NEEDED, QUOTE_COUNT, P_SIDELESS, LATE_NOW = range(_HERE + 8, _HERE + 12)
 PAST = _HERE + 12
 # HERE: the printed trades before this number are in the ring's indexes.
 INDEXED = _HERE + 13
+# A channel's: the minute's end (ns) at which books are handed out next (itch50_sums.py), 0: at
+# once; while they are, how far its time is then. HERE: trades printed at the last hand-out at a
+# minute's end, and at the one before; the highest locate bound.
+HAND_AT, HAND_TO, HANDED, HANDED_BEFORE, LOCATE_TOP = range(_HERE + 14, _HERE + 19)
 # Counts since the last push.
-_COUNTS = _HERE + 16
+_COUNTS = _HERE + 19
 COUNTED = (
     "unknown_orders",
     "orders_over_cap",
@@ -75,11 +79,11 @@ ORDERS_FIRST = 65_536
 # -- books ----------------------------------------------------------------------------------------
 # One line of the cache: symbol id + 1 (0: no stock yet), the stock's eight bytes, and of each side
 # its stretch of the pool: where it begins, levels, room. Another: the quote as last told, in float
-# bits, trading state (H), flags.
+# bits, trading state (H), flags, the number of its newest printed trade, from 1.
 SYMBOL, STOCK, BIDS, ASKS = 0, 1, 2, 5
 STRETCH, COUNT, ROOM = 0, 1, 2
 SIDE_COLUMNS = 3
-TOLD, TRADING, FLAGS = 8, 12, 13
+TOLD, TRADING, FLAGS, TRADED = 8, 12, 13, 14
 BOOK_COLUMNS = 16
 LINE = 8  # words of a line of the cache
 # FLAGS: an order of this book was not taken, past the cap.
@@ -91,6 +95,8 @@ SHORTENED = 1
 L_KEY, L_SHARES = 0, 1
 LEVELS_FIRST = 16_384
 ROOM_FIRST = 8
+# So many of a side count where books are handed out.
+SUM_LEVELS = 5
 
 # -- ring -----------------------------------------------------------------------------------------
 R_MATCH, R_TS, R_SEQ, R_SYMBOL, R_PRICE, R_SHARES = range(6)  # R_SYMBOL: id << 3 | how it traded
@@ -108,7 +114,7 @@ SIDE_MASK, BROKEN_BIT = 3, 4
 BREAK_TICK = 99
 
 # -- what the walk comes back for -----------------------------------------------------------------
-DONE, FULL, NEED_SESSION, NEED_ORDERS, NEED_LEVELS, NEED_TAPE = range(6)
+DONE, FULL, NEED_SESSION, NEED_ORDERS, NEED_LEVELS, NEED_TAPE, NEED_SUMS = range(7)
 
 _FIRST = len(rows.REASONS)
 REASONS = (

@@ -18,6 +18,7 @@ from bursa.wire.itch50_state import (
     BIDS,
     COUNT,
     FLAGS,
+    LOCATE_TOP,
     STOCK,
     SYMBOL,
     TOLD,
@@ -76,6 +77,7 @@ def bind(
         symbols[slot, 2] = known
         state[HERE, SYMBOLS_COUNT] = known + 1
         notes[NOTE_SYMBOL, note(state, notes, NEW_SYMBOL, at, 8)] = known
+    state[HERE, LOCATE_TOP] = max(state[HERE, LOCATE_TOP], locate)
     books[locate, SYMBOL] = known + 1
     books[locate, STOCK] = stock
     books[locate, TRADING] = books[locate, FLAGS] = 0

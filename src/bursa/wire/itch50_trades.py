@@ -30,6 +30,8 @@ from bursa.wire.itch50_state import (
     BREAKS_UNKNOWN,
     BROKEN_BIT,
     EVICTED_TS,
+    HANDED,
+    HANDED_BEFORE,
     INDEXED,
     NEED_TAPE,
     PRINTED,
@@ -44,7 +46,9 @@ from bursa.wire.itch50_state import (
     R_SYMBOL,
     R_TS,
     SIDE_MASK,
+    SYMBOL,
     TAPE_NEEDED,
+    TRADED,
 )
 from bursa.wire.loads import INLINE, KERNEL, bits
 
@@ -65,14 +69,14 @@ def printed(
     state: Block,
     tape: Block,
     ring: Block,
-    symbol: int,
+    book: Block,
     price: int,
     shares: int,
     aggressor: int,
     match: int,
 ) -> None:
-    """A trade, onto the tape and into the ring."""
-    n = np.uint64(state[HERE, TAPE_COUNT])
+    """A trade of a book, onto the tape and into the ring."""
+    n, symbol = np.uint64(state[HERE, TAPE_COUNT]), book[SYMBOL] - 1
     tape[_T_TICKER, n] = symbol
     tape[_T_TS, n] = state[HERE, TS]
     tape[_T_TRADE_NO, n] = match
@@ -97,6 +101,7 @@ def printed(
     ring[R_PRICE, slot] = price
     ring[R_SHARES, slot] = shares
     state[HERE, PRINTED] = count + 1
+    book[TRADED] = count + 1
 
 
 @njit(**INLINE)
@@ -129,6 +134,7 @@ def forget_trades(state: Block, ring: Block) -> None:
         for at in range(ring.shape[1]):
             ring[R_MATCH_NEWEST, at] = ring[R_MINUTE_NEWEST, at] = 0
     state[HERE, PRINTED] = state[HERE, INDEXED] = 0
+    state[HERE, HANDED] = state[HERE, HANDED_BEFORE] = 0
     state[HERE, EVICTED_TS] = -1
 
 

@@ -3,7 +3,8 @@
 `decode` is what wire/itch50.py calls, once a chunk. What it meets it passes to wire/sequence.py (is
 it due?), to wire/itch50_rows.py (books and rows) and to wire/idx_status.py (sessions, gaps, links).
 It returns early, to go on from there when called again, where a block is full, where the arrays of
-the book must grow, and where a session begins whose day Python has to find.
+the book must grow, where a session begins whose day Python has to find, and where a minute ends:
+then the books are looked at (wire/itch50_sums.py).
 
 Orders lie all over a table larger than any cache. The walk therefore looks ahead
 (wire/itch50_fetch.py) and has the processor fetch what the messages there will need.
@@ -85,10 +86,13 @@ from bursa.wire.itch50_state import (
     DAY_END,
     DONE,
     FULL,
+    HAND_AT,
+    HAND_TO,
     LATE_NOW,
     LENGTHS,
     NAMED,
     NEED_SESSION,
+    NEED_SUMS,
     NO_DATE,
     NO_DAY,
     NTH,
@@ -135,19 +139,10 @@ _UP, _PRE, _OPEN, _POST, _END = (STATES.index(state) for state in ("up", "P", "1
 
 @njit(**KERNEL)
 def decode(  # noqa: PLR0913 - a kernel: one argument a block
-    frames: NDArray[np.uint8],
-    spans: Block,
-    state: Block,
-    symbols: Block,
-    tape: Block,
-    quotes: Block,
-    statuses: Block,
-    notes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
+    frames: NDArray[np.uint8], spans: Block, state: Block, symbols: Block, tape: Block,
+    quotes: Block, statuses: Block, notes: Block, orders: Block, books: Block, levels: Block,
     ring: Block,
-) -> int:
+) -> int:  # fmt: skip
     """Decode from where `state` says on.
 
     frames, spans   of a Chunk (model/batch.py)
@@ -157,7 +152,7 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
     notes           int64 (NOTE_ROWS, capacity)
     returns         DONE, or why it must be called again: FULL (take out what the counts in `state`
                     say is there; so with all others too), NEED_SESSION, NEED_ORDERS, NEED_LEVELS,
-                    NEED_TAPE
+                    NEED_TAPE, NEED_SUMS
     """
     state[HERE, TAPE_COUNT : NOTE_COUNT + 1] = 0
     state[HERE, QUOTE_COUNT] = 0
@@ -190,6 +185,10 @@ def decode(  # noqa: PLR0913 - a kernel: one argument a block
                 return outcome
         state[HERE, RECORD] = record + 1
         state[HERE, OFFSET] = state[HERE, NTH] = 0
+        row = state[HERE, ROW]
+        if state[row, MARK_AT] > state[row, HAND_AT]:
+            state[row, HAND_TO] = state[row, MARK_AT] - 1
+            return NEED_SUMS
     state[HERE, RECORD] = 0
     return DONE
 
@@ -206,18 +205,14 @@ def _enter(spans: Block, state: Block, record: int) -> None:
 
 @njit(**KERNEL)
 def _control(
-    frames: NDArray[np.uint8],
-    spans: Block,
-    state: Block,
-    tape: Block,
-    statuses: Block,
+    frames: NDArray[np.uint8], spans: Block, state: Block, tape: Block, statuses: Block,
     notes: Block,
-) -> None:
+) -> None:  # fmt: skip
     """A record without messages."""
     row, kind = state[HERE, ROW], spans[SPAN_KIND, state[HERE, RECORD]]
     past = state[row, PAST]
     if kind == END_OF_SESSION or kind == END_OF_FILE:
-        state[row, PAST] = 0
+        state[row, PAST] = state[row, HAND_AT] = 0
     if kind == END_OF_SESSION and past != 0:
         return  # of a session that was passed by
     control(frames, spans, state, tape, statuses, notes)
@@ -374,6 +369,10 @@ def _message(  # noqa: PLR0913 - a kernel
             state[HERE, LATE_NOW] = 1 if verdict == TAKE_LATE else 0
             if verdict == TAKE_FIRST:
                 _empty(orders, books, ring, state)
+    if reason == 0 and state[HERE, TS] >= state[row, HAND_AT]:
+        if state[HERE, SEQ] == state[row, NEXT]:  # behind a gap nobody knows the book
+            state[row, HAND_TO] = state[HERE, TS]
+            return NEED_SUMS
     before = state[HERE, TAPE_COUNT]
     if reason == 0:
         reason = _apply(
@@ -390,19 +389,9 @@ def _message(  # noqa: PLR0913 - a kernel
 
 @njit(**INLINE)
 def _apply(  # noqa: PLR0913 - a kernel
-    frames: NDArray[np.uint8],
-    body: int,
-    code: int,
-    state: Block,
-    symbols: Block,
-    tape: Block,
-    quotes: Block,
-    notes: Block,
-    orders: Block,
-    books: Block,
-    levels: Block,
-    ring: Block,
-) -> int:
+    frames: NDArray[np.uint8], body: int, code: int, state: Block, symbols: Block, tape: Block,
+    quotes: Block, notes: Block, orders: Block, books: Block, levels: Block, ring: Block,
+) -> int:  # fmt: skip
     """What a message of a type does (wire/itch50_rows.py)."""
     if (
         code == _A or code == _D or code == _U or code == _E or code == _X or code == _F
@@ -497,3 +486,4 @@ def _event(code: int, state: Block, tape: Block, statuses: Block) -> None:
     status_row(state, statuses, said)
     if said == _END:
         role_row(state, tape, SESSION_END)
+        state[row, HAND_AT] = 0
