@@ -276,7 +276,7 @@ class Up:
     def _told(self, told: Told) -> Told:
         """What the docs are told of this run, besides."""
         venues = [runtime.venue for runtime in self._runtimes.values()]
-        streams = asyncapi.document(__version__)
+        streams = asyncapi.document(__version__, self._shared.catalogue.kind)
         return replace(
             told,
             streams=streams,

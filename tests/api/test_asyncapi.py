@@ -17,6 +17,7 @@ from bursa.api import asyncapi
 from bursa.api.stream import orders, outbox
 from bursa.api.stream import shapes as stream_shapes
 from bursa.api.viewer import ws as viewer_ws
+from bursa.metrics.catalog import STANDARD, catalogue
 from tests.web.handbook import Site
 from tests.web.market import TUESDAY, at, some_days
 
@@ -111,6 +112,17 @@ def test_the_document_keeps_the_rules(site: Site) -> None:
     for name, schema in document["components"]["schemas"].items():
         assert schema["type"] == "object", name
         assert set(schema.get("required", ())) <= set(schema["properties"]), name
+
+
+def test_the_metrics_of_a_frame_are_those_in_force(site: Site) -> None:
+    told = json.loads(site.get("/asyncapi.json").text)["components"]["schemas"]["Metrics"]
+    columns = [column.name for metric in STANDARD.metrics.values() for column in metric.columns]
+    assert list(told["properties"]["values"]["properties"]) == columns
+    kind = catalogue(["ema_9"]).kind
+    values = asyncapi.document("1", kind)["components"]["schemas"]["Metrics"]["properties"][
+        "values"
+    ]
+    assert "ema_9" in values["properties"]
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,10 @@ def test_the_menu_lists_the_catalogue_and_works_by_keys_alone(tab: Tab) -> None:
 
 def test_the_choice_is_kept_without_a_cookie_and_stands_in_the_address(tab: Tab) -> None:
     page = chart(tab, "hd,atr_14")
-    page.click("[data-remove=hd]")
+    page.focus("[data-remove=hd]")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#lg-hd", state="detached")
+    assert page.evaluate("document.activeElement.dataset.remove") == "atr_14"
     page.keyboard.press("i")
     page.keyboard.type("ema_50")
     page.keyboard.press("Enter")

@@ -88,7 +88,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Stream(services, hub),
         Live(services, hub),
         ViewerStream(services, hub),
-        AsyncApi(services.version),
+        AsyncApi(services.version, services.default.catalogue.kind),
     )
     own: list[BaseRouteHandler] = []
     for surface in surfaces:

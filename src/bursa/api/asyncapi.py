@@ -18,8 +18,12 @@ from msgspec import Struct
 from bursa.api.errors import JSON
 from bursa.api.params import read_query
 from bursa.api.stream import shapes as stream_shapes
+from bursa.metrics.catalog import STANDARD
+from bursa.model.schema import Kind
 
 _SCHEMAS = "#/components/schemas/{name}"
+# The schema whose `values` are the outputs of the catalogue in force.
+_METRICS = stream_shapes.Metrics.__name__
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,18 @@ CHANNELS = (
 )
 
 
-def document(version: str, channels: Sequence[Channel] = CHANNELS) -> dict[str, Any]:
-    """The AsyncAPI document."""
+def document(
+    version: str, kind: Kind = STANDARD.kind, channels: Sequence[Channel] = CHANNELS
+) -> dict[str, Any]:
+    """The AsyncAPI document; `kind` is that of the metrics in force."""
     types = list(dict.fromkeys(t for c in channels for t in (*c.says, *c.hears)))
     _, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
+    if _METRICS in schemas:
+        schemas[_METRICS]["properties"]["values"]["properties"] = {
+            column.name: {"type": ["number", "null"], "description": column.unit}
+            for column in kind.columns
+            if column.dtype == "float"
+        }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -163,8 +175,8 @@ def _operations(channel: Channel) -> list[tuple[str, dict[str, Any]]]:
 class AsyncApi:
     """The route."""
 
-    def __init__(self, version: str) -> None:
-        self._body = msgspec.json.encode(document(version))
+    def __init__(self, version: str, kind: Kind) -> None:
+        self._body = msgspec.json.encode(document(version, kind))
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""

@@ -47,10 +47,13 @@ export class Choice {
   set(names) {
     const left = [];
     this.names = [];
+    /* What this venue has not is wanted on others still. */
+    this.elsewhere = [];
     for (const name of new Set(names)) {
       const why = this.refusal(name);
-      if (why) left.push(why);
-      else this.names.push(name);
+      if (!why) this.names.push(name);
+      else left.push(why);
+      if (this.catalogue.find(name)?.available === false) this.elsewhere.push(name);
     }
     return (this.left = left);
   }
@@ -80,7 +83,7 @@ export class Choice {
       if (why) return why;
       this.names = [...this.names, name];
     }
-    try { localStorage.setItem(KEPT_KEY, JSON.stringify(this.names)); } catch { /* for this page only */ }
+    try { localStorage.setItem(KEPT_KEY, JSON.stringify([...this.names, ...this.elsewhere])); } catch { /* for this page only */ }
     return "";
   }
 

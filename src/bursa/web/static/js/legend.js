@@ -33,8 +33,16 @@ export class Legend {
       remove(name)}. */
   constructor(box, plot, facts, tell) {
     Object.assign(this, { box, plot, facts, tell });
-    box.addEventListener("click", (event) => { const name = event.target.closest("[data-remove]")?.dataset.remove; if (name) tell.remove(name); });
+    box.addEventListener("click", (event) => this.click(event.target.closest("[data-remove]")));
     this.build();
+  }
+
+  /* Who removes one after the other by keyboard stays among the buttons. */
+  click(button) {
+    if (!button) return;
+    const buttons = () => [...this.box.querySelectorAll("[data-remove]")], at = buttons().indexOf(button), focused = document.activeElement === button;
+    this.tell.remove(button.dataset.remove);
+    if (focused) (buttons()[Math.min(at, buttons().length - 1)] ?? this.plot.element).focus();
   }
 
   /** The choice is another one: a legend for each pane, in the price pane's a row for each line over the prices. */
