@@ -240,6 +240,7 @@ class _Symbols:
         self._allot(max(len(mine["bars"]), _SYMBOLS_FIRST), depth)
         self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in mine["gates"])))
         saved.put(mine, self._arrays)
+        self._memory = saved.memory_of(mine, self._memory)
         self.push(saved.first_bars(mine))
         saved.put_revs(mine["bars"], mine["held"], mine["entries"], self._kept)
         return lacking

@@ -173,16 +173,26 @@ def depth_for(state: State) -> int:
 
 
 def put(state: State, arrays: Arrays) -> None:
-    """Give a state to empty arrays of the same metrics; the bars are not run yet."""
+    """Give a state to empty arrays of the same metrics, all but `memory`; the bars are not run
+    yet."""
     bars = state["bars"]
     arrays.levels[L_NEWEST] = state["newest"]
     unpack(
         bars, state["held"], state["before"], state["entries"], state["lines"], state["states"],
         arrays.head, arrays.kept, arrays.states, arrays.past,
     )  # fmt: skip
-    memory = _memory(state)
-    if memory is not None:
-        arrays.memory[: len(bars)] = memory
+
+
+def memory_of(state: State, empty: Floats) -> Floats:
+    """The state's `memory` for an engine that has made room for it: as it is where nobody else has
+    it and it fits, else copied."""
+    memory = state["memory"]
+    if isinstance(memory, np.ndarray) and memory.shape == empty.shape:
+        return memory
+    found = _memory(state)
+    if found is not None:
+        empty[: len(found)] = found
+    return empty
 
 
 def first_bars(state: State) -> Block:
