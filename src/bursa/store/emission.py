@@ -1,8 +1,8 @@
 # ruff: noqa: S608 -- names come from the schema and the venues' tables, values are parameters
 """Stored bars in the order in which the line emitted them, read in pieces of bounded size.
 
-A bar row bears the position of the record that caused it and its place among that record's bars
-(`nth`), so (position, nth) is the exact order of emission; rows of a store that is older than `nth`
+A bar row bears the position of the record that caused it, and `nth`, which tells the order of those
+that one record caused: (position, nth) is the exact order of emission; rows of a store that is older than `nth`
 have none, and go by ts and rev. Tables lie by time, closed days by ticker, so no table is in that
 order as a whole: the range of positions is cut where about PIECE_ROWS rows lie between two cuts
 (counted by the engine: 6 million rows take 30 ms), and each piece is read, by the zone maps of its
