@@ -2,8 +2,8 @@
 """Stored bars in the order in which the line emitted them, read in pieces of bounded size.
 
 A bar row bears the position of the record that caused it, and `nth`, which tells the order of those
-that one record caused: (position, nth) is the exact order of emission; rows of a store that is older than `nth`
-have none, and go by ts and rev. Tables lie by time, closed days by ticker, so no table is in that
+that one record caused: (position, nth) is the exact order of emission; rows that are older than
+`nth` have none, and go by ts and rev. Tables lie by time, closed days by ticker, so none is in that
 order as a whole: the range of positions is cut where about PIECE_ROWS rows lie between two cuts
 (counted by the engine: 6 million rows take 30 ms), and each piece is read, by the zone maps of its
 positions, and sorted by itself. Measured on 2 cores with 5.8 million rows of 700 symbols: 6 to 9
