@@ -22,6 +22,7 @@ from bursa.model.lasting import Lasting
 
 FOLDER, SUFFIX = "parts", ".part"
 ROWS, COLUMNS = 4096, 64
+_LINE = 64
 
 
 class Outdated(Exception):
@@ -64,8 +65,9 @@ def laid(folder: Path, state: Any) -> Any:
 def gather(
     folder: Path, laid: Laid, missed: Callable[[Path, str], None]
 ) -> np.ndarray[Any, Any] | None:
-    """The array; None where a part cannot be used, which `missed` is told with the reason."""
-    array = np.empty(laid.shape, laid.dtype)
+    """The array, on lines of the cache; None where a part cannot be used, which `missed` is told
+    with the reason."""
+    array = _on_lines(laid)
     whole = True
     for digest, (rows, columns) in zip(laid.digests, _blocks(laid.shape), strict=True):
         block = array[rows, columns]
@@ -81,6 +83,14 @@ def gather(
             path.unlink(missing_ok=True)
             whole = False
     return array if whole else None
+
+
+def _on_lines(laid: Laid) -> np.ndarray[Any, Any]:
+    dtype = np.dtype(laid.dtype)
+    size = int(np.prod(laid.shape)) * dtype.itemsize
+    raw = np.empty(size + _LINE, np.uint8)
+    skip = -raw.ctypes.data % _LINE
+    return raw[skip : skip + size].view(dtype).reshape(laid.shape)
 
 
 def _read(path: Path, digest: bytes, size: int) -> bytes:

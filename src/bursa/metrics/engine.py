@@ -234,13 +234,13 @@ class _Symbols:
         return {**state, "gates": [list(_numbers(gates)) for gates in self.terms.gates]}
 
     def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
-        """Take such a state; the names of metrics that it lacks."""
+        """Take such a state, which is used up; the names of metrics that it lacks."""
         mine, lacking = saved.arranged(state, self._metrics, self.terms.venue)
         depth = max(_DEPTH_FIRST, 1 << (saved.depth_for(mine) - 1).bit_length())
         self._allot(max(len(mine["bars"]), _SYMBOLS_FIRST), depth)
         self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in mine["gates"])))
         saved.put(mine, self._arrays)
-        self._memory = saved.memory_of(mine, self._memory)
+        self._memory: Floats = saved.memory_of(mine, self._memory)
         self.push(saved.first_bars(mine))
         saved.put_revs(mine["bars"], mine["held"], mine["entries"], self._kept)
         return lacking
@@ -269,7 +269,7 @@ class _Symbols:
         rows = 1 + symbols * (1 + depth // k.GAP)
         self._states: Floats = _aligned((rows, self._width), np.float64)
         self._past: Floats = _aligned((symbols, reach, PAST_FIELDS), np.float64)
-        self._memory: Floats = _aligned((symbols, self._memory_width), np.float64)
+        self._memory = _aligned((symbols, self._memory_width), np.float64)
 
     def _reshape(self, symbols: int, depth: int) -> None:
         """More symbols, or longer rings for each."""

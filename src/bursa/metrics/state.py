@@ -184,10 +184,14 @@ def put(state: State, arrays: Arrays) -> None:
 
 
 def memory_of(state: State, empty: Floats) -> Floats:
-    """The state's `memory` for an engine that has made room for it: as it is where nobody else has
-    it and it fits, else copied."""
+    """The state's `memory` for an engine that has made room for it: as it is where it fits and lies
+    on lines of the cache, else copied."""
     memory = state["memory"]
-    if isinstance(memory, np.ndarray) and memory.shape == empty.shape:
+    if (
+        isinstance(memory, np.ndarray)
+        and memory.shape == empty.shape
+        and memory.ctypes.data % 64 == 0
+    ):
         return memory
     found = _memory(state)
     if found is not None:
