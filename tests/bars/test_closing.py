@@ -261,5 +261,5 @@ def test_nothing_is_compiled_after_warming_up() -> None:
     before: Block = stages.books.snapshot()["sums"]
     stages.push(numbered([[Side(0, 0, (5.0,)), trade(1)], [mark(62), Side(0, 0, (5.0,))]]))
     assert np.isnan(before).all()
-    for kernel in (closing._sum, closing._hear, closing._fill):
+    for kernel in (closing._sum, closing._reach, closing._hear, closing._fill):
         assert len(kernel.signatures) == 1

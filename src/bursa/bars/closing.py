@@ -44,6 +44,7 @@ _BID, _ASK = SIDES.index("bid"), SIDES.index("ask")
 _S_SYMBOL, _S_SIDES, _S_TS, _S_POSITION = 0, 1, 3, 4
 _KERNEL = {"nogil": True, "cache": True}
 _NONE = -1
+_MINUTE_BITS = 28  # a minute of an int64 in ns
 
 Floats = NDArray[np.float64]
 
@@ -75,26 +76,46 @@ def _at(minutes: Block, sums: Floats, side: int, minute: int) -> float:
 
 
 @njit(**_KERNEL)
-def _sum(
-    block: Block, levels: Block, start: tuple[int, int], position: int, of: tuple[int, float],
-    minutes: Block, sums: Floats,
-) -> tuple[int, int]:  # fmt: skip
-    """Note the messages of a batch up to a position. start: the row to begin with, and where its
-    levels begin; the same of the first row behind is returned. of: the board, and the units of
-    volume in one, so that sums are exact."""
-    (row, at), (board, units) = start, of
-    volumes = levels.view(np.float64)
+def _reach(block: Block, start: tuple[int, int], position: int) -> tuple[int, int]:
+    """The first row that came after a position, and where its levels begin. start: the row to look
+    from, and where its levels do."""
+    row, at = start
     while row < block.shape[1] and block[_O_POSITION, row] <= position:
-        depth = block[_O_DEPTH, row]
-        if block[_O_BOARD, row] == board:
-            total = 0.0
-            for level in range(at, at + min(depth, LEVELS)):
-                total += np.rint(volumes[_O_VOLUMES, level] * units)
-            side = 2 * block[_O_TICKER, row] + block[_O_SIDE, row]
-            _note(minutes, sums, side, block[_O_TS, row] // MINUTE_NS, total / units)
-        at += depth
+        at += block[_O_DEPTH, row]
         row += 1
     return row, at
+
+
+@njit(**_KERNEL)
+def _sum(
+    block: Block, levels: Block, part: tuple[int, int, int, int], of: tuple[int, float],
+    need: Block, later: Block, minutes: Block, sums: Floats,
+) -> None:  # fmt: skip
+    """Note the messages of a part of a batch: the first row, the one behind the last, where the
+    levels of that one begin, and a number of its own. One that the side's next message, of the same
+    minute, overtakes is passed over: nearly all are. of: the board, and the units of volume in one,
+    so that sums are exact. need int64 (2, rows), later int64 (sides,): of use here alone."""
+    (first, end, at, number), (board, units) = part, of
+    volumes, needed = levels.view(np.float64), 0
+    start = minute = 0
+    marked = number << _MINUTE_BITS
+    for row in range(end - 1, first - 1, -1):
+        at -= block[_O_DEPTH, row]
+        ts = block[_O_TS, row]
+        if not start <= ts < start + MINUTE_NS:
+            minute = ts // MINUTE_NS
+            start, marked = minute * MINUTE_NS, number << _MINUTE_BITS | minute
+        side = 2 * block[_O_TICKER, row] + block[_O_SIDE, row]
+        if block[_O_BOARD, row] == board and later[side] != marked:
+            later[side] = marked
+            need[0, needed], need[1, needed] = row, at
+            needed += 1
+    for nth in range(needed - 1, -1, -1):
+        row, at, total = need[0, nth], need[1, nth], 0.0
+        for level in range(at, at + min(block[_O_DEPTH, row], LEVELS)):
+            total += np.rint(volumes[_O_VOLUMES, level] * units)
+        side = 2 * block[_O_TICKER, row] + block[_O_SIDE, row]
+        _note(minutes, sums, side, block[_O_TS, row] // MINUTE_NS, total / units)
 
 
 @njit(**_KERNEL)
@@ -148,13 +169,15 @@ class ClosingBooks:
         self._of = venue.boards.index(venue.bar_board), float(10**venue.volume_decimals)
         # Batches not looked at yet: many are summed in one go.
         self._waiting: list[tuple[Block, Block]] = []
-        self._rows_waiting = 0
+        self._rows_waiting = self._number = 0
+        self._need: Block = np.empty((2, ROWS_WAITING_MAX), np.int64)
         self._begin(_SYMBOLS_FIRST)
 
     def _begin(self, symbols: int) -> None:
         self._minutes: Block = np.full((2 * symbols, PAGES + 1), _NONE, np.int64)
         self._sums: Floats = np.full((2 * symbols, PAGES + 1), np.nan)
         self._pages: Block = np.full(PAGES, _NONE, np.int64)
+        self._later: Block = np.zeros(2 * symbols, np.int64)
         self._kept: Floats = np.full((PAGES, 2 * symbols), np.nan)
         self._known = np.zeros((PAGES, symbols), np.bool_)
 
@@ -174,7 +197,9 @@ class ClosingBooks:
         while start < block.shape[1]:
             position = int(block[_B_POSITION, start])
             if pieces is not None:
-                row, at = _sum(*pieces, (row, at), position, self._of, self._minutes, self._sums)
+                end, behind = _reach(pieces[0], (row, at), position)
+                self._sum(*pieces, (row, end, behind))
+                row, at = end, behind
             told = _hear(handed, told, position, self._minutes, self._sums)
             start = _fill(
                 block, start, self._minutes, self._sums, self._pages, self._kept, self._known
@@ -192,17 +217,28 @@ class ClosingBooks:
             self._settle()
 
     def _settle(self) -> None:
-        """Sum what waits."""
+        """Sum what waits, in its order."""
         waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
         for block, levels in waiting:
-            last = int(block[_O_POSITION, -1])
-            _sum(block, levels, (0, 0), last, self._of, self._minutes, self._sums)
+            self._sum(block, levels, (0, block.shape[1], levels.shape[1]))
+
+    def _sum(self, block: Block, levels: Block, part: tuple[int, int, int]) -> None:
+        if part[1] > part[0]:
+            if part[1] - part[0] > self._need.shape[1]:
+                self._need = np.empty((2, 2 * (part[1] - part[0])), np.int64)
+            self._number += 1
+            _sum(
+                block, levels, (*part, self._number), self._of, self._need, self._later,
+                self._minutes, self._sums,
+            )  # fmt: skip
 
     def warm(self) -> None:
         """Compile all that `push` calls, without touching this stage's state."""
         minutes, sums = np.full((2, PAGES + 1), _NONE, np.int64), np.zeros((2, PAGES + 1))
         none = np.zeros((len(ORDERBOOK.scalars), 0), np.int64)
-        _sum(none, np.zeros((3, 0), np.int64), (0, 0), 0, self._of, minutes, sums)
+        _reach(none, (0, 0), 0)
+        levels, need = np.zeros((3, 0), np.int64), np.zeros((2, 0), np.int64)
+        _sum(none, levels, (0, 0, 0, 0), self._of, need, np.zeros(2, np.int64), minutes, sums)
         _hear(np.zeros((5, 0), np.int64), 0, 0, minutes, sums)
         bar = np.zeros((len(OHLCV.columns), 1), np.int64)
         _fill(bar, 0, minutes, sums, np.zeros(PAGES, np.int64), np.zeros((PAGES, 2)),
