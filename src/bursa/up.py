@@ -239,6 +239,7 @@ class Up:
                 self._past if name == "idx" else lambda: None,
                 service.names.name,
                 service.day,
+                self._starting_of(runtime),
             )
         self._source = LiveSource(views, shared.clock)
         hot = Dependency("hot", shared.store.positions)
@@ -402,6 +403,10 @@ class Up:
         """What the start still waits for, and what it is at; "" when it is done."""
         at = [runtime.waits_for for runtime in self._runtimes.values() if runtime.waits_for]
         return ": ".join([self._waiting_for, *at[:1]]) if self._waiting_for else ""
+
+    def _starting_of(self, runtime: VenueRuntime) -> Callable[[], str]:
+        """What the start of one venue waits for; "" once it runs."""
+        return lambda: "" if runtime.ingest is not None else self._awaited()
 
     def _progress(self) -> str:
         if awaited := self._awaited():

@@ -31,6 +31,14 @@ def test_a_channel_that_is_away_counts_more_than_its_silence() -> None:
     assert freshness(replace(LIVE, connected=False, feed=False), 10) == "none"
 
 
+def test_a_start_that_is_not_done_counts_more_than_all_else() -> None:
+    waits = replace(LIVE, starting="the store, which is away", connected=False, feed=False)
+    assert freshness(waits, 10) == "start"
+    assert tape_fields(IDX, waits)["starting"] == "the store, which is away"
+    assert tape_fields(IDX, waits)["away"] == []
+    assert tape_fields(IDX, LIVE)["starting"] is None
+
+
 def test_waiting_while_past_days_come_or_nothing_came() -> None:
     assert freshness(replace(LIVE, progress=Progress(3, 30, DAY)), 10) == "wait"
     assert freshness(replace(LIVE, age_ms=None), 10) == "wait"

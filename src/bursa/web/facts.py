@@ -78,6 +78,7 @@ class Tape:
     backfilled   ranges that were filled in later
     progress     None unless past days are streaming in
     heard        the feed's channels
+    starting     what the venue's start waits for; "" once it runs
     """
 
     day: date
@@ -93,6 +94,7 @@ class Tape:
     backfilled: Sequence[tuple[int, int]] = ()
     progress: Progress | None = None
     heard: Sequence[Heard] = ()
+    starting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class PageSource(Protocol):
 
 # Freshness: what the badge shows. The words of each state are the page's (static/js/fresh.js).
 LIVE, STALE, CUT, CLOSED, WAIT, NONE = "live", "stale", "cut", "closed", "wait", "none"
+START = "start"
 
 
 def session_at(tape: Tape) -> Session | None:
@@ -220,10 +223,13 @@ def session_at(tape: Tape) -> Session | None:
 def freshness(tape: Tape, stale_after_s: int) -> str:
     """One word for how far the venue's data can be trusted to be current.
 
+    start   it recovers; what it waits for is told
     none    no feed is configured         wait    past days stream in, or nothing came yet
     cut     a channel is away             stale   connected, but silent for too long
     closed  connected, outside hours      live    connected and speaking
     """
+    if tape.starting:
+        return START
     if not tape.feed:
         return NONE
     if not tape.connected:

@@ -374,6 +374,7 @@ def tape_fields(venue: Venue, tape: Tape) -> dict[str, Any]:
         },
         "rate": round(tape.rate, 1),
         "fresh": fresh,
+        "starting": tape.starting or None,
         "age_ms": tape.age_ms,
         "away": [
             {"channel": c.channel, "since": c.until_ns // _MS or None, "trades": c.trades}

@@ -52,6 +52,7 @@ class View:
     name_of   (ticker, what its venue calls it) -> the name to show
     past      [first, live) are past days that stream in before the live one; None: there are none
     day       its figures
+    starting  what its start waits for; "" once it is done
     """
 
     venue: Venue
@@ -61,6 +62,7 @@ class View:
     past: Callable[[], tuple[date, date] | None]
     name_of: Callable[[str, str], str]
     day: MarketDay
+    starting: Callable[[], str] = lambda: ""
 
 
 class LiveSource:
@@ -125,6 +127,7 @@ class LiveSource:
             holes=_holes(facts, calendar, day),
             progress=_progress(view, calendar, venue_now),
             heard=_heard(view.venue, channels),
+            starting=view.starting(),
         )
 
     def market(self, venue: str) -> Market:

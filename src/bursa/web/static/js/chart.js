@@ -165,7 +165,7 @@ function showEmpty(kind) {
   if (kind !== "none") return;
   const fact = document.createElement("b"), rest = document.createElement("span"), tape = shell.tape.latest;
   fact.textContent = now.ticker ? `No bars of ${now.ticker} yet` : "Nothing has come in yet";
-  rest.textContent = tape?.fresh === "cut" ? "The feed is away. The chart starts by itself with the first bar." : tape?.fresh === "none"
+  rest.textContent = tape?.fresh === "start" ? `bursa starts, and waits for ${tape.starting}.` : tape?.fresh === "cut" ? "The feed is away. The chart starts by itself with the first bar." : tape?.fresh === "none"
     ? "No feed is configured. \u201cbursa up --demo\u201d starts one; \u201cbursa replay\u201d reads a recording."
     : tape?.opens ? `The first bar closes a minute after trading begins at ${clockMinutes(tape.opens / 1000 + tape.offset_s)}.` : "The chart starts by itself with the first bar.";
   box.replaceChildren(fact, rest);

@@ -134,10 +134,11 @@ function note(look, fact, rest) {
 /** What is missing today, and what becomes of it. */
 export function data(tape, box = $("data")) {
   const hm = (ms) => clockMinutes(ms / 1000 + tape.offset_s), seconds = (ms) => clockSeconds(ms / 1000 + tape.offset_s);
-  const state = JSON.stringify([tape.holes, tape.away, tape.fresh, document.documentElement.dataset.numbers]);
+  const state = JSON.stringify([tape.holes, tape.away, tape.fresh, tape.starting, document.documentElement.dataset.numbers]);
   if (box.state === state) return;
   box.state = state;
   const out = [];
+  if (tape.starting) out.push(note("gap", "bursa starts.", `It waits for ${tape.starting}. Figures come when that is done.`));
   if (tape.away.length) {
     const since = tape.away.map((a) => `on ${a.channel} ${a.since ? `since ${seconds(a.since)}` : "yet"}`).join(", ");
     const next = tape.fresh === "stale" ? "The connection stands, and is silent." : "The connection is tried again and again; what was missed is asked for when it is back.";
@@ -169,7 +170,7 @@ export function progress({ progress: p }) {
 
 const OTHER = {
   live: (v) => ["live", `${v.session} · ${age(v.age_ms)}`], stale: (v) => ["stale", `silent for ${age(v.age_ms)}`], cut: () => ["bad", "feed away"],
-  closed: (v) => ["closed", `opens ${clockMinutes(v.opens / 1000 + v.offset_s)} ${v.zone}`], wait: () => ["wait", "waiting"], none: () => ["closed", "no feed"],
+  closed: (v) => ["closed", `opens ${clockMinutes(v.opens / 1000 + v.offset_s)} ${v.zone}`], wait: () => ["wait", "waiting"], start: () => ["wait", "starting"], none: () => ["closed", "no feed"],
 };
 
 /** The other venues, one line each; each is a link to its own overview. */

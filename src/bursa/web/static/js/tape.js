@@ -88,7 +88,7 @@ export function missingSeconds(holes) {
 const WORDS = {
   live: () => ["live", "live", true], stale: () => ["stale", "silent for", true], cut: () => ["bad", "feed away", false],
   closed: (d) => ["closed", d.opens ? `opens ${clockMinutes(d.opens / 1000 + d.offset_s)}` : d.session, false],
-  wait: (d) => ["wait", d.progress ? "past days" : "waiting", false], none: () => ["closed", "no feed", false],
+  start: () => ["wait", "starting", false], wait: (d) => ["wait", d.progress ? "past days" : "waiting", false], none: () => ["closed", "no feed", false],
   gone: () => ["bad", "no connection", false], silent: () => ["stale", "stream cut", false],
 };
 const SPOKEN = { stale: "The feed is silent.", cut: "The feed is away.", gone: "The connection to the server is cut.", silent: "The stream is cut; it reconnects.", live: "The feed is live again." };
