@@ -237,6 +237,24 @@ def test_another_process_holds_the_file(tmp_path: Path) -> None:
     store.close()
 
 
+def test_bars_written_before_a_column_was_there_have_null_in_it(tmp_path: Path) -> None:
+    path, new = tmp_path / "hot.duckdb", ("delta", "ruled", "bid_volume", "ask_volume", "nth")
+    older = replace(OHLCV, columns=tuple(c for c in OHLCV.columns if c.name not in new))
+    store = DuckStore(path, [IDX], (*(k for k in MARKET_KINDS if k is not OHLCV), older, METRICS))
+    put(store, batch(older, [{k: v for k, v in bar("BBCA", 0).items() if k not in new}]))
+    with store._engine.transaction() as writer:
+        writer.execute("update bursa_schema set version = 1")
+    store.close()
+    store = DuckStore(path, [IDX], KINDS)
+    put(store, batch(OHLCV, [bar("BBCA", 1)]))
+    found = rows_of(store.bars("idx", "BBCA", *ALL))
+    assert found == [bar("BBCA", 0) | dict.fromkeys(new), bar("BBCA", 1)]
+    pieces = store.emitted("idx", 0, 2**62, start_ns=ALL[0], end_ns=ALL[1])
+    emitted = [row for piece in pieces for row in rows_of(piece)]
+    assert [row["nth"] for row in emitted] == [None, 2]
+    store.close()
+
+
 def test_new_columns_are_added_in_place(tmp_path: Path) -> None:
     path = tmp_path / "hot.duckdb"
     older = replace(METRICS, columns=tuple(c for c in METRICS.columns if c.name != "rsi_14"))
