@@ -1,7 +1,8 @@
 """The whole catalogue over a minute's close of all symbols: us a symbol-bar, and ms a close.
 
-Each symbol has a past of its own: 21 days of a few bars, then the minutes of one day that are
-measured, one bar of every symbol each. Before anything is timed no column is null, and the values
+Each symbol has a past of its own: 21 days of a few bars, other ones than its neighbours have, so
+that they do not lie in step; then the minutes of one day that are measured, one bar of every symbol
+each. Before anything is timed no column is null, and the values
 that TA-Lib gives are the same. `catalogue_N` is the engine's whole `push` for N symbols: rows of
 metrics in memory of their own out of rows of bars. Peers:
 
@@ -36,7 +37,7 @@ from bursa.model.venue import IDX
 
 # A Monday's 09:05 on idx; days before the measured one, and their bars.
 OPENING = 1_775_440_800 * 10**9 + 5 * MINUTE_NS
-DAYS, BARS_A_DAY = 21, 12
+DAYS, BARS_A_DAY = 21, 16
 PAST = DAYS * BARS_A_DAY
 LEAD = 61  # minutes of that day before any is measured
 SPAN = Span("idx", 1, 0, 1)
@@ -68,16 +69,25 @@ class Market:
         for number in range(symbols):
             self.words.symbol_id(f"T{number:05d}")
 
+    def closes_of_first(self, number: int) -> float:
+        """The close of the first symbol in a minute; NaN where it has no bar."""
+        bars = self.minute(number)
+        held = len(bars) and bars.column("ticker")[0] == 0
+        return float(bars.column("close")[0]) if held else np.nan
+
     def minute(self, number: int) -> Batch:
         """The bars of one minute, of all symbols."""
         day, nth = divmod(min(number, PAST), BARS_A_DAY)
         day, nth = (day, nth) if number < PAST else (DAYS, number - PAST)
         days = day + 2 * (day // 5)  # no weekends
-        block: Block = np.zeros((len(OHLCV.columns), self.symbols), np.int64)
+        ids = self._ids
+        if number < PAST:
+            ids = ids[nth < BARS_A_DAY - (5 * ids + 3 * day) % 8]
+        block: Block = np.zeros((len(OHLCV.columns), len(ids)), np.int64)
         found = Batch(OHLCV, block, self.words, SPAN)
         for name, column in self.columns.items():
-            found.column(name)[:] = column[number]
-        block[OHLCV.index["ticker"]] = self._ids
+            found.column(name)[:] = column[number, ids]
+        block[OHLCV.index["ticker"]] = ids
         block[OHLCV.index["ts"]] = OPENING + days * DAY_NS + nth * MINUTE_NS
         for name in ("trades", "final"):
             block[OHLCV.index[name]] = 1
@@ -98,7 +108,8 @@ class Ours:
         for metric in STANDARD.metrics.values():
             for column in metric.columns:
                 assert not np.isnan(known.column(column.name)).any(), column.name
-        closes = self.market.columns["close"][: self.minute, 0].copy()
+        closes = np.array([self.market.closes_of_first(n) for n in range(self.minute)])
+        closes = closes[~np.isnan(closes)]
         np.testing.assert_allclose(known.column("rsi_14")[0], talib.RSI(closes)[-1], rtol=1e-9)
         np.testing.assert_allclose(known.column("ema_50")[0], talib.EMA(closes, 50)[-1], rtol=1e-9)
         assert len(known) == self.market.symbols
