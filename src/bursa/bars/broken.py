@@ -82,7 +82,7 @@ def summed(tape: Block, row: int, slots: Block, at: int, state: Block) -> tuple[
     return True, int(volume), int(value)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**KERNEL)
 def ruled(price: float, last: Floats, signs: Block, at: int) -> int:
     """1 for a trade above its symbol's last price, -1 below, at it as the last one was; 0: unknown.
     `last`, `signs`: what the tick rule knows, as float64 and as int64, of the symbol at `at`."""
