@@ -143,11 +143,14 @@ class Shop:
 
 
 @contextlib.contextmanager
-def shop(config: Config, folder: DataFolder, venues: Sequence[Venue]) -> Iterator[Shop]:
-    """Open the store of a folder that is held; close it at the end."""
+def shop(
+    config: Config, folder: DataFolder, venues: Sequence[Venue], *, waits: bool = False
+) -> Iterator[Shop]:
+    """Open the store of a folder that is held, or, where it `waits`, as soon as that is possible;
+    close it at the end."""
     options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
     telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
-    store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options)
+    store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options, waits)
     telemetry.store_set_aside.inc(len(store.set_aside))
     try:
         yield Shop(config, folder, store, MemoryBus(), SystemClock(), telemetry, metrics)

@@ -82,7 +82,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
         try:
             if exchange is not None:
                 exchange.begin()
-            with shop(config, folder, venues) as shared:
+            with shop(config, folder, venues, waits=True) as shared:
                 return Up(shared, venues, exchange, say, warn, library).run(told)
         finally:
             if exchange is not None:

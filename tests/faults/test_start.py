@@ -10,6 +10,8 @@ from pathlib import Path
 from random import Random
 from shutil import Error, copytree, rmtree
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import duckdb
 import pytest
@@ -338,5 +340,44 @@ def test_what_cannot_start_says_why(tmp_path: Path, exchange: Relay) -> None:
         assert bursa.process.wait(60) == 1
         assert re.search(r"login on \w+ is refused", bursa.log())
         assert "Traceback" not in bursa.log()
+    finally:
+        bursa.end()
+
+
+def asked(url: str) -> tuple[int, dict[str, Any]]:
+    """Status and body of an answer."""
+    try:
+        with urlopen(url) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_a_store_that_cannot_be_opened_is_waited_for_and_said(data: Path, tmp_path: Path) -> None:
+    """In the log, by /ready and on the pages; and nothing is done without it."""
+    hot, aside = data / "hot.duckdb", tmp_path / "aside"
+    aside.mkdir()
+    for path in data.glob("hot.duckdb*"):
+        path.rename(aside / path.name)
+    hot.mkdir()
+    journal = running.journal_files(data)
+    bursa = Bursa(data, ["up", "--config", str(configure(tmp_path / "c.toml"))])
+    try:
+        url = bursa.url()
+        bursa.until(lambda: bursa.events("store is away, the start waits"), "the wait")
+        status, ready = asked(f"{url}/ready")
+        away = "recovery of idx: the store, which is away: "
+        assert status == 503 and ready["waiting_for"].startswith(away)
+        assert not ready["dependencies"]["hot"]["ok"]
+        _, tape = asked(f"{url}/web/tape?venue=idx")
+        assert tape["fresh"] == "start" and tape["starting"].startswith(away)
+        assert not bursa.events("recovered") and running.journal_files(data) == journal
+        hot.rmdir()
+        for path in aside.iterdir():
+            path.rename(data / path.name)
+        assert bursa.recovered()["committed"] > 0
+        bursa.until(lambda: asked(f"{url}/ready")[0] == 200, "it is ready")
+        assert asked(f"{url}/web/tape?venue=idx")[1]["starting"] is None
+        assert bursa.terminate() == 0, bursa.log()[-2000:]
     finally:
         bursa.end()

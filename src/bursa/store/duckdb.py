@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Span, concat, empty, keep_levels
+from bursa.model.errors import Retry
 from bursa.model.schema import FREQS, INT_NULL, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
@@ -35,8 +36,10 @@ INDEX_ORDER = ("ts", "position")
 
 
 class DuckStore:
-    """ports.Store in one file. `set_aside` names the files that refused to open at the start: their
-    rows and positions are gone from here, and the journal brings them again."""
+    """ports.Store in one file. Where that cannot be opened now, making one raises Retry; one that
+    `waits` is away instead, and `positions` tries again. `set_aside` names the files that refused
+    to open at the start: their rows and positions are gone from here, and the journal brings them
+    again."""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class DuckStore:
         venues: Sequence[Venue],
         kinds: Sequence[Kind],
         options: Options | None = None,
+        waits: bool = False,
     ) -> None:
         self._venues = {venue.name: venue for venue in venues}
         self._kinds = {kind.name: kind for kind in kinds}
@@ -52,7 +56,7 @@ class DuckStore:
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Lock()
         self._folded: dict[str, Committed] = {}
-        self._engine = Engine(path, options or Options(), self._prepare)
+        self._engine = Engine(path, options or Options(), self._prepare, waits)
         self._log_bytes = self._engine.log_bytes()
         if self._log_bytes == 0:
             self._folded = dict(self._committed)
@@ -75,6 +79,9 @@ class DuckStore:
 
     def positions(self) -> dict[str, Committed]:
         """Topic -> what is committed."""
+        if not self._engine.opened:
+            with self._lock:
+                self._engine.revive()
         return dict(self._committed)
 
     def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
@@ -270,7 +277,7 @@ class DuckStore:
 
     def _series(self, venue: str, name: str, ticker: str, part: Part) -> Batch:
         kind = self._kinds[name]
-        first, last = self._spans[venue].get(ticker, (part.end_ns, 0))
+        first, last = self._known(venue).get(ticker, (part.end_ns, 0))
         part = replace(part, start_ns=max(part.start_ns, first))
         if part.start_ns >= part.end_ns or part.count == 0:
             return self._none(venue, kind)
@@ -435,7 +442,12 @@ class DuckStore:
 
     def span(self, venue: str) -> dict[str, tuple[int, int]]:
         """As ports.Store."""
-        return dict(self._spans[venue])
+        return dict(self._known(venue))
+
+    def _known(self, venue: str) -> dict[str, tuple[int, int]]:
+        if not self._engine.opened:
+            raise Retry("store: not open")
+        return self._spans[venue]
 
     def _read_span(self, cursor: Any, venue: str) -> dict[str, tuple[int, int]]:
         source = table(venue, self._kinds["ohlcv"])

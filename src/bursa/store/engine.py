@@ -68,9 +68,12 @@ class Bytes:
 
 
 class Engine:
-    """One open file. `prepare(connection)` is called at each opening, before anybody else."""
+    """One open file. `prepare(connection)` is called at each opening, before anybody else. Where it
+    cannot be opened now, and `waits`, the next `revive` tries again."""
 
-    def __init__(self, path: Path, options: Options, prepare: Callable[[Any], None]) -> None:
+    def __init__(
+        self, path: Path, options: Options, prepare: Callable[[Any], None], waits: bool = False
+    ) -> None:
         self.set_aside: list[Path] = []
         self._path, self._options, self._prepare = path, options, prepare
         self._log = logger("store").bind(path=str(path))
@@ -78,7 +81,18 @@ class Engine:
         self._readers = 0
         self._ready = False
         self._connection: Any = None
-        self._open_or_set_aside()
+        self._unopened = waits
+        try:
+            self._open_or_set_aside()
+        except Retry as away:
+            if not waits:
+                raise
+            self._log.warning("store cannot be opened yet", why=str(away))
+
+    @property
+    def opened(self) -> bool:
+        """It was open once."""
+        return not self._unopened
 
     def _open_or_set_aside(self) -> None:
         """Open the file. Where it refuses, first its log goes aside, so that it opens as of its
@@ -100,7 +114,7 @@ class Engine:
             connection.close()
             raise
         with self._gate:
-            self._connection, self._ready = connection, True
+            self._connection, self._ready, self._unopened = connection, True, False
 
     def _put_aside(self, suffixes: Sequence[str], why: str) -> None:
         name = self._path.name
@@ -157,19 +171,20 @@ class Engine:
         with self._gate:
             if self._ready:
                 return
-            if self._connection is None:
+            if self._connection is None and not self._unopened:
                 raise Retry("store: not open")
             if not self._gate.wait_for(lambda: self._readers == 0, READERS_WAIT_S):
                 raise Retry("store: readers hold the broken engine")
         self._log.warning("store: opening anew")
-        with suppress(duckdb.Error):
-            self._connection.close()
+        if self._connection is not None:
+            with suppress(duckdb.Error):
+                self._connection.close()
         self._open_or_set_aside()
 
     def close(self) -> None:
         """Fold the log into the file and close; waits for readers. The writer must be done."""
         with self._gate:
-            was_ready, self._ready = self._ready, False
+            was_ready, self._ready, self._unopened = self._ready, False, False
             connection, self._connection = self._connection, None
             self._gate.wait_for(lambda: self._readers == 0, READERS_WAIT_S)
         if connection is None:
