@@ -103,7 +103,10 @@ class Metrics(Table, frozen=True):
 
     extra: Annotated[
         tuple[str, ...],
-        doc('metrics beside the standard ones, by name, e.g. ["ema_9", "rsi_7"]'),
+        doc(
+            'metrics beside the standard ones, by name, e.g. ["ema_9", "rsi_7"]; added ones are'
+            " computed over the stored bars at the next start"
+        ),
     ] = ()
 
 
