@@ -1,7 +1,7 @@
 """A whole restart of idx: `bursa up` from its start until /ready, with a year of stored bars.
 
 700 tickers, 245 days of 330 minutes, in a third of which a ticker trades, about 20 million bars
-(--quick: 25 days), each closed day sorted as in a folder that ran; three days of metric rows. The
+(--quick: 8 days), each closed day sorted as in a folder that ran; three days of metric rows. The
 journal behind them is gone but for its end, so that a start without a checkpoint brings all metrics
 up from the first stored bar.
 
@@ -47,7 +47,7 @@ from bursa.ports import Committed
 from bursa.store.duckdb import DuckStore
 
 TICKERS, MINUTES = 700, 330
-DAYS, DAYS_QUICK, DAYS_METRICS = 245, 25, 3
+DAYS, DAYS_QUICK, DAYS_METRICS = 245, 8, 3
 SHARE = 0.33
 # A Monday's 09:00 on idx.
 OPENING = 1_775_440_800 * 10**9

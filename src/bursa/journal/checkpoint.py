@@ -151,7 +151,7 @@ def load_newest(
             continue
         try:
             body = _load(found.path, passed_over)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:  # gone: pruned since it was listed
             passed_over(found.path, str(error))
             continue
         if body.signature != signature or body.position != found.position:
