@@ -52,7 +52,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
     app.warm([IDX])
     for name in ("src", "tests", "docs"):
-        shutil.copytree(ROOT / name, folder / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "pyproject.toml", folder)
     take_over_kernels(ROOT / "src", folder / "src", folder / "kernels")
     blocks = BLOCK.findall(PAGE.read_text())
@@ -76,7 +76,8 @@ def take_over_kernels(old: Path, new: Path, kept: Path) -> None:
         ]
         compiled = Path(os.environ.get("NUMBA_CACHE_DIR", "")) / names[0]
         if compiled.is_dir():
-            shutil.copytree(compiled, kept / names[1])
+            unfinished = shutil.ignore_patterns("*.tmp.*")  # other tests may be compiling
+            shutil.copytree(compiled, kept / names[1], ignore=unfinished)
 
 
 def inside(copy: Path) -> dict[str, Any]:
