@@ -2,6 +2,7 @@
 and where there is nothing to show. Figures are held to what the API gives."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.request import urlopen
@@ -140,8 +141,8 @@ def test_what_cannot_be_shown_is_refused_in_words(tab: Tab) -> None:
     words = f"6 panes are the most a chart shows: {named}. Remove one to see {title(extra)}."
     assert tab.text("#indicators [role=status]") == words
     assert page.locator(".l-metric").count() == PANES_MAX
-    tab.open("/chart?symbol=BBCA&metrics=nix_9,rsi_14")
-    tab.until(".b-toast", "There is no indicator nix_9 here")
+    tab.open("/chart?symbol=BBCA&metrics=nix_9,rsi_14,nix_8")
+    tab.until(".b-toast", "There is no indicator nix_9 here.* There is no indicator nix_8 here")
     page.wait_for_selector("#lg-rsi_14")
 
 
@@ -269,6 +270,25 @@ def test_metrics_follow_the_stream_and_revisions(browser: Any, market: Market) -
     market.push()
     longer = f"{newest(tab.url, 'ema_20', '5m')['ema_20']:,.0f}"
     tab.until("[data-metric=ema_20] .l-values", f"^{longer}$")
+    assert tab.said == []
+    tab.context.close()
+
+
+def test_an_open_bar_hides_no_output_of_hd(browser: Any, market: Market) -> None:
+    """Its value may be known before it closes: the legend has all outputs of the bar before."""
+    some_days(market)
+    for minute in range(6):
+        market.trade("BBCA", at(TUESDAY, 14, minute, 20), 8_900 + 25 * minute)
+    market.status(b"H", at(TUESDAY, 14, 6, 40))
+    market.trade("BBCA", at(TUESDAY, 14, 6, 50), 9_100)
+    market.push()
+    tab = Tab(browser, market.serve())
+    chart(tab, "hd", "5")
+    assert re.search(r"MAPO .+DMAPO .+direction [+\u22120]", said_of(tab, "hd"))
+    chart(tab, "rsi_14", "1")
+    tab.until("#q-hd", r"\d")
+    tab.page.wait_for_timeout(200)
+    assert re.search(r"\d", tab.text("#q-hd"))
     assert tab.said == []
     tab.context.close()
 

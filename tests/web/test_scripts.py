@@ -214,6 +214,22 @@ def test_breaks_stand_where_days_and_noons_are(run: Run) -> None:
     assert run("bars", body) == [[1], [3]]
 
 
+def test_lines_break_at_each_day_where_a_day_has_many_bars(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const cuts = (interval) => {
+        const bars = new m.Bars(time, sessions, interval);
+        bars.merge([at(17, 9, 0), at(17, 13, 30), at(18, 9, 0)].map((t) => bar(t)));
+        return bars.slots().map(({ first, cut }) => [Boolean(first), Boolean(cut)]);
+      };
+      return ["1", "60", "240"].map(cuts);
+    """
+    )
+    within, day = [False, False], [True, True]
+    assert run("bars", body) == [[within, within, day]] * 2 + [[within, within, [True, False]]]
+
+
 def test_merging_says_what_changed(run: Run) -> None:
     body = (
         BARS

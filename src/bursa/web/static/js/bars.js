@@ -13,6 +13,8 @@ export const INTERVALS = {
   60: { tf: "1h", step: 3600 }, 240: { tf: "4h", step: 14400 },
   D: { tf: "1d", step: 0 }, W: { tf: "1w", step: 0 }, M: { tf: "1M", step: 0 },
 };
+/* Bars so long that a day has but a few: a line that broke at each day would fall into bits. */
+const LONG_STEP = INTERVALS[240].step;
 
 export class Bars {
   /** time: VenueTime, sessions: Sessions, interval: a key of INTERVALS. */
@@ -131,8 +133,8 @@ export class Bars {
     return key(before) !== key(this.pending);
   }
 
-  /** Bars and empty slots in time order: [{x, bar|null, hole|null, first, noon}]; `hole` of a bar says
-      that a part of it is missing. A confirmed-empty minute has no slot. */
+  /** Bars and empty slots in time order: [{x, bar|null, hole|null, first, noon, cut}]; `hole` of a bar says
+      that a part of it is missing, `cut` that lines break before it. A confirmed-empty minute has no slot. */
   slots() {
     const out = this.list.map((bar) => ({ x: bar.x, bar, hole: null, first: false, noon: false }));
     if (this.step && this.holes.length && out.length) this.addMissing(out);
@@ -189,6 +191,7 @@ export class Bars {
     if (!this.step || i === 0) return;
     const slot = out[i], before = out[i - 1];
     slot.first = dayOf(slot.x) !== dayOf(before.x);
+    slot.cut = slot.first && this.step < LONG_STEP;
     slot.noon = !slot.first && this.sessions.index(slot.x) !== this.sessions.index(before.x);
   }
 }

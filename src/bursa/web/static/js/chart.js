@@ -20,7 +20,7 @@ import { awayWords, barTable, holeWords, lastBar, listHoles, statusLine } from "
 import { Stream } from "./stream.js";
 
 const HD = field("hd");
-const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000;
+const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000, TOLD_MAX = 3;
 const $ = (id) => document.getElementById(id);
 const page = $("page").dataset;
 
@@ -62,8 +62,8 @@ function draw(change) {
   barTable(shown, { facts, long: long(), time, pending }, grown !== "no" && !pending);
   showBar();
   showStatus();
-  const hd = lately(lastAt(), [HD])[HD];
-  if (facts.hd && hd !== undefined && hd !== quote.figures.hd) quote.take({ hd });
+  const hd = facts.hd ? latestHd() : null;
+  if (hd !== null && hd !== quote.figures.hd) quote.take({ hd });
 }
 
 /* One redraw a frame, however many bars came; whole ones, which a catch-up asks for with every frame,
@@ -93,23 +93,26 @@ function redraw() {
 
 function showBar() {
   const at = now.hover ?? lastAt(), slot = now.slots[at];
-  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...latest(at), ...known(slot.bar) } } : slot, long());
+  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...slot.bar, ...latest(at) } } : slot, long());
 }
 
-const known = (bar) => Object.fromEntries(Object.entries(bar).filter(([, value]) => value !== undefined));
-
-/* The open bar has no metrics yet: beside it stand those of the newest bar that has, all outputs of one from the same bar. */
+/* The open bar has no metrics yet, or of HD the value alone: beside it stand those of the newest bar that has all outputs
+   of one, so that they belong together; where none has, of the newest that has some. */
 function latest(at) {
   return Object.assign({}, ...choice.metrics.map(({ outputs }) => lately(at, outputs.map(({ column }) => field(column)))));
 }
 
 function lately(at, keys) {
-  for (let i = at; i >= 0 && i > at - 5; i--) {
-    const bar = now.slots[i].bar;
-    if (bar && keys.some((key) => bar[key] !== undefined)) return Object.fromEntries(keys.map((key) => [key, bar[key]]));
-  }
-  return {};
+  const bars = newestBars(at), has = (key) => (bar) => bar[key] !== undefined;
+  const found = bars.find((bar) => keys.every((key) => has(key)(bar))) ?? bars.find((bar) => keys.some((key) => has(key)(bar)));
+  return found ? Object.fromEntries(keys.map((key) => [key, found[key]])) : {};
 }
+
+/* The last few bars up to a slot, newest first. */
+const newestBars = (at) => now.slots.slice(Math.max(0, at - 4), at + 1).map(({ bar }) => bar).filter(Boolean).reverse();
+
+/* HD is null on a minute that is open still: the quote shows that of the minute before. */
+const latestHd = () => newestBars(lastAt()).find((bar) => (bar[HD] ?? null) !== null)?.[HD] ?? null;
 
 /* Why a metric has no figure at a slot; "" while its figures are still on their way. */
 function silent(metric, { bar }) {
@@ -438,5 +441,5 @@ shell.open = (item) => {
 };
 
 history.replaceState(history.state, "", choice.write(new URL(location.href)));
-if (wanted && choice.left.length) toast(choice.left[0], true);
+if (wanted && choice.left.length) toast(choice.left.slice(0, TOLD_MAX).join(" "), true);
 if (page.state !== "unknown") open(now.ticker, now.interval, false);

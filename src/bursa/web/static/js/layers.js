@@ -53,9 +53,9 @@ function line(chart, pane, base, style, apart) {
   }, pane);
   if (apart) series.priceScale().applyOptions({ scaleMargins: { top: 0.22, bottom: 0.08 } });
   const lean = filled && directionOf(metric) ? field(directionOf(metric).column) : null;
-  const item = ({ x: time, bar, first: breaks }) => {
+  const item = ({ x: time, bar, cut }) => {
     const value = bar?.[key];
-    return value === null || value === undefined ? { time } : { time, value, first: breaks, lean: lean ? bar[lean] : undefined };
+    return value === null || value === undefined ? { time } : { time, value, cut, lean: lean ? bar[lean] : undefined };
   };
   const zero = filled ? zeroLine(series) : null, guides = first ? guideLines(series, metric) : null;
   const recolor = () => {

@@ -1,15 +1,15 @@
-/* Series for lightweight-charts: a line that breaks where data break, at missing slots and at the start of
-   a day, optionally dashed or filled to a base value; and marks of direction at the foot of a pane. They
+/* Series for lightweight-charts: a line that breaks where data break, at missing slots and where a slot says so,
+   optionally dashed or filled to a base value; and marks of direction at the foot of a pane. They
    draw; they hold no data of their own. */
 
-/* bars: the library's items {x, time: slot number, originalData: {value, first}}; range: visible ones,
+/* bars: the library's items {x, time: slot number, originalData: {value, cut}}; range: visible ones,
    the only ones whose x is kept up to date. */
 function runs(bars, range) {
   const out = [];
   let run = null, before = null;
   for (let i = range.from; i < range.to; i++) {
     const bar = bars[i];
-    if (!run || bar.originalData.first || bar.time - before > 1) out.push((run = []));
+    if (!run || bar.originalData.cut || bar.time - before > 1) out.push((run = []));
     run.push(bar);
     before = bar.time;
   }
@@ -69,7 +69,7 @@ class Renderer {
   }
 }
 
-/** The view to give to chart.addCustomSeries. Items: {time, value, first} or {time} where there is none. */
+/** The view to give to chart.addCustomSeries. Items: {time, value, cut} or {time} where there is none. */
 export class BrokenLine {
   constructor() { this.drawing = new Renderer(); this.base = null; }
 
