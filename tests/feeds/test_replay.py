@@ -219,6 +219,27 @@ def test_lines_of_text_are_sorted_as_blocks_are(size: int, messages: Sequence[Me
     assert found[0].first_seq == 1 and cutter.channels == {TRADES, DATA}
 
 
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("size", [40, 10_000])
+def test_few_minutes_come_at_once_and_books_before_trades(size: int, lines: bool) -> None:
+    """However few messages a recording has: bars are to find the books of their minutes' ends."""
+    minute = 60 * 10**9
+    sent = []
+    for n in range(60):
+        start = 1_775_440_800 * 10**9 + n * minute
+        sent += [(TRADES, block(n + 1, "1", 39, start)), (DATA, block(n + 1, "3", 15, start + 1))]
+    file = joined(text_of(sent) if lines else sent)
+    cutter: TextLines | Blocks = TextLines(IDX) if lines else Blocks(IDX, IDX1, "x")
+    found, known = cut(cutter, file, size), 0
+    assert sum(f.count for f in found) == 120
+    for frames in found:
+        assert frames.count <= 5
+        if size == 10_000 and frames.channel == TRADES:
+            assert frames.first_seq + frames.count - 1 == known
+        elif frames.channel == DATA:
+            known = frames.first_seq + frames.count - 1
+
+
 def test_a_line_of_text_without_end_is_delivered_in_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,9 @@
     text     idx-1's text form, one message a line; lines of several channels may be mixed
     blocks   u16 big-endian length and message, as in idx-1's binary form, of one channel or mixed
 
+Of a few minutes of mixed channels those without trades come first: a bar takes from the books of
+its minute's end only what is there when trades close it (bars/closing.py).
+
 `of` tells them by the first byte. Nothing is left out: a line that cannot be read, a last block cut
 short, bytes whose framing is lost are all delivered, and the decoder refuses them with their bytes.
 Does not look into messages (wire/), beyond what sorts them to their channels.
@@ -112,14 +115,14 @@ class TextLines:
 
     def __init__(self, venue: Venue, ts_recv: int = NO_RECEIVE_TIME) -> None:
         self.channels: set[int] = set()
-        self._width = len(venue.channels)
+        self._width, self._order = len(venue.channels), _books_first(venue)
         self._table = route.table(venue, IDX1)
         self._state = route.begin(venue)
         self._tail = b""
         self._ts_recv = ts_recv
 
     def push(self, data: bytes) -> Iterator[Frames]:
-        """Frames of all lines that are complete by now, one a channel."""
+        """Frames of all lines that are complete by now, one a channel and few minutes."""
         whole, feed, tail = (self._tail + data).rpartition(b"\n")
         whole += feed
         while len(tail) > TEXT_BYTES_MAX:
@@ -132,17 +135,20 @@ class TextLines:
         return self._sorted(self._tail + b"\n", b"", final=True)
 
     def _sorted(self, whole: bytes, tail: bytes, final: bool) -> Iterator[Frames]:
-        text = np.frombuffer(bytearray(whole), np.uint8)
+        text, used = np.frombuffer(bytearray(whole), np.uint8), -1
         heads = np.empty(route.HEAD_BYTES * whole.count(b"\n"), np.uint8)
-        out = np.empty((self._width, len(text)), np.uint8)
-        counts = np.zeros((3, self._width), np.int64)
-        used = route.sort_lines(text, heads, self._table, self._state, out, counts, final)
-        self._tail = whole[used:] + tail
-        for channel, (size, count, first_seq) in enumerate(counts.T.tolist()):
-            if count:
-                self.channels.add(channel)
-                payload = out[channel, : size - 1].tobytes()
-                yield Frames(channel, LINES, "", first_seq, count, self._ts_recv, payload)
+        while used:
+            out = np.empty((self._width, len(text)), np.uint8)
+            counts = np.zeros((3, self._width), np.int64)
+            used = route.sort_lines(text, heads, self._table, self._state, out, counts, final)
+            text = text[used:]
+            for channel in self._order:
+                size, count, first_seq = counts[:, channel].tolist()
+                if count:
+                    self.channels.add(channel)
+                    payload = out[channel, : size - 1].tobytes()
+                    yield Frames(channel, LINES, "", first_seq, count, self._ts_recv, payload)
+        self._tail = text.tobytes() + tail
 
 
 class Blocks:
@@ -153,15 +159,15 @@ class Blocks:
     ) -> None:
         self.channels: set[int] = set()
         self._where, self._ts_recv = where, ts_recv
-        self._width = len(venue.channels)
+        self._width, self._order = len(venue.channels), _books_first(venue)
         self._table = route.table(venue, layout)
         self._state = route.begin(venue)
         self._tail = b""
         self._done = 0
 
     def push(self, data: bytes) -> Iterator[Frames]:
-        """Frames of all blocks that are complete by now, one a channel. Refuse `bad_recording`
-        where framing is lost, after what it was lost in."""
+        """Frames of all blocks that are complete by now, one a channel and few minutes. Refuse
+        `bad_recording` where framing is lost, after what it was lost in."""
         return self._sorted(data, final=False)
 
     def rest(self) -> Iterator[Frames]:
@@ -170,17 +176,20 @@ class Blocks:
         yield from self._remains()
 
     def _sorted(self, data: bytes, final: bool) -> Iterator[Frames]:
-        piece = np.frombuffer(bytearray(self._tail + data), np.uint8)
-        out = np.empty((self._width, len(piece)), np.uint8)
-        counts = np.zeros((3, self._width), np.int64)
-        used, end = route.sort(piece, self._table, self._state, out, counts, final)
-        self._tail = piece[used:].tobytes()
-        self._done += used
-        for channel, (size, count, first_seq) in enumerate(counts.T.tolist()):
-            if count:
-                self.channels.add(channel)
-                payload = out[channel, :size].tobytes()
-                yield Frames(channel, BLOCKS, "", first_seq, count, self._ts_recv, payload)
+        piece, used = np.frombuffer(bytearray(self._tail + data), np.uint8), -1
+        while used:
+            out = np.empty((self._width, len(piece)), np.uint8)
+            counts = np.zeros((3, self._width), np.int64)
+            used, end = route.sort(piece, self._table, self._state, out, counts, final)
+            self._done += used
+            piece = piece[used:]
+            for channel in self._order:
+                size, count, first_seq = counts[:, channel].tolist()
+                if count:
+                    self.channels.add(channel)
+                    payload = out[channel, :size].tobytes()
+                    yield Frames(channel, BLOCKS, "", first_seq, count, self._ts_recv, payload)
+        self._tail = piece.tobytes()
         if end == route.LOST:
             yield from self._remains()
             what = f"{self._where}: no block can begin at byte {self._done}"
@@ -192,6 +201,10 @@ class Blocks:
             channel = max(int(self._state[0, route.LAST]), 0)
             self.channels.add(channel)
             yield Frames(channel, BLOCKS, "", 0, 1, self._ts_recv, tail)
+
+
+def _books_first(venue: Venue) -> list[int]:
+    return sorted(range(len(venue.channels)), key=lambda at: venue.channels[at].ticks)
 
 
 class OneChannel:

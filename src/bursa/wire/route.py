@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bursa.model.calendar import SECOND_NS
+from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.venue import Venue
 from bursa.wire.layout import HEADER, Layout
 from bursa.wire.loads import be64
@@ -30,6 +30,10 @@ DUE, TS, LAST = 0, 1, 2
 NIGHT_NS = 6 * 3600 * SECOND_NS
 # How far a status whose channel is not sure waits for the block that tells.
 AHEAD_BYTES = 65_536
+
+# What is sorted in one go spans less than this, so that no channel runs far ahead of another: of
+# books a few minutes ahead of trades those of each minute's end are still known (bars/closing.py).
+SPAN_NS = 5 * MINUTE_NS
 
 # Rows of `counts`, a column a channel.
 BYTES, MESSAGES, FIRST_SEQ = 0, 1, 2
@@ -76,14 +80,18 @@ def sort(
 ) -> tuple[int, int]:
     """Copy the whole blocks of data, uint8 (n,), lengths and all, into their channels' rows of
     out, uint8 (channels, n or more); counts, int64 (3, channels), begins at 0. Returns bytes used
-    and LOST where a length stands that none may have, else MORE: the rest is to come again, with
-    what follows it. final: nothing does."""
-    at = 0
+    and LOST where a length stands that none may have, else MORE: the rest is to come again, at
+    once where bytes were used, then with what follows it. final: nothing does."""
+    at = since = 0
     while at + 2 <= data.shape[0]:
         size = _size(data, at)
         if size == 0 or size > table[_BLOCK_BYTES_MAX]:
             return at, LOST
         if at + 2 + size > data.shape[0]:
+            break
+        ts = _ts(data, at, table)
+        since = since or ts
+        if ts - since >= SPAN_NS:
             break
         channel, seq = _place(data, at, table, state, final)
         if channel == _WAIT:
@@ -127,12 +135,16 @@ def sort_lines(
             _head(text, end, at, heads, HEAD_BYTES * lines)
             lines += 1
             end = at + 1
-    at = 0
+    at = since = 0
     for n in range(lines):
         stop = at
         while text[stop] != _LF:
             stop += 1
         if stop > at:
+            ts = _ts(heads, HEAD_BYTES * n, table)
+            since = since or ts
+            if ts - since >= SPAN_NS:
+                break
             channel, seq = _place(heads, HEAD_BYTES * n, table, state, final)
             if channel == _WAIT:
                 break
@@ -191,10 +203,9 @@ def _place(
     final: bool,
 ) -> tuple[int, int]:
     """(channel of the block at `at`, its seq); _WAIT where what follows must be seen first."""
-    seq = ts = 0
-    if _size(data, at) >= max(table[_SEQ_AT], table[_TS_AT]) + 8:
+    seq, ts = 0, _ts(data, at, table)
+    if _has_head(data, at, table):
         seq = be64(data, at + 2 + table[_SEQ_AT]) & table[_SEQ_MASK]
-        ts = be64(data, at + 2 + table[_TS_AT]) & table[_TS_MASK]
     channel = table[data[at + 2]]
     if channel == _ANY:
         wait = not final and data.shape[0] - at < AHEAD_BYTES
@@ -207,6 +218,19 @@ def _place(
     if seq > 0:
         state[channel, DUE], state[channel, TS] = seq + 1, ts
     return int(channel), seq
+
+
+@njit(nogil=True, cache=True)
+def _has_head(data: NDArray[np.uint8], at: int, table: NDArray[np.int64]) -> bool:
+    return bool(_size(data, at) >= max(table[_SEQ_AT], table[_TS_AT]) + 8)
+
+
+@njit(nogil=True, cache=True)
+def _ts(data: NDArray[np.uint8], at: int, table: NDArray[np.int64]) -> int:
+    """The ts of the block at `at`; 0: it is too short to have one."""
+    if not _has_head(data, at, table):
+        return 0
+    return int(be64(data, at + 2 + table[_TS_AT]) & table[_TS_MASK])
 
 
 @njit(nogil=True, cache=True)
