@@ -381,7 +381,15 @@ def test_one_at_a_time_and_none_for_who_went_away(
         ({"begin": "yesterday"}, "--from: yesterday; allowed: a date or a time such as 2025"),
         ({"end": "2025-11-31"}, "--to: 2025-11-31; allowed: a date"),
         ({"begin": "0001-01-01", "zone": "Asia/Jakarta"}, "--from: 0001-01-01; allowed: a date"),
-        ({"end": "9999-01-01"}, "--to: 9999-01-01; allowed: a date"),
+        ({"end": "9999-01-01"}, "--to: 9999-01-01; allowed: a date .* from 1970 to 2116"),
+        (
+            {"begin": "2025-11-02T01:30", "zone": "America/New_York"},
+            "--from: 2025-11-02T01:30: clocks change then.*allowed: a time with its offset",
+        ),
+        (
+            {"begin": "2025-03-09", "end": "2025-03-09T02:00", "zone": "America/New_York"},
+            "--to: 2025-03-09T02:00: clocks change then",
+        ),
         ({"tickers": ("XXXX",)}, "--ticker: XXXX; idx has bars of . tickers: "),
         ({"zone": "Mars/Olympus"}, "--tz: Mars/Olympus; allowed: UTC, venue, or a zone such as"),
         ({"zone": "../etc/passwd"}, "--tz: "),

@@ -215,6 +215,8 @@ def test_bad_orders_say_what_is_allowed(tmp_path: Path) -> None:
         ("idx", Wanted(gate_close="24:01", effective=later), "--gate-close: 24:01"),
         ("idx", Wanted(freeze="15:00"), "--effective: ; allowed: a time such as"),
         ("idx", Wanted(freeze="15:00", effective="soon"), "--effective: soon"),
+        ("idx", Wanted(freeze="15:00", effective="0001-01-01"), "--effective: 0001-.* from 1970"),
+        ("idx", Wanted(freeze="15:00", effective="9999-12-31T23:59-14:00"), "from 1970 to 2262-"),
         ("idx", Wanted(freeze="15:00", effective=later), "has no journal of idx yet"),
     ):
         with pytest.raises(Refuse, match=what):

@@ -143,6 +143,16 @@ def test_no_damage_is_loaded(tmp_path: Path) -> None:
     assert found is not None and found[0] == 100
 
 
+def test_one_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, 100)
+    path = put(tmp_path, 200)
+    path.unlink()
+    path.mkdir()  # a file that the disk does not give back fails in the same way
+    over: list[Path] = []
+    found = load_newest(tmp_path, 300, "a", lambda p, why: over.append(p))
+    assert found is not None and (found[0], over) == (100, [path])
+
+
 def test_what_lies_past_the_journals_end_goes(tmp_path: Path) -> None:
     paths = [put(tmp_path, p) for p in (100, 200, 300)]
     half = tmp_path / "00000000000000000150-20261120.checkpoint.tmp"

@@ -85,7 +85,7 @@ def test_parts_go_with_the_last_checkpoint_that_refers_to_them(tmp_path: Path) -
     assert len(names(tmp_path)) == 3 + 2 * 2 + 1
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "flipped", "another's"])
+@pytest.mark.parametrize("harm", ["gone", "cut", "flipped", "another's", "unreadable"])
 def test_a_part_that_is_torn_or_missing_is_noticed_and_written_anew(
     tmp_path: Path, harm: str
 ) -> None:
@@ -96,6 +96,9 @@ def test_a_part_that_is_torn_or_missing_is_noticed_and_written_anew(
     other = sorted((tmp_path / "parts").iterdir())[3].read_bytes()
     if harm == "gone":
         path.unlink()
+    elif harm == "unreadable":  # a file that the disk does not give back fails in the same way
+        path.unlink()
+        path.mkdir()
     else:
         flipped = data[:50] + bytes([data[50] ^ 4]) + data[51:]
         path.write_bytes({"cut": data[:-9], "flipped": flipped, "another's": other}[harm])
@@ -104,6 +107,8 @@ def test_a_part_that_is_torn_or_missing_is_noticed_and_written_anew(
     assert found is not None and missed == [path]
     assert found[1]["engine"]["memory"] is None
     assert found[1]["engine"]["beside"].tolist() == [0, 1, 2], "the rest of it is good"
+    if harm == "unreadable":
+        path.rmdir()
     put(tmp_path, 2, array)
     check(tmp_path, 2, array)
     check(tmp_path, 1, array)

@@ -191,6 +191,17 @@ def test_an_order_is_for_bars_that_cannot_have_been_made(
         gates.order({"open_s": 60}, free + 1, watermark)
 
 
+@pytest.mark.parametrize("from_ns", [-(2**62), -MINUTE, 2**63, 2**63 // MINUTE * MINUTE + MINUTE])
+def test_an_order_for_a_time_that_no_record_can_tell_is_refused(from_ns: int) -> None:
+    """It would be journalled, passed over, and told as done."""
+    gates = GateSchedule(IDX)
+    with pytest.raises(Refuse, match=r"allowed: a minute from 1970-.* before 2262-04-12T06:47:16"):
+        gates.order({"open_s": 60}, from_ns, 0)
+    last = (2**63 - 1) // MINUTE * MINUTE
+    gates.see([Setting(1, 9, gates.order({"open_s": 60}, last, 0))])
+    assert gates.at(last).open_s == 60
+
+
 @pytest.mark.parametrize(
     "wanted", [{"open_s": 53_460}, {"close_s": 32_640}, {"close_s": 54_060}, {"freeze_s": 86_460}]
 )

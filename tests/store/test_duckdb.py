@@ -237,6 +237,28 @@ def test_another_process_holds_the_file(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_that_waits_is_away_while_another_process_has_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "hot.duckdb"
+    store = opened(path)
+    put(store, batch(TICKS, [tick("BBCA", 1)]))
+    store.close()
+    code = (
+        f"import duckdb\nheld = duckdb.connect({str(path)!r})\nprint('held', flush=True)\ninput()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        store = DuckStore(path, [IDX], KINDS, waits=True)
+        for _ in range(2):
+            with pytest.raises(Retry, match="is held by another process"):
+                store.positions()
+        holder.communicate("\n")
+    assert store.positions() and not store.set_aside
+    assert len(store.ticks("idx", "BBCA", *ALL)) == 1
+    store.close()
+
+
 def test_bars_written_before_a_column_was_there_have_null_in_it(tmp_path: Path) -> None:
     path, new = tmp_path / "hot.duckdb", ("delta", "ruled", "bid_volume", "ask_volume", "nth")
     older = replace(OHLCV, columns=tuple(c for c in OHLCV.columns if c.name not in new))

@@ -151,7 +151,7 @@ def load_newest(
             continue
         try:
             body = _load(found.path, passed_over)
-        except (ValueError, FileNotFoundError) as error:  # gone: pruned since it was listed
+        except (ValueError, OSError) as error:  # the disk cannot read it, or it was pruned by now
             passed_over(found.path, str(error))
             continue
         if body.signature != signature or body.position != found.position:

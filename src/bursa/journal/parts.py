@@ -78,6 +78,9 @@ def gather(
         except FileNotFoundError:
             missed(path, "it is missing")
             whole = False
+        except OSError as error:
+            missed(path, f"it cannot be read: {error}")
+            whole = False
         except ValueError as error:
             missed(path, str(error))
             path.unlink(missing_ok=True)

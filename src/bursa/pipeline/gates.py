@@ -24,6 +24,8 @@ CHANGES_MAX = 1000
 """Changes that a schedule may have: one more is refused, and passed over in a journal."""
 TOOK, IGNORED = "gates_changed", "gates_ignored"
 _DAY_S = DAY_NS // SECOND_NS
+# A bar time that a record can tell is before that.
+END_NS = 2**63
 _FIELDS = ("open_s", "close_s", "freeze_s")
 _NAMES = dict(zip(_FIELDS, ("gate_open", "gate_close", "freeze"), strict=True))
 
@@ -114,6 +116,9 @@ class GateSchedule:
         """
         held, calendar = self.at(from_ns), self.venue.calendar
         free = self.free_ns(watermark_ns)
+        if not 0 <= from_ns < END_NS:
+            what = f"{from_ns:,} ns from 1970 on; allowed: a minute from {calendar.text(free)} on"
+            raise Refuse(f"{what}, before {calendar.text(END_NS)}", parameter="effective")
         if from_ns < free or from_ns % MINUTE_NS:
             why = (
                 "that is no whole minute"
@@ -169,7 +174,7 @@ def _told(told: Any) -> Gates | None:
     if not isinstance(told, dict):
         return None
     numbers: list[Any] = [told.get(name) for name in (*_FIELDS, "from")]
-    if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+    if not all(type(number) is int and 0 <= number < END_NS for number in numbers):
         return None
     gates = Gates(*numbers)
     return None if _wrong(gates) is not None or gates.from_ns % MINUTE_NS else gates

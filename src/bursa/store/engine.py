@@ -69,7 +69,8 @@ class Bytes:
 
 class Engine:
     """One open file. `prepare(connection)` is called at each opening, before anybody else. Where it
-    cannot be opened now, and `waits`, the next `revive` tries again."""
+    cannot be opened now, or another process has it open, and `waits`, the next `revive` tries
+    again."""
 
     def __init__(
         self, path: Path, options: Options, prepare: Callable[[Any], None], waits: bool = False
@@ -81,7 +82,7 @@ class Engine:
         self._readers = 0
         self._ready = False
         self._connection: Any = None
-        self._unopened = waits
+        self._waits = self._unopened = waits
         try:
             self._open_or_set_aside()
         except Retry as away:
@@ -225,7 +226,8 @@ class Engine:
                 self._ready = False
             return Retry(f"store: engine broke: {said}")
         if "could not set lock" in said.lower():
-            return Refuse(f"{self._path} is held by another process: {said}", "folder_held", 503)
+            held = f"{self._path} is held by another process: {said}"
+            return Retry(held) if self._waits else Refuse(held, "folder_held", 503)
         if _is_damage(error):
             self._log.error("store: file is damaged", why=said)
             return Retry(f"store: file is damaged: {said}")

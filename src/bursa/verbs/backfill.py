@@ -143,12 +143,17 @@ def _bound(text: str, parameter: str, zone: tzinfo) -> int:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
+            if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+                what = f"{parameter}: {text}: clocks change then, it comes twice or not at all;"
+                what += " allowed: a time with its offset, such as 2025-11-02T01:30-04:00"
+                raise Refuse(what, parameter=parameter.strip("-"))
         elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
         ts_ns = elapsed // timedelta(microseconds=1) * 1000
         if not 0 <= ts_ns < FOREVER_NS:
             raise ValueError
     except (ValueError, OverflowError):
-        what = f"{parameter}: {text}; allowed: a date or a time such as 2025-11-21T09:30"
+        what = f"{parameter}: {text}; allowed: a date or a time such as 2025-11-21T09:30, from 1970"
+        what += f" to {datetime.fromtimestamp(FOREVER_NS // 10**9, UTC).year}"
         raise Refuse(what, parameter=parameter.strip("-")) from None
     return ts_ns
 

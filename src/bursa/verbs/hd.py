@@ -20,6 +20,7 @@ from bursa.model.schema import OHLCV, table
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.pipeline import control
+from bursa.pipeline.gates import END_NS
 from bursa.store import question, sql
 from bursa.store.folder import STORE_FILE, DataFolder, ask
 
@@ -149,13 +150,16 @@ def _seconds(option: str, text: str) -> int:
 
 def _effective(venue: Venue, text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        ts_ns = venue.calendar.instant_ns(datetime.fromisoformat(text))
+        if not 0 <= ts_ns < END_NS:
+            raise ValueError
+    except (ValueError, OverflowError):
         what = (
-            f"--effective: {text}; allowed: a time such as 2026-11-23T09:00, by the venue's clock"
+            f"--effective: {text}; allowed: a time such as 2026-11-23T09:00, by the venue's clock,"
+            f" from 1970 to {venue.calendar.text(END_NS)}"
         )
         raise Refuse(what, parameter="effective") from None
-    return venue.calendar.instant_ns(moment)
+    return ts_ns
 
 
 def _journal(data: Path, venue: str) -> bool:
