@@ -178,6 +178,20 @@ def test_sums_that_are_handed_out_count_from_their_position_on() -> None:
     assert closed.column("bid_volume").tolist() == [3.0]
 
 
+def test_one_record_may_hand_out_sums_of_any_number_of_minutes() -> None:
+    stages, count = Stages(), 40
+    trades = [trade(60 * n + 1)._replace(position=5) for n in range(count)]
+    tape = tape_of([*trades, mark(60 * count + 2)._replace(position=5)])
+    closed = stages.builder.push(tape, SPAN).closed
+    handed = np.zeros((5, count), np.int64)
+    handed[3], handed[4] = T + (60 * np.arange(count) + 59) * SECOND, 5
+    handed[1].view(np.float64)[:] = np.arange(count)
+    handed[2].view(np.float64)[:] = 100.0 + np.arange(count)
+    stages.books.push(None, handed, closed)
+    assert closed.column("bid_volume").tolist() == list(range(count))
+    assert closed.column("ask_volume").tolist() == list(range(100, 100 + count))
+
+
 SIDES = st.builds(
     Side, st.integers(0, 3), st.integers(0, 1),
     st.lists(st.integers(0, 900).map(lambda n: n / 100), max_size=7).map(tuple),

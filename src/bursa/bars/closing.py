@@ -8,7 +8,8 @@ ahead by more than PAGES minutes; and records are never cut, so any cut of them 
 is null where that side was never told. A bar that is revised later keeps what its first close said;
 one that a file's end shows as not final has what is known then.
 
-A venue whose codec keeps the books itself (wire/itch50.py) hands out sums instead of messages.
+A venue whose codec keeps the books itself (wire/itch50.py) hands out sums instead of messages; how
+many minutes of them a record has does not matter.
 Of the bars under way the books are not told (build.py: null).
 """
 
@@ -119,12 +120,16 @@ def _sum(
 
 
 @njit(**_KERNEL)
-def _hear(handed: Block, start: int, position: int, minutes: Block, sums: Floats) -> int:
-    """Note handed out sums up to a position; the first behind is returned."""
+def _hear(handed: Block, start: int, upto: tuple[int, int], minutes: Block, sums: Floats) -> int:
+    """Note handed out sums up to a position, of that one itself up to a minute, lest those of many
+    minutes push out what its bars need; the first behind is returned. upto: both."""
     told, row = handed.view(np.float64), start
-    while row < handed.shape[1] and handed[_S_POSITION, row] <= position:
+    while row < handed.shape[1] and handed[_S_POSITION, row] <= upto[0]:
+        minute = handed[_S_TS, row] // MINUTE_NS
+        if handed[_S_POSITION, row] == upto[0] and minute > upto[1]:
+            break
         for side in range(2):
-            which, minute = 2 * handed[_S_SYMBOL, row] + side, handed[_S_TS, row] // MINUTE_NS
+            which = 2 * handed[_S_SYMBOL, row] + side
             _note(minutes, sums, which, minute, told[_S_SIDES + side, row])
         row += 1
     return row
@@ -135,12 +140,18 @@ def _fill(
     closed: Block, start: int, minutes: Block, sums: Floats, pages: Block, kept: Floats,
     known: NDArray[np.bool_],
 ) -> int:  # fmt: skip
-    """Write both columns of the bars from `start` on that have one position; the first of another
-    is returned. Of final ones the first close is remembered: pages int64 (PAGES,), the minute of
-    each; kept float64 (PAGES, sides); known bool (PAGES, symbols)."""
+    """Write both columns of the bars from `start` on that have one position and are of no later
+    minute than the first; the first of another is returned. Of final ones the first close is
+    remembered: pages int64 (PAGES,), the minute of each; kept float64 (PAGES, sides); known bool
+    (PAGES, symbols)."""
     out = closed.view(np.float64)
     position, row = closed[_B_POSITION, start], start
-    while row < closed.shape[1] and closed[_B_POSITION, row] == position:
+    newest = closed[_B_TS, start]
+    while (
+        row < closed.shape[1]
+        and closed[_B_POSITION, row] == position
+        and closed[_B_TS, row] <= newest
+    ):
         symbol, minute = closed[_B_TICKER, row], closed[_B_TS, row] // MINUTE_NS
         page, final = minute % PAGES, closed[_B_FINAL, row] == 1
         if final and minute > pages[page]:
@@ -200,12 +211,14 @@ class ClosingBooks:
                 end, behind = _reach(pieces[0], (row, at), position)
                 self._sum(*pieces, (row, end, behind))
                 row, at = end, behind
-            told = _hear(handed, told, position, self._minutes, self._sums)
+            upto = (position, int(block[_B_TS, start]) // MINUTE_NS)
+            told = _hear(handed, told, upto, self._minutes, self._sums)
             start = _fill(
                 block, start, self._minutes, self._sums, self._pages, self._kept, self._known
             )
         if handed.shape[1] > told:
-            _hear(handed, told, int(handed[_S_POSITION, -1]), self._minutes, self._sums)
+            upto = (int(handed[_S_POSITION, -1]) + 1, 0)
+            _hear(handed, told, upto, self._minutes, self._sums)
         if pieces is not None and row < pieces[0].shape[1]:
             left = (pieces[0][:, row:].copy(), pieces[1][:, at:].copy()) if row else pieces
             self._hold(*left)
@@ -239,7 +252,7 @@ class ClosingBooks:
         _reach(none, (0, 0), 0)
         levels, need = np.zeros((3, 0), np.int64), np.zeros((2, 0), np.int64)
         _sum(none, levels, (0, 0, 0, 0), self._of, need, np.zeros(2, np.int64), minutes, sums)
-        _hear(np.zeros((5, 0), np.int64), 0, 0, minutes, sums)
+        _hear(np.zeros((5, 0), np.int64), 0, (0, 0), minutes, sums)
         bar = np.zeros((len(OHLCV.columns), 1), np.int64)
         _fill(bar, 0, minutes, sums, np.zeros(PAGES, np.int64), np.zeros((PAGES, 2)),
               np.zeros((PAGES, 1), np.bool_))  # fmt: skip
