@@ -79,6 +79,8 @@ def test_extra_metrics_stand_with_their_family_once() -> None:
     [
         ("ema_1", "length 1; allowed: 2 to 1000"),
         ("ema_1001", "length 1001; allowed: 2 to 1000"),
+        ("ema_10000000", "length 10000000; allowed: 2 to 1000"),
+        ("ema_" + "9" * 5000, "ema_LENGTH"),
         ("ema_09", "allowed: "),
         ("ema", "ema_LENGTH"),
         ("ema_9_9", "ema_LENGTH"),

@@ -140,7 +140,7 @@ def _bad(what: str) -> Refuse:
 
 def _plain(word: str) -> bool:
     """A whole number without signs or leading zeros, so that a metric has one name."""
-    return word.isascii() and word.isdigit() and len(word) < 7 and (word == "0" or word[0] != "0")
+    return word.isascii() and word.isdigit() and len(word) < 19 and (word == "0" or word[0] != "0")
 
 
 STANDARD = catalogue()

@@ -55,7 +55,7 @@ BAR_COLUMNS = (
 # Then: the venue's trading day as days since 1970; the second of its clock's day at which the bar
 # opens; minutes since 1970 UTC at which it opens; the symbol's volume and value since the trading
 # day's first bar, with this one, as whole numbers of the venue's smallest units (volume_decimals,
-# value_decimals), so that sums and differences are exact.
+# value_decimals), so that sums and differences are exact below 2 ** 53.
 BAR_INPUTS = (*BAR_COLUMNS, "day", "second", "minute", "day_volume", "day_value")
 
 # Fields of `past`; one cache line a bar.

@@ -9,8 +9,9 @@ clock, this one included, so those that open in (t - length, t]. A window does n
 where a venue never closes it reaches into the day before. Rolling ones are computed on 1-minute
 bars; a longer bar has that of its last minute.
 
-Sums are whole numbers of the venue's smallest units, so nothing that left a window stays behind in
-it. Null where nothing was traded (a bar whose trades were all taken back).
+Sums are whole numbers of the venue's smallest units, exact below 2 ** 53 a day, so nothing that
+left a window stays behind in it. Null where nothing was traded (a bar whose trades were all taken
+back).
 """
 
 import numpy as np
