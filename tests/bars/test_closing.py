@@ -178,6 +178,13 @@ def test_sums_that_are_handed_out_count_from_their_position_on() -> None:
     assert closed.column("bid_volume").tolist() == [3.0]
 
 
+def test_one_record_may_have_books_and_trades_of_any_number_of_minutes() -> None:
+    many = range(40)
+    both = [row for n in many for row in (trade(60 * n + 1), Side(0, 0, (1.0 + n,), s=60 * n + 59))]
+    found = shown(Stages().push(numbered([[*both, mark(60 * 40 + 2)]])))
+    assert found == [(0, 0, 1.0 + n, None) for n in many]
+
+
 def test_one_record_may_hand_out_sums_of_any_number_of_minutes() -> None:
     stages, count = Stages(), 40
     trades = [trade(60 * n + 1)._replace(position=5) for n in range(count)]

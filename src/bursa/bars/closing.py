@@ -8,8 +8,8 @@ ahead by more than PAGES minutes; and records are never cut, so any cut of them 
 is null where that side was never told. A bar that is revised later keeps what its first close said;
 one that a file's end shows as not final has what is known then.
 
-A venue whose codec keeps the books itself (wire/itch50.py) hands out sums instead of messages; how
-many minutes of them a record has does not matter.
+How many minutes one record spans does not matter. A venue whose codec keeps the books itself
+(wire/itch50.py) hands out sums instead of messages.
 Of the bars under way the books are not told (build.py: null).
 """
 
@@ -31,6 +31,8 @@ LEVELS = 5
 ROWS_WAITING_MAX, BATCHES_WAITING_MAX = 16_384, 1024
 # The newest minutes are remembered, so many: no bar of another can be revised any more.
 PAGES = 16
+# Of the record that closed a bar, messages up to so far past its opening are looked at.
+AHEAD_NS = 5 * MINUTE_NS
 _SYMBOLS_FIRST = 256
 
 _B_TICKER, _B_TS, _B_FINAL, _B_POSITION, _B_BIDS, _B_ASKS = (
@@ -77,11 +79,13 @@ def _at(minutes: Block, sums: Floats, side: int, minute: int) -> float:
 
 
 @njit(**_KERNEL)
-def _reach(block: Block, start: tuple[int, int], position: int) -> tuple[int, int]:
-    """The first row that came after a position, and where its levels begin. start: the row to look
-    from, and where its levels do."""
+def _reach(block: Block, start: tuple[int, int], upto: tuple[int, int]) -> tuple[int, int]:
+    """The first row that came after a position, or by it with a ts past another, and where its
+    levels begin. start: the row to look from, and where its levels do; upto: both."""
     row, at = start
-    while row < block.shape[1] and block[_O_POSITION, row] <= position:
+    while row < block.shape[1] and block[_O_POSITION, row] <= upto[0]:
+        if block[_O_POSITION, row] == upto[0] and block[_O_TS, row] > upto[1]:
+            break
         at += block[_O_DEPTH, row]
         row += 1
     return row, at
@@ -121,13 +125,12 @@ def _sum(
 
 @njit(**_KERNEL)
 def _hear(handed: Block, start: int, upto: tuple[int, int], minutes: Block, sums: Floats) -> int:
-    """Note handed out sums up to a position, of that one itself up to a minute, lest those of many
-    minutes push out what its bars need; the first behind is returned. upto: both."""
+    """Note handed out sums as `_reach` counts messages; the first behind is returned."""
     told, row = handed.view(np.float64), start
     while row < handed.shape[1] and handed[_S_POSITION, row] <= upto[0]:
-        minute = handed[_S_TS, row] // MINUTE_NS
-        if handed[_S_POSITION, row] == upto[0] and minute > upto[1]:
+        if handed[_S_POSITION, row] == upto[0] and handed[_S_TS, row] > upto[1]:
             break
+        minute = handed[_S_TS, row] // MINUTE_NS
         for side in range(2):
             which = 2 * handed[_S_SYMBOL, row] + side
             _note(minutes, sums, which, minute, told[_S_SIDES + side, row])
@@ -206,12 +209,12 @@ class ClosingBooks:
             self._settle()
         start, row, at, told = 0, 0, 0, 0
         while start < block.shape[1]:
-            position = int(block[_B_POSITION, start])
+            # Lest those of a record's many minutes push out what its bars need.
+            upto = (int(block[_B_POSITION, start]), int(block[_B_TS, start]) + AHEAD_NS)
             if pieces is not None:
-                end, behind = _reach(pieces[0], (row, at), position)
+                end, behind = _reach(pieces[0], (row, at), upto)
                 self._sum(*pieces, (row, end, behind))
                 row, at = end, behind
-            upto = (position, int(block[_B_TS, start]) // MINUTE_NS)
             told = _hear(handed, told, upto, self._minutes, self._sums)
             start = _fill(
                 block, start, self._minutes, self._sums, self._pages, self._kept, self._known
@@ -249,7 +252,7 @@ class ClosingBooks:
         """Compile all that `push` calls, without touching this stage's state."""
         minutes, sums = np.full((2, PAGES + 1), _NONE, np.int64), np.zeros((2, PAGES + 1))
         none = np.zeros((len(ORDERBOOK.scalars), 0), np.int64)
-        _reach(none, (0, 0), 0)
+        _reach(none, (0, 0), (0, 0))
         levels, need = np.zeros((3, 0), np.int64), np.zeros((2, 0), np.int64)
         _sum(none, levels, (0, 0, 0, 0), self._of, need, np.zeros(2, np.int64), minutes, sums)
         _hear(np.zeros((5, 0), np.int64), 0, (0, 0), minutes, sums)
