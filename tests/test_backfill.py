@@ -7,6 +7,7 @@ a copy of it.
 import io
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from bursa.model.venue import IDX
 from bursa.ops import logs
 from bursa.pipeline import backfill as job
 from bursa.pipeline import backfill_orders, control
-from bursa.store import compare, sql
+from bursa.store import compare, rings, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs.backfill import Asked, run_metric
@@ -363,6 +364,42 @@ def test_one_at_a_time_and_none_for_who_went_away(
         assert answer["report"]["computed"] < answer["report"]["bars"] or answer["at"]
         with pytest.raises(Refuse, match="binance does not run here; there is idx"):
             orders.answer(begin | {"venue": "binance"})
+
+
+def test_readers_are_shown_the_rows_ticker_by_ticker(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer does not wait for all of them; what rings do not reach back to is not read."""
+    by_hand(data, "delete from idx_metrics")
+    monkeypatch.setattr(backfill_orders, "STEP_S", 0.001)
+    monkeypatch.setattr(rings, "REHYDRATE_MINUTES", 3)
+    shown: list[str] = []
+    real = rings.Rings.renew_metrics
+
+    def renewed(self: rings.Rings, ticker: str, read: Any) -> None:
+        shown.append(ticker)
+        real(self, ticker, read)
+        time.sleep(0.002)  # a moment's work
+
+    monkeypatch.setattr(rings.Rings, "renew_metrics", renewed)
+    with held(data, []) as venue:
+        orders = backfill_orders.Orders({"idx": venue})
+        for start, end, tickers in ((FIRST, LAST, []), (LAST, LAST * 2, venue.hot.span("idx"))):
+            order = {
+                "start_ns": start, "end_ns": end, "engine": "all", "tickers": [],
+                "dry_run": False, "replace": False,
+            }  # fmt: skip
+            begin = {"do": backfill_orders.BEGIN, "venue": "idx", "order": order}
+            go = {"do": backfill_orders.GO_ON, "venue": "idx", "job": orders.answer(begin)["job"]}
+            shown.clear()
+            report = None
+            for _ in range(10_000):
+                before = len(shown)
+                report = orders.answer(go)["report"]
+                assert len(shown) <= before + 1
+                if report is not None:
+                    break
+            assert report and report["written"] and shown == sorted(tickers)
 
 
 # -- what is refused -----------------------------------------------------------------------------

@@ -4,7 +4,8 @@ The one who asked drives it: each question has the holder work for a moment, on 
 socket, and answers how far it is; so nothing goes on for one who went away. One at a time a venue.
 Bars and rows are read as every reader reads; what is written waits for the writer's transaction
 that is under way and holds up the next for one piece. While the writer is behind it waits. At the
-end the rings have the rows as they are stored now.
+end the rings have the rows as they are stored now, ticker by ticker: each is one question to the
+store, and that many take longer than an answer may.
 """
 
 import time
@@ -37,7 +38,8 @@ class _Job:
     def __init__(self, number: int, runtime: VenueRuntime, order: Order) -> None:
         self.number, self.runtime = number, runtime
         self.backfill = Backfill(ground_of(runtime), order, ROWS)
-        self.steps: Iterator[None] = self.backfill.run()
+        self.steps = self._run()
+        self._renewed: set[str] = set()
         self.lock = Lock()
         self.asked_s = time.monotonic()
 
@@ -51,8 +53,29 @@ class _Job:
                 return True
         return False
 
+    def _run(self) -> Iterator[None]:
+        yield from self.backfill.run()
+        yield from self._show()
+
+    def _show(self) -> Iterator[None]:
+        """Have readers see what was written, a ticker at each step. Of a range that a ring does not
+        reach back to it has nothing to learn."""
+        runtime, end_ns = self.runtime, self.backfill.order.end_ns
+        rings, name = runtime.parts.rings, runtime.venue.name
+        for ticker in sorted(self.backfill.tickers - self._renewed):
+            if not rings.covers(ticker, end_ns, "metrics"):
+                continue
+            rings.renew_metrics(
+                ticker,
+                lambda rows, ticker=ticker: runtime.hot.metrics(  # type: ignore[misc]
+                    name, ticker, 0, FOREVER_NS, newest=rows
+                ),
+            )
+            self._renewed.add(ticker)
+            yield
+
     def close(self) -> None:
-        """Show readers what was written, and say so."""
+        """Say what was done, and show readers the rest of it."""
         runtime, report = self.runtime, self.backfill.report()
         counts = {name: count for name, count in report.items() if isinstance(count, int)}
         at, total = self.backfill.progress
@@ -63,13 +86,8 @@ class _Job:
             engine=self.backfill.order.engine,
             **counts,
         )
-        for ticker in sorted(self.backfill.tickers):
-            runtime.parts.rings.renew_metrics(
-                ticker,
-                lambda rows, ticker=ticker: runtime.hot.metrics(  # type: ignore[misc]
-                    runtime.venue.name, ticker, 0, FOREVER_NS, newest=rows
-                ),
-            )
+        for _ in self._show():
+            pass
 
 
 class Orders:
