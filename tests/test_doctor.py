@@ -221,6 +221,15 @@ def test_a_wrong_configuration_is_told_and_the_rest_is_looked_at(
     assert [state for _, state, _ in configuration(str(file))] == [OK]
 
 
+def test_a_metric_that_a_start_would_refuse_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "bursa.toml"
+    file.write_text('[metrics]\nextra = ["ema_1"]\n')
+    ((_, state, fact),) = configuration(str(file))
+    assert state == BAD and fact == "metrics.extra: ema_1: length 1; allowed: 2 to 1000"
+    file.write_text('[metrics]\nextra = ["ema_9"]\n')
+    assert [state for _, state, _ in configuration(str(file))] == [OK]
+
+
 def configuration(file: str) -> list[tuple[str, str, str]]:
     """What is said of the configuration alone, line by line."""
     out = io.StringIO()

@@ -25,6 +25,7 @@ from bursa.app import MB, SystemClock, venues_of
 from bursa.config import SECRETS, Config, Loaded
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import endpoints
+from bursa.metrics.catalog import catalogue
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops import logs
 from bursa.sources import DRIVERS
@@ -85,6 +86,7 @@ def _memory(config: Config, folder: Path) -> int:
 
 
 def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterator[Finding]:
+    refused = refused or _metrics_refused(loaded.config)
     if refused is not None:
         fact = str(refused)
         yield bad("configuration", fact, "mend it: `bursa config show` lists what is allowed")
@@ -100,6 +102,16 @@ def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterato
     if secret and file and Path(file).stat().st_mode & 0o077:
         fact = f"{file} holds a secret and others may read it"
         yield warn("configuration", fact, f"chmod 600 {file}, or give it by its BURSA_ variable")
+
+
+def _metrics_refused(config: Config) -> Refuse | None:
+    """What a start would say of `metrics.extra`: the catalogue reads its names, not the
+    configuration."""
+    try:
+        catalogue(config.metrics.extra)
+    except Refuse as refused:
+        return refused
+    return None
 
 
 def _tradingview(folder: str) -> Iterator[Finding]:
