@@ -11,6 +11,7 @@ from bursa.bars import build
 from bursa.metrics import engine, kernel
 from bursa.metrics.catalog import STANDARD
 from bursa.metrics.engine import MetricEngine
+from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from tests.metrics.bars import MINUTE, OPENING, Bar, at, batch, rows, words
 from tests.metrics.plain import OUTPUTS, from_scratch
@@ -47,6 +48,21 @@ def test_a_revised_bar_runs_its_symbol_again_from_there() -> None:
     assert [r["ts_recv"] for r in again] == [m + 5 for m in minutes[1:]]
     revised = batch([Bar(minutes[1], 9, 100, rev=2, final=1)], vocabulary)
     assert rows(found.push(revised)) == []  # the same content gives no row
+
+
+@pytest.mark.parametrize("count", [40, 200])
+def test_a_bar_too_old_to_be_revised_is_refused_with_its_name(count: int) -> None:
+    """However far back: bars that were altered by hand in the store."""
+    vocabulary = words()
+    found = MetricEngine(IDX, vocabulary)
+    minutes = [at("09:05") + n * MINUTE for n in range(count)]
+    found.push(batch([Bar(m, 10, 100, final=1) for m in minutes], vocabulary))
+    for ts in (minutes[0], minutes[0] - MINUTE, minutes[3]):
+        old = batch([Bar(ts, 9, 100, rev=1, position=88)], vocabulary)
+        name = vocabulary.symbols[0]
+        with pytest.raises(Refuse, match=f"bar of {name} that opens at 20.* position 88") as no:
+            found.push(old)
+        assert no.value.code == "bad_bars"
 
 
 def test_a_late_bar_is_put_where_it_belongs() -> None:

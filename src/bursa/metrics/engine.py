@@ -57,12 +57,23 @@ class MetricEngine:
         self._symbols = _Symbols(catalogue, catalogue.ordered(names), terms_of(venue), reach_ns)
 
     def push(self, closed: Batch) -> Batch:
-        """Bars in order of emission in, rows of metrics out, with the same span."""
+        """Bars in order of emission in, rows of metrics out, with the same span. Refuse `bad_bars`
+        for one that comes when it is too old to be revised: stored bars that were altered."""
         kind = self.catalogue.kind
         if not len(closed):
             return empty(kind, closed.words, closed.span)
         self._symbols.hold(len(self._words.symbols))
-        return replace(closed, kind=kind, block=self._symbols.push(closed.block))
+        try:
+            return replace(closed, kind=kind, block=self._symbols.push(closed.block))
+        except _TooOld as old:
+            symbol, ts, position = (
+                int(closed.block[OHLCV.index[name], old.row])
+                for name in ("ticker", "ts", "position")
+            )
+            what = f"the bar of {self._words.symbols[symbol]} that opens at"
+            what += f" {self._venue.calendar.text(ts)} comes at position {position}, where bars of"
+            what += f" {REVISABLE_S // 60} minutes later were over: no feed gives that"
+            raise Refuse(what, "bad_bars", 409) from None
 
     def set_gates(self, gates: tuple[Gates, ...]) -> None:
         """HD's gates by the time from which they hold, ascending."""
@@ -137,6 +148,13 @@ def compute(
     rows = symbols.push(block)
     rows[kind.index["ticker"]] = tickers[rows[kind.index["ticker"]]]
     return replace(bars, kind=kind, block=rows)
+
+
+class _TooOld(Exception):
+    """The bar of an input row is from further back than bars can be revised."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
 
 
 class _Symbols:
@@ -217,7 +235,8 @@ class _Symbols:
             found.append(out if rows == room else out[:, :rows].copy())
             if stop == k.END:
                 return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
-            assert stop != k.TOO_OLD, "a bar from further back than bars can be revised"
+            if stop == k.TOO_OLD:
+                raise _TooOld(row)
             if stop == k.NEED_DEPTH:
                 self._reshape(len(self._head), 2 * self._kept.shape[1])
 

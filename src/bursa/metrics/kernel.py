@@ -443,7 +443,8 @@ def run(  # noqa: PLR0913 (a kernel: primitives only)
             symbol = closed[_B_TICKER, row]
             bar, known = seek(symbol, closed[_B_TS, row], head, kept)
             levels[L_STOP] = obstacle(symbol, bar, known, head, kept, levels)
-            if head[symbol, H_COUNT] + 1 - bar > out.shape[1] - levels[L_ROWS]:
+            needed = head[symbol, H_COUNT] + 1 - bar
+            if levels[L_STOP] == END and needed > out.shape[1] - levels[L_ROWS]:
                 levels[L_STOP] = NEED_ROOM
             if levels[L_STOP] != END:
                 return row
