@@ -110,7 +110,8 @@ def told(data: Path, *bounds: str, **other: Any) -> str:
     """The same as a person sees it."""
     out, quiet = Console(file=io.StringIO(), width=400), Console(file=io.StringIO())
     run_metric(configured(data), asked(*bounds, **other), as_json=False, say=out, warn=quiet)
-    assert isinstance(out.file, io.StringIO)
+    assert isinstance(out.file, io.StringIO) and isinstance(quiet.file, io.StringIO)
+    assert not quiet.file.getvalue()  # progress is for a terminal
     return out.file.getvalue()
 
 

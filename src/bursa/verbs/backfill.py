@@ -170,7 +170,8 @@ def _progress(console: Console, name: str) -> Iterator[Told]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    silent = not console.is_terminal  # an empty line would be left there
+    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
         task = bar.add_task(name, total=None)
         yield lambda at, total: bar.update(task, completed=at, total=total)
 

@@ -77,7 +77,7 @@ def run_verify(config: Config, venue: str, *, as_json: bool, say: Console, warn:
     first = reader.first
     total = max(listing(journal.folder)[-1].end - first, 1)
     records = at = 0
-    with Progress(console=warn, transient=True) as bar:
+    with Progress(console=warn, transient=True, disable=not warn.is_terminal) as bar:
         task = bar.add_task(f"journal of {journal.venue.name}", total=total)
         for chunk in reader.chunks(first):
             records, at = records + chunk.spans.shape[1], chunk.span.last

@@ -50,7 +50,7 @@ def run_export(
         _dated(journal)
     out, reader = _Recording(file), JournalReader(journal.folder)
     try:
-        with out, Progress(console=warn, transient=True) as bar:
+        with out, Progress(console=warn, transient=True, disable=not warn.is_terminal) as bar:
             task = bar.add_task(file.name, total=None)
             for record in journal.records(part, reader):
                 if record.kind == FRAMES:

@@ -161,7 +161,7 @@ def _recompute(
     )
     chosen = _told_lacking(asked, line, warn)
     names, waiting, rows = {kind.name for kind in chosen}, list[Batch](), 0
-    with Progress(console=warn, transient=True) as bar:
+    with Progress(console=warn, transient=True, disable=not warn.is_terminal) as bar:
         task = bar.add_task(f"{venue.name} {what.day}", total=max(what.committed - start, 1))
         for derived in recompute.derive(line, reader, start, what.committed):
             ours = [b for b in derived.batches if b.kind.name in names]
