@@ -92,9 +92,11 @@ _DAY_VOLUME, _DAY_VALUE = _LINE["day_volume"], _LINE["day_value"]
 
 _B_TICKER, _B_FREQ, _B_TS, _B_FINAL = (OHLCV.index[k] for k in ("ticker", "freq", "ts", "final"))
 _B_KNOWN, _B_RECV, _B_POSITION = (OHLCV.index[k] for k in ("known_at", "ts_recv", "position"))
-_B_TRADES = OHLCV.index["trades"]
-_SOURCE = tuple(OHLCV.index.get("vwap" if k == "bar_vwap" else k, -1) for k in BAR_COLUMNS)
-_WHERE = np.array(_SOURCE, np.int64)
+# A bar's columns stand side by side in OHLCV, in the same order; only trades are whole numbers.
+_B_OPEN, _TRADES = OHLCV.index["open"], BAR_COLUMNS.index("trades")
+assert [c.name for c in OHLCV.columns[_B_OPEN : _B_OPEN + BAR_FIELDS]] == [
+    name.removeprefix("bar_") for name in BAR_COLUMNS
+], "columns of bars in the order of OHLCV"
 # METRICS begins so; outputs follow, then known_at, ts_recv and position.
 M_TICKER, M_FREQ, M_TS, M_REV, M_OUT = range(5)
 
@@ -191,7 +193,7 @@ def shift(symbol: int, bar: int, head: Block, kept: Ints, past: Floats) -> None:
 @njit(**KERNEL)
 def keep(closed: Block, row: int, offset: int, symbol: int, at: int, kept: Ints) -> None:
     """Write an input row into an entry. offset: what the venue's clock is ahead of UTC then, ns."""
-    fields, numbers = kept.view(np.float64), closed.view(np.float64)
+    fields = kept.view(np.float64)
     local = closed[_B_TS, row] + offset
     day = local // DAY_NS
     kept[symbol, at, E_TS] = closed[_B_TS, row]
@@ -199,13 +201,8 @@ def keep(closed: Block, row: int, offset: int, symbol: int, at: int, kept: Ints)
     kept[symbol, at, E_DAY] = day
     kept[symbol, at, E_SECOND] = (local - day * DAY_NS) // SECOND_NS
     for field in range(BAR_FIELDS):
-        column = _WHERE[field]
-        if column < 0:
-            fields[symbol, at, E_BAR + field] = np.nan
-        elif column == _B_TRADES:
-            fields[symbol, at, E_BAR + field] = float(closed[column, row])
-        else:
-            fields[symbol, at, E_BAR + field] = numbers[column, row]
+        kept[symbol, at, E_BAR + field] = closed[_B_OPEN + field, row]
+    fields[symbol, at, E_BAR + _TRADES] = float(closed[_B_OPEN + _TRADES, row])
 
 
 @njit(**KERNEL)
