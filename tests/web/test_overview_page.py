@@ -309,6 +309,8 @@ CHOICES = {
     "density": ("compact", "comfortable"),
     "keys": ("on", "off"),
 }
+# A chart's address, which also tells its indicators once they are chosen.
+CHART = r"/chart\?symbol=IDX%3A\w+(&metrics=[\w,]+)?$"
 # What a reader can press, by what must be open before, and what then happens.
 MENU, SEARCH, KEYS = "#settings summary", ".b-search", "[data-open=keys]"
 CONTROLS: dict[tuple[str, ...], dict[str, Callable[[Tab], None]]] = {
@@ -316,11 +318,11 @@ CONTROLS: dict[tuple[str, ...], dict[str, Callable[[Tab], None]]] = {
         ".b-skip": _at("#main$"),
         ".b-brand": _at(r"/$"),
         ".b-nav [data-key=o]": _at(r"/$"),
-        ".b-nav [data-key=c]": _at(r"/chart$"),
+        ".b-nav [data-key=c]": _at(r"/chart(\?.*)?$"),
         ".b-nav [data-key=d]": _at(r"/docs$"),
         SEARCH: _shown("#palette[open]"),
         MENU: _shown("#settings[open] .b-pop"),
-        **{f"[data-list={name}] .o-row a": _at(r"/chart\?symbol=IDX%3A\w+$") for name in LISTS},
+        **{f"[data-list={name}] .o-row a": _at(CHART) for name in LISTS},
     },
     (MENU,): {
         KEYS: _shown("#keys[open]"),
@@ -332,12 +334,12 @@ CONTROLS: dict[tuple[str, ...], dict[str, Callable[[Tab], None]]] = {
     },
     (SEARCH,): {
         "#palette input": _shown("#palette input:focus"),
-        "#palette [role=option]": _at(r"/chart\?symbol=IDX%3A\w+$"),
+        "#palette [role=option]": _at(CHART),
     },
 }
 DOCK = {
     ".b-dock a:nth-child(1)": r"/$",
-    ".b-dock a:nth-child(2)": r"/chart$",
+    ".b-dock a:nth-child(2)": r"/chart(\?.*)?$",
     ".b-dock a:nth-child(3)": r"/docs$",
 }
 # Whatever a pointer or the Tab key can reach and is not covered by one of these selectors.
@@ -396,7 +398,7 @@ def test_the_whole_row_opens_the_chart(tab: Tab) -> None:
         row = page.locator(f"[data-list={name}] .o-row").nth(1)
         ticker, box = row.get_attribute("data-key"), row.bounding_box()
         page.mouse.click(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2)
-        page.wait_for_url(re.compile(rf"/chart\?symbol=IDX%3A{ticker}$"))
+        page.wait_for_url(re.compile(rf"/chart\?symbol=IDX%3A{ticker}(&metrics=[\w,]+)?$"))
         tab.until("#title", f"^{ticker}, ")
 
 
