@@ -396,7 +396,7 @@ $("plot").addEventListener("keydown", (event) => {
   const act = {
     ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
     "+": () => plot.zoom(0.8), "=": () => plot.zoom(0.8), "-": () => plot.zoom(1.25),
-    Home: () => plot.scroll(-1e6), End: () => { plot.unpoint(); plot.showNewest(); now.hover = null; showBar(); },
+    Home: () => plot.scroll(-1e6), End: () => { plot.showNewest(); plot.unpoint(); now.hover = null; showBar(); },
     Escape: () => { plot.unpoint(); now.hover = null; showBar(); },
   }[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
