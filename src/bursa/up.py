@@ -11,7 +11,6 @@ import gc
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -33,7 +32,7 @@ from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
 from bursa.app import STORE_NAME, Shop, shop, switches, venues_of, warm, with_demo
 from bursa.config import Config
-from bursa.exchange import launch
+from bursa.exchange.watched import DemoExchange
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
@@ -78,7 +77,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
                 " `bursa up --demo`, or `bursa replay` a recording first",
                 "no_venue",
             )
-        exchange = DemoExchange(config, folder.path) if demo else None
+        exchange = _exchange(config, folder.path) if demo else None
         try:
             if exchange is not None:
                 exchange.begin()
@@ -89,69 +88,21 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
                 exchange.end()
 
 
+def _exchange(config: Config, data: Path) -> DemoExchange:
+    """The demo exchange as it is configured."""
+    knobs = config.exchange
+    market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
+    market += ["--history-days", str(knobs.history_days)]
+    rate = ["--rate", knobs.rate] if knobs.rate else []
+    return DemoExchange(data, market, ["--speed", str(knobs.speed), *rate])
+
+
 def settle() -> None:
     """Take what is there by now, modules, kernels, routes, out of the garbage collector's sight: a
     full collection that goes through it holds up feed and clients for 150 ms. Undone at the end,
     else libraries find their own objects left over and print them."""
     gc.collect()
     gc.freeze()
-
-
-class DemoExchange:
-    """The demo exchange of a data folder, watched: it is found or started, started again on the
-    same ports when it died, and ended with us."""
-
-    def __init__(self, config: Config, data: Path) -> None:
-        self.folder = data / "exchange"
-        knobs = config.exchange
-        self._options = [
-            "--speed",
-            str(knobs.speed),
-            *(["--rate", knobs.rate] if knobs.rate else []),
-        ]
-        self._market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
-        self._market += ["--history-days", str(knobs.history_days)]
-        self._process: subprocess.Popen[bytes] | None = None
-        self.running: launch.Running | None = None
-        self.found = False
-
-    def begin(self) -> None:
-        """Find it, or start it without waiting."""
-        self.running = launch.find(self.folder)
-        self.found = self.running is not None
-        if self.running is None:
-            self._process = launch.begin(self.folder, [*self._market, *self._options])
-
-    def ready(self, given_up: Callable[[], bool]) -> launch.Running | None:
-        """Wait until it listens; None where the caller gave up."""
-        if self.running is None:
-            assert self._process is not None, "it was begun"
-            self.running = launch.ready(self.folder, self._process, given_up)
-        return self.running
-
-    def watch(self) -> None:
-        """Start it again where it died; the feed reconnects by itself."""
-        if self.running is None or launch.find(self.folder) is not None:
-            return
-        if self._process is not None and self._process.poll() is None:
-            return  # it is starting
-        ports = ["--port-trades", str(self.running.port_trades)]
-        ports += ["--port-market", str(self.running.port_market)]
-        self._process = launch.begin(self.folder, [*self._options, *ports])
-
-    def past(self) -> tuple[date, date] | None:
-        """The past days that its stream begins with, [first, live)."""
-        running = self.running
-        return None if running is None else (running.first_day, running.live_day)
-
-    def end(self) -> None:
-        """Stop it; its market clock is kept."""
-        running = launch.find(self.folder)
-        if running is not None:
-            launch.end(running)
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()  # one that was starting
-            self._process.wait()
 
 
 class Up:

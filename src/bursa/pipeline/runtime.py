@@ -29,7 +29,7 @@ from bursa.model.schema import topic
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline import gates_file
+from bursa.pipeline import gates_file, gauges
 from bursa.pipeline.books import NO_BOOK, NOT_YET, Depth
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.facts import Facts
@@ -330,7 +330,7 @@ class VenueRuntime:
 
     def _publish(self, derived: Derived) -> None:
         self._note(derived)
-        self._count(derived)
+        gauges.derived(self.parts.telemetry, self.venue.name, derived)
         self.log.publish(Entry(derived.span, derived.batches))
         if TOOK in derived.counts:
             gates_file.keep(self.folder, self.line.gates)
@@ -340,28 +340,8 @@ class VenueRuntime:
     def _between_writes(self) -> None:
         """On the writer's thread, after each of its turns."""
         self._retention.pump()
-        telemetry, name = self.parts.telemetry, self.venue.name
-        telemetry.topic_rows.labels(name).set(self.log.rows)
-        telemetry.topic_bytes.labels(name).set(self.log.bytes)
-        telemetry.topic_lag.labels(name, "store").set(self.log.lag("store"))
-        telemetry.topic_evicted.labels(name, "store").set(self.log.evicted("store"))
-        telemetry.topic_redelivered.labels(name, "store").set(self.log.redelivered("store"))
-        telemetry.rings_bytes.labels(name).set(self.parts.rings.bytes)
-        telemetry.rings_evicted.labels(name).set(self.parts.rings.evicted)
-        for channel, mark in zip(self.venue.channels, self.facts.watermarks, strict=True):
-            telemetry.watermark.labels(name, channel.name).set(mark / 1e9)
-
-    def _count(self, derived: Derived) -> None:
-        telemetry, name = self.parts.telemetry, self.venue.name
-        for batch in derived.batches:
-            telemetry.rows.labels(name, batch.kind.name).inc(len(batch))
-        for word, count in derived.counts.items():
-            if (counter := telemetry.by_prefix.get(word.partition("_")[0])) is not None:
-                counter.labels(name, word.partition("_")[2]).inc(count)
-            elif (counter := telemetry.by_word.get(word)) is not None:
-                counter.labels(name).inc(count)
-            elif word != "messages":  # counted by channel where they come in
-                telemetry.events.labels(name, word).inc(count)
+        gauges.topics(self.parts.telemetry, self.venue.name, self.log)
+        gauges.memory(self.parts.telemetry, self.venue, self.parts.rings, self.facts.watermarks)
 
     @property
     def configured(self) -> Mapping[str, str]:
