@@ -5,6 +5,7 @@ configuration picks from it. A provider's oddity belongs into its codec (wire/) 
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 from bursa.model.batch import Words
 from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, XNAS_HOURS, Calendar
@@ -48,6 +49,7 @@ class Venue:
     stale_after_s     silence on a channel past this is stale
     gates             None: HD is null on this venue
     main_index        code of the index that stands for the market, "" where there is none
+    since             its first day of trading: no row of it is older
     """
 
     name: str
@@ -70,6 +72,7 @@ class Venue:
     stale_after_s: int = 10
     gates: Gates | None = None
     main_index: str = ""
+    since: date = date(1970, 1, 1)
 
     def words(self) -> Words:
         """A new dictionary of this venue, without symbols or texts yet."""
@@ -99,6 +102,7 @@ IDX = Venue(
     volume_word="lots",
     gates=Gates(9 * 3600 + 300, 14 * 3600 + 3000, 15 * 3600),
     main_index="COMPOSITE",
+    since=date(1977, 8, 10),
 )
 
 BINANCE = Venue(
@@ -115,6 +119,7 @@ BINANCE = Venue(
     volume_scale=8,
     price_decimals=2,
     volume_decimals=8,
+    since=date(2017, 7, 14),
 )
 
 # Nasdaq writes a class, a preferred share, a right, a warrant, a unit and so on as a suffix of one
@@ -135,6 +140,7 @@ XNAS = Venue(
     volume_decimals=0,
     finest_decimals=4,
     volume_word="shares",
+    since=date(1971, 2, 8),
 )
 
 VENUES = {venue.name: venue for venue in (IDX, BINANCE, XNAS)}
