@@ -25,8 +25,9 @@ from bursa.config import Config
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import backfill as job
-from bursa.pipeline import backfill_orders, control
+from bursa.pipeline import backfill as computing
+from bursa.pipeline import backfill_metric, control, jobs
+from bursa.pipeline.makers import MAKERS
 from bursa.store import compare, rings, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.folder import STORE_FILE, DataFolder
@@ -37,6 +38,7 @@ SCRIPT = market.channels(minutes=9, share=0.1)
 DAY = market.DAYS[-1]
 FIRST, LAST = (IDX.calendar.midnight_ns(day) for day in market.DAYS)
 ALL = ("2025-11-01", "2025-12-01")
+NAMED = {"venue": "idx", "name": "backfill_metric"}
 # UTC, of both days.
 PARTS = (
     ("2025-11-21T02:03", "2025-11-21T02:06"),
@@ -77,7 +79,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (job, backfill_orders):
+    for module in (computing, backfill_metric):
         monkeypatch.setattr(module, "ROWS", 30)
 
 
@@ -279,7 +281,7 @@ def held(data: Path, feeds: Sequence[Any]) -> Iterator[Any]:
     with DataFolder(data) as folder:
         store = running.open_store(data)
         venue = running.runtime(data, store, running.knobs())
-        folder.serve(backfill_orders.handlers({"idx": venue}))
+        folder.serve(jobs.handlers(jobs.Jobs({"idx": venue}, MAKERS)))
         venue.start(feeds)
         try:
             yield venue
@@ -343,25 +345,25 @@ def test_one_at_a_time_and_none_for_who_went_away(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_hand(data, "delete from idx_metrics")
-    monkeypatch.setattr(backfill_orders, "STEP_S", 0.0)
+    monkeypatch.setattr(jobs, "STEP_S", 0.0)
     with held(data, []) as venue:
-        orders = backfill_orders.Orders({"idx": venue})
+        orders = jobs.Jobs({"idx": venue}, MAKERS)
         order = {
             "start_ns": FIRST, "end_ns": LAST * 2, "engine": "all", "tickers": [],
             "dry_run": False, "replace": False,
         }  # fmt: skip
-        begin = {"do": backfill_orders.BEGIN, "venue": "idx", "order": order}
+        begin = {"do": jobs.BEGIN, **NAMED, "order": order}
         first = orders.answer(begin)["job"]
-        with pytest.raises(Refuse, match="another backfill of idx is under way"):
+        with pytest.raises(Refuse, match="another backfill metric of idx is under way"):
             orders.answer(begin)
-        monkeypatch.setattr(backfill_orders, "FORGOTTEN_S", 0.0)
+        monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
         second = orders.answer(begin)["job"]
-        go = {"do": backfill_orders.GO_ON, "venue": "idx"}
+        go = {"do": jobs.GO_ON, **NAMED}
         with pytest.raises(Refuse, match="not under way any more"):
             orders.answer(go | {"job": first})
-        monkeypatch.setattr(backfill_orders, "STEP_S", 0.001)
+        monkeypatch.setattr(jobs, "STEP_S", 0.001)
         assert orders.answer(go | {"job": second})["report"] is None
-        answer = orders.answer({"do": backfill_orders.END, "venue": "idx", "job": second})
+        answer = orders.answer({"do": jobs.END, **NAMED, "job": second})
         assert answer["report"]["computed"] < answer["report"]["bars"] or answer["at"]
         with pytest.raises(Refuse, match="binance does not run here; there is idx"):
             orders.answer(begin | {"venue": "binance"})
@@ -372,7 +374,7 @@ def test_readers_are_shown_the_rows_ticker_by_ticker(
 ) -> None:
     """An answer does not wait for all of them; what rings do not reach back to is not read."""
     by_hand(data, "delete from idx_metrics")
-    monkeypatch.setattr(backfill_orders, "STEP_S", 0.001)
+    monkeypatch.setattr(jobs, "STEP_S", 0.001)
     monkeypatch.setattr(rings, "REHYDRATE_MINUTES", 3)
     shown: list[str] = []
     real = rings.Rings.renew_metrics
@@ -384,14 +386,14 @@ def test_readers_are_shown_the_rows_ticker_by_ticker(
 
     monkeypatch.setattr(rings.Rings, "renew_metrics", renewed)
     with held(data, []) as venue:
-        orders = backfill_orders.Orders({"idx": venue})
+        orders = jobs.Jobs({"idx": venue}, MAKERS)
         for start, end, tickers in ((FIRST, LAST, []), (LAST, LAST * 2, venue.hot.span("idx"))):
             order = {
                 "start_ns": start, "end_ns": end, "engine": "all", "tickers": [],
                 "dry_run": False, "replace": False,
             }  # fmt: skip
-            begin = {"do": backfill_orders.BEGIN, "venue": "idx", "order": order}
-            go = {"do": backfill_orders.GO_ON, "venue": "idx", "job": orders.answer(begin)["job"]}
+            begin = {"do": jobs.BEGIN, **NAMED, "order": order}
+            go = {"do": jobs.GO_ON, **NAMED, "job": orders.answer(begin)["job"]}
             shown.clear()
             report = None
             for _ in range(10_000):

@@ -39,8 +39,9 @@ from bursa.history.present import Recent
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import backfill_orders, control, retry
+from bursa.pipeline import control, jobs, retry
 from bursa.pipeline.line import Derived
+from bursa.pipeline.makers import MAKERS
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
@@ -122,6 +123,7 @@ class Up:
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
+        self._jobs = jobs.Jobs(self._runtimes, MAKERS)
         self._waiting_for = "kernels"
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -222,7 +224,7 @@ class Up:
             **question.handlers(store),
             **control.handlers(self._runtimes, defaults),
             **retry.handlers(self._runtimes, store),
-            **backfill_orders.handlers(self._runtimes),
+            **jobs.handlers(self._jobs),
         }
 
     def _told(self, told: Told) -> Told:

@@ -5,8 +5,8 @@ cold at the first stored bar, takes the stored bars in order of emission with HD
 newest schedule has them (it goes by bar times), and so gives the rows that live gave, all columns
 and revisions. Rows wait until no later bar can revise them, then are compared with the stored ones
 (fill.py) and put right in transactions of their own: ended anywhere and begun again, it goes on.
-Memory is bounded by the pieces, whatever the range. Who orders it: verbs/backfill.py, or the holder
-of a folder (backfill_orders.py).
+Memory is bounded by the pieces, whatever the range. The job that does it:
+backfill_metric.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,13 +1,12 @@
 """`bursa backfill metric`: rows of metrics that are not stored, filled from the stored bars.
 
-The process that holds the folder does it between its writes; where nobody holds the folder, this
-one does. How: pipeline/backfill.py. A range is half-open, in UTC unless a zone is named.
+How: pipeline/backfill.py, driven by driving.py. A range is half-open, in UTC unless a zone is
+named.
 """
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -15,23 +14,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bursa.app import shop
 from bursa.config import Config
-from bursa.model.errors import BursaError, Refuse
+from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline.backfill import Backfill, Ground, Order
-from bursa.pipeline.backfill_orders import BACKFILL, BEGIN, END, GO_ON
-from bursa.pipeline.control import gates_standing
-from bursa.pipeline.line import Line
-from bursa.store.folder import STORE_FILE, DataFolder, ask
+from bursa.pipeline.backfill import Order
+from bursa.store.folder import STORE_FILE
 from bursa.store.rings import FOREVER_NS
+from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
 
-# One answer of the holder: half a second of work, and a piece that was begun.
-ANSWER_S = 120.0
 UTC_ZONE, VENUE_ZONE = "UTC", "venue"
 _COUNTS = {
     "equal": "are stored as they are computed",
@@ -40,8 +33,6 @@ _COUNTS = {
     "differing": "have other values",
     "surplus": "are of no bar, or there twice",
 }
-
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -63,56 +54,16 @@ def run_metric(config: Config, asked: Asked, *, as_json: bool, say: Console, war
     left."""
     logs.setup(config.log.level, config.log.format)
     venue, data = find(config, asked.venue).venue, Path(config.data)
+    if not (data / STORE_FILE).exists():
+        raise Refuse(f"{data} has no store yet: there are no bars", "no_data", 404)
     order = _order(asked, venue)
-    with _progress(warn, f"{venue.name} {asked.engine}") as told:
-        try:
-            report = _running(data, venue, order, told)
-        except Refuse as refused:
-            if refused.code != "not_held":
-                raise
-            report = _offline(config, venue, order, told)
+    title = f"{venue.name} {asked.engine}"
+    report = drive(config, venue, "backfill_metric", asdict(order), warn=warn, title=title)
     if as_json:
         sys.stdout.write(json.dumps({"venue": venue.name, **report}, indent=1) + "\n")
     else:
         _tell(venue, order, report, say)
     return 1 if not order.replace and (report["differing"] or report["surplus"]) else 0
-
-
-def _running(data: Path, venue: Venue, order: Order, told: Told) -> dict[str, Any]:
-    said = {"venue": venue.name, "order": asdict(order)}
-    job = ask(data, BACKFILL, {**said, "do": BEGIN}, ANSWER_S)["job"]
-    said = {"venue": venue.name, "job": job}
-    try:
-        while True:
-            answer = ask(data, BACKFILL, {**said, "do": GO_ON}, ANSWER_S)
-            told(answer["at"], answer["total"])
-            if answer["report"] is not None:
-                report: dict[str, Any] = answer["report"]
-                return report
-    except KeyboardInterrupt:
-        with suppress(BursaError):
-            ask(data, BACKFILL, {**said, "do": END}, ANSWER_S)
-        raise
-
-
-def _offline(config: Config, venue: Venue, order: Order, told: Told) -> dict[str, Any]:
-    data = Path(config.data)
-    if not (data / STORE_FILE).exists():
-        raise Refuse(f"{data} has no store yet: there are no bars", "no_data", 404)
-    with DataFolder(data) as folder, shop(config, folder, [venue]) as shared:
-        ground = Ground(
-            venue,
-            shared.store,
-            shared.catalogue,
-            gates_standing(venue, data).schedule,
-            data / "checkpoints" / venue.name,
-            Line.signature,
-            lambda: 0,
-        )
-        backfill = Backfill(ground, order)
-        for _ in backfill.run():
-            told(*backfill.progress)
-        return backfill.report()
 
 
 # -- what was asked ------------------------------------------------------------------------------
@@ -159,21 +110,6 @@ def _bound(text: str, parameter: str, zone: tzinfo) -> int:
 
 
 # -- what is told --------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress(console: Console, name: str) -> Iterator[Told]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    silent = not console.is_terminal  # an empty line would be left there
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda at, total: bar.update(task, completed=at, total=total)
 
 
 def _tell(venue: Venue, order: Order, report: dict[str, Any], say: Console) -> None:

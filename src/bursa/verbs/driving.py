@@ -1,0 +1,75 @@
+"""How a verb has a job done (pipeline/jobs.py): by the process that holds the folder, or here.
+
+The holder is asked over and over, and works while it is asked; where nobody holds the folder, this
+process recovers the venue without its feeds and does it. With progress on a terminal; Ctrl-C ends
+the job, and what was done stays.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bursa.app import offline
+from bursa.config import Config
+from bursa.model.errors import BursaError, Refuse
+from bursa.model.venue import Venue
+from bursa.pipeline.jobs import BEGIN, END, GO_ON, JOB, Jobs
+from bursa.pipeline.makers import MAKERS
+from bursa.store.folder import ask
+
+# One answer of the holder: half a second of work, and a piece that was begun.
+ANSWER_S = 120.0
+
+Told = Callable[[int, int], None]
+
+
+def drive(
+    config: Config, venue: Venue, name: str, order: dict[str, Any], *, warn: Console, title: str
+) -> dict[str, Any]:
+    """Have a job done; its report. `order` and the report are JSON. Raises what the job's maker and
+    its steps raise (Refuse, Retry), and Refuse `job_runs` where one of its name is under way."""
+    with _progress(warn, title) as told:
+        try:
+            return _running(Path(config.data), venue, name, order, told)
+        except Refuse as refused:
+            if refused.code != "not_held":
+                raise
+        with offline(config, venue) as (runtime, _):
+            return Jobs({venue.name: runtime}, MAKERS).run(venue.name, name, order, told)
+
+
+def _running(
+    data: Path, venue: Venue, name: str, order: dict[str, Any], told: Told
+) -> dict[str, Any]:
+    said: dict[str, Any] = {"venue": venue.name, "name": name}
+    said["job"] = ask(data, JOB, {**said, "do": BEGIN, "order": order}, ANSWER_S)["job"]
+    try:
+        while True:
+            answer = ask(data, JOB, {**said, "do": GO_ON}, ANSWER_S)
+            told(answer["at"], answer["total"])
+            if answer["report"] is not None:
+                report: dict[str, Any] = answer["report"]
+                return report
+    except KeyboardInterrupt:
+        with suppress(BursaError):
+            ask(data, JOB, {**said, "do": END}, ANSWER_S)
+        raise
+
+
+@contextmanager
+def _progress(console: Console, title: str) -> Iterator[Told]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    silent = not console.is_terminal  # an empty line would be left there
+    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda at, total: bar.update(task, completed=at, total=total)
