@@ -148,8 +148,8 @@ def shop(
 ) -> Iterator[Shop]:
     """Open the store of a folder that is held, or, where it `waits`, as soon as that is possible;
     close it at the end."""
-    options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)
     telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
+    options = Options(config.store.threads, config.store.memory_mb, telemetry=telemetry)
     store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options, waits)
     telemetry.store_set_aside.inc(len(store.set_aside))
     try:

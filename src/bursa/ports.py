@@ -157,6 +157,19 @@ class Store(Protocol):
     ) -> Batch:
         """Metric rows of the 1m timeframe, as `bars`."""
 
+    def ticks(
+        self,
+        venue: str,
+        ticker: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> Batch:
+        """Trades with start <= ts < end, ascending by ts, those of one instant as they came.
+        `newest=N` keeps the last N of the range, `oldest=N` the first. Empty if none."""
+
     def index(
         self,
         venue: str,
@@ -251,3 +264,96 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Leave; what was taken and not committed goes to the others of the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One time that a lease was held. ended_ns: None while it is; outcome: "" while it is, `lost`
+    where another took it over, else what its release said; told: JSON that the release told."""
+
+    name: str
+    holder: str
+    began_ns: int
+    ended_ns: int | None
+    outcome: str
+    told: Mapping[str, Any]
+
+
+class Leases(Protocol):
+    """Of one name one holder at a time, over kills and restarts. Methods block, any thread may call
+    them; all raise Retry when the database is away, and what one returned is on disk."""
+
+    def take(self, name: str, holder: str, now_ns: int, for_s: float) -> bool:
+        """Take a lease for a while. False: it is held by somebody, the same holder included. One
+        that has expired, or whose holder's process is gone, is taken over (logged, its run ends as
+        `lost`). holder: a process (state/holder.py: me), perhaps `#` and a part of it."""
+
+    def renew(self, name: str, holder: str, now_ns: int, for_s: float) -> bool:
+        """Hold it for so long from now on. False: it is not this holder's any more, who must stop.
+        An expired one that nobody took over is still its holder's."""
+
+    def release(
+        self, name: str, holder: str, now_ns: int, outcome: str, told: Mapping[str, Any]
+    ) -> bool:
+        """Give it back; its run ends as `outcome`. False: it was not this holder's."""
+
+    def holder(self, name: str, now_ns: int) -> str:
+        """Who holds it; "" where `take` would get it."""
+
+    def history(self, name: str, limit: int) -> Sequence[Run]:
+        """The newest runs under this name, newest first; those before the newest thousand are
+        gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row that a healthy store refused.
+
+    key       which row of which journal it is: the same one has the same key, always
+    position  of the journal record that caused it
+    ts        event time, ns UTC
+    symbol    ticker or index code; "" where the kind has none
+    why       what the store said
+    at_ns     when it was refused, our clock, ns UTC
+    row       the row as an Arrow IPC stream of one row, columns as model/schema.py
+    tries     how often it was refused
+    number    its number among the kept ones, from 1, never used again; 0: not kept yet
+    """
+
+    key: str
+    venue: str
+    kind: str
+    position: int
+    ts: int
+    symbol: str
+    why: str
+    at_ns: int
+    row: bytes
+    tries: int = 1
+    number: int = 0
+
+
+class DeadLetters(Protocol):
+    """The rows that a healthy store refused, kept until somebody has them tried again or drops
+    them. Methods block, any thread may call them; all raise Retry when the database is away."""
+
+    def add(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters, all or none, on disk when it returns; those whose key is kept already add
+        nothing. Returns how many are new."""
+
+    def ls(
+        self, venue: str = "", kind: str = "", after: int = 0, limit: int = 1000
+    ) -> Sequence[DeadLetter]:
+        """Letters by number, ascending, those past `after`; of one venue or kind where named."""
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """(venue, kind) -> letters kept, where there are any."""
+
+    def show(self, number: int) -> DeadLetter | None:
+        """One letter; None where there is none of that number."""
+
+    def refused_again(self, number: int, why: str) -> None:
+        """The store was asked again and said `why`."""
+
+    def drop(self, numbers: Sequence[int]) -> int:
+        """Forget letters; returns how many there were."""

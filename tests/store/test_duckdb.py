@@ -342,7 +342,7 @@ def test_after_close_it_is_away(tmp_path: Path) -> None:
 
 
 def test_a_read_has_a_time_limit(tmp_path: Path) -> None:
-    store = opened(tmp_path / "hot.duckdb", Options(query_s=0.05))
+    store = opened(tmp_path / "hot.duckdb", Options(point_s=0.05))
     with pytest.raises(Retry, match="maximum execution time"), store._engine.reading() as cursor:
         cursor.execute("select count(*) from range(1000000) a, range(1000000) b").fetchall()
     put(store, batch(TICKS, [tick("BBCA", 1)]))

@@ -187,6 +187,12 @@ class Telemetry:
         self.store_dropped = make.count(
             "store_retired_rows", "Rows that retention removed from the store", "venue", "kind"
         )
+        self.store_slow = make.count(
+            "store_slow", "Reads of the store that took over 5 s, by class", "class"
+        )
+        self.store_timeout = make.count(
+            "store_timeout", "Reads of the store that were ended at their class's limit", "class"
+        )
         self.store_set_aside = make.count("store_set_aside", "Store files that refused to open")
 
     def _surfaces(self, make: _Maker) -> None:

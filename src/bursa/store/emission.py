@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Block, Span
-from bursa.model.schema import Kind, table
+from bursa.model.schema import Kind
 from bursa.store import tables
 
 PIECE_ROWS = 1 << 18
@@ -25,6 +25,8 @@ PIECE_ROWS = 1 << 18
 _BUCKETS_MAX = 1 << 14
 _ORDER = ("position", "nth", "ts", "rev")
 
+Text = Callable[[str], str]
+"""A relation -> a SELECT over it."""
 Count = Callable[[int, int, int], Sequence[tuple[int, int]]]
 """(after, upto, width) -> (number of a bucket, its rows), ascending: bucket k holds the rows of
 after + k * width < position <= after + (k + 1) * width."""
@@ -34,7 +36,6 @@ after + k * width < position <= after + (k + 1) * width."""
 class Part:
     """Rows of a kind's 1m timeframe with start <= ts < end; of some tickers, or (None) of all."""
 
-    venue: str
     kind: Kind
     start_ns: int
     end_ns: int
@@ -57,25 +58,27 @@ def pieces(
     of: Part,
     after: int,
     upto: int,
-    ask: Callable[[str, list[Any]], list[tuple[Any, ...]]],
-    read: Callable[[str, list[Any]], Batch],
+    ask: Callable[[Text, list[Any]], list[tuple[Any, ...]]],
+    read: Callable[[Text, list[Any]], Batch],
 ) -> Iterator[Batch]:
     """The rows of (after, upto] in order of emission, as ports.Store.emitted gives them. `ask` and
-    `read` put a SELECT with parameters to the engine."""
+    `read` put a SELECT over the relation of the bars, with parameters, to the engine."""
 
     where = f"{of.where} and position > ? and position <= ?"
 
     def count(low: int, high: int, width: int) -> list[tuple[int, int]]:
-        text = (
-            f"select (position - ? - 1) // ? as k, count(*) from {table(of.venue, of.kind)}"
-            f" where {where} group by k order by k"
-        )
+        def text(source: str) -> str:
+            bucket = "(position - ? - 1) // ? as k"
+            return f"select {bucket}, count(*) from {source} where {where} group by k order by k"
+
         found = ask(text, [low, width, *of.parameters, low, high])
         return [(int(bucket), int(rows)) for bucket, rows in found]
 
-    text = tables.select(of.venue, of.kind, of.kind.columns, where)
+    def rows(source: str) -> str:
+        return tables.select(source, of.kind.columns, where)
+
     for low, high in cuts(count, after, upto, PIECE_ROWS):
-        found = read(text, [*of.parameters, low, high])
+        found = read(rows, [*of.parameters, low, high])
         if len(found):
             span = Span(found.span.source, found.span.epoch, low, high)
             yield replace(found, block=in_order(found.block, found.kind), span=span)

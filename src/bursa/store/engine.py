@@ -6,6 +6,7 @@ next writer opens it anew. The only file that imports the driver. Knows no venue
 (duckdb.py).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,8 +18,14 @@ import duckdb
 
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
 from bursa.store import sql
 
+# Classes of reads, by how much they may look at: the rows of one ticker; many tickers or days; all
+# there is (exports, digests, people's SQL).
+POINT, RANGE, WHOLE = "point", "range", "whole"
+# A read that takes longer is told of and counted.
+SLOW_S = 5.0
 # How long a reopening or a close waits for readers to leave.
 READERS_WAIT_S = 10.0
 
@@ -49,13 +56,23 @@ class Options:
     checkpoint_mb   log size at which it is folded into the file. Measured under load on 2 cores: a
                     fold stalls the writer 80-400 ms at 16 MB and 200-600 ms at 64, readers never;
                     a start after a kill takes 50 ms at 16 MB of log, 130 at 64, 470 at 256
-    query_s         a read that takes longer is ended
+    point_s         a read of one ticker's rows that takes longer is ended;
+    range_s         one of many tickers or days;
+    whole_s         one of everything
+    telemetry       counts slow reads and those that were ended
     """
 
     threads: int = 2
     memory_mb: int = 2048
     checkpoint_mb: int = 64
-    query_s: float = 10.0
+    point_s: float = 10.0
+    range_s: float = 30.0
+    whole_s: float = 60.0
+    telemetry: Telemetry | None = None
+
+    def seconds(self, limit: str) -> float:
+        """How long a read of a class may take."""
+        return {POINT: self.point_s, RANGE: self.range_s, WHOLE: self.whole_s}[limit]
 
 
 @dataclass(frozen=True)
@@ -129,25 +146,44 @@ class Engine:
                 self._log.error("store refuses to open: set aside", file=str(new), why=why)
 
     @contextmanager
-    def reading(self, seconds: float | None = None) -> Iterator[Any]:
-        """A cursor of one's own for reading, each of whose queries ends after `seconds`. Engine
-        errors leave as Retry where the engine is away, as themselves where they are bugs."""
+    def reading(
+        self, limit: str = POINT, what: str = "", seconds: float | None = None
+    ) -> Iterator[Any]:
+        """A cursor of one's own for reading, each of whose queries ends after the time of its class
+        (or after `seconds`). `what` is read: told where it is slow. Engine errors leave as Retry
+        where the engine is away, as themselves where they are bugs."""
         with self._gate:
             if not self._ready:
                 raise Retry("store: not open")
             cursor = self._connection.cursor()
             self._readers += 1
+        began = time.monotonic()
         try:
-            limit_ms = int((seconds or self._options.query_s) * 1000)
+            limit_ms = int((seconds or self._options.seconds(limit)) * 1000)
             cursor.execute(f"set max_execution_time = {limit_ms}")
             yield cursor
         except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException):
+                self._ended(limit, what)
             raise self._named(error) from error
         finally:
             cursor.close()
             with self._gate:
                 self._readers -= 1
                 self._gate.notify_all()
+            self._took(time.monotonic() - began, limit, what)
+
+    def _took(self, seconds: float, limit: str, what: str) -> None:
+        if seconds < SLOW_S:
+            return
+        self._log.warning("slow read", what=what, limit=limit, seconds=round(seconds, 1))
+        if self._options.telemetry is not None:
+            self._options.telemetry.store_slow.labels(limit).inc()
+
+    def _ended(self, limit: str, what: str) -> None:
+        self._log.warning("read took too long: ended", what=what, limit=limit)
+        if self._options.telemetry is not None:
+            self._options.telemetry.store_timeout.labels(limit).inc()
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -214,7 +250,7 @@ class Engine:
 
     def select(self, text: str, limits: sql.Limits) -> sql.Answer:
         """One read-only SELECT of a person."""
-        with self.reading(limits.time_s + 1) as cursor:
+        with self.reading(WHOLE, "sql", limits.time_s + 1) as cursor:
             return _select(cursor, text, limits)
 
     def _named(self, error: duckdb.Error) -> Exception:

@@ -137,6 +137,12 @@ def _values(rows: int) -> str:
     return f"(values {', '.join([one] * rows)})"
 
 
-def select(venue: str, kind: Kind, of: Sequence[Column], where: str, order: str = "") -> str:
-    """Rows of a kind; `where` and `order` are SQL with parameters."""
-    return f"select {columns(of)} from {table(venue, kind)} where {where} {order}"
+def select(source: str, of: Sequence[Column], where: str, order: str = "") -> str:
+    """Rows of a relation; `where` and `order` are SQL with parameters."""
+    return f"select {columns(of)} from {source} where {where} {order}"
+
+
+def nothing(kind: Kind) -> str:
+    """A relation without rows."""
+    body = ", ".join(f'null::{TYPES[column.dtype]} as "{column.name}"' for column in kind.columns)
+    return f"(select {body} where false)"
