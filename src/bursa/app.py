@@ -33,6 +33,7 @@ from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.writer import Flush
 from bursa.sources import STDIN, recording
+from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
@@ -125,6 +126,7 @@ class Shop:
     config: Config
     folder: DataFolder
     store: DuckStore
+    state: StateDb
     bus: MemoryBus
     clock: SystemClock
     telemetry: Telemetry
@@ -137,7 +139,14 @@ class Shop:
         rings = Rings(venue, words, held.depth, held.mb * MB, self.catalogue)
         decoder = decoder_of(self.config, venue)
         parts = Parts(
-            self.store, rings, self.bus, self.clock, self.telemetry, decoder, self.catalogue
+            self.store,
+            rings,
+            self.bus,
+            self.clock,
+            self.telemetry,
+            decoder,
+            self.catalogue,
+            self.state,
         )
         return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
 
@@ -147,15 +156,18 @@ def shop(
     config: Config, folder: DataFolder, venues: Sequence[Venue], *, waits: bool = False
 ) -> Iterator[Shop]:
     """Open the store of a folder that is held, or, where it `waits`, as soon as that is possible;
-    close it at the end."""
+    close it at the end. Raises Refuse where the state database is a newer one, or damaged."""
+    state = StateDb(folder.path / STATE_FILE)
+    state.check()
     telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
     options = Options(config.store.threads, config.store.memory_mb, telemetry=telemetry)
     store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options, waits)
     telemetry.store_set_aside.inc(len(store.set_aside))
     try:
-        yield Shop(config, folder, store, MemoryBus(), SystemClock(), telemetry, metrics)
+        yield Shop(config, folder, store, state, MemoryBus(), SystemClock(), telemetry, metrics)
     finally:
         store.close()
+        state.close()
 
 
 @contextlib.contextmanager

@@ -357,3 +357,15 @@ class DeadLetters(Protocol):
 
     def drop(self, numbers: Sequence[int]) -> int:
         """Forget letters; returns how many there were."""
+
+
+class State(Protocol):
+    """What must outlive a process and is no market data. A part that is not used costs nothing."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who is at what."""
+
+    @property
+    def letters(self) -> DeadLetters:
+        """Rows that a healthy store refused."""

@@ -41,7 +41,7 @@ from bursa.pipeline.resume import Resume
 from bursa.pipeline.retention import JournalLimits, Retention
 from bursa.pipeline.waiting import Waiting
 from bursa.pipeline.writer import Flush, Writer
-from bursa.ports import Clock, Committed, Feed, Store
+from bursa.ports import Clock, Committed, Feed, State, Store
 from bursa.store.rings import Rings
 
 # A writer that is less than this behind the journal has time for other work.
@@ -72,7 +72,8 @@ class Knobs:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a runtime is made of; app.py picks them."""
+    """What a runtime is made of; app.py picks them. Without a state database a row that the store
+    refuses stops the writer."""
 
     store: Store
     rings: Rings
@@ -81,6 +82,7 @@ class Parts:
     telemetry: Telemetry
     decoder: Callable[[Venue, Words], Decoder]
     catalogue: Catalogue = STANDARD
+    state: State | None = None
 
 
 class VenueRuntime:
