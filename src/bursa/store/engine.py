@@ -1,4 +1,4 @@
-"""The DuckDB engine over one file: opening it, shutting it in, and what its errors mean.
+"""The DuckDB engine over one file or none: opening it, shutting it in, and what its errors mean.
 
 Readers take a cursor each; one writer at a time works in transactions. A file that refuses to open
 is set aside, never deleted. After a fatal error nobody begins with the engine any more, and the
@@ -85,16 +85,23 @@ class Bytes:
 
 
 class Engine:
-    """One open file. `prepare(connection)` is called at each opening, before anybody else. Where it
-    cannot be opened now, or another process has it open, and `waits`, the next `revive` tries
-    again."""
+    """One open file, or (path None) an engine in memory alone. `prepare(connection)` is called at
+    each opening, before anybody else. Where it cannot be opened now, or another process has it
+    open, and `waits`, the next `revive` tries again. Statements may read and write files below
+    `folder` and nowhere else; those of people may name none (sql.py)."""
 
     def __init__(
-        self, path: Path, options: Options, prepare: Callable[[Any], None], waits: bool = False
+        self,
+        path: Path | None,
+        options: Options,
+        prepare: Callable[[Any], None],
+        waits: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self.set_aside: list[Path] = []
         self._path, self._options, self._prepare = path, options, prepare
-        self._log = logger("store").bind(path=str(path))
+        self._folder = folder
+        self._log = logger("store").bind(path=str(path or "memory"))
         self._gate = Condition()
         self._readers = 0
         self._ready = False
@@ -125,7 +132,7 @@ class Engine:
                 self._put_aside(suffixes, str(error))
 
     def _open(self) -> None:
-        connection = duckdb.connect(str(self._path), config=_config(self._path, self._options))
+        connection = _connect(self._path, self._options, self._folder)
         try:
             self._prepare(connection)
         except BaseException:
@@ -135,6 +142,8 @@ class Engine:
             self._connection, self._ready, self._unopened = connection, True, False
 
     def _put_aside(self, suffixes: Sequence[str], why: str) -> None:
+        if self._path is None:
+            return
         name = self._path.name
         nth = 1 + len(list(self._path.parent.glob(f"{name}.aside-*")))
         for suffix in suffixes:
@@ -241,10 +250,13 @@ class Engine:
             block, free = cursor.execute(
                 "select block_size, free_blocks from pragma_database_size()"
             ).fetchone()
-        return Bytes(self._path.stat().st_size, self.log_bytes(), int(block) * int(free))
+        size = self._path.stat().st_size if self._path else 0
+        return Bytes(size, self.log_bytes(), int(block) * int(free))
 
     def log_bytes(self) -> int:
         """What is committed and not folded into the file yet; it shrinks when it is folded."""
+        if self._path is None:
+            return 0
         logs = [self._path.with_name(self._path.name + suffix) for suffix in _LOGS]
         return sum(file.stat().st_size for file in logs if file.exists())
 
@@ -274,7 +286,7 @@ class Engine:
 def select_offline(path: Path, text: str, limits: sql.Limits) -> sql.Answer:
     """`Engine.select` on a file that no process holds; its rows and its log stay as they are."""
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=_config(path, Options()))
+        connection = _connect(path, Options(), None, read_only=True)
     except duckdb.Error as error:
         raise Refuse(f"{path} cannot be read: {error}", "store_damaged", 503) from error
     try:
@@ -305,18 +317,29 @@ def _is_damage(error: duckdb.Error) -> bool:
     return any(word in said for word in _DAMAGED) and not any(word in said for word in _NOT_DAMAGED)
 
 
-def _config(path: Path, options: Options) -> dict[str, Any]:
-    """No file but its own, no extension, no Python object, and no way to change that."""
-    return {
+def _connect(
+    path: Path | None, options: Options, folder: Path | None, read_only: bool = False
+) -> Any:
+    """An engine that opens no file but its own and those below `folder`, no extension, no Python
+    object; and no way to change that."""
+    config = {
         "threads": options.threads,
         "memory_limit": f"{options.memory_mb}MB",
         "checkpoint_threshold": f"{options.checkpoint_mb}MB",
-        "enable_external_access": "false",
         "python_enable_replacements": "false",
         "autoload_known_extensions": "false",
         "autoinstall_known_extensions": "false",
         "allow_community_extensions": "false",
         "allow_persistent_secrets": "false",
         "allowed_configs": ["max_execution_time"],
-        "lock_configuration": "true",
     }
+    connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=config)
+    # A file never changes under its name.
+    connection.execute("set global parquet_metadata_cache = true")
+    # Shut in that order: a folder cannot be named afterwards, nor anything once it is locked.
+    if folder is not None:
+        named = str(folder.resolve()).replace("'", "''")
+        connection.execute(f"set allowed_directories = ['{named}']")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
