@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from bursa.model.batch import Batch
+from bursa.model.covered import Coverage, Covered
 
 
 class Clock(Protocol):
@@ -232,6 +233,13 @@ class Store(Protocol):
         deleted, then those with a key of `filled` take its values of `columns`, then `fresh` is
         added. Positions stay as they are, and no row of the three may lie past its topic's. Between
         two writes only."""
+
+    def covered(self, venue: str, ticker: str, first: date, until: date) -> Covered:
+        """Which minutes of the days first <= day < until (the venue's) have a bar of a ticker: in
+        its newest revision, without a fault and with a trade. Ten years take a moment."""
+
+    def coverage(self, venue: str, first: date, until: date) -> Coverage:
+        """The same of every ticker that has one in those days."""
 
     def folded(self, venue: str) -> int:
         """The smallest position of the venue's topics that survives if the store's own log is

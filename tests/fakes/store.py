@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Span, Words
+from bursa.model.covered import WORDS as COVERED_WORDS
+from bursa.model.covered import Coverage, Covered, Days, none
 from bursa.model.errors import Retry
 from bursa.model.schema import INT_NULL, Column, Kind, topic
 from bursa.model.venue import Venue
@@ -256,6 +258,42 @@ class FakeStore:
         calendar = self._venues[venue].calendar
         return sorted({calendar.day_of(r["ts"]) for kind in kinds for r in self._all(venue, kind)})
 
+    def covered(self, venue: str, ticker: str, first: date, until: date) -> Covered:
+        every = self.coverage(venue, first, until)
+        if ticker not in every.tickers:
+            return replace(none((until - first).days), heard=every.heard)
+        at = every.tickers.index(ticker)
+        return Covered(every.received[at], every.backfilled[at], every.heard)
+
+    def coverage(self, venue: str, first: date, until: date) -> Coverage:
+        days = Days.of(self._venues[venue].calendar, first, until)
+        inside = (int(days.midnights[0]), int(days.midnights[-1]))
+
+        def within(row: Row) -> bool:
+            return inside[0] <= row["ts"] < inside[1]
+
+        live = {
+            (row["ticker"], row["ts"])
+            for row in self._all(venue, "ohlcv")
+            if within(row) and row.get("source") is None
+        }
+        good = [row for row in self._newest("ohlcv", venue, within, None) if _is_good(row)]
+        tickers = sorted({row["ticker"] for row in good})
+
+        def packed(times: Iterable[int]) -> Any:
+            return days.pack(np.array(sorted(times), np.int64))
+
+        def of(ticker: str, late: bool) -> Any:
+            mine = {row["ts"] for row in good if row["ticker"] == ticker}
+            return packed(ts for ts in mine if not (late and (ticker, ts) in live))
+
+        shape = (len(tickers), len(days), COVERED_WORDS)
+        received, backfilled = (
+            np.array([of(ticker, late) for ticker in tickers], np.uint64).reshape(shape)
+            for late in (False, True)
+        )
+        return Coverage(tuple(tickers), received, backfilled, packed({ts for _, ts in live}))
+
     def folded(self, venue: str) -> int:
         """It has no log."""
         mine = [at.position for name, at in self.positions().items() if name.startswith(venue)]
@@ -322,6 +360,14 @@ class FakeStore:
 def _emission(row: Row) -> tuple[int, int, int, int]:
     nth = row.get("nth")
     return row["position"], -1 if nth is None else nth, row["ts"], row["rev"]
+
+
+def _is_good(row: Row) -> bool:
+    prices = [row["open"], row["high"], row["low"], row["close"]]
+    if None in prices or row["volume"] is None or row["volume"] < 0:
+        return False
+    whole = min(prices) > 0 and row["high"] == max(prices) and row["low"] == min(prices)
+    return whole and not (row["trades"] == 0 and row["volume"] == 0)
 
 
 def _key(kind: Kind, row: Row) -> tuple[Any, ...]:

@@ -5,23 +5,27 @@ One thread writes at a time, any may read: each read sees whole commits only. Ro
 arrival until a closed range is settled. How it is read: reading.py. Does not know rings.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bursa.model.batch import Batch, Span, concat, keep_levels
+from bursa.model.covered import Coverage, Covered
 from bursa.model.errors import Retry
 from bursa.model.schema import INT_NULL, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
-from bursa.store import forward, rows, sql, tables
+from bursa.store import coverage, forward, rows, sql, tables
 from bursa.store.engine import RANGE, Bytes, Engine, Options
 from bursa.store.reading import Reading
+
+T = TypeVar("T")
 
 
 class DuckStore(Reading):
@@ -205,6 +209,22 @@ class DuckStore(Reading):
                         writer.unregister("keys")
                 if len(fresh):
                     self._insert(writer, fresh)
+
+    def beside(self, work: Callable[[Any], T]) -> T:
+        """`work` of the writer's connection, in a transaction of its own between two writes: for
+        tables that stand beside those of the kinds (coverage.py)."""
+        with self._lock:
+            self._engine.revive()
+            with self._engine.transaction() as writer:
+                return work(writer)
+
+    def covered(self, venue: str, ticker: str, first: date, until: date) -> Covered:
+        """As ports.Store."""
+        return coverage.covered(self, None, self._venues[venue], ticker, first, until)
+
+    def coverage(self, venue: str, first: date, until: date) -> Coverage:
+        """As ports.Store."""
+        return coverage.coverage(self, None, self._venues[venue], first, until)
 
     # Reading (reading.py)
 

@@ -75,7 +75,7 @@ class Reading(ABC):
 
     # How it is asked
 
-    def _steady(
+    def steady(
         self,
         venue: str,
         kind: str,
@@ -114,7 +114,7 @@ class Reading(ABC):
         def read(cursor: Any, source: str) -> Any:
             return cursor.sql(text(source), params=list(values) or None).to_arrow_table()
 
-        found = self._steady(venue, kind.name, within, limit, read)
+        found = self.steady(venue, kind.name, within, limit, read)
         return rows.to_batch(found, kind, self._dictionaries[venue], span)
 
     def _ask(
@@ -130,7 +130,7 @@ class Reading(ABC):
             found: list[tuple[Any, ...]] = cursor.execute(text(source), list(values)).fetchall()
             return found
 
-        return self._steady(venue, kind, within, limit, read)
+        return self.steady(venue, kind, within, limit, read)
 
     def _none(self, venue: str, kind: Kind) -> Batch:
         return empty(kind, self._dictionaries[venue].words, self._span(venue, kind))
@@ -214,7 +214,7 @@ class Reading(ABC):
             text = tables.select(source, wanted, where, order)
             return rows.to_block(cursor.execute(text, values).fetchnumpy(), kind, fixed)
 
-        found = self._steady(venue, kind.name, (part.start_ns, part.end_ns), POINT, read)
+        found = self.steady(venue, kind.name, (part.start_ns, part.end_ns), POINT, read)
         newest = Batch(kind, rows.newest(found, kind), self._dictionaries[venue].words, span)
         return newest, limit is None or found.shape[1] < limit
 
