@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from bursa.model.errors import Refuse, Retry
+from bursa.model.errors import Refuse, Reject, Retry
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.store import sql
@@ -39,6 +39,8 @@ _NOT_DAMAGED = (
     "cannot allocate",
 )
 _BROKEN = (duckdb.FatalException, duckdb.InternalException)
+# What a healthy engine says of rows that it does not take.
+_REFUSED = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 _AWAY = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
@@ -198,7 +200,8 @@ class Engine:
     def transaction(self) -> Iterator[Any]:
         """The writer's connection in a transaction that commits at the end, or leaves nothing. One
         at a time: the caller holds a lock. Errors as in `reading`; where it is Retry, whether the
-        commit happened is known after the next `revive`."""
+        commit happened is known after the next `revive`. Reject where the engine is there and does
+        not take the rows."""
         connection = self._connection
         try:
             connection.execute("begin")
@@ -207,6 +210,8 @@ class Engine:
         except BaseException as error:
             with suppress(duckdb.Error):
                 connection.execute("rollback")
+            if isinstance(error, _REFUSED):
+                raise Reject("refused", str(error)) from error
             if isinstance(error, duckdb.Error):
                 raise self._named(error) from error
             raise
