@@ -323,8 +323,6 @@ class Up:
                 if running is None:
                     return
                 configured["idx"] = [demo_feed(running)]
-                idx = self._runtimes["idx"]
-                idx.live_from_ns = idx.venue.calendar.midnight_ns(running.live_day)
             for name, runtime in self._runtimes.items():
                 if self._stop.is_set():
                     return

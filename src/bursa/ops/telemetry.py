@@ -50,6 +50,7 @@ class Telemetry:
         self._feeds(make)
         self._journal(make)
         self._store(make)
+        self._jobs(make)
         self._surfaces(make)
         # The words that stages count by (`Decoded.counts`, `Built.counts`), labelled by venue.
         self.by_word = {
@@ -172,12 +173,6 @@ class Telemetry:
 
     def _store(self, make: _Maker) -> None:
         self.store_rows = make.count("store_rows", "Rows committed to the store", "venue", "kind")
-        self.store_thinned = make.count(
-            "store_thinned_rows",
-            "Rows that the configuration keeps out of the store",
-            "venue",
-            "kind",
-        )
         self.store_write = make.spread(
             "store_write_seconds", "Seconds that one transaction of the store took", "venue"
         )
@@ -185,7 +180,7 @@ class Telemetry:
             "store_retries", "Writes to the store that were tried again", "venue"
         )
         self.store_dropped = make.count(
-            "store_retired_rows", "Rows that retention removed from the store", "venue", "kind"
+            "store_retired_rows", "Rows that retention removed from the hot store", "venue", "kind"
         )
         self.store_slow = make.count(
             "store_slow", "Reads of the store that took over 5 s, by class", "class"
@@ -194,6 +189,36 @@ class Telemetry:
             "store_timeout", "Reads of the store that were ended at their class's limit", "class"
         )
         self.store_set_aside = make.count("store_set_aside", "Store files that refused to open")
+
+    def _jobs(self, make: _Maker) -> None:
+        self.job_runs = make.count(
+            "job_runs", "Jobs that ended, by what became of them", "venue", "job", "outcome"
+        )
+        self.job_running = make.gauge("job_running", "1 while a job is under way", "venue", "job")
+        self.job_late = make.count(
+            "job_late", "Scheduled jobs that began later than they should", "venue", "job"
+        )
+        self.job_long = make.count(
+            "job_long", "Scheduled jobs that took longer than they should", "venue", "job"
+        )
+        self.drain_days = make.count(
+            "drain_days", "Days of a kind that a drain looked at, by outcome",
+            "venue", "kind", "outcome",
+        )  # fmt: skip
+        self.drain_rows = make.count("drain_rows", "Rows written to cold files", "venue", "kind")
+        self.cold_bytes = make.gauge(
+            "cold_bytes", "Bytes of the cold files that count", "venue", "kind"
+        )
+        self.cold_days = make.gauge("cold_days", "Days that have a cold file", "venue", "kind")
+        self.cold_dropped = make.count(
+            "cold_dropped_bytes", "Bytes of cold days deleted under the disk's cap", "venue", "kind"
+        )
+        self.retention_held = make.gauge(
+            "retention_held_days",
+            "Days past retention that stay hot, since no cold file is proven to hold them",
+            "venue",
+            "kind",
+        )
 
     def _surfaces(self, make: _Maker) -> None:
         self.http_requests = make.count(

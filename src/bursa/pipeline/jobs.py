@@ -4,8 +4,9 @@ A job (Job) is driven step by step. Whoever asked drives it: over the control so
 has the holder work for a moment on a thread of the socket, and answers how far it is, so nothing
 goes on for one who went away; a verb on a folder that nobody holds and the schedule drive it
 themselves (`run`). Before each step the venue's writer is waited for while it is behind. Of one
-name there is one at a time a venue. Each may be given up between two steps and begun anew later:
-what was done stays.
+name there is one at a time a venue, by a lease in the state database: a process that was killed
+holds none, and what came of each run is kept there. A job may be given up between two steps and
+begun anew later: what was done stays.
 """
 
 import time
@@ -14,9 +15,11 @@ from itertools import count
 from threading import Lock
 from typing import Any, Protocol
 
-from bursa.model.errors import Refuse, Retry
+from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
+from bursa.ports import Leases
+from bursa.state.holder import me
 from bursa.store.folder import Handler
 
 JOB = "job"
@@ -24,6 +27,10 @@ BEGIN, GO_ON, END = "begin", "go on", "end"
 # How long one answer may work, and after how long without a question a job is forgotten.
 STEP_S = 0.5
 FORGOTTEN_S = 10.0
+# How long a lease holds without being renewed, more than any step may take.
+LEASE_S = 600.0
+# What becomes of a run.
+DONE, GIVEN_UP, FAILED, REFUSED = "done", "given up", "failed", "refused"
 _WAIT_S = 0.02
 
 
@@ -53,23 +60,82 @@ Maker = Callable[[VenueRuntime, dict[str, Any]], Job]
 
 
 class _UnderWay:
-    """A job that was begun; `lock` is held while it works."""
+    """A job that was begun and its lease; `lock` is held while it works."""
 
-    def __init__(self, number: int, runtime: VenueRuntime, job: Job) -> None:
-        self.number, self.runtime, self.job = number, runtime, job
-        self.steps = job.run()
+    def __init__(self, number: int, venue: str, name: str, runtime: VenueRuntime) -> None:
+        self.number, self.venue, self.name, self.runtime = number, venue, name, runtime
         self.lock = Lock()
-        self.asked_s = time.monotonic()
+        self.asked_s = self.renewed_s = time.monotonic()
+        self.holder = f"{me()}#{number}"
+        self.job: Job
+        self.steps: Iterator[None]
+
+    def make(self, maker: Maker, order: dict[str, Any]) -> None:
+        """Begin it; raises Refuse where it is held elsewhere, or the order makes no sense."""
+        if self.leases is not None and not self.leases.take(
+            self._lease, self.holder, self._now_ns(), LEASE_S
+        ):
+            raise _held(self.name, self.venue)
+        try:
+            self.job = maker(self.runtime, order)
+            self.steps = self.job.run()
+        except BaseException:
+            self._release(REFUSED, {})
+            raise
+        self.runtime.telemetry.job_running.labels(self.venue, self.name).inc()
 
     def work(self, for_s: float) -> bool:
         """Go on for a moment; whether it is done."""
         until = time.monotonic() + for_s
         while time.monotonic() < until:
+            self._renew()
             if not self.runtime.idle:
                 time.sleep(_WAIT_S)
             elif next(self.steps, self) is self:
                 return True
         return False
+
+    def end(self, outcome: str) -> None:
+        """Close it and give the lease back."""
+        telemetry, labels = self.runtime.telemetry, (self.venue, self.name)
+        try:
+            if isinstance(self.steps, Generator):
+                self.steps.close()
+            self.job.close()
+        finally:
+            telemetry.job_running.labels(*labels).dec()
+            telemetry.job_runs.labels(*labels, outcome).inc()
+            self._release(outcome, self.job.report())
+
+    def _renew(self) -> None:
+        now_s = time.monotonic()
+        if self.leases is None or now_s - self.renewed_s < LEASE_S / 4:
+            return
+        if not self.leases.renew(self._lease, self.holder, self._now_ns(), LEASE_S):
+            raise Refuse(f"{self._lease}: its lease was taken over", "lease_lost", 409)
+        self.renewed_s = now_s
+
+    def _release(self, outcome: str, told: dict[str, Any]) -> None:
+        if self.leases is None:
+            return
+        try:
+            self.leases.release(self._lease, self.holder, self._now_ns(), outcome, told)
+        except BursaError as away:  # it goes with this process, at the latest
+            what = "a lease could not be given back"
+            logger("jobs").warning(what, lease=self._lease, why=str(away))
+
+    @property
+    def leases(self) -> Leases | None:
+        """Where leases are kept; None in a program without a state database."""
+        state = self.runtime.parts.state
+        return None if state is None else state.leases
+
+    @property
+    def _lease(self) -> str:
+        return lease_of(self.venue, self.name)
+
+    def _now_ns(self) -> int:
+        return self.runtime.clock.now_ns()
 
 
 class Jobs:
@@ -80,7 +146,6 @@ class Jobs:
         self._under_way: dict[tuple[str, str], _UnderWay] = {}
         self._numbers = count(1)
         self._lock = Lock()
-        self._log = logger("jobs")
 
     def answer(self, payload: dict[str, Any]) -> dict[str, Any]:
         """One question of the control socket: `do`, `venue`, `name`, and what `do` needs: BEGIN
@@ -91,12 +156,13 @@ class Jobs:
             return {"job": self._begin(venue, name, payload["order"]).number}
         at = self._find(venue, name, int(payload["job"]))
         with at.lock:
-            done = payload["do"] == END or self._work(venue, at, STEP_S)
+            over = payload["do"] == END
+            done = not over and self._work(at, STEP_S)
             at.asked_s = time.monotonic()
-            if done:
-                self._end(venue, at)
-        done_part, total = at.job.progress
-        return {"at": done_part, "total": total, "report": at.job.report() if done else None}
+            if done or over:
+                self._end(at, DONE if done else GIVEN_UP)
+        part, total = at.job.progress
+        return {"at": part, "total": total, "report": at.job.report() if done or over else None}
 
     def run(
         self,
@@ -110,12 +176,13 @@ class Jobs:
         `job_runs` where one is under way, and what its steps raise."""
         at = self._begin(venue, name, order)
         with at.lock:
+            done = False
             try:
-                while not stopped() and not self._work(venue, at, STEP_S):
+                while not done and not stopped():
+                    done = self._work(at, STEP_S)
                     told(*at.job.progress)
             finally:
-                self._end(venue, at)
-        told(*at.job.progress)
+                self._end(at, DONE if done else GIVEN_UP)
         return at.job.report()
 
     def _begin(self, venue: str, name: str, order: dict[str, Any]) -> _UnderWay:
@@ -133,10 +200,10 @@ class Jobs:
             if other is not None:
                 quiet_s = time.monotonic() - other.asked_s
                 if other.lock.locked() or quiet_s < FORGOTTEN_S:
-                    what = f"another {name.replace('_', ' ')} of {venue} is under way"
-                    raise Refuse(f"{what}; try again when it is done", "job_runs", 409)
-                self._end(venue, other)
-            begun = _UnderWay(next(self._numbers), runtime, maker(runtime, order))
+                    raise _held(name, venue)
+                self._end(other, GIVEN_UP)
+            begun = _UnderWay(next(self._numbers), venue, name, runtime)
+            begun.make(maker, order)
             self._under_way[venue, name] = begun
         return begun
 
@@ -147,20 +214,28 @@ class Jobs:
             raise Refuse(what, "no_job", 404)
         return found
 
-    def _work(self, venue: str, at: _UnderWay, for_s: float) -> bool:
+    def _work(self, at: _UnderWay, for_s: float) -> bool:
         try:
             return at.work(for_s)
-        except BaseException:
-            self._end(venue, at)
+        except BaseException as error:
+            self._end(at, GIVEN_UP if isinstance(error, KeyboardInterrupt) else FAILED)
             raise
 
-    def _end(self, venue: str, at: _UnderWay) -> None:
-        if self._under_way.get((venue, at.job.name)) is not at:
-            return
-        del self._under_way[venue, at.job.name]
-        if isinstance(at.steps, Generator):
-            at.steps.close()
-        at.job.close()
+    def _end(self, at: _UnderWay, outcome: str) -> None:
+        """Once; later calls do nothing."""
+        if self._under_way.get((at.venue, at.name)) is at:
+            del self._under_way[at.venue, at.name]
+            at.end(outcome)
+
+
+def lease_of(venue: str, name: str) -> str:
+    """The name of a job's lease, under which its runs are kept (ports.Leases)."""
+    return f"{venue}.{name}"
+
+
+def _held(name: str, venue: str) -> Refuse:
+    what = f"another {name.replace('_', ' ')} of {venue} is under way; try again when it is done"
+    return Refuse(what, "job_runs", 409)
 
 
 def handlers(jobs: Jobs) -> dict[str, Handler]:

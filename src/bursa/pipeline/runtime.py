@@ -98,12 +98,13 @@ class VenueRuntime:
         parts.telemetry.begin(venue.name, [channel.name for channel in venue.channels])
         self.line = self._make_line(words)
         self.recovered: Recovered | None = None
-        self.live_from_ns: int | None = None
         self._log = logger("runtime").bind(venue=venue.name)
         self._resume = Resume(len(venue.channels))
         # Called with all that is derived past what was committed, also during a recovery.
         self.listeners: list[Listener] = []
         self.started = self.has_feed = False
+        # Journal position of the newest rows of the past that were entered (entry.py).
+        self.entered_to = 0
         self.ingest: Ingest | None = None
         self.writer: Writer | None = None
         self._waiting = self._new_waiting()
@@ -166,6 +167,7 @@ class VenueRuntime:
         for damage in (*self.journal.damaged, self.journal.truncated):
             if damage is not None:
                 self._told(damage)
+        self.entered_to = self.journal.position
         self.sync = GroupSync(
             self.journal,
             gap_s=knobs.sync_gap_s,
@@ -208,7 +210,6 @@ class VenueRuntime:
             self.parts.telemetry,
         )
         self.writer.synced_past = self.sync.wait
-        self.writer.oldest_kept = self.oldest_kept
         self._retention = Retention(
             self,
             self._knobs.retain_days,
@@ -329,6 +330,8 @@ class VenueRuntime:
             self.parts.rings.feed_bars(derived.closed)
         if len(derived.metrics):
             self.parts.rings.feed_metrics(derived.metrics)
+        for rows in derived.entered:
+            self.parts.rings.enter(rows)
 
     def _publish(self, derived: Derived) -> None:
         self._note(derived)
@@ -423,7 +426,7 @@ class VenueRuntime:
     def oldest_kept(self, kind: str) -> int | None:
         """Event time before which retention keeps nothing of a kind; None: it keeps all."""
         days = self._knobs.retain_days.get(kind, 0)
-        newest = max(self.facts.newest_ns, self.live_from_ns or 0)
+        newest = self.facts.newest_ns
         if not days or not newest:
             return None
         calendar = self.venue.calendar

@@ -1,42 +1,53 @@
 """The store's reader of the topics: what was derived becomes committed rows.
 
-A thread of its own, never in a tick's way. It gathers entries until there are enough rows or time
-is up, waits until the journal is synced past them (no store runs ahead of what a power loss
-leaves), and writes rows and positions in one transaction. While the store is away it holds its
-place and tries again; what memory cannot hold meanwhile, the journal does.
+A thread of its own, never in a tick's way. It gathers entries in a bounded buffer (buffer.py) until
+there are enough rows or time is up, waits until the journal is synced past them (no store runs
+ahead of what a power loss leaves), and writes rows and positions in one transaction. While the
+store is away (ops/breaker.py says when it is asked again) it holds its place, and takes no more
+than the buffer has room for; what that cannot hold, the topics or the journal do. Rows that a
+healthy store refuses become dead letters (letters.py) before the positions move.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
-
 from bursa.bus.memory import Consumer, Entry, merge
-from bursa.model.batch import Batch, concat, keep_levels
-from bursa.model.errors import Retry
+from bursa.model.batch import Batch, concat
+from bursa.model.errors import Reject, Retry
 from bursa.model.schema import Kind, topic
-from bursa.ops.back_off import BACK_OFF_S, BackOff
+from bursa.ops.back_off import BACK_OFF_S
+from bursa.ops.breaker import CLOSED, FAILURES, HALF_OPEN, OPEN, OPEN_S, Breaker
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
-from bursa.ports import Clock, Committed, Store
+from bursa.pipeline.buffer import Bounds, Buffer
+from bursa.pipeline.letters import letters, rows_at, sift
+from bursa.ports import Clock, Committed, DeadLetters, Store
 
 # How long one poll of the topics waits; also how soon a stop is seen.
 POLL_S = 0.05
+# A reader that has been paused for longer is in an error state.
+PAUSED_MAX_S = 600.0
+# At a stop the store is asked every so often, and given up where it was away for so long.
+STOP_ASK_S, STOP_AWAY_S = 1.0, 15.0
+_STATES = {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
 
 
 @dataclass(frozen=True)
 class Flush:
-    """When to write."""
+    """When to write, and how much may wait for it."""
 
     rows: int
     wait_s: float
+    bounds: Bounds = Bounds()
 
 
 class Writer:
-    """Writes one venue's topics. `synced_past(position, timeout)` waits for the journal;
-    `oldest_kept(kind)` is the event time before which retention keeps nothing of a kind."""
+    """Writes one venue's topics. `synced_past(position, timeout)` waits for the journal; `idle` is
+    called between two writes while the store is there; `letters` takes rows that the store
+    refuses, without it they stop the writer."""
 
     def __init__(
         self,
@@ -54,9 +65,15 @@ class Writer:
         self._log = logger("writer").bind(venue=venue)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"writer-{venue}", daemon=True)
+        self._buffer = Buffer(flush.bounds)
+        self._breaker = Breaker(Random(), FAILURES, OPEN_S, BACK_OFF_S)
+        self._dry = self._told_long = False
+        # Seconds of our clock: when reading paused, and since when the store is away; 0: it is not.
+        self._paused_s = self._away_s = 0.0
+        self._stop_s = float("inf")
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
-        self.oldest_kept: Callable[[str], int | None] = lambda kind: None
         self.idle: Callable[[], None] = lambda: None
+        self.letters: Callable[[], DeadLetters | None] = lambda: None
         self.committed = 0
         self.rows = 0
         self.failure: BaseException | None = None
@@ -68,42 +85,78 @@ class Writer:
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is left in the closed log, then end. True if all was committed in time."""
+        self._stop_s = min(STOP_AWAY_S, timeout_s)
         self._stop.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and self.failure is None
 
+    @property
+    def paused_s(self) -> float:
+        """For how long nothing was read, since the buffer is full; 0 while it is not."""
+        since = self._paused_s
+        return max(0.0, self._now_s() - since) if since else 0.0
+
+    def check(self) -> None:
+        """Raise Retry while the store is away, or does not keep up: what is derived waits."""
+        if paused_s := self.paused_s:
+            what = f"{self._buffer.rows:,} rows wait, reading is paused for {paused_s:.0f} s"
+            raise Retry(f"the store does not keep up: {what}; the journal holds what follows")
+        if self._away_s:
+            raise Retry(f"the store takes nothing for {self._now_s() - self._away_s:.0f} s")
+
+    def check_long(self) -> None:
+        """Raise Retry where reading has been paused for too long."""
+        if (paused_s := self.paused_s) > PAUSED_MAX_S:
+            raise Retry(f"the store took nothing for {paused_s:.0f} s, {self._buffer.rows:,} wait")
+
+    def _now_s(self) -> float:
+        return self._clock.now_ns() / 1e9
+
     def _run(self) -> None:
         try:
             while self._turn():
-                self.idle()
+                pass
         except BaseException as failure:  # noqa: BLE001 - whatever it is, the owner must learn of it
             self.failure = failure
             self._log.error("writer stopped", committed=self.committed, exc_info=failure)
 
     def _turn(self) -> bool:
-        entries = self._gather()
-        if entries:
-            return self._write(entries)
-        return not self._stop.is_set()
-
-    def _gather(self) -> list[Entry]:
-        """Entries worth one transaction: enough rows, or all that came in the longest wait."""
-        entries: list[Entry] = []
-        rows, began = 0, 0
-        while rows < self._flush.rows:
+        """Take what came, and write if it is time to; False at the end of a stop."""
+        if not self._buffer.paused and not self._due():
             entry = self._consumer.poll(POLL_S)
-            if entry is None:
-                if self._stop.is_set():
-                    break
-            else:
-                entries.append(entry)
-                rows += entry.rows
-                began = began or self._clock.now_ns()
-            if began and self._clock.now_ns() - began >= self._flush.wait_s * 1e9:
-                break
-            if not began and entry is None:
-                break
-        return entries
+            if entry is not None:
+                self._buffer.put(entry, self._clock.now_ns())
+                self._note_pause()
+            self._dry = entry is None and self._stop.is_set()
+        if self._due():
+            return self._write(self._buffer.head(self._flush.rows))
+        if not self._buffer:
+            self._tell()
+            return not self._dry
+        if self._away_s and (self._buffer.paused or self._dry):
+            time.sleep(min(POLL_S, self._wait_s()))
+        return not self._given_up()
+
+    def _due(self) -> bool:
+        """There is enough to write, or it has waited enough, and the store may be asked."""
+        buffer = self._buffer
+        if not buffer or self._wait_s() > 0:
+            return False
+        if buffer.rows >= self._flush.rows or buffer.paused or self._dry:
+            return True
+        return self._clock.now_ns() - buffer.since_ns >= self._flush.wait_s * 1e9
+
+    def _wait_s(self) -> float:
+        """How long the store is left alone; not for long at a stop."""
+        wait_s = self._breaker.wait_s(self._now_s())
+        return min(wait_s, STOP_ASK_S) if self._stop.is_set() else wait_s
+
+    def _given_up(self) -> bool:
+        """At a stop, a store that is away is not waited for to the end."""
+        away_s = self._now_s() - self._away_s if self._away_s else 0.0
+        return self._stop.is_set() and away_s > self._stop_s
+
+    # Writing
 
     def _write(self, entries: Sequence[Entry]) -> bool:
         """False: given up at a stop. Nothing later may be written then, positions would pass it."""
@@ -111,54 +164,117 @@ class Writer:
         while not self.synced_past(last.last, 1.0):
             if self._stop.is_set():
                 return False
-        batches: list[Batch] = []
-        for several in merge(entries).values():
-            batch = self._inside_retention(concat(several))
-            if len(batch):
-                batches.append(batch)
+        batches = [concat(several) for several in merge(entries).values()]
+        batches = [batch for batch in batches if len(batch)]
         at = Committed(last.last, last.epoch)
         positions = {topic(self._venue, kind): at for kind in self._kinds}
         began = self._clock.now_ns()
-        if not self._until_written(batches, positions):
-            return False
+        try:
+            written = self._store_rows(batches, positions)
+        except Retry as away:
+            self._note_away(away)
+            return not self._given_up()
         self._telemetry.store_write.labels(self._venue).observe(
             (self._clock.now_ns() - began) / 1e9
         )
-        for batch in batches:
+        self._note_there()
+        for batch in written:
             self._telemetry.store_rows.labels(self._venue, batch.kind.name).inc(len(batch))
             self.rows += len(batch)
         self.committed = last.last
         self._consumer.commit(last.last)
+        self._buffer.drop(len(entries))
+        self._note_pause()
+        self._tell()
         return True
 
-    def _until_written(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> bool:
-        back_off = BackOff(Random(), BACK_OFF_S)
-        for attempt in range(1_000_000):
-            try:
-                self._store.write(batches, positions)
-                return True
-            except Retry as away:
-                self._telemetry.store_retries.labels(self._venue).inc()
-                wait = back_off.next_s()
-                self._log.warning(
-                    "store is away, holding",
-                    why=str(away),
-                    position=self.committed,
-                    wait_s=round(wait, 1),
-                )
-                if self._stop.wait(min(wait, 1.0) if self._stop.is_set() else wait) and attempt > 3:
-                    return False
-        return False
+    def _store_rows(
+        self, batches: Sequence[Batch], positions: Mapping[str, Committed]
+    ) -> Sequence[Batch]:
+        """One transaction; what the store refuses of it is a dead letter first. Returns what was
+        written."""
+        try:
+            self._store.write(batches, positions)
+        except Reject as refused:
+            kept = self.letters()
+            if kept is None:
+                raise
+            batches = self._set_aside(batches, refused, kept)
+            self._store.write(batches, positions)
+        return batches
 
-    def _inside_retention(self, batch: Batch) -> Batch:
-        floor = self.oldest_kept(batch.kind.name)
-        if floor is None:
-            return batch
-        rows = batch.block[batch.kind.index["ts"]] >= floor
-        gone = len(batch) - int(np.count_nonzero(rows))
-        if not gone:
-            return batch
-        self._telemetry.store_thinned.labels(self._venue, batch.kind.name).inc(gone)
-        return Batch(
-            batch.kind, batch.block[:, rows], batch.words, batch.span, keep_levels(batch, rows)
+    def _set_aside(
+        self, batches: Sequence[Batch], refused: Reject, kept: DeadLetters
+    ) -> list[Batch]:
+        """What the store takes of these batches; the rest is kept as letters, on disk when this
+        returns. Raises what the store said where each row is taken by itself: that is a bug."""
+        taken, dead = [], []
+        for batch in batches:
+            found = sift(batch, self._store.refuses)
+            if found:
+                dead += letters(batch, found, self._clock.now_ns())
+                batch = rows_at(batch, [at not in found for at in range(len(batch))])
+            taken.append(batch)
+        if not dead:
+            raise refused
+        new = kept.add(dead)
+        for letter in dead:
+            self._telemetry.dead_letters.labels(self._venue, letter.kind).inc()
+        self._log.error(
+            "store refuses rows: kept as dead letters",
+            rows=len(dead),
+            new=new,
+            kinds=sorted({letter.kind for letter in dead}),
+            position=dead[0].position,
+            why=dead[0].why,
         )
+        return [batch for batch in taken if len(batch)]
+
+    # What is told
+
+    def _note_away(self, away: Retry) -> None:
+        now_s = self._now_s()
+        self._away_s = self._away_s or now_s
+        self._telemetry.store_retries.labels(self._venue).inc()
+        wait_s = self._breaker.failed(now_s)
+        self._log.warning(
+            "store is away, holding",
+            why=str(away),
+            position=self.committed,
+            rows=self._buffer.rows,
+            breaker=self._breaker.state(now_s),
+            wait_s=round(wait_s, 1),
+        )
+        self._tell()
+
+    def _note_there(self) -> None:
+        if self._away_s:
+            self._log.info(
+                "store is back",
+                away_s=round(self._now_s() - self._away_s, 1),
+                position=self.committed,
+                rows=self._buffer.rows,
+            )
+        self._away_s = 0.0
+        self._breaker.worked()
+
+    def _note_pause(self) -> None:
+        if self._buffer.paused and not self._paused_s:
+            self._paused_s = self._now_s()
+            self._log.warning("store's reader pauses: its buffer is full", rows=self._buffer.rows)
+        elif not self._buffer.paused and self._paused_s:
+            self._log.info("store's reader goes on", paused_s=round(self.paused_s, 1))
+            self._paused_s, self._told_long = 0.0, False
+
+    def _tell(self) -> None:
+        """Gauges; and other work, while the store is there."""
+        telemetry, venue, buffer = self._telemetry, self._venue, self._buffer
+        telemetry.store_buffer_rows.labels(venue).set(buffer.rows_of_a_kind)
+        telemetry.store_buffer_bytes.labels(venue).set(buffer.bytes)
+        telemetry.store_paused.labels(venue).set(self.paused_s)
+        telemetry.store_breaker.labels(venue).set(_STATES[self._breaker.state(self._now_s())])
+        if self.paused_s > PAUSED_MAX_S and not self._told_long:
+            self._told_long = True
+            self._log.error("store's reader is paused for too long", paused_s=self.paused_s)
+        if not self._away_s:
+            self.idle()
