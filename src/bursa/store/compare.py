@@ -35,7 +35,8 @@ NONE = Digest(0, "0" * 32)
 @dataclass(frozen=True)
 class Slice:
     """Rows of a kind with start <= ts < end and position <= upto; of one ticker (the kind's first
-    text column: an index code, a channel), where one is named."""
+    text column: an index code, a channel), where one is named. They lie in the kind's table, or in
+    the relation `source`."""
 
     venue: str
     kind: Kind
@@ -43,6 +44,7 @@ class Slice:
     end_ns: int
     upto: int
     ticker: str | None = None
+    source: str = ""
 
     @property
     def by(self) -> str:
@@ -53,7 +55,7 @@ class Slice:
     def clause(self) -> str:
         """`from ... where ...`."""
         text = (
-            f"from {table(self.venue, self.kind)} where ts >= {self.start_ns}"
+            f"from {self.source or table(self.venue, self.kind)} where ts >= {self.start_ns}"
             f" and ts < {self.end_ns} and position <= {self.upto}"
         )
         if self.ticker is None:

@@ -7,6 +7,7 @@ arrival until a closed range is settled. How it is read: reading.py. Does not kn
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,18 @@ import numpy as np
 
 from bursa.model.batch import Batch, Span, concat, keep_levels
 from bursa.model.covered import Coverage, Covered
-from bursa.model.errors import Retry
+from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import INT_NULL, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
-from bursa.store import coverage, forward, rows, sql, tables
-from bursa.store.engine import RANGE, Bytes, Engine, Options
+from bursa.store import cold_file, compare, coverage, forward, rows, sql, tables
+from bursa.store.compare import ANY_POSITION, Digest, Slice
+from bursa.store.engine import RANGE, WHOLE, Bytes, Engine, Options
+from bursa.store.floors import Floors, Split
 from bursa.store.reading import Reading
+
+# What digests and writes a whole day may take so long.
+DAY_S = 600.0
 
 T = TypeVar("T")
 
@@ -32,7 +38,11 @@ class DuckStore(Reading):
     """ports.Store in one file. Where that cannot be opened now, making one raises Retry; one that
     `waits` is away instead, and `positions` tries again. `set_aside` names the files that refused
     to open at the start: their rows and positions are gone from here, and the journal brings them
-    again."""
+    again.
+
+    cold      the folder of cold files: the engine may read and write there
+    colder    as in floors.py
+    """
 
     def __init__(
         self,
@@ -41,13 +51,17 @@ class DuckStore(Reading):
         kinds: Sequence[Kind],
         options: Options | None = None,
         waits: bool = False,
+        *,
+        cold: Path | None = None,
+        colder: Callable[[str, str], int] | None = None,
     ) -> None:
         super().__init__(venues, kinds)
+        self._floors = Floors(self._venues, self._kinds, colder)
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Lock()
         self._folded: dict[str, Committed] = {}
-        self._engine = Engine(path, options or Options(), self._prepare, waits)
+        self._engine = Engine(path, options or Options(), self._prepare, waits, cold)
         self._log_bytes = self._engine.log_bytes()
         if self._log_bytes == 0:
             self._folded = dict(self._committed)
@@ -65,6 +79,7 @@ class DuckStore(Reading):
         ).fetchall()
         self._committed = {name: Committed(position, epoch) for name, position, epoch in found}
         self._spans = {venue: self._read_span(connection, venue) for venue in self._venues}
+        self._floors.read(connection, self._committed)
 
     # Writing
 
@@ -89,6 +104,8 @@ class DuckStore(Reading):
             fresh = self._uncommitted(batches, positions)
             if not marks and not fresh:
                 return
+            for batch in fresh:
+                self._floors.note(batch)
             with self._engine.transaction() as writer:
                 for batch in fresh:
                     self._insert(writer, batch)
@@ -188,14 +205,18 @@ class DuckStore(Reading):
                     f"delete from {table(venue, self._kinds[kind])} where ts < ?", [ts_ns]
                 ).fetchone()[0]
             if kind == "ohlcv" and gone:
-                with self._engine.reading(RANGE) as cursor:
-                    self._spans[venue] = self._read_span(cursor, venue)
+                self._renew_span(venue)
         return gone
 
+    def _renew_span(self, venue: str) -> None:
+        with self._engine.reading(RANGE) as cursor:
+            self._spans[venue] = self._read_span(cursor, venue)
+
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
-        """As ports.Store."""
+        """As ports.Store, of the rows that lie here."""
         with self._lock:
             self._engine.revive()
+            self._floors.note(fresh)
             with self._engine.transaction() as writer:
                 for batch, made in (
                     (gone, tables.delete_within),
@@ -209,6 +230,119 @@ class DuckStore(Reading):
                         writer.unregister("keys")
                 if len(fresh):
                     self._insert(writer, fresh)
+            if fresh.kind.name == "ohlcv" and len(fresh):
+                self._extend_span(fresh)
+
+    # Days that go cold (floors.py)
+
+    def split(self, venue: str, kind: str) -> Split:
+        """Where hot ends and cold begins, and what lies on both sides, as of one moment."""
+        return self._floors.of(venue, kind)
+
+    def floor(self, venue: str, kind: str) -> int:
+        """All rows with ts >= this are here, ns UTC; 0: all there are."""
+        return self.split(venue, kind).from_ns
+
+    def stray_days(self, venue: str, kind: str) -> Sequence[date]:
+        """Days before the floor that have rows here, ascending."""
+        return sorted(self.split(venue, kind).strays)
+
+    def digest(self, venue: str, kind: str, day: date, beside: Path | None = None) -> Digest:
+        """Of the rows of a day that are here; with `beside`, of what `seal` writes."""
+        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        source = self._whole(venue, what, day, beside)
+        of = Slice(venue, what, start_ns, end_ns, ANY_POSITION, source=source)
+        with self._engine.reading(WHOLE, f"digest of {venue}_{kind}", DAY_S) as cursor:
+            return compare.digest(partial(_answer, cursor), of)
+
+    def seal(self, venue: str, kind: str, day: date, file: Path, beside: Path | None) -> None:
+        """Write a day's rows to a file, sorted: those that are here and, where the day was cold
+        already, those of the file `beside` that none of these replaces. Neither synced nor
+        renamed."""
+        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        source = self._whole(venue, what, day, beside)
+        where, order = f"ts >= {start_ns} and ts < {end_ns}", f"order by {tables.sorted_by(what)}"
+        text = tables.select(source, what.columns, where, order)
+        with self._engine.reading(WHOLE, f"seal of {venue}_{kind}", DAY_S) as cursor:
+            cold_file.write(cursor, text, what, file)
+
+    def _whole(self, venue: str, kind: Kind, day: date, beside: Path | None) -> str:
+        """The relation of a day's rows here and in a file. A thawed day is here as a whole."""
+        hot = table(venue, kind)
+        if beside is None or day in self.split(venue, kind.name).thawed:
+            return hot
+        start_ns, end_ns = self._floors.bounds(venue, day)
+        inside = f"h.ts >= {start_ns} and h.ts < {end_ns}"
+        return tables.merged(kind, hot, cold_file.relation([beside], kind), inside)
+
+    def let_go(self, venue: str, kind: str, day: date, proven: Digest) -> int:
+        """Delete the rows of a day that lies cold, and move the floor past it; returns how many.
+        Refuse `day_changed` where the rows that are here are not those that were proven to lie
+        cold: more came meanwhile. One transaction."""
+        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        of = Slice(venue, what, start_ns, end_ns, ANY_POSITION)
+        with self._lock:
+            self._engine.revive()
+            before = self.split(venue, kind)
+            from_ns = max(before.from_ns, end_ns)
+            warm = before.thawed - {day}
+            try:
+                with self._engine.transaction() as writer:
+                    found = compare.digest(partial(_answer, writer), of)
+                    if found != proven:
+                        told = (
+                            f"{table(venue, what)} of {day} has {found.rows:,} rows, {found.hash}"
+                        )
+                        raise Refuse(
+                            f"{told}; proven cold are {proven.rows:,}, {proven.hash}",
+                            "day_changed",
+                            409,
+                        )
+                    strays = self._floors.days_before(writer, venue, kind, from_ns)
+                    # Readers look on both sides until the rows are gone for good.
+                    self._floors.put(venue, kind, Split(from_ns, strays | warm, warm))
+                    gone: int = writer.execute(
+                        f"delete from {table(venue, what)} where ts >= ? and ts < ?",
+                        [start_ns, end_ns],
+                    ).fetchone()[0]
+                    self._floors.save(writer, venue, kind, from_ns)
+                    self._floors.save_thawed(writer, venue, kind, sorted(warm))
+            except BaseException:
+                self._floors.put(venue, kind, before)
+                raise
+            self._floors.put(venue, kind, Split(from_ns, (strays | warm) - {day}, warm))
+            if kind == "ohlcv" and gone:
+                self._renew_span(venue)
+        return gone
+
+    def thaw(self, venue: str, kind: str, day: date, file: Path) -> None:
+        """Take all rows of a cold day here again, so that they can be changed; the file does not
+        count from then on, until the day is let go again. One transaction."""
+        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        cold, hot = cold_file.relation([file], what), table(venue, what)
+        same = " and ".join(
+            f'h."{name}" is not distinct from c."{name}"' for name in tables.identity(what)
+        )
+        names = tables.columns(what.columns)
+        with self._lock:
+            self._engine.revive()
+            before = self.split(venue, kind)
+            if day in before.thawed:
+                return
+            warm = before.thawed | {day}
+            with self._engine.transaction() as writer:
+                writer.execute(
+                    f"insert into {hot} ({names}) select {tables.columns(what.columns, 'c.')}"
+                    f" from {cold} c where not exists (select 1 from {hot} h"
+                    f" where h.ts >= ? and h.ts < ? and {same})",
+                    [start_ns, end_ns],
+                )
+                self._floors.save_thawed(writer, venue, kind, sorted(warm))
+                # Readers find the rows here, in the file, or in both: then these count.
+                self._floors.put(venue, kind, replace(before, strays=before.strays | {day}))
+            self._floors.put(venue, kind, Split(before.from_ns, before.strays | {day}, warm))
+            if kind == "ohlcv":
+                self._renew_span(venue)
 
     def beside(self, work: Callable[[Any], T]) -> T:
         """`work` of the writer's connection, in a transaction of its own between two writes: for
@@ -267,6 +401,11 @@ class DuckStore(Reading):
         """Fold the log into the file and close. Waits for readers; later calls raise Retry."""
         with self._lock:
             self._engine.close()
+
+
+def _answer(cursor: Any, text: str) -> sql.Answer:
+    found = cursor.execute(text).fetchall()
+    return sql.Answer((), [list(row) for row in found])
 
 
 def _past(batch: Batch, position: int) -> Batch:

@@ -9,13 +9,13 @@ from typing import Any
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import SCHEMA_VERSION, Kind, table
-from bursa.store import coverage, tables
+from bursa.store import coverage, floors, tables
 
 
 def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> None:
     """Create what is missing, add new columns; Refuse `store_schema` for a file of a newer program.
     `venues` by name."""
-    for statement in (*tables.OWN_TABLES, *coverage.statements(venues)):
+    for statement in (*tables.OWN_TABLES, *floors.STATEMENTS, *coverage.statements(venues)):
         connection.execute(statement)
     (version,) = connection.execute(f"select max(version) from {tables.SCHEMA_TABLE}").fetchone()  # noqa: S608 -- our own table's name
     if version is not None and version > SCHEMA_VERSION:

@@ -142,6 +142,31 @@ def select(source: str, of: Sequence[Column], where: str, order: str = "") -> st
     return f"select {columns(of)} from {source} where {where} {order}"
 
 
+def identity(kind: Kind) -> tuple[str, ...]:
+    """The columns by which a row that lies in two places is known to be the same. Several rows of
+    one instant may share a key, where no revisions tell them apart; not those of two records."""
+    return kind.key if "rev" in kind.index else (*kind.key, "position")
+
+
+def merged(kind: Kind, hot: str, cold: str, where: str) -> str:
+    """A relation: all rows of `hot`, and those of `cold` that none of the `hot` ones with `where`
+    (over h) replaces."""
+    same = " and ".join(f'h."{name}" is not distinct from c."{name}"' for name in identity(kind))
+    names = columns(kind.columns)
+    return (
+        f"(select {names} from {hot} union all select {columns(kind.columns, 'c.')} from {cold} c"
+        f" where not exists (select 1 from {hot} h where {where} and {same}))"
+    )
+
+
+def sorted_by(kind: Kind) -> str:
+    """The columns by which the rows of a closed day are sorted: whose, when, and as they came."""
+    whose = kind.columns[0].name
+    rest = [name for name in ("rev", "seq", "position") if name in kind.index]
+    named = [whose, "ts", *rest, *(name for name in kind.key if name not in (whose, "ts", *rest))]
+    return ", ".join(f'"{name}"' for name in named)
+
+
 def nothing(kind: Kind) -> str:
     """A relation without rows."""
     body = ", ".join(f'null::{TYPES[column.dtype]} as "{column.name}"' for column in kind.columns)
