@@ -1,5 +1,7 @@
 """The market clock: what takes time and what does not, and what is kept of it."""
 
+import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bursa.exchange.clock import (
     new_state,
     save,
 )
-from bursa.exchange.market import FULL, HISTORY, NEVER, NO_BOOKS
+from bursa.exchange.market import FULL, HISTORY, NEVER, NO_BOOKS, trading_day_number
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 
@@ -139,3 +141,25 @@ def test_a_state_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(Refuse, match=r"state\.json"):
         load(path)
+
+
+def test_a_market_keeps_the_calendar() -> None:
+    """A holiday is passed over, and the days on both sides of it have numbers in a row."""
+    assert first_live_day(CALENDAR, date(2026, 12, 25)) == date(2025, 12, 29)
+    assert state(date(2026, 12, 29), history_days=1).origin.first_day == date(2025, 12, 24)
+    around = (date(2025, 8, 15), date(2025, 8, 19), date(2025, 12, 24), date(2025, 12, 29))
+    numbers = [trading_day_number(CALENDAR, day) for day in around]
+    assert numbers[1] == numbers[0] + 1, "18 August was joint leave"
+    assert numbers[3] == numbers[2] + 1, "Christmas and the day after it, then a weekend"
+
+
+def test_a_kept_state_without_history_days_is_read(tmp_path: Path) -> None:
+    path, made = tmp_path / "state.json", state()
+    save(path, made)
+    assert load(path) == made
+    content = json.loads(path.read_text())
+    del content["origin"]["history_days"]
+    path.write_text(json.dumps(content))
+    kept = load(path)
+    assert kept is not None
+    assert kept.origin == replace(made.origin, history_days=None)

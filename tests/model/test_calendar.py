@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from bursa.model.calendar import DAY_NS, SECOND_NS, Calendar, Hours, Phase
-from bursa.model.timeframe import buckets
-from bursa.model.venue import BINANCE, IDX, XNAS
+from bursa.model.calendar import DAY_NS, MINUTE_NS, SECOND_NS, Calendar
+from bursa.model.hours import Dates, Holiday, Hours, Phase
+from bursa.model.timeframe import bucket_end, buckets, minutes_of
+from bursa.model.venue import BINANCE, FOREX_CALENDAR, IDX, XNAS
 
 IDX_DAYS = IDX.calendar
 ALWAYS = BINANCE.calendar
@@ -109,7 +110,8 @@ def test_days() -> None:
 
 
 def test_holidays_are_closed() -> None:
-    calendar = Calendar("Asia/Jakarta", "WIB", IDX_DAYS.hours, frozenset({FRIDAY}))
+    dates = Dates({FRIDAY: Holiday("a holiday", "said so")})
+    calendar = Calendar("Asia/Jakarta", "WIB", IDX_DAYS.hours, dates)
     assert calendar.next_day(THURSDAY) == date(2026, 11, 23)
     assert calendar.sessions(FRIDAY) == ()
     assert calendar.udf_sessions() == IDX_DAYS.udf_sessions()
@@ -242,3 +244,91 @@ def test_instants_are_read_and_written_by_the_venues_clock() -> None:
         moment = datetime.fromisoformat(f"{day}T{clock}")
         assert XNAS.calendar.instant_ns(moment) == new_york_ns(day, clock)
         assert XNAS.calendar.text(new_york_ns(day, clock))[:16] == f"{day}T{clock}"
+
+
+# The week before each change of 2026 (8 March, 1 November), and the one after it.
+@pytest.mark.parametrize(
+    ("friday", "sunday", "hours_between"),
+    [
+        (date(2026, 2, 27), date(2026, 3, 1), 48),
+        (date(2026, 3, 6), date(2026, 3, 8), 47),
+        (date(2026, 10, 30), date(2026, 11, 1), 49),
+        (date(2026, 11, 6), date(2026, 11, 8), 48),
+    ],
+)
+def test_forex_closes_on_friday_and_opens_on_sunday_at_five(
+    friday: date, sunday: date, hours_between: int
+) -> None:
+    closes, opens = new_york_ns(friday, "17:00"), new_york_ns(sunday, "17:00")
+    assert opens - closes == hours_between * 3600 * SECOND_NS
+    assert FOREX_CALENDAR.state_at(closes - MINUTE_NS) == "open"
+    assert FOREX_CALENDAR.state_at(closes) == "closed"
+    assert FOREX_CALENDAR.state_at(opens - MINUTE_NS) == "closed"
+    assert FOREX_CALENDAR.state_at(opens) == "open"
+    saturday = friday + timedelta(days=1)
+    assert not FOREX_CALENDAR.is_trading_day(saturday)
+    assert FOREX_CALENDAR.next_day(friday) == sunday
+    assert FOREX_CALENDAR.day_close_ns(friday) == closes
+    assert FOREX_CALENDAR.day_open_ns(sunday) == opens
+    assert FOREX_CALENDAR.expected_minutes(friday)[-1] == closes - MINUTE_NS
+    assert FOREX_CALENDAR.expected_minutes(sunday)[0] == opens
+
+
+@pytest.mark.parametrize("sunday", [date(2026, 3, 8), date(2026, 7, 5), date(2026, 11, 1)])
+def test_forex_trades_a_hundred_and_twenty_hours_a_week(sunday: date) -> None:
+    days = FOREX_CALENDAR.days(sunday, sunday + timedelta(days=7))
+    minutes = np.concatenate([FOREX_CALENDAR.expected_minutes(day) for day in days])
+    assert [len(FOREX_CALENDAR.expected_minutes(day)) for day in days] == [
+        420, 1440, 1440, 1440, 1440, 1020,
+    ]  # fmt: skip
+    assert np.all(np.diff(minutes) == MINUTE_NS), "without a pause"
+    assert minutes[0] == new_york_ns(sunday, "17:00")
+    week = set(buckets(minutes, "1w", FOREX_CALENDAR).tolist())
+    assert week == {new_york_ns(sunday, "17:00")}, "Sunday's evening begins the week"
+    assert minutes_of(week.pop(), "1w", FOREX_CALENDAR) == (
+        FOREX_CALENDAR.midnight_ns(sunday),
+        FOREX_CALENDAR.midnight_ns(sunday + timedelta(days=7)),
+    )
+
+
+def test_forex_in_tradingviews_grammar() -> None:
+    assert FOREX_CALENDAR.udf_sessions() == "1700-0000:1|0000-0000:2345|0000-1700:6"
+
+
+def test_a_half_day_ends_at_one() -> None:
+    day, after = date(2026, 11, 27), date(2026, 11, 30)
+    days = XNAS.calendar
+    assert [s.name for s in days.sessions(day)] == ["pre-market", "regular", "post-market"]
+    assert days.day_close_ns(day) == new_york_ns(day, "13:00")
+    assert days.day_end_ns(day) == new_york_ns(day, "17:00")
+    assert days.state_at(new_york_ns(day, "13:00")) == "post-market"
+    assert len(days.expected_minutes(day)) == 210
+    assert len(days.expected_minutes(after)) == 390
+    assert days.previous_day(day) == date(2026, 11, 25), "the day before is Thanksgiving"
+    opens = buckets(days.expected_minutes(day), "1d", days)
+    assert bucket_end(int(opens[0]), "1d", days) == days.day_end_ns(day)
+    late = int(buckets(np.array([new_york_ns(day, "16:30")]), "4h", days)[0])
+    assert late == new_york_ns(day, "13:00"), "the grid starts anew at the early close"
+    assert "0400-1700:20060703," in days.udf_corrections()
+    assert ",20261127," in days.udf_corrections()
+
+
+def test_a_short_week_of_idul_fitri() -> None:
+    """Closed from Wednesday 18 to Tuesday 24 March 2026."""
+    assert IDX_DAYS.next_day(date(2026, 3, 17)) == date(2026, 3, 25)
+    assert IDX_DAYS.previous_day(date(2026, 3, 25)) == date(2026, 3, 17)
+    assert len(IDX_DAYS.expected_minutes(date(2026, 3, 20))) == 0
+    assert IDX_DAYS.state_at(jakarta_ns(date(2026, 3, 20), "10:00")) == "closed"
+    week = minutes_of(jakarta_ns(date(2026, 3, 25), "09:00"), "1w", IDX_DAYS)
+    assert week[0] == IDX_DAYS.midnight_ns(date(2026, 3, 23))
+    found = buckets(IDX_DAYS.expected_minutes(date(2026, 3, 26)), "1w", IDX_DAYS)
+    assert set(found.tolist()) == {jakarta_ns(date(2026, 3, 25), "09:00")}
+
+
+def test_how_far_holidays_are_known() -> None:
+    assert IDX_DAYS.knows(date(2015, 1, 1))
+    assert IDX_DAYS.knows(date(2026, 12, 31))
+    assert not IDX_DAYS.knows(date(2014, 12, 31))
+    assert not IDX_DAYS.knows(date(2027, 1, 1))
+    assert IDX_DAYS.is_trading_day(date(2027, 1, 1)), "unknown, so a weekday like others"
+    assert ALWAYS.knows(date.max)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bursa.model import timeframe
 from bursa.model.calendar import MINUTE_NS, SECOND_NS, Calendar
 from bursa.model.errors import Refuse
+from bursa.model.hours import Dates, Holiday
 from bursa.model.schema import FREQS
 from bursa.model.venue import BINANCE, IDX
 
@@ -75,7 +76,12 @@ def test_weeks_and_months_open_with_their_first_trading_day() -> None:
     assert timeframe.buckets(ts, "1w", IDX_DAYS).tolist() == [monday, monday]
     second = at(date(2026, 11, 2), "09:00")  # the 1st is a Sunday
     assert timeframe.buckets(ts, "1M", IDX_DAYS).tolist() == [second, second]
-    off = Calendar("Asia/Jakarta", "WIB", IDX_DAYS.hours, frozenset({date(2026, 11, 16)}))
+    off = Calendar(
+        "Asia/Jakarta",
+        "WIB",
+        IDX_DAYS.hours,
+        Dates({date(2026, 11, 16): Holiday("a holiday", "said so")}),
+    )
     assert timeframe.buckets(ts, "1w", off).tolist() == [at(date(2026, 11, 17), "09:00")] * 2
 
 

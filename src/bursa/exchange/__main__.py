@@ -20,12 +20,20 @@ from datetime import date
 from pathlib import Path
 
 from bursa.exchange import stream
-from bursa.exchange.clock import MarketClock, Pace, State, load, new_state, save
+from bursa.exchange.clock import (
+    OPENS_BEFORE_NS,
+    MarketClock,
+    Pace,
+    State,
+    load,
+    new_state,
+    save,
+)
 from bursa.exchange.serve import Exchange, log
 from bursa.exchange.tickers import TICKERS_MAX
 from bursa.model.calendar import Calendar
 from bursa.model.errors import Refuse
-from bursa.model.venue import IDX
+from bursa.model.venue import IDX, amend
 
 USER, PASSWORD = "bursa", "demo"
 _SAVE_S = 1.0
@@ -50,6 +58,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--speed", type=float, default=1.0, help="market seconds a second")
     add("--rate", type=_rate, default=0, metavar="N|max", help="messages a second, instead")
     add("--idle-exit-s", type=float, default=600.0, help="end after so long without a client")
+    add("--calendar", type=Path, metavar="FILE", help="changes of the trading calendar")
     add("--user", default=USER, help="login, at most 6 characters")
     add("--password", default=PASSWORD, help="password, at most 10 characters")
     fixed = parser.add_argument_group("fixed with the folder's first start")
@@ -83,15 +92,17 @@ def _state(calendar: Calendar, given: argparse.Namespace) -> State:
             given.books_live is not False,
             _HISTORY_DAYS if given.history_days is None else given.history_days,
         )
+    if not calendar.is_trading_day(kept.day):  # it was one when the state was kept
+        kept.day = calendar.next_day(kept.day)
+        kept.now_ns = calendar.day_open_ns(kept.day) - OPENS_BEFORE_NS
     origin = kept.origin
-    history_days = len(calendar.days(origin.first_day, origin.live_day))
     for name, asked, has in (
         ("seed", given.seed, origin.seed),
         ("tickers", given.tickers, origin.tickers),
-        ("history-days", given.history_days, history_days),
         ("books-live", given.books_live, origin.books),
+        ("history-days", given.history_days, origin.history_days),
     ):
-        if asked is not None and asked != has:
+        if None not in (asked, has) and asked != has:
             raise Refuse(f"--{name} {asked}: {given.state} holds a market with {has}")
     return kept
 
@@ -105,6 +116,13 @@ def _lock(folder: Path) -> int:
     except BlockingIOError:
         raise Refuse(f"{folder}: another exchange runs there") from None
     return held
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refuse(f"--calendar: {file}: {error}", parameter="calendar") from None
 
 
 def _listen(port: int) -> socket.socket:
@@ -170,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the exchange; the exit code."""
     given = arguments(argv)
     try:
+        if given.calendar is not None:
+            amend(IDX.name, _text(given.calendar), str(given.calendar))
         held = _lock(given.state)
         state = _state(IDX.calendar, given)
         stream.warm()

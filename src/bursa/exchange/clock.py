@@ -44,6 +44,7 @@ class Origin:
 
     first_day   the stream begins with it, history up to the day before `live_day`
     live_day    the first day with a clock (and books, if there are any)
+    history_days  trading days between, as they were asked for; None in states of older programs
     """
 
     seed: int
@@ -51,6 +52,7 @@ class Origin:
     books: bool
     first_day: date
     live_day: date
+    history_days: int | None = None
 
     def day(self, calendar: Calendar, day: date) -> Day:
         """A day of the stream: history is told without books and with fewer snapshots."""
@@ -82,7 +84,7 @@ def new_state(
     live_day = first = first_live_day(calendar, today)
     for _ in range(history_days):
         first = calendar.previous_day(first)
-    origin = Origin(seed, tickers, books, first, live_day)
+    origin = Origin(seed, tickers, books, first, live_day, history_days)
     return State(origin, live_day, calendar.day_open_ns(live_day) - OPENS_BEFORE_NS)
 
 
@@ -103,8 +105,10 @@ def load(path: Path) -> State | None:
         if content["version"] != _VERSION:
             raise Refuse(f"{path}: version {content['version']}, this program writes {_VERSION}")
         kept = content["origin"]
-        days = {name: date.fromisoformat(kept[name]) for name in ("first_day", "live_day")}
-        origin = Origin(int(kept["seed"]), int(kept["tickers"]), bool(kept["books"]), **days)
+        first, live = (date.fromisoformat(kept[name]) for name in ("first_day", "live_day"))
+        fixed = (int(kept["seed"]), int(kept["tickers"]), bool(kept["books"]))
+        history = kept.get("history_days")
+        origin = Origin(*fixed, first, live, None if history is None else int(history))
         return State(origin, date.fromisoformat(content["day"]), int(content["now_ns"]))
     except (ValueError, KeyError, TypeError) as error:
         raise Refuse(f"{path}: no state of an exchange ({error})") from error

@@ -74,7 +74,9 @@ _VALUE_OF_A_TRADE = 11_000_000  # rupiah
 _OWN_SD, _OWN_SD_WILD = 0.007, 0.03  # of a day, in logs: the calmest, the wildest
 _BUSY_TICKER = 10.0  # activity above which a spread is one step
 _SPREAD_SHARE = 6e-4  # of the price, at least
-_FIRST_DAY = date(2000, 1, 1)
+# Trading days are numbered from one of today's, so that a holiday of long ago, found out late, does
+# not change what is traded now.
+_KNOWN_DAY, _KNOWN_NUMBER = date(2025, 11, 20), 6753
 
 
 class Market(NamedTuple):
@@ -189,8 +191,10 @@ def _nature(tickers: tuple[Ticker, ...], seed: int) -> Floats:
 
 
 def trading_day_number(calendar: Calendar, day: date) -> int:
-    """Trading days since the year 2000."""
-    return len(calendar.days(_FIRST_DAY, day))
+    """Trading days in a row have numbers in a row."""
+    if day < _KNOWN_DAY:
+        return _KNOWN_NUMBER - len(calendar.days(day, _KNOWN_DAY))
+    return _KNOWN_NUMBER + len(calendar.days(_KNOWN_DAY, day))
 
 
 def _prices(day: Day, nature: Floats) -> tuple[Block, Block]:

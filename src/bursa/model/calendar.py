@@ -1,12 +1,11 @@
-"""When a venue trades: its dated table of hours, and what follows from it.
+"""When a venue trades: what follows from its tables of hours and of days that differ.
 
-The hours are data (`IDX_HOURS`, `XNAS_HOURS`, `ALWAYS_OPEN`), versioned by date, each row with
-where it comes from; `Calendar` answers questions about days, sessions and expected minutes. Times
-are int64 ns UTC, intervals half-open, days are dates of the venue's own clock. Holds no clock:
-"now" is always an argument. Does not know timeframes (timeframe.py).
+The tables are data (hours.py, holidays.py); `Calendar` answers questions about days, sessions and
+expected minutes. Times are int64 ns UTC, intervals half-open, days are dates of the venue's own
+clock. Holds no clock: "now" is always an argument. Does not know timeframes (timeframe.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -16,6 +15,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from bursa.model.hours import Dates, Holiday, Hours
+
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 DAY_NS = 86_400 * SECOND_NS
@@ -24,39 +25,6 @@ _ONE_DAY = timedelta(days=1)
 _QUARTER_NS = 900 * SECOND_NS  # no zone changes its offset off a quarter of an hour
 _DAYS_CACHED_MAX = 16_384
 _CLOSED_DAYS_MAX = 366  # a calendar without a trading day for this long is wrong
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of a trading day by the venue's wall clock: minutes after midnight, half-open.
-
-    state    the feed's code of it (schema.STATES)
-    trading  the market's main hours: continuous trading, or the closing auction that ends it
-    grid     long bars start a new grid at its opening; charts have room for it
-    """
-
-    name: str
-    state: str
-    start_min: int
-    end_min: int
-    trading: bool = False
-    grid: bool = False
-
-
-@dataclass(frozen=True)
-class Hours:
-    """The phases of some weekdays (Monday is 0) from a date on, until rows of a later `since`.
-
-    expected_until_min   minutes after midnight: from here on a minute may lie empty, although the
-                         market is open (a closing auction that ends at random)
-    source               where the row comes from, and how sure it is
-    """
-
-    since: date
-    weekdays: tuple[int, ...]
-    phases: tuple[Phase, ...]
-    expected_until_min: int
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,92 +38,14 @@ class Session:
     trading: bool
 
 
-def _idx_day(lunch: tuple[int, int], closing: tuple[int, int, int, int]) -> tuple[Phase, ...]:
-    """lunch: start, end; closing: end of the second session, of the auction, start and end of the
-    post-close; all in minutes after midnight."""
-    return (
-        Phase("pre-open", "P", 8 * 60 + 45, 9 * 60),
-        Phase("session 1", "1", 9 * 60, lunch[0], trading=True, grid=True),
-        Phase("break", "B", *lunch),
-        Phase("session 2", "2", lunch[1], closing[0], trading=True, grid=True),
-        Phase("pre-close", "C", closing[0], closing[1], trading=True),
-        Phase("post-close", "X", closing[2], closing[3]),
-    )
-
-
-def _at(hour: int, minute: int) -> int:
-    return hour * 60 + minute
-
-
-_MON_THU, _FRI, _MON_FRI = (0, 1, 2, 3), (4,), (0, 1, 2, 3, 4)
-_LUNCH, _LUNCH_FRI = (_at(12, 0), _at(13, 30)), (_at(11, 30), _at(14, 0))
-_CLOSING_OLD = (_at(15, 50), _at(16, 5), _at(16, 5), _at(16, 16))
-_CLOSING_SHORT = (_at(14, 50), _at(15, 1), _at(15, 1), _at(15, 16))
-_CLOSING_NOW = (_at(15, 50), _at(16, 1), _at(16, 1), _at(16, 16))
-_UNCONFIRMED = "assumed: the hours of 2023 with post-close from 16:05; the operator must confirm it"
-
-# The regular board. NG and TN keep other hours; they form no bars.
-IDX_HOURS = (
-    Hours(date.min, _MON_THU, _idx_day(_LUNCH, _CLOSING_OLD), _at(16, 0), _UNCONFIRMED),
-    Hours(date.min, _FRI, _idx_day(_LUNCH_FRI, _CLOSING_OLD), _at(16, 0), _UNCONFIRMED),
-    Hours(
-        date(2020, 3, 30),
-        _MON_FRI,
-        _idx_day((_at(11, 30), _at(13, 30)), _CLOSING_SHORT),
-        _at(15, 0),
-        "the exchange's shortened hours during the pandemic, the same on every weekday",
-    ),
-    Hours(
-        date(2023, 4, 3),
-        _MON_THU,
-        _idx_day(_LUNCH, _CLOSING_NOW),
-        _at(16, 0),
-        "the exchange's return to full hours, Monday to Thursday; the close is at random",
-    ),
-    Hours(
-        date(2023, 4, 3),
-        _FRI,
-        _idx_day(_LUNCH_FRI, _CLOSING_NOW),
-        _at(16, 0),
-        "the exchange's return to full hours, Friday with its longer noon break",
-    ),
-)
-
-# Trades are made in all three phases, but only those of the regular one are to be expected, and
-# the day opens with it. Half days and holidays are not known here.
-XNAS_HOURS = (
-    Hours(
-        date.min,
-        _MON_FRI,
-        (
-            Phase("pre-market", "P", _at(4, 0), _at(9, 30), grid=True),
-            Phase("regular", "1", _at(9, 30), _at(16, 0), trading=True, grid=True),
-            Phase("post-market", "X", _at(16, 0), _at(20, 0), grid=True),
-        ),
-        _at(16, 0),
-        "the exchange's published hours: pre-market from 04:00 (since 2013, 07:00 before), market "
-        "hours 09:30 to 16:00, post-market until 20:00, Eastern time; the crosses are at 09:30 "
-        "and, printed just behind it, at 16:00",
-    ),
-)
-
-ALWAYS_OPEN = (
-    Hours(
-        date.min,
-        tuple(range(7)),
-        (Phase("open", "1", 0, 24 * 60, trading=True, grid=True),),
-        24 * 60,
-        "trades without a pause; days are those of UTC",
-    ),
-)
-
-
 class Calendar:
-    """A venue's days. Immutable; answers about one day are remembered.
+    """A venue's days; answers about one day are remembered. Fixed while the program runs: an
+    operator's table is taken before (`take`).
 
     timezone   IANA name; zone_word is what pages write behind a time ("WIB")
     hours      rows of any order; of those with since <= day the newest `since` counts
-    holidays   days without trading, whatever the table says
+    dates      the days that differ, holidays and half days, whatever `hours` say
+    week_from  weekday with which weeks begin; Monday is 0
     """
 
     def __init__(
@@ -163,18 +53,37 @@ class Calendar:
         timezone: str,
         zone_word: str,
         hours: Sequence[Hours],
-        holidays: frozenset[date] = frozenset(),
+        dates: Dates | None = None,
+        week_from: int = 0,
     ) -> None:
         self.timezone = timezone
         self.zone_word = zone_word
-        self.hours = tuple(sorted(hours, key=lambda row: row.since))
-        self.holidays = holidays
+        self.week_from = week_from
         self._zone = ZoneInfo(timezone)
         # Of the instance: a cache that decorates a method keeps every calendar alive.
         self._hours_cached = lru_cache(_DAYS_CACHED_MAX)(self._find_hours)
         self._sessions_cached = lru_cache(_DAYS_CACHED_MAX)(self._make_sessions)
         self._wall_ns_cached = lru_cache(_DAYS_CACHED_MAX)(self._wall_ns)
         self._utc_day_cached = lru_cache(_DAYS_CACHED_MAX)(self._utc_day_offsets_ns)
+        self.take(hours, Dates() if dates is None else dates)
+
+    def take(self, hours: Sequence[Hours], dates: Dates) -> None:
+        """Take other tables instead. Before anything is asked that is kept: all who hold this
+        calendar see them."""
+        self.hours = tuple(sorted(hours, key=lambda row: row.since))
+        self.dates = dates
+        self._hours_cached.cache_clear()
+        self._sessions_cached.cache_clear()
+
+    @property
+    def holidays(self) -> Mapping[date, Holiday]:
+        """The days without trading that the hours have, and why."""
+        return self.dates.holidays
+
+    def knows(self, day: date) -> bool:
+        """False past the ends of the table of holidays: there every weekday of the hours counts as
+        a trading day."""
+        return self.dates.known_from <= day <= self.dates.known_until
 
     # Days
 
@@ -187,8 +96,10 @@ class Calendar:
         return self._hours_cached(day)
 
     def _find_hours(self, day: date) -> Hours | None:
-        if day in self.holidays:
+        if day in self.dates.holidays:
             return None
+        if (special := self.dates.special.get(day)) is not None:
+            return special
         since = max((row.since for row in self.hours if row.since <= day), default=None)
         weekday = day.weekday()
         for row in self.hours:
@@ -304,6 +215,15 @@ class Calendar:
             return "24x7"
         return "|".join(_udf(row) for row in rows)
 
+    def udf_corrections(self) -> str:
+        """The days with hours of their own in TradingView's grammar: `0400-1700:20261127;...`, days
+        of the same hours together; "" where there are none."""
+        by_hours: dict[str, list[str]] = {}
+        for day, row in sorted(self.dates.special.items()):
+            if day not in self.dates.holidays:
+                by_hours.setdefault(_udf_hours(row), []).append(f"{day:%Y%m%d}")
+        return ";".join(f"{hours}:{','.join(days)}" for hours, days in by_hours.items())
+
     # Clock
 
     def offset_ns(self, ts_ns: int) -> int:
@@ -377,5 +297,13 @@ def _spans(row: Hours) -> list[tuple[int, int]]:
 
 
 def _udf(row: Hours) -> str:
-    hours = ",".join(f"{a // 60:02d}{a % 60:02d}-{b // 60:02d}{b % 60:02d}" for a, b in _spans(row))
-    return hours + ":" + "".join(str((day + 1) % 7 + 1) for day in row.weekdays)
+    return _udf_hours(row) + ":" + "".join(str((day + 1) % 7 + 1) for day in row.weekdays)
+
+
+def _udf_hours(row: Hours) -> str:
+    return ",".join(f"{_clock(a)}-{_clock(b)}" for a, b in _spans(row))
+
+
+def _clock(minute: int) -> str:
+    """Of minutes after midnight; the day's end is the next midnight."""
+    return f"{minute // 60 % 24:02d}{minute % 60:02d}"

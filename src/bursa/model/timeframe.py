@@ -3,7 +3,7 @@
 Grid rules: a session's grid starts at its opening. Earlier minutes of the day (the opening
 auction) count in the first bucket; later ones continue the grid, so that a closing auction at
 16:00 opens a 5m bucket of its own. `ts` of 1d, 1w and 1M is the opening of the first session on the
-first trading day that the calendar has in that day, week (from Monday) or month, whether or not
+first trading day that the calendar has in that day, week or month, whether or not
 anything was traded then. On a day without trading the grid starts at its midnight.
 
 Does not build bars (bars/rollup.py).
@@ -16,8 +16,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.model.calendar import DAY_NS, MINUTE_NS, Calendar, Hours
+from bursa.model.calendar import DAY_NS, MINUTE_NS, Calendar
 from bursa.model.errors import Refuse
+from bursa.model.hours import Hours
 
 # Nanoseconds; nominal from 1d on, where the calendar decides.
 TIMEFRAMES: dict[str, int] = {
@@ -86,7 +87,7 @@ def minutes_of(open_ns: int, tf: str, calendar: Calendar) -> tuple[int, int]:
         return open_ns, open_ns + MINUTE_NS
     day = calendar.day_of(open_ns)
     if TIMEFRAMES[tf] >= DAY_NS:
-        first, after = _stretch(day, tf)
+        first, after = _stretch(day, tf, calendar)
         return calendar.midnight_ns(first), calendar.midnight_ns(after)
     opens = _opens(day, calendar)
     start = calendar.midnight_ns(day) if open_ns == opens[0] else open_ns
@@ -141,19 +142,19 @@ def _on_grid(
     return grid + np.maximum(ts - grid, 0) // step_ns * step_ns
 
 
-def _stretch(day: date, tf: str) -> tuple[date, date]:
+def _stretch(day: date, tf: str, calendar: Calendar) -> tuple[date, date]:
     """The days of the 1d, 1w or 1M bar that holds `day`: first, and the one after the last."""
     if tf == "1d":
         return day, day + _ONE_DAY
     if tf == "1w":
-        monday = day - timedelta(days=day.weekday())
-        return monday, monday + timedelta(days=7)
+        first = day - timedelta(days=(day.weekday() - calendar.week_from) % 7)
+        return first, first + timedelta(days=7)
     first = day.replace(day=1)
     return first, (first + timedelta(days=31)).replace(day=1)
 
 
 def _long_open(day: date, tf: str, calendar: Calendar) -> int:
-    first, after = _stretch(day, tf)
+    first, after = _stretch(day, tf, calendar)
     at = first
     while at < after:
         if calendar.is_trading_day(at):
@@ -165,7 +166,7 @@ def _long_open(day: date, tf: str, calendar: Calendar) -> int:
 def _stretches_back(day: date, tf: str, calendar: Calendar) -> Iterator[date]:
     """First days of the bars of 1d, 1w or 1M that have a trading day: that of `day`, then back."""
     while True:
-        first, _ = _stretch(day, tf)
+        first, _ = _stretch(day, tf, calendar)
         yield first
         day = calendar.previous_day(first)
 

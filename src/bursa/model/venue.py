@@ -1,14 +1,17 @@
 """A venue: its clock, calendar, boards, channels, precision and HD gates. Data.
 
-The sessions themselves are dated tables in calendar.py. `VENUES` holds what this program knows;
-configuration picks from it. A provider's oddity belongs into its codec (wire/) and feed (feeds/).
+Its hours are dated tables (hours.py), the days that differ are lists and rules (holidays.py), which
+an operator may change (`amend`). `VENUES` holds what this program knows; configuration picks from
+it. A provider's oddity belongs into its codec (wire/) and feed (feeds/).
 """
 
 from dataclasses import dataclass
 from datetime import date
 
+from bursa.model import calendar_file, holidays
 from bursa.model.batch import Words
-from bursa.model.calendar import ALWAYS_OPEN, IDX_HOURS, XNAS_HOURS, Calendar
+from bursa.model.calendar import Calendar
+from bursa.model.hours import ALWAYS_OPEN, FOREX_HOURS, IDX_HOURS, XNAS_HOURS, Dates, Hours
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ IDX = Venue(
     name="idx",
     title="Indonesia Stock Exchange",
     exchange="IDX",
-    calendar=Calendar("Asia/Jakarta", "WIB", IDX_HOURS),
+    calendar=Calendar("Asia/Jakarta", "WIB", IDX_HOURS, holidays.listed("idx")),
     boards=("RG", "NG", "TN"),
     bar_board="RG",
     channels=(Channel("idxdata", ticks=True), Channel("itchdata", ticks=False)),
@@ -128,7 +131,7 @@ XNAS = Venue(
     name="xnas",
     title="Nasdaq",
     exchange="NASDAQ",
-    calendar=Calendar("America/New_York", "ET", XNAS_HOURS),
+    calendar=Calendar("America/New_York", "ET", XNAS_HOURS, holidays.new_york()),
     boards=("XNAS",),
     bar_board="XNAS",
     channels=(Channel("itch", ticks=True),),
@@ -144,3 +147,21 @@ XNAS = Venue(
 )
 
 VENUES = {venue.name: venue for venue in (IDX, BINANCE, XNAS)}
+
+# Of the forex venue, which its provider will bring: weeks begin with Sunday's evening.
+FOREX_CALENDAR = Calendar("America/New_York", "ET", FOREX_HOURS, week_from=6)
+
+_BUILT_IN: dict[str, tuple[tuple[Hours, ...], Dates]] = {
+    venue.name: (venue.calendar.hours, venue.calendar.dates) for venue in VENUES.values()
+}
+
+
+def amend(name: str, text: str, where: str) -> None:
+    """Take an operator's file of a venue's calendar, above what comes with bursa; an empty text
+    takes the tables that do. At a start, before anything asks the calendar.
+
+    Raises Refuse `bad_calendar`, naming file and key, and then has changed nothing.
+    """
+    hours, dates = _BUILT_IN[name]
+    said = calendar_file.parse(text, where)
+    VENUES[name].calendar.take(said.hours_onto(hours), said.onto(dates))
