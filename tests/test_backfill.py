@@ -27,7 +27,7 @@ from bursa.model.venue import IDX
 from bursa.ops import logs
 from bursa.pipeline import backfill as computing
 from bursa.pipeline import backfill_metric, control, jobs
-from bursa.pipeline.makers import MAKERS
+from bursa.pipeline.makers import LANES, MAKERS
 from bursa.store import compare, rings, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.folder import STORE_FILE, DataFolder
@@ -281,7 +281,7 @@ def held(data: Path, feeds: Sequence[Any]) -> Iterator[Any]:
     with DataFolder(data) as folder:
         store = running.open_store(data)
         venue = running.runtime(data, store, running.knobs())
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": venue}, MAKERS)))
+        folder.serve(jobs.handlers(jobs.Jobs({"idx": venue}, MAKERS, LANES)))
         venue.start(feeds)
         try:
             yield venue
@@ -347,14 +347,14 @@ def test_one_at_a_time_and_none_for_who_went_away(
     by_hand(data, "delete from idx_metrics")
     monkeypatch.setattr(jobs, "STEP_S", 0.0)
     with held(data, []) as venue:
-        orders = jobs.Jobs({"idx": venue}, MAKERS)
+        orders = jobs.Jobs({"idx": venue}, MAKERS, LANES)
         order = {
             "start_ns": FIRST, "end_ns": LAST * 2, "engine": "all", "tickers": [],
             "dry_run": False, "replace": False,
         }  # fmt: skip
         begin = {"do": jobs.BEGIN, **NAMED, "order": order}
         first = orders.answer(begin)["job"]
-        with pytest.raises(Refuse, match="another backfill metric of idx is under way"):
+        with pytest.raises(Refuse, match=r"idx: a job is under way \(backfill metric\)"):
             orders.answer(begin)
         monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
         second = orders.answer(begin)["job"]
@@ -386,7 +386,7 @@ def test_readers_are_shown_the_rows_ticker_by_ticker(
 
     monkeypatch.setattr(rings.Rings, "renew_metrics", renewed)
     with held(data, []) as venue:
-        orders = jobs.Jobs({"idx": venue}, MAKERS)
+        orders = jobs.Jobs({"idx": venue}, MAKERS, LANES)
         for start, end, tickers in ((FIRST, LAST, []), (LAST, LAST * 2, venue.hot.span("idx"))):
             order = {
                 "start_ns": start, "end_ns": end, "engine": "all", "tickers": [],

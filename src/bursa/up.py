@@ -41,7 +41,7 @@ from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline import control, jobs, retry
 from bursa.pipeline.line import Derived
-from bursa.pipeline.makers import MAKERS
+from bursa.pipeline.makers import LANES, MAKERS
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
@@ -123,7 +123,7 @@ class Up:
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
-        self._jobs = jobs.Jobs(self._runtimes, MAKERS)
+        self._jobs = jobs.Jobs(self._runtimes, MAKERS, LANES)
         self._waiting_for = "kernels"
         self._stop = threading.Event()
         self._failure: BaseException | None = None

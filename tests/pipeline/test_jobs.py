@@ -57,7 +57,11 @@ class Bench:
             telemetry=self.telemetry,
             parts=SimpleNamespace(state=SimpleNamespace(leases=self.leases)),
         )
-        self.jobs = Jobs(cast(Any, {"idx": self.runtime}), {"count": self._make})
+        self.jobs = Jobs(
+            cast(Any, {"idx": self.runtime}),
+            {"count": self._make, "add": self._make},
+            {"add": "count"},
+        )
 
     def _make(self, runtime: Any, order: dict[str, Any]) -> Counting:
         if order["steps"] < 0:
@@ -93,7 +97,7 @@ def test_it_is_done_by_questions(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     assert bench.ask(GO_ON, job=number) == {"at": 3, "total": 3, "report": {"counted": 3}}
     assert bench.leases.holder("idx.count", 0) == "" and bench.made[0].closed == 1
     [run] = bench.leases.history("idx.count", 10)
-    assert (run.outcome, run.told) == ("done", {"counted": 3})
+    assert (run.outcome, run.told) == ("done", {"job": "count", "report": {"counted": 3}})
     assert bench.runs("done") == 1
     with pytest.raises(Refuse, match="not under way any more"):
         bench.ask(GO_ON, job=number)
@@ -110,10 +114,12 @@ def test_live_work_goes_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first = bench.begin(steps=3)
-    with pytest.raises(Refuse, match="another count of idx is under way"):
+    with pytest.raises(Refuse, match=r"idx: a job is under way \(count\)"):
         bench.begin(steps=3)
-    with pytest.raises(Refuse, match="another count"):
+    with pytest.raises(Refuse, match=r"is under way \(count"):
         bench.jobs.run("idx", "count", {"steps": 1})
+    with pytest.raises(Refuse, match=r"is under way \(count"):
+        bench.jobs.run("idx", "add", {"steps": 1})  # of the same lane
     # Nobody asked for it for long: given up, the next one begins.
     monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
     second = bench.begin(steps=3)
@@ -127,7 +133,7 @@ def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 def test_a_lease_of_another_process_is_respected_and_one_of_a_dead_one_taken(bench: Bench) -> None:
     host, boot, _, _ = me().split("/")
     assert bench.leases.take("idx.count", f"{me()}#other", 0, 60.0)
-    with pytest.raises(Refuse, match="another count"):
+    with pytest.raises(Refuse, match=r"is under way \(count"):
         bench.begin(steps=1)
     assert not bench.made
     bench.leases.release("idx.count", f"{me()}#other", 0, "done", {})
@@ -169,7 +175,7 @@ def test_what_makes_no_sense_is_refused_and_holds_nothing(bench: Bench) -> None:
     with pytest.raises(Refuse, match="steps: at least 0"):
         bench.begin(steps=-1)
     assert bench.outcomes() == ["refused"] and not bench.leases.holder("idx.count", 0)
-    with pytest.raises(Refuse, match="there is no job mow; there is count"):
+    with pytest.raises(Refuse, match="there is no job mow; there is count, add"):
         bench.jobs.run("idx", "mow", {})
     with pytest.raises(Refuse, match="xnas does not run here; there is idx"):
         bench.jobs.run("xnas", "count", {})

@@ -4,9 +4,10 @@ A job (Job) is driven step by step. Whoever asked drives it: over the control so
 has the holder work for a moment on a thread of the socket, and answers how far it is, so nothing
 goes on for one who went away; a verb on a folder that nobody holds and the schedule drive it
 themselves (`run`). Before each step the venue's writer is waited for while it is behind. Of one
-name there is one at a time a venue, by a lease in the state database: a process that was killed
-holds none, and what came of each run is kept there. A job may be given up between two steps and
-begun anew later: what was done stays.
+lane there is one at a time a venue, by a lease in the state database: a process that was killed
+holds none, and what came of each run is kept there. A lane is a job's own name, or one that it
+shares with those that must not run beside it (makers.py). A job may be given up between two steps
+and begun anew later: what was done stays.
 """
 
 import time
@@ -62,8 +63,11 @@ Maker = Callable[[VenueRuntime, dict[str, Any]], Job]
 class _UnderWay:
     """A job that was begun and its lease; `lock` is held while it works."""
 
-    def __init__(self, number: int, venue: str, name: str, runtime: VenueRuntime) -> None:
+    def __init__(
+        self, number: int, venue: str, name: str, lane: str, runtime: VenueRuntime
+    ) -> None:
         self.number, self.venue, self.name, self.runtime = number, venue, name, runtime
+        self.lane, self._lease = lane, lease_of(venue, lane)
         self.lock = Lock()
         self.asked_s = self.renewed_s = time.monotonic()
         self.holder = f"{me()}#{number}"
@@ -75,7 +79,7 @@ class _UnderWay:
         if self.leases is not None and not self.leases.take(
             self._lease, self.holder, self._now_ns(), LEASE_S
         ):
-            raise _held(self.name, self.venue)
+            raise _held(self.venue, f"{self.lane}, of another process")
         try:
             self.job = maker(self.runtime, order)
             self.steps = self.job.run()
@@ -105,7 +109,7 @@ class _UnderWay:
         finally:
             telemetry.job_running.labels(*labels).dec()
             telemetry.job_runs.labels(*labels, outcome).inc()
-            self._release(outcome, self.job.report())
+            self._release(outcome, {"job": self.name, "report": self.job.report()})
 
     def _renew(self) -> None:
         now_s = time.monotonic()
@@ -130,19 +134,21 @@ class _UnderWay:
         state = self.runtime.parts.state
         return None if state is None else state.leases
 
-    @property
-    def _lease(self) -> str:
-        return lease_of(self.venue, self.name)
-
     def _now_ns(self) -> int:
         return self.runtime.clock.now_ns()
 
 
 class Jobs:
-    """The jobs of one process: of these venues, made by these makers (makers.py)."""
+    """The jobs of one process: of these venues, made by these makers; `lanes`: job -> lane, where
+    that is not its own (makers.py)."""
 
-    def __init__(self, runtimes: Mapping[str, VenueRuntime], makers: Mapping[str, Maker]) -> None:
-        self._runtimes, self._makers = runtimes, makers
+    def __init__(
+        self,
+        runtimes: Mapping[str, VenueRuntime],
+        makers: Mapping[str, Maker],
+        lanes: Mapping[str, str],
+    ) -> None:
+        self._runtimes, self._makers, self._lanes = runtimes, makers, lanes
         self._under_way: dict[tuple[str, str], _UnderWay] = {}
         self._numbers = count(1)
         self._lock = Lock()
@@ -196,19 +202,20 @@ class Jobs:
         if runtime.ingest is None:
             raise Retry(f"{venue} is not ready yet: it recovers")
         with self._lock:
-            other = self._under_way.get((venue, name))
+            lane = self._lanes.get(name, name)
+            other = self._under_way.get((venue, lane))
             if other is not None:
                 quiet_s = time.monotonic() - other.asked_s
                 if other.lock.locked() or quiet_s < FORGOTTEN_S:
-                    raise _held(name, venue)
+                    raise _held(venue, other.name)
                 self._end(other, GIVEN_UP)
-            begun = _UnderWay(next(self._numbers), venue, name, runtime)
+            begun = _UnderWay(next(self._numbers), venue, name, lane, runtime)
             begun.make(maker, order)
-            self._under_way[venue, name] = begun
+            self._under_way[venue, lane] = begun
         return begun
 
     def _find(self, venue: str, name: str, number: int) -> _UnderWay:
-        found = self._under_way.get((venue, name))
+        found = self._under_way.get((venue, self._lanes.get(name, name)))
         if found is None or found.number != number:
             what = f"that {name.replace('_', ' ')} of {venue} is not under way any more"
             raise Refuse(what, "no_job", 404)
@@ -223,19 +230,20 @@ class Jobs:
 
     def _end(self, at: _UnderWay, outcome: str) -> None:
         """Once; later calls do nothing."""
-        if self._under_way.get((at.venue, at.name)) is at:
-            del self._under_way[at.venue, at.name]
+        if self._under_way.get((at.venue, at.lane)) is at:
+            del self._under_way[at.venue, at.lane]
             at.end(outcome)
 
 
-def lease_of(venue: str, name: str) -> str:
-    """The name of a job's lease, under which its runs are kept (ports.Leases)."""
-    return f"{venue}.{name}"
+def lease_of(venue: str, lane: str) -> str:
+    """The name of a lane's lease, under which its runs are kept (ports.Leases), each with `job` and
+    `report`."""
+    return f"{venue}.{lane}"
 
 
-def _held(name: str, venue: str) -> Refuse:
-    what = f"another {name.replace('_', ' ')} of {venue} is under way; try again when it is done"
-    return Refuse(what, "job_runs", 409)
+def _held(venue: str, what: str) -> Refuse:
+    told = f"{venue}: a job is under way ({what.replace('_', ' ')}); try again when it is done"
+    return Refuse(told, "job_runs", 409)
 
 
 def handlers(jobs: Jobs) -> dict[str, Handler]:

@@ -1,4 +1,4 @@
-"""Every job there is, by its name: one line each."""
+"""Every job there is, by its name: one line each; and which of them must not run side by side."""
 
 from collections.abc import Mapping
 
@@ -7,4 +7,15 @@ from bursa.pipeline.jobs import Maker
 
 MAKERS: Mapping[str, Maker] = {
     "backfill_metric": backfill_metric.make,
+}
+
+# Those that put rows of the past where they lack judge what is stored, then write.
+ENTRY = "entry"
+LANES: Mapping[str, str] = {
+    "backfill_journal": ENTRY,
+    "backfill_metric": ENTRY,
+    "backfill_ohlcv": ENTRY,
+    "gaps_fill": ENTRY,
+    "repair": ENTRY,
+    "restore": ENTRY,
 }

@@ -18,7 +18,7 @@ from bursa.config import Config
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.venue import Venue
 from bursa.pipeline.jobs import BEGIN, END, GO_ON, JOB, Jobs
-from bursa.pipeline.makers import MAKERS
+from bursa.pipeline.makers import LANES, MAKERS
 from bursa.store.folder import ask
 
 # One answer of the holder: half a second of work, and a piece that was begun.
@@ -39,7 +39,7 @@ def drive(
             if refused.code != "not_held":
                 raise
         with offline(config, venue) as (runtime, _):
-            return Jobs({venue.name: runtime}, MAKERS).run(venue.name, name, order, told)
+            return Jobs({venue.name: runtime}, MAKERS, LANES).run(venue.name, name, order, told)
 
 
 def _running(
