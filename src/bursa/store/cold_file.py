@@ -1,4 +1,3 @@
-# ruff: noqa: S608 -- names come from the schema, paths from the data folder
 """The form of a cold file: how the rows of a day are written, and how they are read.
 
 Parquet, zstd, the schema's columns in its order, rows as they are given (sorted: tables.sorted_by).
@@ -21,13 +20,11 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import SCHEMA_VERSION, Column, Kind
 from bursa.store import tables
 
-# Kinds whose rows are kept for good. Those that are few and small stay in the hot store alone.
-COLD_KINDS = ("ticks", "quotes", "snapshot", "orderbook", "index", "ohlcv", "metrics")
-
 VERSION_KEY, TABLE_KEY, DAY_KEY = "bursa.schema", "bursa.table", "bursa.day"
 # Rows of a group. One ticker's rows are read by the groups that hold them: smaller ones are read
-# sooner and pack worse (bars in groups of 8,192 take 7 % more than in groups of 16,384).
-GROUP_ROWS = {"ohlcv": 16_384, "metrics": 16_384, "index": 16_384}
+# sooner and pack worse (bars in groups of 8,192 take 7 % more than in groups of 16,384). Snapshots
+# of one ticker are hardly asked for, and take a third less in long ones.
+GROUP_ROWS = {"ohlcv": 16_384, "metrics": 16_384, "index": 16_384, "snapshot": 131_072}
 _GROUP_ROWS = 32_768
 # Bars are few and kept longest: three times the time to pack them saves 5 %. For ticks and books it
 # would save 2 % in eight times the time.
@@ -61,7 +58,7 @@ _ENCODINGS: Mapping[str, Sequence[str]] = {
 @dataclass(frozen=True)
 class Form:
     """What a file's footer tells. version: of the schema it was written by; columns: name and
-    Parquet type, in the file's order; `damage` where there is no reading it."""
+    Parquet type, in the file's order."""
 
     version: int
     columns: tuple[tuple[str, str], ...]
