@@ -27,6 +27,7 @@ from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import books
+from bursa.pipeline.buffer import Bounds
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
@@ -83,7 +84,11 @@ def knobs(config: Config, venue: Venue) -> Knobs:
         compress=config.journal.compress,
         checkpoint_s=config.checkpoint.every_s,
         checkpoint_bytes=config.checkpoint.every_mb * MB,
-        flush=Flush(config.store.flush_rows, config.store.flush_ms / 1000),
+        flush=Flush(
+            config.store.flush_rows,
+            config.store.flush_ms / 1000,
+            Bounds(config.store.buffer_rows, config.store.buffer_mb * MB),
+        ),
         topics=Limits(config.topics.rows_max, config.topics.mb_max * MB),
         kinds=switches(config, venue.name),
         retain_days={kind: count for kind, count in days.items() if count},

@@ -125,7 +125,18 @@ class Store(Protocol):
 
     def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
         """All rows and all positions in one transaction, or none. `batches` are in stream order,
-        several of a kind allowed. A batch at or before its topic's position is the caller's bug."""
+        several of a kind allowed. A batch at or before its topic's position is the caller's bug.
+        Raises Reject where the engine is there and does not take some of the rows."""
+
+    def refuses(self, batch: Batch) -> str:
+        """What `write` would say of these rows where it does not take them; "" where it would, or
+        where there are none. Changes nothing."""
+
+    def readmit(self, batch: Batch) -> int:
+        """Put rows back that should be here, at or before their topic's position, in one
+        transaction; those that are here, alike in all, add nothing. Of a kind of which the newest
+        row of a key stays, one that is newer stays. Returns how many were added; Reject as in
+        `write`."""
 
     def bars(
         self,

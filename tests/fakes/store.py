@@ -4,7 +4,7 @@ It passes the same contract suite as the real ones (tests/store/contract.py). A 
 column -> value: texts as str or None, floats as float or None, lists as lists.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
@@ -15,7 +15,7 @@ import numpy as np
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.covered import WORDS as COVERED_WORDS
 from bursa.model.covered import Coverage, Covered, Days, none
-from bursa.model.errors import Retry
+from bursa.model.errors import Reject, Retry
 from bursa.model.schema import INT_NULL, Column, Kind, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
@@ -90,10 +90,12 @@ def _id(words: Words, column: Column, text: str) -> int:
 
 
 class FakeStore:
-    """ports.Store in memory. With `away` set every call raises Retry."""
+    """ports.Store in memory. With `away` set every call raises Retry. `refuse(kind, row)` says why
+    a row is not taken, "" where it is."""
 
     def __init__(self, venues: Sequence[Venue], kinds: Sequence[Kind]) -> None:
         self.away = False
+        self.refuse: Callable[[str, Row], str] = lambda kind, row: ""
         self._venues = {venue.name: venue for venue in venues}
         self._kinds = {kind.name: kind for kind in kinds}
         self._rows: dict[str, list[Row]] = {
@@ -105,8 +107,31 @@ class FakeStore:
         self._there()
         return dict(self._positions)
 
+    def refuses(self, batch: Batch) -> str:
+        self._there()
+        return next(filter(None, (self.refuse(batch.kind.name, row) for row in rows_of(batch))), "")
+
+    def readmit(self, batch: Batch) -> int:
+        if why := self.refuses(batch):
+            raise Reject("refused", why)
+        kept, kind = self._rows[topic(batch.span.source, batch.kind)], batch.kind
+        there, added = list(kept), 0
+        for row in rows_of(batch):
+            same = [one for one in kept if _key(kind, one) == _key(kind, row)]
+            if kind.name == "contracts":
+                if any(one["position"] >= row["position"] for one in same):
+                    continue
+                kept[:] = [one for one in kept if one not in same]
+            if row in there:
+                continue
+            kept.append(row)
+            added += 1
+        return added
+
     def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
         self._there()
+        if why := next(filter(None, map(self.refuses, batches)), ""):
+            raise Reject("refused", why)
         rows = {name: list(kept) for name, kept in self._rows.items()}
         for batch in batches:
             name = topic(batch.span.source, batch.kind)

@@ -94,6 +94,13 @@ class Store(Table, frozen=True):
 
     flush_rows: Annotated[int, doc("rows that call for a flush", ge=1)] = 10_000
     flush_ms: Annotated[int, doc("longest wait before a flush", ge=1, le=60_000)] = 500
+    buffer_rows: Annotated[
+        int,
+        doc("rows of a table that may wait for the store; reading pauses at 80 % of it", ge=100),
+    ] = 50_000
+    buffer_mb: Annotated[
+        int, doc("megabytes that may wait for the store; reading pauses at 80 % of it", ge=1)
+    ] = 64
     threads: Annotated[int, doc("threads of the database engine", ge=1, le=64)] = 2
     memory_mb: Annotated[int, doc("memory of the database engine", ge=64)] = 2048
 
@@ -117,6 +124,18 @@ class Topics(Table, frozen=True):
         2_000_000
     )
     mb_max: Annotated[int, doc("megabytes all topics of a venue keep", ge=1)] = 512
+
+
+CalendarFile = Annotated[
+    str, doc("TOML file with holidays and hours that change the venue's; empty: as bursa has them")
+]
+
+
+class Calendars(Table, frozen=True):
+    """What an operator knows better of a venue's trading days and hours."""
+
+    idx: CalendarFile = ""
+    xnas: CalendarFile = ""
 
 
 class Rings(Table, frozen=True):
@@ -243,6 +262,7 @@ class Config(Table, frozen=True):
     store: Store = Store()
     metrics: Metrics = Metrics()
     topics: Topics = Topics()
+    calendar: Calendars = Calendars()
     rings: Rings = Rings()
     stream: Stream = Stream()
     retention: Retention = Retention()

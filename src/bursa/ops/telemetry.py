@@ -189,6 +189,23 @@ class Telemetry:
             "store_timeout", "Reads of the store that were ended at their class's limit", "class"
         )
         self.store_set_aside = make.count("store_set_aside", "Store files that refused to open")
+        self.store_buffer_rows = make.gauge(
+            "store_buffer_rows", "Rows of the fullest table that wait for the store", "venue"
+        )
+        self.store_buffer_bytes = make.gauge(
+            "store_buffer_bytes", "Bytes of all rows that wait for the store", "venue"
+        )
+        self.store_paused = make.gauge(
+            "store_paused_seconds",
+            "How long the reader of the store is paused, its buffer being full; past 600 an error",
+            "venue",
+        )
+        self.store_breaker = make.gauge(
+            "store_breaker", "Circuit breaker: 0 closed, 1 half open, 2 open", "venue"
+        )
+        self.dead_letters = make.count(
+            "dead_letters", "Rows that a healthy store refused: dead letters", "venue", "kind"
+        )
 
     def _jobs(self, make: _Maker) -> None:
         self.job_runs = make.count(

@@ -34,6 +34,13 @@ def rows_at(batch: Batch, chosen: NDArray[Any]) -> Batch:
     return Batch(batch.kind, block, batch.words, batch.span, keep_levels(batch, chosen))
 
 
+def without(batch: Batch, gone: Mapping[int, str]) -> Batch:
+    """A batch without some of its rows, by number."""
+    stays = np.ones(len(batch), np.bool_)
+    stays[list(gone)] = False
+    return rows_at(batch, stays)
+
+
 def sift(batch: Batch, refuses: Callable[[Batch], str]) -> dict[int, str]:
     """Which rows of a batch are refused, and why: by halves, each asked of by itself. `refuses`
     says "" for rows that are taken. Raises Reject where there are more than REFUSED_MAX."""

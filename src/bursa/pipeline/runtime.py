@@ -41,7 +41,7 @@ from bursa.pipeline.resume import Resume
 from bursa.pipeline.retention import JournalLimits, Retention
 from bursa.pipeline.waiting import Waiting
 from bursa.pipeline.writer import Flush, Writer
-from bursa.ports import Clock, Committed, Feed, State, Store
+from bursa.ports import Clock, Committed, DeadLetters, Feed, State, Store
 from bursa.store.rings import Rings
 
 # A writer that is less than this behind the journal has time for other work.
@@ -210,6 +210,7 @@ class VenueRuntime:
             self.parts.telemetry,
         )
         self.writer.synced_past = self.sync.wait
+        self.writer.letters = self._letters
         self._retention = Retention(
             self,
             self._knobs.retain_days,
@@ -219,6 +220,10 @@ class VenueRuntime:
         )
         self.writer.idle = self._between_writes
         self.writer.start(committed)
+
+    def _letters(self) -> DeadLetters | None:
+        state = self.parts.state
+        return None if state is None else state.letters
 
     def _newest_bar_ns(self) -> int:
         """Opening of the newest stored bar; 0 before the first."""
@@ -378,6 +383,16 @@ class VenueRuntime:
         for part in (self.ingest, self.writer, saver):
             if part is not None and part.failure is not None:
                 raise part.failure
+
+    def check_writer(self) -> None:
+        """Raise Retry while the store takes nothing, or does not keep up."""
+        if self.writer is not None:
+            self.writer.check()
+
+    def check_writer_long(self) -> None:
+        """Raise Retry where that has gone on for too long."""
+        if self.writer is not None:
+            self.writer.check_long()
 
     def check_journal(self) -> None:
         """Raise Retry while the journal takes nothing and the feeds wait."""

@@ -23,7 +23,7 @@ from bursa.ops.breaker import CLOSED, FAILURES, HALF_OPEN, OPEN, OPEN_S, Breaker
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.buffer import Bounds, Buffer
-from bursa.pipeline.letters import letters, rows_at, sift
+from bursa.pipeline.letters import letters, sift, without
 from bursa.ports import Clock, Committed, DeadLetters, Store
 
 # How long one poll of the topics waits; also how soon a stop is seen.
@@ -213,7 +213,7 @@ class Writer:
             found = sift(batch, self._store.refuses)
             if found:
                 dead += letters(batch, found, self._clock.now_ns())
-                batch = rows_at(batch, [at not in found for at in range(len(batch))])
+                batch = without(batch, found)
             taken.append(batch)
         if not dead:
             raise refused

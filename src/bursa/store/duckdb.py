@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,11 +21,12 @@ from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import INT_NULL, Kind, table, topic
 from bursa.model.venue import Venue
 from bursa.ports import Committed
-from bursa.store import cold_file, compare, coverage, forward, rows, sql, tables
+from bursa.store import cold_file, compare, coverage, forward, readmit, rows, sql, tables
 from bursa.store.compare import ANY_POSITION, Digest, Slice
 from bursa.store.engine import RANGE, WHOLE, Bytes, Engine, Options
 from bursa.store.floors import Floors, Split
 from bursa.store.reading import Reading
+from bursa.store.turns import Turns
 
 # What digests and writes a whole day may take so long.
 DAY_S = 600.0
@@ -59,7 +59,7 @@ class DuckStore(Reading):
         self._floors = Floors(self._venues, self._kinds, colder)
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
-        self._lock = Lock()
+        self._lock = Turns()
         self._folded: dict[str, Committed] = {}
         self._engine = Engine(path, options or Options(), self._prepare, waits, cold)
         self._log_bytes = self._engine.log_bytes()
@@ -93,7 +93,7 @@ class DuckStore(Reading):
     def write(self, batches: Sequence[Batch], positions: Mapping[str, Committed]) -> None:
         """All rows and positions in one transaction, or none. Rows at or before their topic's
         committed position are left out, so that writing again changes nothing."""
-        with self._lock:
+        with self._lock.live():
             self._engine.revive()
             marks = {
                 name: at
@@ -115,6 +115,29 @@ class DuckStore(Reading):
             for batch in fresh:
                 if batch.kind.name == "ohlcv":
                     self._extend_span(batch)
+
+    def refuses(self, batch: Batch) -> str:
+        """As ports.Store."""
+        if not len(batch):
+            return ""
+        with self._lock.live():
+            self._engine.revive()
+            return readmit.refusal(self._engine, partial(self._insert, batch=batch))
+
+    def readmit(self, batch: Batch) -> int:
+        """As ports.Store, of the rows that lie here."""
+        if not len(batch):
+            return 0
+        with self._lock:
+            self._engine.revive()
+            self._floors.note(batch)
+            with self._engine.transaction() as writer:
+                fresh = readmit.lacking(writer, batch)
+                if len(fresh):
+                    self._insert(writer, fresh)
+            if len(fresh) and batch.kind.name == "ohlcv":
+                self._extend_span(fresh)
+        return len(fresh)
 
     def _note_fold(self, before: Mapping[str, Committed]) -> None:
         """A log that shrank was folded into the file: all that was committed before lies there, and
@@ -301,6 +324,9 @@ class DuckStore(Reading):
                     strays = self._floors.days_before(writer, venue, kind, from_ns)
                     # Readers look on both sides until the rows are gone for good.
                     self._floors.put(venue, kind, Split(from_ns, strays | warm, warm))
+                    if kind in tables.NEWEST:
+                        for statement in tables.keep_newest(venue, what, start_ns, end_ns):
+                            writer.execute(statement)
                     gone: int = writer.execute(
                         f"delete from {table(venue, what)} where ts >= ? and ts < ?",
                         [start_ns, end_ns],
