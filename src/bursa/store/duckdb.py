@@ -56,7 +56,7 @@ class DuckStore(Reading):
         colder: Callable[[str, str], int] | None = None,
     ) -> None:
         super().__init__(venues, kinds)
-        self._floors = Floors(self._venues, self._kinds, colder)
+        self.floors = Floors(self._venues, self._kinds, colder)
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Turns()
@@ -79,7 +79,7 @@ class DuckStore(Reading):
         ).fetchall()
         self._committed = {name: Committed(position, epoch) for name, position, epoch in found}
         self._spans = {venue: self._read_span(connection, venue) for venue in self._venues}
-        self._floors.read(connection, self._committed)
+        self.floors.read(connection, self._committed)
 
     # Writing
 
@@ -105,7 +105,7 @@ class DuckStore(Reading):
             if not marks and not fresh:
                 return
             for batch in fresh:
-                self._floors.note(batch)
+                self.floors.note(batch)
             with self._engine.transaction() as writer:
                 for batch in fresh:
                     self._insert(writer, batch)
@@ -130,7 +130,7 @@ class DuckStore(Reading):
             return 0
         with self._lock:
             self._engine.revive()
-            self._floors.note(batch)
+            self.floors.note(batch)
             with self._engine.transaction() as writer:
                 fresh = readmit.lacking(writer, batch)
                 if len(fresh):
@@ -239,7 +239,7 @@ class DuckStore(Reading):
         """As ports.Store, of the rows that lie here."""
         with self._lock:
             self._engine.revive()
-            self._floors.note(fresh)
+            self.floors.note(fresh)
             with self._engine.transaction() as writer:
                 for batch, made in (
                     (gone, tables.delete_within),
@@ -260,7 +260,7 @@ class DuckStore(Reading):
 
     def split(self, venue: str, kind: str) -> Split:
         """Where hot ends and cold begins, and what lies on both sides, as of one moment."""
-        return self._floors.of(venue, kind)
+        return self.floors.of(venue, kind)
 
     def floor(self, venue: str, kind: str) -> int:
         """All rows with ts >= this are here, ns UTC; 0: all there are."""
@@ -272,7 +272,7 @@ class DuckStore(Reading):
 
     def digest(self, venue: str, kind: str, day: date, beside: Path | None = None) -> Digest:
         """Of the rows of a day that are here; with `beside`, of what `seal` writes."""
-        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
         source = self._whole(venue, what, day, beside)
         of = Slice(venue, what, start_ns, end_ns, ANY_POSITION, source=source)
         with self._engine.reading(WHOLE, f"digest of {venue}_{kind}", DAY_S) as cursor:
@@ -282,7 +282,7 @@ class DuckStore(Reading):
         """Write a day's rows to a file, sorted: those that are here and, where the day was cold
         already, those of the file `beside` that none of these replaces. Neither synced nor
         renamed."""
-        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
         source = self._whole(venue, what, day, beside)
         where, order = f"ts >= {start_ns} and ts < {end_ns}", f"order by {tables.sorted_by(what)}"
         text = tables.select(source, what.columns, where, order)
@@ -294,7 +294,7 @@ class DuckStore(Reading):
         hot = table(venue, kind)
         if beside is None or day in self.split(venue, kind.name).thawed:
             return hot
-        start_ns, end_ns = self._floors.bounds(venue, day)
+        start_ns, end_ns = self.floors.bounds(venue, day)
         inside = f"h.ts >= {start_ns} and h.ts < {end_ns}"
         return tables.merged(kind, hot, cold_file.relation([beside], kind), inside)
 
@@ -302,7 +302,7 @@ class DuckStore(Reading):
         """Delete the rows of a day that lies cold, and move the floor past it; returns how many.
         Refuse `day_changed` where the rows that are here are not those that were proven to lie
         cold: more came meanwhile. One transaction."""
-        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
         of = Slice(venue, what, start_ns, end_ns, ANY_POSITION)
         with self._lock:
             self._engine.revive()
@@ -321,9 +321,9 @@ class DuckStore(Reading):
                             "day_changed",
                             409,
                         )
-                    strays = self._floors.days_before(writer, venue, kind, from_ns)
+                    strays = self.floors.days_before(writer, venue, kind, from_ns)
                     # Readers look on both sides until the rows are gone for good.
-                    self._floors.put(venue, kind, Split(from_ns, strays | warm, warm))
+                    self.floors.put(venue, kind, Split(from_ns, strays | warm, warm))
                     if kind in tables.NEWEST:
                         for statement in tables.keep_newest(venue, what, start_ns, end_ns):
                             writer.execute(statement)
@@ -331,12 +331,12 @@ class DuckStore(Reading):
                         f"delete from {table(venue, what)} where ts >= ? and ts < ?",
                         [start_ns, end_ns],
                     ).fetchone()[0]
-                    self._floors.save(writer, venue, kind, from_ns)
-                    self._floors.save_thawed(writer, venue, kind, sorted(warm))
+                    self.floors.save(writer, venue, kind, from_ns)
+                    self.floors.save_thawed(writer, venue, kind, sorted(warm))
             except BaseException:
-                self._floors.put(venue, kind, before)
+                self.floors.put(venue, kind, before)
                 raise
-            self._floors.put(venue, kind, Split(from_ns, (strays | warm) - {day}, warm))
+            self.floors.put(venue, kind, Split(from_ns, (strays | warm) - {day}, warm))
             if kind == "ohlcv" and gone:
                 self._renew_span(venue)
         return gone
@@ -344,7 +344,7 @@ class DuckStore(Reading):
     def thaw(self, venue: str, kind: str, day: date, file: Path) -> None:
         """Take all rows of a cold day here again, so that they can be changed; the file does not
         count from then on, until the day is let go again. One transaction."""
-        what, (start_ns, end_ns) = self._kinds[kind], self._floors.bounds(venue, day)
+        what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
         cold, hot = cold_file.relation([file], what), table(venue, what)
         same = " and ".join(
             f'h."{name}" is not distinct from c."{name}"' for name in tables.identity(what)
@@ -363,10 +363,10 @@ class DuckStore(Reading):
                     f" where h.ts >= ? and h.ts < ? and {same})",
                     [start_ns, end_ns],
                 )
-                self._floors.save_thawed(writer, venue, kind, sorted(warm))
+                self.floors.save_thawed(writer, venue, kind, sorted(warm))
                 # Readers find the rows here, in the file, or in both: then these count.
-                self._floors.put(venue, kind, replace(before, strays=before.strays | {day}))
-            self._floors.put(venue, kind, Split(before.from_ns, before.strays | {day}, warm))
+                self.floors.put(venue, kind, replace(before, strays=before.strays | {day}))
+            self.floors.put(venue, kind, Split(before.from_ns, before.strays | {day}, warm))
             if kind == "ohlcv":
                 self._renew_span(venue)
 
@@ -419,9 +419,9 @@ class DuckStore(Reading):
         """Disk in use now."""
         return self._engine.bytes()
 
-    def select(self, text: str, limits: sql.Limits) -> sql.Answer:
-        """One read-only SELECT of a person, as sql.py allows it."""
-        return self._engine.select(text, limits)
+    def select(self, text: str, limits: sql.Limits, views: sql.Views | None = None) -> sql.Answer:
+        """One read-only SELECT of a person, as sql.py allows it; `views` as there."""
+        return self._engine.select(text, limits, views)
 
     def close(self) -> None:
         """Fold the log into the file and close. Waits for readers; later calls raise Retry."""

@@ -265,10 +265,10 @@ class Engine:
         logs = [self._path.with_name(self._path.name + suffix) for suffix in _LOGS]
         return sum(file.stat().st_size for file in logs if file.exists())
 
-    def select(self, text: str, limits: sql.Limits) -> sql.Answer:
+    def select(self, text: str, limits: sql.Limits, views: sql.Views | None = None) -> sql.Answer:
         """One read-only SELECT of a person."""
         with self.reading(WHOLE, "sql", limits.time_s + 1) as cursor:
-            return _select(cursor, text, limits)
+            return _select(cursor, text, limits, views)
 
     def _named(self, error: duckdb.Error) -> Exception:
         """The error by who must act: Retry where the engine is away, itself where it is a bug."""
@@ -288,23 +288,32 @@ class Engine:
         return Retry(f"store: {said}") if away else error
 
 
-def select_offline(path: Path, text: str, limits: sql.Limits) -> sql.Answer:
-    """`Engine.select` on a file that no process holds; its rows and its log stay as they are."""
+def select_offline(
+    path: Path,
+    text: str,
+    limits: sql.Limits,
+    folder: Path | None = None,
+    views: Callable[[Any], sql.Views] | None = None,
+) -> sql.Answer:
+    """`Engine.select` on a file that no process holds; its rows and its log stay as they are.
+    `views` makes of a connection what `Engine.select` is given."""
     try:
-        connection = _connect(path, Options(), None, read_only=True)
+        connection = _connect(path, Options(), folder, read_only=True)
     except duckdb.Error as error:
         raise Refuse(f"{path} cannot be read: {error}", "store_damaged", 503) from error
     try:
-        return _select(connection, text, limits)
+        return _select(connection, text, limits, views and views(connection))
     except _BROKEN as error:
         raise Refuse(f"{path} cannot be read: {error}", "store_damaged", 503) from error
     finally:
         connection.close()
 
 
-def _select(cursor: Any, text: str, limits: sql.Limits) -> sql.Answer:
+def _select(
+    cursor: Any, text: str, limits: sql.Limits, views: sql.Views | None = None
+) -> sql.Answer:
     try:
-        return sql.select(cursor, text, limits)
+        return sql.select(cursor, text, limits, views)
     except duckdb.InterruptException as error:
         raise Refuse(
             f"the query took longer than {limits.time_s:g} s: ask for less", "too_slow"

@@ -42,13 +42,18 @@ def _missing(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> l
     statements = []
     for venue in venues:
         for kind in kinds:
-            stored = found.get(table(venue, kind))
-            if stored is None:
-                statements.append(tables.create(venue, kind))
-            else:
-                statements += tables.upgrade(venue, kind, stored)
+            for name in tables.of_kind(venue, kind):
+                stored = found.get(name)
+                if stored is None:
+                    statements.append(tables.create(name, kind))
+                else:
+                    statements += tables.upgrade(name, kind, stored)
     metrics = [kind for kind in kinds if kind.name == "metrics"]
     if statements and metrics:
         for venue in venues:
-            statements += tables.views(venue, metrics[0])
+            source = table(venue, metrics[0])
+            statements += [
+                f"create or replace view {name} as {select(source)}"
+                for name, select in tables.views(venue, metrics[0]).items()
+            ]
     return statements

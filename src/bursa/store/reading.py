@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,10 +26,9 @@ from bursa.store import emission, rows, tables
 from bursa.store.emission import Text
 from bursa.store.engine import POINT, RANGE, WHOLE
 from bursa.store.series import Part, longer, near
+from bursa.store.tables import BEGINNING, END
 
 HOUR_NS = 3_600_000_000_000
-# Before and after all rows there can be.
-BEGINNING, END = -(1 << 63) + 1, (1 << 63) - 1
 # Kinds that are kept for some days only.
 HOT = ("ticks", "quotes", "snapshot", "orderbook")
 # Extra rows asked for with the newest or oldest N, so that revisions rarely call for a second try.
@@ -43,9 +43,11 @@ T = TypeVar("T")
 
 
 class Reading(ABC):
-    """What can be asked of stored rows. Any number of threads may ask at once."""
+    """What can be asked of stored rows of some venues and kinds. Any number of threads may ask at
+    once."""
 
     def __init__(self, venues: Sequence[Venue], kinds: Sequence[Kind]) -> None:
+        self.venues, self.kinds = tuple(venues), tuple(kinds)
         self._venues = {venue.name: venue for venue in venues}
         self._kinds = {kind.name: kind for kind in kinds}
         self._dictionaries = {v.name: rows.Dictionary(v.words()) for v in venues}
@@ -337,20 +339,7 @@ class Reading(ABC):
     def latest(self, venue: str, kind: str) -> Batch:
         """As ports.Store, ascending by the key's texts."""
         what = self._kinds[kind]
-        keys = [name for name in what.key if name != "ts"]
-        named = ", ".join(keys)
-
-        def text(source: str) -> str:
-            if "ts" not in what.key:
-                return tables.select(source, what.columns, "true", f"order by {named}")
-            return (
-                f"select {tables.columns(what.columns, 't.')} from {source} t"
-                f" join (select {named}, max(ts) as ts from {source} group by all) m"
-                f" using ({named}, ts)"
-                f" qualify row_number() over (partition by {named} order by t.position desc) = 1"
-                f" order by {named}"
-            )
-
+        text = partial(tables.latest, what)
         return self._rows(venue, what, (BEGINNING, END), text, limit=WHOLE)
 
     def days(self, venue: str, kinds: Sequence[str] = HOT) -> list[date]:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from threading import Timer
@@ -31,6 +31,10 @@ FUNCTIONS_REFUSED = frozenset(
 )
 TEXT_CHARACTERS_MAX = 100_000
 _ROWS_A_STEP = 8192
+
+Views = Callable[[Collection[str], str], Mapping[str, str]]
+"""(names of tables, what stands before the name of a store's own) -> name -> a SELECT that stands
+for it."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,13 @@ def from_json(value: dict[str, Any]) -> Answer:
     return Answer(tuple(value["columns"]), value["rows"])
 
 
-def select(cursor: Any, text: str, limits: Limits) -> Answer:
+def select(cursor: Any, text: str, limits: Limits, views: Views | None = None) -> Answer:
     """Judge and run `text` on a cursor that nobody else uses. Refuse: not allowed, or more rows
-    than the limit; past the time limit the cursor's own interruption is raised."""
-    check(cursor, text)
+    than the limit; past the time limit the cursor's own interruption is raised. `views` tells, of
+    the tables that it names, what stands for them meanwhile."""
+    named = check(cursor, text)
+    for name, of in (views(named, _own(cursor)) if views is not None else {}).items():
+        cursor.execute(f'create temp view "{name}" as {of}')
     until = time.monotonic() + limits.time_s
     timer = Timer(limits.time_s, cursor.interrupt)
     timer.daemon = True
@@ -81,6 +88,13 @@ def select(cursor: Any, text: str, limits: Limits) -> Answer:
     finally:
         timer.cancel()
         cursor.execute("rollback")
+
+
+def _own(cursor: Any) -> str:
+    """What stands before the name of a store's own table, whatever has its name beside it."""
+    [name] = cursor.execute("select current_database()").fetchone()
+    quoted = str(name).replace('"', '""')
+    return f'"{quoted}".main.'
 
 
 def _too_slow(limits: Limits) -> Refuse:
@@ -114,8 +128,8 @@ def _unique(names: Sequence[str]) -> Iterator[str]:
         yield f"{name}_{nth}" if nth else name
 
 
-def check(cursor: Any, text: str) -> None:
-    """Refuse what is not one SELECT over this store's own tables."""
+def check(cursor: Any, text: str) -> frozenset[str]:
+    """Refuse what is not one SELECT over this store's own tables; returns those it names."""
     if len(text) > TEXT_CHARACTERS_MAX:
         raise Refuse(f"a query has at most {TEXT_CHARACTERS_MAX:,} characters", "bad_query")
     statements = cursor.extract_statements(text)
@@ -128,20 +142,21 @@ def check(cursor: Any, text: str) -> None:
         raise Refuse(f"only SELECT is allowed, not {kind}", "not_select")
     written = cursor.execute("select json_serialize_sql(?::varchar)", [text]).fetchone()[0]
     try:
-        tree = json.loads(written)
-        _judge(cursor, tree)
+        return _judge(cursor, json.loads(written))
     except RecursionError:
         raise Refuse("the query is nested too deeply", "bad_query") from None
 
 
-def _judge(cursor: Any, tree: dict[str, Any]) -> None:
+def _judge(cursor: Any, tree: dict[str, Any]) -> frozenset[str]:
     if tree["error"]:
         raise Refuse(f"only SELECT is allowed: {tree.get('error_message', '')}", "not_select")
     own = cursor.execute(
         "select table_name from duckdb_tables() where not internal"
         " union all select view_name from duckdb_views() where not internal"
     ).fetchall()
-    _Judge(frozenset(name.lower() for (name,) in own)).node(tree["statements"], frozenset())
+    judge = _Judge(frozenset(name.lower() for (name,) in own))
+    judge.node(tree["statements"], frozenset())
+    return frozenset(judge.found)
 
 
 class _Judge:
@@ -149,6 +164,7 @@ class _Judge:
 
     def __init__(self, own: frozenset[str]) -> None:
         self._own = own
+        self.found: set[str] = set()
 
     def node(self, node: Any, named: frozenset[str]) -> None:
         """`named`: the sub-queries that WITH names at this place."""
@@ -180,9 +196,10 @@ class _Judge:
 
     def _table(self, node: dict[str, Any], named: frozenset[str]) -> None:
         path = [str(part).lower() for part in node["qualified_name"]["path"]]
-        if len(path) == 1 and (path[0] in named or path[0] in self._own):
+        if len(path) == 1 and path[0] in named:
             return
-        if path[-1] in self._own and path[:-1] == ["main"]:
+        if path[-1] in self._own and path[:-1] in ([], ["main"]):
+            self.found.add(path[-1])
             return
         shown = ", ".join(sorted(self._own))
         raise Refuse(f"there is no table {'.'.join(path)}; there are: {shown}", "unknown_table")

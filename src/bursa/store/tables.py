@@ -6,7 +6,8 @@ A kind's table is `{venue}_{kind}`; beside those stand `bursa_schema` (one row: 
 arrival and the ts bounds of a query do their work. Executes nothing (duckdb.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import Column, Kind, table
@@ -21,6 +22,9 @@ TYPES = {
     "ints": "BIGINT[]",
 }
 
+# Before and after all event times there can be.
+BEGINNING, END = -(1 << 63) + 1, (1 << 63) - 1
+
 SCHEMA_TABLE = "bursa_schema"
 POSITIONS_TABLE = "bursa_positions"
 OWN_TABLES = (
@@ -30,6 +34,10 @@ OWN_TABLES = (
 
 # Kinds of which the newest row of each key is kept and older ones are replaced.
 KEYED = frozenset({"contracts"})
+
+# Kinds of which the newest row of each key is asked for, however old it is: those that went cold
+# are kept in a table of their own.
+NEWEST = frozenset({"snapshot", "index"})
 
 # View -> its columns and the metrics they show; a column that a family lacks is null.
 VIEWS: dict[str, dict[str, str | None]] = {
@@ -43,13 +51,18 @@ def columns(of: Iterable[Column], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{column.name}"' for column in of)
 
 
-def create(venue: str, kind: Kind) -> str:
-    """The statement that makes a kind's table."""
+def create(name: str, kind: Kind) -> str:
+    """The statement that makes a table of a kind's rows."""
     body = ", ".join(f'"{column.name}" {TYPES[column.dtype]}' for column in kind.columns)
-    return f"create table {table(venue, kind)} ({body})"
+    return f"create table {name} ({body})"
 
 
-def upgrade(venue: str, kind: Kind, found: Mapping[str, str]) -> list[str]:
+def of_kind(venue: str, kind: Kind) -> list[str]:
+    """The tables that hold rows of a kind."""
+    return [table(venue, kind), *([newest(venue, kind)] if kind.name in NEWEST else [])]
+
+
+def upgrade(name: str, kind: Kind, found: Mapping[str, str]) -> list[str]:
     """The statements that bring a table forward in place; `found` is column -> type as it is.
 
     Columns that the schema no longer has stay and are null in new rows. A column whose type is
@@ -60,20 +73,19 @@ def upgrade(venue: str, kind: Kind, found: Mapping[str, str]) -> list[str]:
         wanted = TYPES[column.dtype]
         has = found.get(column.name)
         if has is None:
-            statements.append(
-                f'alter table {table(venue, kind)} add column "{column.name}" {wanted}'
-            )
+            statements.append(f'alter table {name} add column "{column.name}" {wanted}')
         elif has != wanted:
             raise Refuse(
-                f"{table(venue, kind)}.{column.name} is stored as {has}, not {wanted}",
+                f"{name}.{column.name} is stored as {has}, not {wanted}",
                 "store_schema",
             )
     return statements
 
 
-def views(venue: str, metrics: Kind) -> list[str]:
-    """The views for people who query the store: the newest revision of one metric family."""
-    made = []
+def views(venue: str, metrics: Kind) -> dict[str, Callable[[str], str]]:
+    """The views for people who query the store: name -> what makes its SELECT, of the relation of
+    the metrics. The newest revision of one metric family."""
+    made: dict[str, Callable[[str], str]] = {}
     for name, shown in VIEWS.items():
         if any(metric is not None and metric not in metrics.index for metric in shown.values()):
             continue
@@ -81,12 +93,15 @@ def views(venue: str, metrics: Kind) -> list[str]:
             f'"{metric}" as "{column}"' if metric else f'cast(null as double) as "{column}"'
             for column, metric in shown.items()
         )
-        made.append(
-            f"create or replace view {venue}_{name} as select ts, ticker as symbol, freq, {body}"
-            f" from {table(venue, metrics)} qualify row_number() over"
-            " (partition by ticker, freq, ts order by rev desc) = 1"
-        )
+        made[f"{venue}_{name}"] = partial(_family, body)
     return made
+
+
+def _family(body: str, source: str) -> str:
+    return (
+        f"select ts, ticker as symbol, freq, {body} from {source} qualify row_number() over"
+        " (partition by ticker, freq, ts order by rev desc) = 1"
+    )
 
 
 def insert(venue: str, kind: Kind, source: str) -> str:
@@ -140,6 +155,37 @@ def _values(rows: int) -> str:
 def select(source: str, of: Sequence[Column], where: str, order: str = "") -> str:
     """Rows of a relation; `where` and `order` are SQL with parameters."""
     return f"select {columns(of)} from {source} where {where} {order}"
+
+
+def latest(kind: Kind, source: str) -> str:
+    """The newest row of each key less ts, ascending by it."""
+    keys = ", ".join(f'"{name}"' for name in kind.key if name != "ts")
+    if "ts" not in kind.key:
+        return select(source, kind.columns, "true", f"order by {keys}")
+    return (
+        f"select {columns(kind.columns, 't.')} from {source} t"
+        f" join (select {keys}, max(ts) as ts from {source} group by all) m using ({keys}, ts)"
+        f" qualify row_number() over (partition by {keys} order by t.position desc) = 1"
+        f" order by {keys}"
+    )
+
+
+def newest(venue: str, kind: Kind) -> str:
+    """The table of what `latest` gives of the rows that went cold; of kinds in NEWEST."""
+    return f"bursa_newest_{table(venue, kind)}"
+
+
+def keep_newest(venue: str, kind: Kind, start_ns: int, end_ns: int) -> list[str]:
+    """The statements that add to `newest` what rows of a range have, before they are deleted."""
+    names, kept = columns(kind.columns), newest(venue, kind)
+    leaving = f"select {names} from {table(venue, kind)} where ts >= {start_ns} and ts < {end_ns}"
+    return [
+        f"create or replace temp table leaving as {leaving}",
+        f"insert into leaving select {names} from {kept}",
+        f"delete from {kept}",
+        f"insert into {kept} ({names}) {latest(kind, 'leaving')}",
+        "drop table leaving",
+    ]
 
 
 def identity(kind: Kind) -> tuple[str, ...]:
