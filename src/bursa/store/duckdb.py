@@ -26,6 +26,7 @@ from bursa.store.compare import ANY_POSITION, Digest, Slice
 from bursa.store.engine import RANGE, WHOLE, Bytes, Engine, Options
 from bursa.store.floors import Floors, Split
 from bursa.store.reading import Reading
+from bursa.store.standing import Standing
 from bursa.store.turns import Turns
 
 # What digests and writes a whole day may take so long.
@@ -65,6 +66,9 @@ class DuckStore(Reading):
         self._log_bytes = self._engine.log_bytes()
         if self._log_bytes == 0:
             self._folded = dict(self._committed)
+        self.standing = Standing(
+            self._engine, self._lock, self._engine.revive, lambda: self._note_fold(self._committed)
+        )
 
     @property
     def set_aside(self) -> tuple[Path, ...]:
@@ -95,6 +99,7 @@ class DuckStore(Reading):
         committed position are left out, so that writing again changes nothing."""
         with self._lock.live():
             self._engine.revive()
+            self.standing.lapse()
             marks = {
                 name: at
                 for name, at in positions.items()

@@ -29,6 +29,8 @@ SLOW_S = 5.0
 # How long a reopening or a close waits for readers to leave.
 READERS_WAIT_S = 10.0
 
+# A log that nothing fills.
+_NEVER = "1TB"
 _LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 _DAMAGED = ("corrupt", "replaying wal", "wal does not match", "not a valid duckdb", "enough bytes")
 _NOT_DAMAGED = (
@@ -107,6 +109,7 @@ class Engine:
         self._gate = Condition()
         self._readers = 0
         self._ready = False
+        self.stands = False
         self._connection: Any = None
         self._waits = self._unopened = waits
         try:
@@ -142,6 +145,7 @@ class Engine:
             raise
         with self._gate:
             self._connection, self._ready, self._unopened = connection, True, False
+            self.stands = False
 
     def _put_aside(self, suffixes: Sequence[str], why: str) -> None:
         if self._path is None:
@@ -232,8 +236,27 @@ class Engine:
                 self._connection.close()
         self._open_or_set_aside()
 
+    def stand(self) -> None:
+        """Fold the log into the file, and then no more until `leave`, a close or a new opening:
+        `stands` says whether that is so. Nobody writes meanwhile; readers do not matter."""
+        try:
+            self._connection.execute(f"set global checkpoint_threshold = '{_NEVER}'")
+            self._connection.execute("checkpoint")
+        except duckdb.Error as error:
+            self.leave()
+            raise self._named(error) from error
+        self.stands = True
+
+    def leave(self) -> None:
+        """Fold as the options say from now on."""
+        self.stands = False
+        with suppress(duckdb.Error):
+            mb = self._options.checkpoint_mb
+            self._connection.execute(f"set global checkpoint_threshold = '{mb}MB'")
+
     def close(self) -> None:
         """Fold the log into the file and close; waits for readers. The writer must be done."""
+        self.stands = False
         with self._gate:
             was_ready, self._ready, self._unopened = self._ready, False, False
             connection, self._connection = self._connection, None
@@ -345,7 +368,7 @@ def _connect(
         "autoinstall_known_extensions": "false",
         "allow_community_extensions": "false",
         "allow_persistent_secrets": "false",
-        "allowed_configs": ["max_execution_time"],
+        "allowed_configs": ["max_execution_time", "checkpoint_threshold"],
     }
     connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=config)
     # A file never changes under its name.
