@@ -43,7 +43,7 @@ def bar(ticker: str, minute: int, rev: int = 0, **other: Any) -> Row:
         "volume": 500.0, "value": 50_000.0, "trades": 3, "vwap": 100.0,
         "delta": -100.0, "ruled": 200.0, "bid_volume": 1_500.0, "ask_volume": None, "final": True,
         "known_at": ts + 62_000_000_000 + rev, "ts_recv": ts + 59_999_999_999,
-        "position": 1 + minute * 100 + rev, "nth": 2,
+        "position": 1 + minute * 100 + rev, "nth": 2, "source": None,
     }  # fmt: skip
     return row | other
 

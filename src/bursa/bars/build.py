@@ -120,6 +120,12 @@ class BarBuilder:
         """The effective watermark in whole seconds, ns UTC; 0 before any row."""
         return max(int(self._state[s.L_WATERMARK]), 0)
 
+    @property
+    def forgotten_ns(self) -> int:
+        """Minutes that open at or before it are neither made nor revised any more, ns UTC; NEVER
+        before any row."""
+        return int(self._state[s.L_FORGOTTEN])
+
     def push(self, tape: Block, span: Span) -> Built:
         """Take the rows of one tape, int64 (TAPE_ROWS, n), derived from the journal's `span`."""
         self._span = span

@@ -21,6 +21,7 @@ _B_TRADES, _B_VWAP, _B_FINAL = (OHLCV.index[k] for k in ("trades", "vwap", "fina
 _B_KNOWN, _B_RECV, _B_POSITION = (OHLCV.index[k] for k in ("known_at", "ts_recv", "position"))
 _B_DELTA, _B_RULED, _B_NTH = (OHLCV.index[k] for k in ("delta", "ruled", "nth"))
 _B_BIDS, _B_ASKS = (OHLCV.index[k] for k in ("bid_volume", "ask_volume"))
+_B_SOURCE = OHLCV.index["source"]
 
 
 @njit(**KERNEL, forceinline=True)
@@ -53,6 +54,7 @@ def write(  # noqa: PLR0913 (inlined: its arguments cost nothing)
     out[_B_KNOWN, row] = cause[0] if cause[0] != s.NEVER else recv
     out[_B_RECV, row] = recv
     out[_B_POSITION, row] = cause[1]
+    out[_B_SOURCE, row] = -1
 
 
 @njit(**KERNEL)

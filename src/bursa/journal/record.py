@@ -2,7 +2,7 @@
 
     checksum  8  xxh3-64 of everything after it, padding included, seeded with the record's address
     magic     4
-    kind      1  what it is (model/batch.py: FRAMES .. SETTING)
+    kind      1  what it is (model/batch.py: FRAMES .. ROWS)
     form      1  how the payload is framed
     channel   2
     length    4  bytes of payload; zeros fill the record up to a multiple of 8
@@ -36,6 +36,7 @@ from bursa.model.batch import (
     CLOCK,
     DOWN,
     LOST,
+    ROWS,
     SETTING,
     SPAN_CHANNEL,
     SPAN_COUNT,
@@ -116,9 +117,9 @@ class Healed(NamedTuple):
 class Control:
     """A record that no feed delivered: what the shell says about a channel or about itself.
 
-    kind     CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING or LOST
-    channel  index into the venue's channels; 0 for a setting
-    payload  see `clock`, `down`, `setting` and `lost`; else empty
+    kind     CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING, LOST or ROWS
+    channel  index into the venue's channels; 0 for a setting and for rows
+    payload  see `clock`, `down`, `setting`, `lost` and `rows`; else empty
     ts_recv  ns UTC; 0: the writer stamps it
     """
 
@@ -147,6 +148,11 @@ def lost(channel: int, first: int, last: int, asked: bool) -> Control:
     """The numbers first to last of the channel's session are waited for no longer; asked: for
     them, again. Three big-endian int64 (wire/sequence.py reads them)."""
     return Control(LOST, channel, struct.pack(">qqq", first, last, asked))
+
+
+def rows(packed: bytes) -> Control:
+    """Rows of the past that were entered, as wire/ipc.py packs them."""
+    return Control(ROWS, 0, packed)
 
 
 def padded(length: int) -> int:

@@ -97,7 +97,7 @@ _B_OPEN, _TRADES = OHLCV.index["open"], BAR_COLUMNS.index("trades")
 assert [c.name for c in OHLCV.columns[_B_OPEN : _B_OPEN + BAR_FIELDS]] == [
     name.removeprefix("bar_") for name in BAR_COLUMNS
 ], "columns of bars in the order of OHLCV"
-# METRICS begins so; outputs follow, then known_at, ts_recv and position.
+# METRICS begins so; outputs follow, then known_at, ts_recv, position and source.
 M_TICKER, M_FREQ, M_TS, M_REV, M_OUT = range(5)
 
 
@@ -326,6 +326,7 @@ def head_row(
     out[M_OUT + outputs, row] = closed[_B_KNOWN, cause]
     out[M_OUT + outputs + 1, row] = steps[S_RECV, i]
     out[M_OUT + outputs + 2, row] = closed[_B_POSITION, cause]
+    out[M_OUT + outputs + 3, row] = -1
 
 
 @njit(**KERNEL)

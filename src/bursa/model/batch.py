@@ -178,9 +178,14 @@ def _own_words(batches: Sequence[Batch], block: Block) -> Words:
     for column in batches[0].kind.scalars:
         if column.words in ("symbols", "texts"):
             find = words.symbol_id if column.words == "symbols" else words.text_id
-            texts = [text for b in batches for text in b.text(column.name)]
-            ids = [-1 if text is None else find(text) for text in texts]
-            block[batches[0].kind.index[column.name]] = ids
+            row, start = block[batches[0].kind.index[column.name]], 0
+            for batch in batches:
+                part = row[start : start + len(batch)]
+                start += len(batch)
+                ids, place = np.unique(part, return_inverse=True)
+                texts = batch.words.of(column)
+                known = [-1 if one < 0 else find(texts[one]) for one in ids.tolist()]
+                part[:] = np.array(known, np.int64)[place]
     return words
 
 
@@ -211,6 +216,8 @@ SPAN_ROWS = 11
 FRAMES, CLOCK, UP, DOWN, END_OF_FILE, END_OF_SESSION, SETTING = 0, 1, 2, 3, 4, 5, 6
 # Numbers of the transport that the receiving edge waits for no longer.
 LOST = 7
+# Rows that a backfill, a restore or a repair entered (wire/ipc.py); they are in no frame.
+ROWS = 8
 # How the bytes of a FRAMES record are framed (SPAN_FORM).
 BLOCKS, SOUPBIN, LINES = 0, 1, 2
 

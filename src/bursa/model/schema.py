@@ -18,7 +18,7 @@ Does not know any store's types (store/) nor which columns metrics bring (metric
 from dataclasses import dataclass
 from functools import cached_property
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 INT_NULL = -(2**63)
 
@@ -26,6 +26,7 @@ AGGRESSORS = ("B", "S")
 SIDES = ("bid", "ask")
 STATES = ("P", "1", "B", "2", "C", "X", "E", "H", "gap", "up", "down", "end_of_file")
 CAUSES = ("jump", "down", "refused", "unanswered")
+SOURCES = ("ticks", "journal", "file", "repair")
 FREQS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M")
 
 
@@ -81,6 +82,7 @@ _POSITION = Column("position", "int", "journal byte address of the end of the ca
 _KNOWN = Column("known_at", "time", "receive time of the frame that caused this revision, ns UTC")
 _FREQ = _text("freq", FREQS, "timeframe of the bar")
 _REV = Column("rev", "int", "revision, from 0, +1 whenever the content differs")
+_SOURCE = _text("source", SOURCES, "null: live; else of what it was entered afterwards", True)
 
 
 def _price(name: str, unit: str, nullable: bool = True) -> Column:
@@ -144,6 +146,7 @@ OHLCV = Kind(
         Column("ts_recv", "time", "receive time of the bar's newest trade, ns UTC, our clock"),
         _POSITION,
         Column("nth", "int", "order of emission: second of the watermark * 2**30 + place", True),
+        _SOURCE,
     ),
     ("ticker", "freq", "ts", "rev"),
 )
@@ -259,7 +262,9 @@ def metrics_kind(outputs: tuple[Column, ...]) -> Kind:
     """The metrics kind for a catalogue: `outputs` are its float columns, all nullable."""
     head = (_TICKER, _FREQ, Column("ts", "time", "bar's opening, ns UTC"), _REV)
     return Kind(
-        "metrics", (*head, *outputs, _KNOWN, _RECV, _POSITION), ("ticker", "freq", "ts", "rev")
+        "metrics",
+        (*head, *outputs, _KNOWN, _RECV, _POSITION, _SOURCE),
+        ("ticker", "freq", "ts", "rev"),
     )
 
 

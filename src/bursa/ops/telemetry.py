@@ -64,6 +64,7 @@ class Telemetry:
             "rejected": self.rejected,
             "unstored": self.unstored,
             "unpublished": self.unpublished,
+            "entered": self.entered,
         }
 
     def _feeds(self, make: _Maker) -> None:
@@ -90,6 +91,12 @@ class Telemetry:
         self.unpublished = make.count(
             "unpublished_rows",
             "Rows that a kind's `publish` switch kept from live readers",
+            "venue",
+            "kind",
+        )
+        self.entered = make.count(
+            "entered_rows",
+            "Rows of the past that a backfill, a restore or a repair entered",
             "venue",
             "kind",
         )

@@ -26,6 +26,7 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, topic
 from bursa.model.venue import Gates, Venue
 from bursa.pipeline.fill import Tally, amendment
+from bursa.pipeline.warmup import lived
 from bursa.ports import Store
 
 ALL = "all"
@@ -112,8 +113,9 @@ class Backfill:
             tickers=order.tickers or None,
         )
         for piece in pieces:
-            for first in range(0, len(piece), self._rows):
-                self._take(replace(piece, block=piece.block[:, first : first + self._rows]))
+            bars = lived(piece)
+            for first in range(0, len(bars), self._rows):
+                self._take(replace(bars, block=bars.block[:, first : first + self._rows]))
                 yield
                 yield from self._settle(self._newest_ns - self._reach_ns)
         yield from self._settle(order.end_ns)
@@ -208,6 +210,7 @@ class Backfill:
             name, kind.name, start_ns, end_ns, tickers=order.tickers or None
         )
         # What is derived meanwhile is not ours to judge; what lies past that, nobody derived.
+        stored = lived(stored)
         position, end = stored.column("position"), ground.end()
         ours = (position <= self._upto) | (position > end)
         if not ours.all():

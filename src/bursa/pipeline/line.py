@@ -30,6 +30,7 @@ from bursa.model.batch import (
 from bursa.model.schema import MARKET_KINDS, ORDERBOOK, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
 from bursa.pipeline.books import NO_BOOK, Depth, Side
+from bursa.pipeline.entered import ENTERED, entered_of, joined
 from bursa.pipeline.gates import GateSchedule
 from bursa.pipeline.switches import STORE, UNSAID, Setting, Switches, settings_of
 from bursa.wire.decoded import Book, Decoded, Rejected
@@ -100,8 +101,11 @@ class Derived:
     """What one chunk gave.
 
     batches  what the store takes; only kinds that have rows, every kind once
-    live     what readers of the present get, likewise: rows that the store is spared are in it
+    live     what readers of the present get, likewise: rows that the store is spared are in it,
+             entered ones are not
     hidden   kinds that are published no longer, or not yet (switches.py)
+    entered  rows of the past that were entered (entered.py), with words of their own; they are in
+             `batches`, and neither in `closed` nor in `metrics`
     """
 
     span: Span
@@ -113,6 +117,7 @@ class Derived:
     counts: Mapping[str, int]
     live: tuple[Batch, ...]
     hidden: frozenset[str] = frozenset()
+    entered: tuple[Batch, ...] = ()
 
 
 def kinds(catalogue: Catalogue = STANDARD) -> tuple[Kind, ...]:
@@ -142,6 +147,7 @@ class Line:
         self._closing = ClosingBooks(venue, words)
         self.engine = MetricEngine(venue, words, catalogue)
         self._stored_to = -1
+        self._enterable = {k.name: k for k in kinds(catalogue) if k.name in ENTERED}
         self.gates = GateSchedule(venue)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
         self.switches = Switches(UNSAID.get(venue.name, {}) if unsaid is None else stored)
@@ -161,16 +167,18 @@ class Line:
         if decoded.rejects or settings:
             whole.append(quarantined(decoded.rejects, settings, self.words, chunk))
         always = tuple(batch for batch in whole if len(batch))
+        entered, entries = entered_of(chunk, self._enterable, self.words)
         return Derived(
             chunk.span,
-            kept.stored + always,
+            joined(kept.stored + always, entered) if entered else kept.stored + always,
             built.closed,
             built.minutes,
             built.touched,
             metrics,
-            {**decoded.counts, **built.counts, **changes, **kept.counts},
+            {**decoded.counts, **built.counts, **changes, **kept.counts, **entries},
             kept.live + always,
             self.switches.hidden,
+            entered,
         )
 
     def _metrics_of(self, closed: Batch) -> Batch:
@@ -207,6 +215,12 @@ class Line:
     def watermark_ns(self) -> int:
         """Event time up to which bars are closed, less the grace."""
         return self._builder.watermark
+
+    @property
+    def forgotten_ns(self) -> int:
+        """Minutes that open at or before it get no more bars and no revisions from the feed; less
+        than any time before there is a watermark."""
+        return self._builder.forgotten_ns
 
     def watermarks(self) -> list[int]:
         """Newest event time of each channel of the venue, ns UTC; 0 where nothing came yet."""

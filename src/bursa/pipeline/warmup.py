@@ -7,6 +7,7 @@ pieces that the store gives. Asks no store itself (recover.py is given the bars)
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,9 +53,10 @@ def begin(line: Line, bars: Bars, upto: int) -> int:
 
 def take(engine: MetricEngine, words: Words, batches: Iterable[Batch]) -> tuple[int, int]:
     """Have an engine take stored bars, whose dictionary is another; how many, and the opening of
-    the newest one."""
+    the newest one. Bars that were entered afterwards are passed over, as the line's engine does."""
     count = newest_ns = 0
-    for batch in batches:
+    for found in batches:
+        batch = lived(found)
         block, at = batch.block.copy(), batch.kind.index["ticker"]
         ids, place = np.unique(block[at], return_inverse=True)
         own = [words.symbol_id(batch.words.symbols[one]) for one in ids.tolist()]
@@ -65,3 +67,11 @@ def take(engine: MetricEngine, words: Words, batches: Iterable[Batch]) -> tuple[
         count += len(batch)
         newest_ns = max(newest_ns, int(batch.column("ts").max(initial=0)))
     return count, newest_ns
+
+
+def lived(rows: Batch) -> Batch:
+    """The rows that the feed brought: all but those that were entered afterwards."""
+    entered = rows.column("source") >= 0
+    if not entered.any():
+        return rows
+    return replace(rows, block=np.ascontiguousarray(rows.block[:, ~entered]))

@@ -99,6 +99,27 @@ class Rings:
         """Take metric rows of the line, in emission order."""
         self._feed(batch)
 
+    def enter(self, batch: Batch) -> None:
+        """Take rows of the past, bars or metric rows, in a dictionary of their own: where a ring
+        reaches back to them they are put in their place, or in that of an older revision. Opens no
+        ring."""
+        store = self._stores.get(batch.kind.name)
+        if store is None or not len(batch):
+            return
+        rows = np.require(batch.block, np.int64, ["C", "W"])
+        ids, place = np.unique(rows[_TICKER], return_inverse=True)
+        names = [batch.words.symbols[symbol] for symbol in ids.tolist()]
+        position = int(rows[batch.kind.index["position"]].max())
+        with self._lock:
+            first = dict(self._first)
+            for at, name in enumerate(names):
+                store.entered[name] = position
+                oldest = int(rows[_TS, place == at].min())
+                first[name] = min(first.get(name, oldest), oldest)
+            self._first = first
+            slots = np.array([self._slot.get(name, -1) for name in names], np.int64)
+            _feed(store.block, store.state, rows, slots[place])
+
     def _feed(self, batch: Batch) -> None:
         assert batch.words is self._words, "a line's rings are fed by that line"
         if not len(batch):
@@ -192,7 +213,8 @@ class Rings:
         store = self._stores[batch.kind.name]
         with self._lock:
             self._learn()
-            if store.last_fed(self._words.find_symbol(ticker)) > batch.span.last:
+            fed = store.last_fed(self._words.find_symbol(ticker))
+            if max(fed, store.entered.get(ticker, 0)) > batch.span.last:
                 return False
             slot = self._slot.get(ticker, -1)
             if slot < 0:
@@ -286,6 +308,8 @@ class _Store:
         self.block = _lazy((slots, depth, len(kind.scalars)))
         self.state = np.zeros((slots, _STATE), np.int64)
         self._versions = 0
+        # Up to which position rows of the past were entered of a ticker.
+        self.entered: dict[str, int] = {}
         self._fed = np.zeros(0, np.int64)
 
     def open(self, slot: int, floor_ns: int) -> None:

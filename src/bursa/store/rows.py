@@ -63,7 +63,8 @@ def to_batch(
 
 def to_block(columns: Mapping[str, NDArray[Any]], kind: Kind, fixed: Mapping[str, int]) -> Block:
     """A block of a kind without lists, of NumPy columns in their order (masked where they hold
-    nulls): no column of text, and no copy by way of Arrow. Those in `fixed` have one value."""
+    nulls): text only of words that are in the schema, and no copy by way of Arrow. Those in `fixed`
+    have one value."""
     count = len(next(iter(columns.values())))
     block = np.empty((len(kind.scalars), count), np.int64)
     for at, column in enumerate(kind.scalars):
@@ -72,9 +73,22 @@ def to_block(columns: Mapping[str, NDArray[Any]], kind: Kind, fixed: Mapping[str
             out[:] = fixed[column.name]
         elif column.dtype == "float":
             out.view(np.float64)[:] = np.ma.filled(columns[column.name], np.nan)
+        elif column.dtype == "text":
+            out[:] = _coded(columns[column.name], column)
         else:
             out[:] = np.ma.filled(columns[column.name], INT_NULL)
     return block
+
+
+def _coded(texts: NDArray[Any], column: Column) -> Block:
+    """Texts as places among the words of their column, -1 for null; most columns of a read hold
+    nothing else."""
+    out = np.full(len(texts), -1, np.int64)
+    there = np.flatnonzero(~np.ma.getmaskarray(texts))
+    if len(there):
+        place = {word: at for at, word in enumerate(column.words)}
+        out[there] = [place[text] for text in np.ma.getdata(texts)[there].tolist()]
+    return out
 
 
 def _fill(out: Block, values: pa.ChunkedArray, column: Column, dictionary: Dictionary) -> None:

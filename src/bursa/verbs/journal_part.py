@@ -16,6 +16,7 @@ from bursa.model.batch import (
     END_OF_SESSION,
     FRAMES,
     LOST,
+    ROWS,
     SETTING,
     UP,
 )
@@ -31,6 +32,7 @@ KINDS = {
     END_OF_SESSION: "end_of_session",
     SETTING: "setting",
     LOST: "lost",
+    ROWS: "rows",
 }
 
 POSITION_DIGITS = 18
