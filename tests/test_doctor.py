@@ -20,7 +20,7 @@ from bursa.exchange import launch
 from bursa.model.errors import Refuse
 from bursa.store.folder import DataFolder
 from bursa.verbs import machine
-from bursa.verbs.doctor import disk, run_doctor
+from bursa.verbs.doctor import calendars, disk, run_doctor
 from bursa.verbs.finding import BAD, OK, WARN, ok, tell, warn
 from tests.running import Bursa, environment, wait_for
 
@@ -48,6 +48,17 @@ def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     return folder
+
+
+def test_a_calendar_past_its_end_is_told() -> None:
+    new_year_ns = 1_798_736_400_000_000_000  # of 2027 in Jakarta
+    found = list(calendars(["binance", "idx", "xnas"], new_year_ns - 1))
+    assert [(f.name, f.state) for f in found] == [("calendar of idx", OK), ("calendar of xnas", OK)]
+    assert "known from 2015-01-01 to 2026-12-31" in found[0].fact
+    assert found[0].fact.endswith(": for 0 days more")
+    past = next(calendars(["idx"], new_year_ns))
+    assert past.state == WARN
+    assert "calendar.idx" in past.remedy
 
 
 def test_a_healthy_machine_has_nothing_bad(data: Path) -> None:

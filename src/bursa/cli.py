@@ -38,6 +38,9 @@ app.add_typer(quarantine_verbs, name="quarantine")
 symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
 app.add_typer(symbols_verbs, name="symbols")
 
+# What is wrong is what was asked or configured, not what came of it.
+MISUSE = ("bad_config", "bad_request", "bad_layout", "bad_calendar")
+
 
 def main() -> None:
     """Entry point: errors that name who must act become one line and an exit code."""
@@ -48,7 +51,7 @@ def main() -> None:
         app(standalone_mode=True)
     except Refuse as refused:
         err.print(f"[red]bursa:[/] {escape(str(refused))}")
-        sys.exit(2 if refused.code in ("bad_config", "bad_request", "bad_layout") else 1)
+        sys.exit(2 if refused.code in MISUSE else 1)
     except BursaError as error:
         err.print(f"[red]bursa:[/] {escape(str(error))}")
         sys.exit(1)

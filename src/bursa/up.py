@@ -36,6 +36,7 @@ from bursa.exchange.watched import DemoExchange
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
+from bursa.model.calendar import HOW_TO_AMEND
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
@@ -78,7 +79,7 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
                 " `bursa up --demo`, or `bursa replay` a recording first",
                 "no_venue",
             )
-        exchange = _exchange(config, folder.path) if demo else None
+        exchange = demo_exchange(config, folder.path) if demo else None
         try:
             if exchange is not None:
                 exchange.begin()
@@ -89,13 +90,14 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
                 exchange.end()
 
 
-def _exchange(config: Config, data: Path) -> DemoExchange:
+def demo_exchange(config: Config, data: Path) -> DemoExchange:
     """The demo exchange as it is configured."""
     knobs = config.exchange
     market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
     market += ["--history-days", str(knobs.history_days)]
     rate = ["--rate", knobs.rate] if knobs.rate else []
-    return DemoExchange(data, market, ["--speed", str(knobs.speed), *rate])
+    days = ["--calendar", config.calendar.idx] if config.calendar.idx else []
+    return DemoExchange(data, market, ["--speed", str(knobs.speed), *rate, *days])
 
 
 def settle() -> None:
@@ -133,6 +135,7 @@ class Up:
     def run(self, told: Told) -> int:
         """All of it; the exit code."""
         began = time.monotonic()
+        self._mind_calendars()
         if not self._warn.is_terminal:
             self._log.info("loading the kernels; after an update they are compiled first")
         with self._warn.status(
@@ -162,6 +165,13 @@ class Up:
         if self._failure is not None:
             raise self._failure
         return 0 if self._stored else 1
+
+    def _mind_calendars(self) -> None:
+        """Warn where the holidays of today are not known."""
+        for name, runtime in self._runtimes.items():
+            calendar = runtime.venue.calendar
+            if not calendar.knows(calendar.day_of(self._shared.clock.now_ns())):
+                self._log.warning(calendar.told(), venue=name, remedy=HOW_TO_AMEND)
 
     # -- what the surfaces see ---------------------------------------------------------------------
 
@@ -204,13 +214,18 @@ class Up:
             Dependency(f"feed of {name}", _delivers(runtime), required=False)
             for name, runtime in self._runtimes.items()
         ]
+        calendars = [
+            Dependency(f"calendar of {name}", service.check_calendar, required=False)
+            for name, service in venues.items()
+            if service.venue.calendar.holidays
+        ]
         return Services(
             venues,
             shared.clock,
             offload,
             shared.telemetry,
             __version__,
-            (hot, *journals, *lines),
+            (hot, *journals, *lines, *calendars),
             self._awaited,
             self._public(),
             STORE_NAME,

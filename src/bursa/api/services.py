@@ -17,7 +17,8 @@ from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Present, Recent
 from bursa.model.batch import Batch, Block, Words
-from bursa.model.errors import Refuse
+from bursa.model.calendar import HOW_TO_AMEND
+from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.books import NO_BOOK, Depth
@@ -104,6 +105,12 @@ class VenueService:
     def is_ticker(self, text: str) -> bool:
         """Is it well formed for the venue?"""
         return self._ticker.fullmatch(text) is not None
+
+    def check_calendar(self) -> None:
+        """Retry where the venue's holidays are not known of today: its days are guesses then."""
+        calendar = self.venue.calendar
+        if not calendar.knows(calendar.day_of(self.now_ns())):
+            raise Retry(f"{calendar.told()}; {HOW_TO_AMEND}")
 
     def require(self, kind: str) -> None:
         """Refuse `not_published` where readers of the present do not get this kind."""

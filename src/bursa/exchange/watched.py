@@ -15,7 +15,7 @@ class DemoExchange:
     def __init__(self, data: Path, market: Sequence[str], options: Sequence[str]) -> None:
         """`market` are the options of a new one alone, `options` those of each start."""
         self.folder = data / "exchange"
-        self._market, self._options = list(market), list(options)
+        self._market, self.options = list(market), list(options)
         self._process: subprocess.Popen[bytes] | None = None
         self.running: launch.Running | None = None
         self.found = False
@@ -25,7 +25,7 @@ class DemoExchange:
         self.running = launch.find(self.folder)
         self.found = self.running is not None
         if self.running is None:
-            self._process = launch.begin(self.folder, [*self._market, *self._options])
+            self._process = launch.begin(self.folder, [*self._market, *self.options])
 
     def ready(self, given_up: Callable[[], bool]) -> launch.Running | None:
         """Wait until it listens; None where the caller gave up."""
@@ -42,7 +42,7 @@ class DemoExchange:
             return  # it is starting
         ports = ["--port-trades", str(self.running.port_trades)]
         ports += ["--port-market", str(self.running.port_market)]
-        self._process = launch.begin(self.folder, [*self._options, *ports])
+        self._process = launch.begin(self.folder, [*self.options, *ports])
 
     def past(self) -> tuple[date, date] | None:
         """The past days that its stream begins with, [first, live)."""

@@ -24,6 +24,7 @@ DAY_NS = 86_400 * SECOND_NS
 _ONE_DAY = timedelta(days=1)
 _QUARTER_NS = 900 * SECOND_NS  # no zone changes its offset off a quarter of an hour
 _DAYS_CACHED_MAX = 16_384
+HOW_TO_AMEND = "past that every weekday counts as a trading day: name newer ones in a calendar file"
 _CLOSED_DAYS_MAX = 366  # a calendar without a trading day for this long is wrong
 
 
@@ -84,6 +85,15 @@ class Calendar:
         """False past the ends of the table of holidays: there every weekday of the hours counts as
         a trading day."""
         return self.dates.known_from <= day <= self.dates.known_until
+
+    def told(self) -> str:
+        """How far the holidays are known, in words."""
+        dates = self.dates
+        if dates.known_until == date.max:
+            return "it has no holidays"
+        unsure = sum(not holiday.sure for holiday in dates.holidays.values())
+        doubt = f", {unsure} of them announced or assumed" if unsure else ""
+        return f"holidays are known from {dates.known_from} to {dates.known_until}{doubt}"
 
     # Days
 

@@ -11,7 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib.util import find_spec
@@ -26,7 +26,9 @@ from bursa.config import SECRETS, Config, Loaded
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import endpoints
 from bursa.metrics.catalog import catalogue
+from bursa.model.calendar import HOW_TO_AMEND
 from bursa.model.errors import BursaError, Refuse
+from bursa.model.venue import VENUES
 from bursa.ops import logs
 from bursa.sources import DRIVERS
 from bursa.store.folder import Holder, ask, holder
@@ -59,6 +61,7 @@ def run_doctor(
         (machine.clock(SystemClock().now_ns(), _files(folder)), machine.clock_sync()),
         (machine.time_zones(), machine.kernels(_venues(config, folder))),
         _configuration(loaded, file, refused),
+        calendars(sorted(_venues(config, folder)), SystemClock().now_ns()),
         _folder(folder),
         (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
         _ports(config, by),
@@ -112,6 +115,20 @@ def _metrics_refused(config: Config) -> Refuse | None:
     except Refuse as refused:
         return refused
     return None
+
+
+def calendars(venues: Sequence[str], now_ns: int) -> Iterator[Finding]:
+    """Are the holidays of today known, of the venues that have any?"""
+    for name in venues:
+        calendar = VENUES[name].calendar
+        if not calendar.holidays:
+            continue
+        left = (calendar.dates.known_until - calendar.day_of(now_ns)).days
+        path = f"calendar of {name}"
+        if left < 0:
+            yield warn(path, calendar.told(), f"{HOW_TO_AMEND}: calendar.{name}")
+        else:
+            yield ok(path, f"{calendar.told()}: for {left} days more")
 
 
 def _tradingview(folder: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from bursa import config
+from bursa.config import calendars
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -23,7 +24,10 @@ VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they 
 
 
 def load(file: Path | None, data: Path | None, **flags: Any) -> config.Loaded:
-    """The configuration of a call: `flags` are dotted paths with `__` for the dot."""
+    """The configuration of a call: `flags` are dotted paths with `__` for the dot. The calendars
+    that it names are taken."""
     given = {name.replace("__", "."): value for name, value in flags.items()}
     given["data"] = None if data is None else str(data)
-    return config.load(given, file=None if file is None else str(file))
+    loaded = config.load(given, file=None if file is None else str(file))
+    calendars.take(loaded.config)
+    return loaded

@@ -20,6 +20,9 @@ PriceScale = Annotated[int, Meta(description="10 to the power of the decimals of
 Decimals = Annotated[int, Meta(description="decimals of one unit of volume")]
 Session = Annotated[str, Meta(description="hours of trading, in TradingView's grammar")]
 Holidays = Annotated[str, Meta(description="days without trading, YYYYMMDD, commas between")]
+Corrections = Annotated[
+    str, Meta(description="days with hours of their own, in TradingView's grammar; empty: none")
+]
 Zone = Annotated[str, Meta(description="the venue's time zone, e.g. Asia/Jakarta")]
 Yes = Annotated[bool, Meta(description="bars of that width can be asked for")]
 Currency = Annotated[str, Meta(description="currency of its prices; empty where unknown")]
@@ -65,6 +68,7 @@ class UdfSymbol(_Answer):
     listed_exchange: Exchange
     session: Session
     session_holidays: Holidays
+    corrections: Corrections
     timezone: Zone
     format: Annotated[Literal["price"], Meta(description="how its numbers are shown")]
     minmov: Annotated[int, Meta(description="least move of the price, in 1 / pricescale")]
@@ -117,6 +121,9 @@ class UdfSymbolInfo(_Answer, rename=_NAMES):
     ]
     session_holidays: Annotated[
         str | list[str], Meta(description="days without trading, YYYYMMDD, commas between")
+    ]
+    corrections: Annotated[
+        str | list[str], Meta(description="days with hours of their own, in TradingView's grammar")
     ]
     timezone: Annotated[
         str | list[str], Meta(description="the venue's time zone, e.g. Asia/Jakarta")
