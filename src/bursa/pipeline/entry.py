@@ -8,6 +8,7 @@ killed and is given again adds nothing twice.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -60,13 +61,15 @@ class Compared:
         self.examples = (self.examples + other.examples)[:EXAMPLES_MAX]
 
 
-def enter(runtime: VenueRuntime, rows_: Batch) -> int:
+def enter(runtime: VenueRuntime, rows_: Batch, *, checked: bool = False) -> int:
     """Journal rows of ohlcv, metrics or ticks of the past; returns the journal's position when they
     are synced.
 
     rows_    of a venue that runs, with feeds or without. Bars and metric rows bear `source`, and
              revisions newer than those that are stored: others are left out. known_at, ts_recv,
              position and nth become the record's
+    checked  the caller knows that none of them was entered or is stored: nothing is read, and
+             what was entered before is not waited for
     Raises Refuse `too_new` where the feed may still make or revise a bar of theirs; Retry where
     nothing can be journalled now, or the store does not take what was entered before. Not while
     another thread enters rows of the venue (one job at a time does).
@@ -76,7 +79,7 @@ def enter(runtime: VenueRuntime, rows_: Batch) -> int:
         unsaid = rows_.column("source") < 0
         assert not unsaid.any(), "who enters rows says of what they were made"
         _check(runtime, rows_)
-        rows_ = _newer(runtime, rows_)
+        rows_ = rows_ if checked else _newer(runtime, rows_)
     position = runtime.journal.position
     for first in range(0, len(rows_), RECORD_ROWS):
         part = replace(rows_, block=rows_.block[:, first : first + RECORD_ROWS])
@@ -96,15 +99,17 @@ def wait_committed(runtime: VenueRuntime, position: int, for_s: float = COMMIT_S
         time.sleep(_LOOK_S)
 
 
-def absent(store: Store, venue: Venue, bars: Batch) -> tuple[Batch, Compared]:
+def absent(
+    store: Store, venue: Venue, bars: Batch, columns: Sequence[str] = COMPARED
+) -> tuple[Batch, Compared]:
     """The bars, unique by (ticker, ts), of which the store has no revision at all, and what became
-    of the others."""
+    of the others: equal are those that have these columns alike."""
     stored = newest_stored(store, venue, bars)
     at = match(bars, stored)
     found = Compared(absent=int((at < 0).sum()))
     known = np.flatnonzero(at >= 0)
     differs = np.zeros(len(known), np.bool_)
-    for name in COMPARED:
+    for name in columns:
         here, there = bars.column(name)[known], stored.column(name)[at[known]]
         other = here != there
         for row in np.flatnonzero(other & ~differs)[: EXAMPLES_MAX - len(found.examples)].tolist():
