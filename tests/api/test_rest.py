@@ -222,7 +222,7 @@ def test_quiet_minutes_are_confirmed_empty(client: httpx.Client) -> None:
     query = {"from": "2026-11-18", "to": "2026-11-20"}
     answer = client.get("/v1/continuity/GOTO", params=query)
     found = msgspec.json.decode(answer.content, type=shapes.Continuity).data
-    assert found.totals == shapes.Totals(660, 220, 440, 0)
+    assert found.totals == shapes.Totals(660, 220, 0, 440, 0)
     assert found.gaps == []
     ranges = every_page(client, "/v1/continuity/GOTO", limit=50, **query)
     assert sum(r["minutes"] for r in ranges) == 660
@@ -232,8 +232,66 @@ def test_quiet_minutes_are_confirmed_empty(client: httpx.Client) -> None:
 def test_the_present_day_is_judged_up_to_its_closed_minutes(client: httpx.Client) -> None:
     found = client.get("/v1/continuity/GOTO").json()["data"]
     assert found["from"] == "2026-11-19T17:00:00Z"
-    assert found["totals"] == {"expected": 9, "received": 3, "confirmed_empty": 6, "missing": 0}
+    assert found["totals"] == {
+        "expected": 9, "received": 3, "backfilled": 0, "confirmed_empty": 6, "missing": 0,
+    }  # fmt: skip
     assert found["known_to"] == "2026-11-20T02:09:00Z"
+
+
+def test_longer_bars_are_judged_too(client: httpx.Client) -> None:
+    query = {"from": "2026-11-18", "to": "2026-11-20", "tf": "1h"}
+    found = msgspec.json.decode(
+        client.get("/v1/continuity/GOTO", params=query).content, type=shapes.Continuity
+    ).data
+    assert (found.tf, found.totals) == ("1h", shapes.Totals(12, 12, 0, 0, 0))
+    assert [(r.start[11:16], r.minutes, r.bars) for r in found.ranges[:2]] == [
+        ("02:00", 180, 3), ("06:30", 150, 3),
+    ]  # fmt: skip
+    ten_years = client.get("/v1/continuity/GOTO?from=2016-11-22&to=2026-11-20&tf=1d").json()["data"]
+    assert ten_years["totals"]["expected"] == ten_years["totals"]["received"] == 2
+    assert ten_years["kept_from"] == "2026-11-17T17:00:00Z"
+
+
+def test_the_map_tells_each_day_of_each_ticker(client: httpx.Client) -> None:
+    query = {"from": "2026-11-17", "to": "2026-11-21"}
+    answer = client.get("/v1/continuity", params=query)
+    found = msgspec.json.decode(answer.content, type=shapes.ContinuityMap).data
+    # Nothing is kept of the 17th, so nothing of it is missing.
+    assert [day.date for day in found.days] == ["2026-11-18", "2026-11-19", "2026-11-20"]
+    assert [day.minutes for day in found.days] == [330, 330, 9]
+    assert found.kept_from == "2026-11-17T17:00:00Z"
+    assert found.known_to == "2026-11-20T02:09:00Z"
+    rows = {row.ticker: row for row in found.tickers}
+    assert set(rows) == {"BBCA", "GOTO", "TLKM"} and found.count == 3
+    assert (rows["GOTO"].received, rows["GOTO"].confirmed_empty) == ([110, 110, 3], [220, 220, 6])
+    assert rows["TLKM"].totals == shapes.Totals(669, 3, 0, 666, 0)
+    assert sum(row.totals.received for row in found.tickers) == sum(
+        day.totals.received for day in found.days
+    )
+
+
+def test_the_map_agrees_with_each_tickers_ledger(client: httpx.Client) -> None:
+    query = {"from": "2026-11-18", "to": "2026-11-20"}
+    for row in client.get("/v1/continuity", params=query).json()["data"]["tickers"]:
+        own = client.get(f"/v1/continuity/{row['ticker']}", params=query).json()["data"]
+        assert own["totals"] == row["totals"]
+
+
+def test_the_map_comes_in_pages_in_the_order_asked_for(client: httpx.Client) -> None:
+    found: list[str] = []
+    query: dict[str, str] = {"limit": "2", "sort": "ticker"}
+    while True:
+        body = client.get("/v1/continuity", params=query).json()
+        found += [row["ticker"] for row in body["data"]["tickers"]]
+        if body["meta"]["next_page"] is None:
+            break
+        query["page"] = body["meta"]["next_page"]
+    assert found == ["BBCA", "GOTO", "TLKM"]
+
+
+def test_a_venue_without_bars_has_an_empty_map(client: httpx.Client) -> None:
+    found = client.get("/v1/continuity?venue=binance").json()["data"]
+    assert (found["days"], found["tickers"], found["kept_from"]) == ([], [], None)
 
 
 # -- what is refused -------------------------------------------------------------------------------
@@ -285,7 +343,11 @@ BAD = [
     ("/v1/snapshot/NIX", 404, "unknown_ticker", "ticker"),
     ("/v1/snapshot/BBCA?tf=1m", 400, "unknown_parameter", "tf"),
     ("/v1/symbols?limit=-1", 400, "bad_number", "limit"),
-    ("/v1/continuity/BBCA?from=2020-01-01&to=2026-01-01", 400, "range_too_long", "from"),
+    ("/v1/continuity/BBCA?from=2010-01-01&to=2026-01-01", 400, "range_too_long", "from"),
+    ("/v1/continuity/BBCA?tf=2h", 400, "unknown_timeframe", "tf"),
+    ("/v1/continuity?from=2026-01-01", 400, "range_too_long", "from"),
+    ("/v1/continuity?sort=best", 400, "unknown_sort", "sort"),
+    ("/v1/continuity?venue=xnas", 404, "unknown_venue", "venue"),
     ("/v1/continuity/NIX", 404, "unknown_ticker", "ticker"),
     ("/health?x=1", 400, "unknown_parameter", "x"),
     ("/v1/nothing", 404, "not_found", None),
@@ -347,7 +409,8 @@ def test_openapi_describes_every_route_and_parameter(client: httpx.Client) -> No
     assert schema["openapi"].startswith("3.1")
     assert set(schema["paths"]) >= {
         "/health", "/ready", "/v1/symbols", "/v1/snapshot/{ticker}", "/v1/ohlcv/{ticker}",
-        "/v1/metrics/latest", "/v1/metrics/history", "/v1/continuity/{ticker}", "/udf/config",
+        "/v1/metrics/latest", "/v1/metrics/history", "/v1/continuity/{ticker}", "/v1/continuity",
+        "/udf/config",
         "/udf/symbols", "/udf/search", "/udf/history", "/udf/time", "/udf/symbol_info",
         "/udf/marks", "/udf/timescale_marks", "/udf/quotes",
     }  # fmt: skip

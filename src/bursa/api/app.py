@@ -18,6 +18,7 @@ from litestar.types import ASGIApp
 
 from bursa.api import errors
 from bursa.api.asyncapi import AsyncApi
+from bursa.api.continuity import Ledgers
 from bursa.api.depth import Books
 from bursa.api.guard import Guard, loopback_only
 from bursa.api.health import Health
@@ -80,6 +81,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     surfaces = (
         Health(services),
         Rest(services, hub),
+        Ledgers(services),
         Ranked(services),
         Books(services),
         Udf(services),

@@ -1,14 +1,16 @@
 """Opaque page tokens: where the next page begins, sealed against use with another question.
 
 A token holds a direction, a number (an instant or a place in a list) and a checksum of the question
-it belongs to. It keeps nothing on the server. Does not cut pages.
+it belongs to. It keeps nothing on the server.
 """
 
 import base64
 import binascii
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from bursa.model.errors import Refuse
 
 _FORM = struct.Struct(">BqI")
 OLDER, NEWER, PLACE = 1, 2, 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,15 @@ def leading_on(ts: NDArray[np.int64], question: tuple[object, ...], newest: bool
         return None
     page = Page(OLDER, int(ts[0])) if newest else Page(NEWER, int(ts[-1]) + 1)
     return token(page, question)
+
+
+def paged(
+    every: Sequence[T], values: Mapping[str, Any], question: tuple[object, ...]
+) -> tuple[list[T], str | None]:
+    """A stretch of a list by `limit` and `page`, and the token of the next one."""
+    first = 0
+    if values["page"] is not None:
+        first = max(page_of(values["page"], question).at, 0)
+    last = first + values["limit"]
+    more = last < len(every)
+    return list(every[first:last]), token(Page(PLACE, last), question) if more else None

@@ -1,4 +1,4 @@
-"""The data API: symbols, bars, the catalogue and metric rows, the newest of a ticker, the ledger.
+"""The data API: symbols, bars, the catalogue and metric rows, the newest of a ticker.
 
 Every route reads its parameters from one table, asks history/ and shapes the answer. Without `from`
 the newest rows are given and pages lead back in time; with it the oldest, and pages lead on.
@@ -16,24 +16,20 @@ from litestar.types import Scope
 from bursa.api import params, shapes, text
 from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, CandleRows, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
-from bursa.api.paging import PLACE, Page, leading_on, page_of, token, turned
+from bursa.api.paging import leading_on, paged, turned
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.api.stream.hub import Hub
 from bursa.history.candles import FOREVER_NS, Ask, Candles
-from bursa.history.continuity import Continuity
 from bursa.history.directory import Symbol
 from bursa.metrics.catalog import Catalogue
 from bursa.metrics.describe import described
 from bursa.metrics.metric import Metric, terms_of
 from bursa.model.batch import Batch, concat
-from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
 
 TICKERS_MAX = 2_000
 METRICS_MAX = 64
-CONTINUITY_DAYS_MAX = 366
-GAPS_MAX = 1_000
 
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
 _OPEN = params.Param(
@@ -45,11 +41,6 @@ _SINCE = params.Param(
     "a cursor of the stream: the bars that changed after it, newest revisions; not together with "
     "from, to, page, as_of or open",
 )
-_SINCE_DAY = replace(
-    params.FROM,
-    text="first instant, included: ISO with an offset, or a day of the venue. Without it the "
-    "day of `to`, the present one by default, from its beginning",
-)
 _TICKERS = params.Param("tickers", str, "codes with commas between; without it all of the venue")
 
 SYMBOLS = (params.VENUE, params.LIMIT, params.PAGE)
@@ -60,7 +51,6 @@ OHLCV = (
 )  # fmt: skip
 _OHLCV = params.Table(OHLCV)
 METRICS = (params.VENUE, params.LIMIT, params.PAGE)
-CONTINUITY = (params.VENUE, _SINCE_DAY, params.TO, params.LIMIT, params.PAGE)
 
 
 def latest(metric: params.Param) -> tuple[params.Param, ...]:
@@ -100,9 +90,6 @@ class Rest:
             ),
             data_route("/v1/metrics/history", self._history, shapes.Metrics, 404, 503)(
                 self.metrics_history
-            ),
-            data_route("/v1/continuity/{ticker:str}", CONTINUITY, shapes.Continuity, 404, 503)(
-                self.continuity
             ),
         ]
 
@@ -152,7 +139,7 @@ class Rest:
         values = params.read_query(scope["query_string"], METRICS)
         service = self._services.venue(values["venue"])
         every = list(service.catalogue.metrics.values())
-        found, next_page = _paged(every, values, ("metrics", service.venue.name))
+        found, next_page = paged(every, values, ("metrics", service.venue.name))
         terms = terms_of(service.venue)
         return answer(scope, encode([described(metric, terms) for metric in found]), next_page)
 
@@ -179,7 +166,7 @@ class Rest:
         service = self._services.venue(values["venue"])
         metrics = [service.catalogue.find(name) for name in values["metric"]]
         question = ("latest", service.venue.name, values["metric"], values["tickers"])
-        tickers, next_page = _paged(_tickers(service, values["tickers"]), values, question)
+        tickers, next_page = paged(_tickers(service, values["tickers"]), values, question)
         newest = ((ticker, service.rings.metrics(ticker, 1)) for ticker in tickers)
         held = {ticker: row for ticker, row in newest if row is not None and len(row)}
         if not held:
@@ -192,7 +179,7 @@ class Rest:
         values = params.read_query(scope["query_string"], SYMBOLS)
         service = self._services.venue(values["venue"])
         every = service.directory.all()
-        found, next_page = _paged(every, values, ("symbols", service.venue.name))
+        found, next_page = paged(every, values, ("symbols", service.venue.name))
         lately_ns = service.lately_ns()
         return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
 
@@ -239,25 +226,6 @@ class Rest:
             figure("value") or 0,
             int(bars.column("trades")[-1]),
         )
-
-    async def continuity(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
-        """Which expected minutes are received, confirmed empty or missing; the present day by
-        default. `limit` and `page` cut the ranges; the totals are those of all."""
-        values = params.read_query(scope["query_string"], CONTINUITY)
-        service = self._services.venue(values["venue"])
-        known_ticker(service, ticker)
-        calendar, now_ns = service.venue.calendar, service.now_ns()
-        start, end = params.ranged(values, calendar)
-        end = now_ns if end is None else end
-        start = calendar.midnight_ns(calendar.day_of(max(end - 1, 0))) if start is None else start
-        if end - start > CONTINUITY_DAYS_MAX * DAY_NS:
-            message = f"a range is at most {CONTINUITY_DAYS_MAX} days"
-            raise Refuse(message, "range_too_long", parameter="from")
-        found = await service.ledger.continuity(ticker, service.live_range(start, end))
-        question = ("continuity", service.venue.name, ticker, values["from"], values["to"])
-        stretches, next_page = _paged(found.stretches, values, question)
-        row = _continuity(ticker, (start, end), replace(found, stretches=tuple(stretches)))
-        return answer(scope, encode(row), next_page)
 
 
 def _metric_param(catalogue: Catalogue) -> params.Param:
@@ -319,18 +287,6 @@ def _ask(
 
 def _next_page(ask: Ask, rows: Batch, more: bool, question: tuple[object, ...]) -> str | None:
     return leading_on(rows.column("ts"), question, ask.newest) if more else None
-
-
-def _paged(
-    every: Sequence[Any], values: dict[str, Any], question: tuple[object, ...]
-) -> tuple[list[Any], str | None]:
-    """A stretch of a list, and the token of the next one."""
-    first = 0
-    if values["page"] is not None:
-        first = max(page_of(values["page"], question).at, 0)
-    last = first + values["limit"]
-    more = last < len(every)
-    return list(every[first:last]), token(Page(PLACE, last), question) if more else None
 
 
 def _tickers(service: VenueService, given: str | None) -> list[str]:
@@ -401,29 +357,3 @@ def _newest(rows: Batch, shape: type[Any]) -> Any:
         else:
             fields[name] = int(rows.column(name)[-1])
     return shape(**fields)
-
-
-def _continuity(ticker: str, bounds: tuple[int, int], found: Continuity) -> shapes.ContinuityRow:
-    start, end, known_to = (text.instant(at) for at in (*bounds, found.known_to_ns))
-    return shapes.ContinuityRow(
-        ticker,
-        start,
-        end,
-        known_to,
-        shapes.Totals(**found.totals),
-        [
-            shapes.Range(text.instant(s.start_ns), text.instant(s.end_ns), s.state, s.minutes)
-            for s in found.stretches
-        ],
-        [
-            shapes.GapRow(
-                gap.channel,
-                text.instant(gap.start_ns),
-                text.instant(gap.end_ns),
-                gap.seq_from,
-                gap.seq_to,
-                gap.cause,
-            )
-            for gap in found.gaps[-GAPS_MAX:]
-        ],
-    )

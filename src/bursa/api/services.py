@@ -98,7 +98,7 @@ class VenueService:
             self.directory.first_ns,
         )
         self.reader = Reader(self.market, offload)
-        self.ledger = Ledger(self.market, self.reader, parts.recent, offload)
+        self.ledger = Ledger(self.market, parts.recent, offload)
         self.indices = Indices(self.market, parts.present, parts.recent, offload)
         self.day = MarketDay(Parts(self.market, parts.present, self.now_ns), clock, offload)
 
@@ -140,9 +140,18 @@ class VenueService:
         calendar = self.venue.calendar
         return calendar.midnight_ns(calendar.previous_day(calendar.day_of(self.now_ns())))
 
-    def live_range(self, start_ns: int, end_ns: int) -> Range:
+    def live_range(self, start_ns: int, end_ns: int, tf: str = "1m") -> Range:
         """A range for the ledger, with how far the channels are."""
-        return Range(start_ns, end_ns, tuple(state.watermark_ns for state in self.channels()))
+        live_ns = tuple(state.watermark_ns for state in self.channels())
+        return Range(start_ns, end_ns, live_ns, tf)
+
+    def kept_from_ns(self) -> int | None:
+        """Beginning of the first day of which a bar is kept; None where there is none. Blocks
+        while the store is opened."""
+        first = min((first for first, _ in self.store.span(self.venue.name).values()), default=None)
+        if first is None:
+            return None
+        return self.venue.calendar.midnight_ns(self.venue.calendar.day_of(first))
 
 
 def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:

@@ -30,11 +30,16 @@ class Gates:
 
 @dataclass(frozen=True)
 class Channel:
-    """One ordered stream of a venue's feed. `ticks`: it carries trades, so that its watermark is
-    one of those that close bars."""
+    """One ordered stream of a venue's feed.
+
+    ticks     it carries trades, so that its watermark is one of those that close bars
+    numbered  its messages bear one running number: what a cut loses is seen when it is over. Without
+              one, nobody knows what was said meanwhile
+    """
 
     name: str
     ticks: bool
+    numbered: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ BINANCE = Venue(
     calendar=Calendar("UTC", "UTC", ALWAYS_OPEN),
     boards=("SPOT",),
     bar_board="SPOT",
-    channels=(Channel("stream", ticks=True),),
+    channels=(Channel("stream", ticks=True, numbered=False),),
     currency="",
     ticker_pattern=r"^[A-Z0-9][A-Z0-9.\-]{0,19}$",
     price_scale=8,
