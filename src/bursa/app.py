@@ -29,15 +29,16 @@ from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import books
 from bursa.pipeline.buffer import Bounds
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
-from bursa.pipeline.retention import JournalLimits
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
+from bursa.pipeline.upkeep import JournalLimits
 from bursa.pipeline.writer import Flush
 from bursa.sources import STDIN, recording
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
+from bursa.store.floors import COLD_KINDS
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.store.rings import Rings
 from bursa.wire.binance import BinanceDecoder
@@ -73,10 +74,8 @@ class SystemClock:
 
 def knobs(config: Config, venue: Venue) -> Knobs:
     """What a venue's runtime takes of the configuration."""
-    days = {
-        kind: getattr(config.retention, f"{kind}_days")
-        for kind in ("ticks", "quotes", "snapshot", "orderbook")
-    }
+    days = {kind: getattr(config.retention, f"{kind}_days") for kind in COLD_KINDS}
+    hours, minutes = getattr(config.drain, f"{venue.name}_at").split(":")
     return Knobs(
         sync_gap_s=config.journal.sync_gap_ms / 1000,
         sync_bytes=config.journal.sync_kb * 1024,
@@ -93,6 +92,7 @@ def knobs(config: Config, venue: Venue) -> Knobs:
         kinds=switches(config, venue.name),
         retain_days={kind: count for kind, count in days.items() if count},
         cap_bytes=int(config.retention.disk_gb * 1e9),
+        drain_s=int(hours) * 3600 + int(minutes) * 60,
         journal_limits=JournalLimits(config.journal.keep_days, int(config.journal.keep_gb * 1e9)),
     )
 

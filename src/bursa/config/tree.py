@@ -156,15 +156,36 @@ class Stream(Table, frozen=True):
 
 
 class Retention(Table, frozen=True):
-    """How long the hot store keeps rows (days of the venue's calendar); 0 keeps them for ever."""
+    """How long rows stay in the hot store (days of the venue's calendar, the newest one included);
+    older ones lie in cold files, as available as before. 0: they stay hot for ever."""
 
-    ticks_days: Annotated[int, doc("days that ticks are kept; 0: for ever", ge=0)] = 3
-    quotes_days: Annotated[int, doc("days that quotes are kept; 0: for ever", ge=0)] = 3
-    snapshot_days: Annotated[int, doc("days that snapshots are kept; 0: for ever", ge=0)] = 3
-    orderbook_days: Annotated[int, doc("days that order books are kept; 0: for ever", ge=0)] = 3
+    ticks_days: Annotated[int, doc("days that ticks stay hot; 0: for ever", ge=0)] = 3
+    quotes_days: Annotated[int, doc("days that quotes stay hot; 0: for ever", ge=0)] = 3
+    snapshot_days: Annotated[int, doc("days that snapshots stay hot; 0: for ever", ge=0)] = 3
+    orderbook_days: Annotated[int, doc("days that order books stay hot; 0: for ever", ge=0)] = 3
+    ohlcv_days: Annotated[int, doc("days that bars stay hot; 0: for ever", ge=0)] = 14
+    metrics_days: Annotated[int, doc("days that metrics stay hot; 0: for ever", ge=0)] = 14
+    index_days: Annotated[int, doc("days that indices stay hot; 0: for ever", ge=0)] = 14
     disk_gb: Annotated[
-        float, doc("cap of the data folder: oldest partitions, segments go first; 0: none", ge=0)
+        float,
+        doc("cap of the data folder: journal segments, then the oldest days go; 0: none", ge=0),
     ] = 0.0
+
+
+# Past midnight of the day itself, up to the next evening.
+DrainTime = Annotated[str, Meta(pattern=r"^([0-3][0-9]|4[0-7]):[0-5][0-9]$")]
+
+
+class Drain(Table, frozen=True):
+    """When a day goes to cold files: at a time of the venue's day, past 24:00 the next morning."""
+
+    idx_at: Annotated[DrainTime, doc("time of idx from which a day is drained")] = "16:30"
+    xnas_at: Annotated[DrainTime, doc("time of Nasdaq from which a day is drained")] = "20:30"
+    binance_at: Annotated[DrainTime, doc("time of Binance from which a day is drained")] = "24:10"
+    late_s: Annotated[
+        float, doc("seconds past its time from which a scheduled job is called late", gt=0)
+    ] = 300.0
+    long_s: Annotated[float, doc("seconds from which a scheduled job is called long", gt=0)] = 900.0
 
 
 class Sql(Table, frozen=True):
@@ -266,6 +287,7 @@ class Config(Table, frozen=True):
     rings: Rings = Rings()
     stream: Stream = Stream()
     retention: Retention = Retention()
+    drain: Drain = Drain()
     sql: Sql = Sql()
     exchange: Exchange = Exchange()
     idx: IdxKinds = IdxKinds()

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-from bursa.pipeline import backfill_metric
+from bursa.pipeline import backfill_metric, drain, retention
 from bursa.pipeline.jobs import Maker
 
 MAKERS: Mapping[str, Maker] = {
     "backfill_metric": backfill_metric.make,
+    "drain": drain.make,
+    "retention": retention.make,
 }
 
 # Those that put rows of the past where they lack judge what is stored, then write.

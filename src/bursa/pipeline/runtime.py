@@ -38,7 +38,8 @@ from bursa.pipeline.ingest import Ingest, Journalled, Listener
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
 from bursa.pipeline.recover import Recovered, Sources, backlog, recover
 from bursa.pipeline.resume import Resume
-from bursa.pipeline.retention import JournalLimits, Retention
+from bursa.pipeline.tiers import Cold, Hot, tiers_of
+from bursa.pipeline.upkeep import JournalLimits, Upkeep
 from bursa.pipeline.waiting import Waiting
 from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Clock, Committed, DeadLetters, Feed, State, Store
@@ -46,6 +47,8 @@ from bursa.store.rings import Rings
 
 # A writer that is less than this behind the journal has time for other work.
 IDLE_BYTES = 8 << 20
+# Kinds whose hot days a capped folder may give up (upkeep.py).
+RAW = ("ticks", "quotes", "snapshot", "orderbook")
 Progress = Callable[[int, int], Any]
 # Status rows this far around the newest bar are read back at a start: session states, holes.
 STATUS_BACK_NS = 7 * DAY_NS
@@ -54,7 +57,7 @@ STATUS_BACK_NS = 7 * DAY_NS
 @dataclass(frozen=True)
 class Knobs:
     """The values a runtime takes from the configuration. kinds: the venue's switches
-    (switches.py), those that it has."""
+    (switches.py), those that it has. retain_days: how many days of a kind stay hot; absent: all."""
 
     sync_gap_s: float
     sync_bytes: int
@@ -67,6 +70,8 @@ class Knobs:
     kinds: Mapping[str, str]
     retain_days: Mapping[str, int]
     cap_bytes: int
+    # Seconds past a day's midnight after which it may go cold.
+    drain_s: int = 86_400
     journal_limits: JournalLimits = JournalLimits()
 
 
@@ -89,7 +94,7 @@ class VenueRuntime:
     """A venue from its feed to its committed rows."""
 
     def __init__(self, venue: Venue, words: Words, data: Path, parts: Parts, knobs: Knobs) -> None:
-        self.venue, self.words, self.parts, self._knobs = venue, words, parts, knobs
+        self.venue, self.words, self.parts, self.knobs = venue, words, parts, knobs
         self.folder = data / "journal" / venue.name
         self.checkpoints_folder = data / "checkpoints" / venue.name
         self.data = data
@@ -103,6 +108,7 @@ class VenueRuntime:
         # Called with all that is derived past what was committed, also during a recovery.
         self.listeners: list[Listener] = []
         self.started = self.has_feed = False
+        self._begun_ns = 0
         # Journal position of the newest rows of the past that were entered (entry.py).
         self.entered_to = 0
         self.ingest: Ingest | None = None
@@ -151,7 +157,7 @@ class VenueRuntime:
         return min(c.position for c in found)
 
     def _open_journal(self, committed: int) -> None:
-        knobs, clock = self._knobs, self.parts.clock
+        knobs, clock = self.knobs, self.parts.clock
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints_folder.mkdir(parents=True, exist_ok=True)
         self.journal = JournalWriter(
@@ -198,25 +204,25 @@ class VenueRuntime:
 
     def _open_topics(self, committed: int, newest_ns: int) -> None:
         derive = backlog(self._own_line, lambda: self._sources(self._new_waiting()))
-        self.log: Log = self.parts.bus.open(self.venue.name, self._knobs.topics, derive)
+        self.log: Log = self.parts.bus.open(self.venue.name, self.knobs.topics, derive)
         self.log.start(committed)
         self.writer = Writer(
             self.venue.name,
             self._kinds,
             self.parts.store,
             self.log.join("store", committed),
-            self._knobs.flush,
+            self.knobs.flush,
             self.parts.clock,
             self.parts.telemetry,
         )
         self.writer.synced_past = self.sync.wait
         self.writer.letters = self._letters
-        self._retention = Retention(
+        self._upkeep = Upkeep(
             self,
-            self._knobs.retain_days,
-            self._knobs.cap_bytes,
+            [kind for kind in RAW if self.knobs.retain_days.get(kind)],
+            self.knobs.cap_bytes,
             settled_to=self.venue.calendar.day_of(newest_ns),
-            journal=self._knobs.journal_limits,
+            journal=self.knobs.journal_limits,
         )
         self.writer.idle = self._between_writes
         self.writer.start(committed)
@@ -281,13 +287,13 @@ class VenueRuntime:
         """During a recovery no socket waits, so the writer may be waited for."""
         self._keep(derived)
         self._publish(derived)
-        while self.log.rows * 2 > self._knobs.topics.rows_max and self.writer is not None:
+        while self.log.rows * 2 > self.knobs.topics.rows_max and self.writer is not None:
             if self.writer.failure is not None:
                 raise self.writer.failure
             self._waiting.sleep(0.01)
 
     def _deliver(self, feeds: Sequence[Feed]) -> None:
-        knobs, parts = self._knobs, self.parts
+        knobs, parts = self.knobs, self.parts
         self.ingest = Ingest(
             self.line,
             Journalled(self.journal, self.sync),
@@ -318,6 +324,7 @@ class VenueRuntime:
         gates_file.keep(self.folder, self.line.gates)
         if due := self.line.switches.due(knobs.kinds):
             self.ingest.say_first(setting(due))
+        self._begun_ns = parts.clock.now_ns()
         self.ingest.start()
 
     def _beside_the_line(self) -> dict[str, Any]:
@@ -349,14 +356,14 @@ class VenueRuntime:
 
     def _between_writes(self) -> None:
         """On the writer's thread, after each of its turns."""
-        self._retention.pump()
+        self._upkeep.pump()
         gauges.topics(self.parts.telemetry, self.venue.name, self.log)
         gauges.memory(self.parts.telemetry, self.venue, self.parts.rings, self.facts.watermarks)
 
     @property
     def configured(self) -> Mapping[str, str]:
         """The switches as the configuration has them (control.py)."""
-        return self._knobs.kinds
+        return self.knobs.kinds
 
     def published(self, kind: str) -> bool:
         """Do readers of the present get this kind?"""
@@ -364,12 +371,24 @@ class VenueRuntime:
 
     @property
     def newest_ns(self) -> int:
-        """Newest event time (retention.py)."""
+        """Newest event time."""
         return self.facts.newest_ns
 
     @property
+    def heard_ns(self) -> int:
+        """When the feed brought something last, or was begun; our clock, 0 before."""
+        if self.ingest is None:
+            return 0
+        return max(self._begun_ns, *(state.last_recv_ns for state in self.ingest.channels))
+
+    @property
+    def tiers(self) -> tuple[Hot, Cold] | None:
+        """Both sides of the store; None where it has but one."""
+        return tiers_of(self.parts.store)
+
+    @property
     def idle(self) -> bool:
-        """The writer is not behind (retention.py)."""
+        """The writer is not behind."""
         return self.log.lag("store") < IDLE_BYTES
 
     @property
@@ -420,35 +439,23 @@ class VenueRuntime:
 
     @property
     def hot(self) -> Store:
-        """The store (retention.py)."""
+        """The store."""
         return self.parts.store
 
     @property
     def clock(self) -> Clock:
-        """Our clock (retention.py)."""
+        """Our clock."""
         return self.parts.clock
 
     @property
     def telemetry(self) -> Telemetry:
-        """The counters (retention.py)."""
+        """The counters."""
         return self.parts.telemetry
 
     @property
     def committed(self) -> int:
         """Journal position up to which the store holds all rows."""
         return 0 if self.writer is None else self.writer.committed
-
-    def oldest_kept(self, kind: str) -> int | None:
-        """Event time before which retention keeps nothing of a kind; None: it keeps all."""
-        days = self._knobs.retain_days.get(kind, 0)
-        newest = self.facts.newest_ns
-        if not days or not newest:
-            return None
-        calendar = self.venue.calendar
-        day = calendar.day_of(newest)
-        for _ in range(days - 1):
-            day = calendar.previous_day(day)
-        return calendar.midnight_ns(day)
 
     # -- stop ------------------------------------------------------------------------------------
 

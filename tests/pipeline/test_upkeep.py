@@ -1,8 +1,9 @@
-"""Retention: days of the venue's calendar, and the folder's cap in its order."""
+"""Upkeep: the journal's limits, closed days put in order, and the folder's cap in its order."""
 
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import IDX, Venue
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.line import kinds
-from bursa.pipeline.retention import JournalLimits, Retention, folder_bytes
+from bursa.pipeline.upkeep import JournalLimits, Upkeep, folder_bytes
 from bursa.ports import Committed, Frames
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Limits
@@ -58,7 +59,7 @@ def stored(path: Path) -> DuckStore:
 
 @dataclass
 class Subject:
-    """A venue that retention looks after."""
+    """A venue whose folder is looked after."""
 
     data: Path
     hot: DuckStore
@@ -71,10 +72,7 @@ class Subject:
     committed: int = 0
     newest_ns: int = OPENS[-1]
     idle: bool = True
-    floor: int | None = None
-
-    def oldest_kept(self, kind: str) -> int | None:
-        return self.floor
+    tiers: Any = None
 
 
 @pytest.fixture
@@ -107,21 +105,11 @@ def fill(subject: Subject) -> None:
     writer.close()
 
 
-def test_days_past_their_time_are_dropped_once(subject: Subject) -> None:
-    subject.floor = IDX.calendar.midnight_ns(DAYS[1])
-    retention = Retention(subject, {"ticks": 2, "quotes": 2}, 0, settled_to=date.max)
-    retention.pump()
-    retention.pump()
-    assert subject.hot.days("idx") == DAYS[1:]
-    assert subject.hot.days("idx", ("ohlcv",)) == DAYS
-    assert subject.telemetry.store_dropped.labels("idx", "ticks")._value.get() == 1
-
-
 def test_over_its_cap_a_folder_gives_up_journal_segments_first(subject: Subject) -> None:
     fill(subject)
     cap = 4 << 20
     assert folder_bytes(subject.data) > cap
-    Retention(subject, {"ticks": 3}, cap, settled_to=date.max).pump()
+    Upkeep(subject, ["ticks"], cap, settled_to=date.max).pump()
     assert folder_bytes(subject.data) <= cap
     assert subject.hot.days("idx") == DAYS
     assert subject.telemetry.journal_retired.labels("idx")._value.get() > 0
@@ -141,8 +129,8 @@ def test_a_journal_keeps_its_own_limits_but_what_recovery_needs(
     fill(subject)
     before = folder_bytes(subject.folder)
     subject.clock.now = 3 * DAY_NS
-    retention = Retention(subject, {}, 0, settled_to=date.max, journal=limits)
-    retention.pump()
+    upkeep = Upkeep(subject, (), 0, settled_to=date.max, journal=limits)
+    upkeep.pump()
     after = folder_bytes(subject.folder)
     assert subject.telemetry.journal_disk.labels("idx")._value.get() == after
     gone = subject.telemetry.journal_retired.labels("idx")._value.get()
@@ -159,7 +147,7 @@ def test_a_journal_whose_checkpoints_are_few_stays_whole(subject: Subject) -> No
     before = folder_bytes(subject.folder)
     subject.clock.now = 3 * DAY_NS
     limits = JournalLimits(days=1, bytes=1)
-    Retention(subject, {}, 0, settled_to=date.max, journal=limits).pump()
+    Upkeep(subject, (), 0, settled_to=date.max, journal=limits).pump()
     assert folder_bytes(subject.folder) == before
 
 
@@ -168,7 +156,7 @@ def test_what_recovery_needs_stays_and_the_oldest_day_goes(subject: Subject) -> 
     for found in checkpoint.listing(subject.checkpoints_folder)[:1]:
         found.path.unlink()  # only one is left: the journal may not shrink
     kept = folder_bytes(subject.folder)
-    Retention(subject, {"ticks": 3}, 1 << 20, settled_to=date.max).pump()
+    Upkeep(subject, ["ticks"], 1 << 20, settled_to=date.max).pump()
     assert folder_bytes(subject.folder) == kept
     assert subject.hot.days("idx") == DAYS[1:]
 
@@ -184,14 +172,14 @@ def test_days_that_closed_in_this_run_are_settled_one_a_turn(subject: Subject) -
         tickers = [row[0] for row in found.rows]
         return tickers == sorted(tickers)
 
-    retention = Retention(subject, {}, 0, settled_to=DAYS[0])
+    upkeep = Upkeep(subject, (), 0, settled_to=DAYS[0])
     assert [in_order(day) for day in range(3)] == [False, False, False]
-    retention.pump()
+    upkeep.pump()
     assert [in_order(day) for day in range(3)] == [True, False, False]
     subject.idle = False
-    retention.pump()
+    upkeep.pump()
     assert [in_order(day) for day in range(3)] == [True, False, False]
     subject.idle = True
-    retention.pump()
-    retention.pump()
+    upkeep.pump()
+    upkeep.pump()
     assert [in_order(day) for day in range(3)] == [True, True, False]
