@@ -27,6 +27,7 @@ from bursa.ops.logs import logger
 LOCK = "lock"
 # What the store keeps in it.
 STORE_FILE = "hot.duckdb"
+COLD_FOLDER = "cold"
 SOCKET = "control.sock"
 # AF_UNIX allows 108 bytes with the final zero.
 SOCKET_PATH_BYTES_MAX = 100
