@@ -9,7 +9,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from bursa.journal import record
 from bursa.metrics.catalog import Catalogue, catalogue
 from bursa.model.batch import Words
 from bursa.model.errors import Refuse, Retry
+from bursa.model.schema import Kind
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
@@ -39,14 +40,18 @@ from bursa.store import question, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
 from bursa.store.floors import COLD_KINDS
-from bursa.store.folder import STORE_FILE, DataFolder
+from bursa.store.folder import COLD_FOLDER, STORE_FILE, DataFolder
+from bursa.store.parquet import ColdStore
 from bursa.store.rings import Rings
+from bursa.store.tiered import Tiered
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
+# What looks at cold files alone (digests, exports) has an engine of its own, and needs little.
+COLD_MEMORY_MB = 512
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
@@ -130,7 +135,7 @@ class Shop:
 
     config: Config
     folder: DataFolder
-    store: DuckStore
+    store: Tiered
     state: StateDb
     bus: MemoryBus
     clock: SystemClock
@@ -166,13 +171,30 @@ def shop(
     state.check()
     telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
     options = Options(config.store.threads, config.store.memory_mb, telemetry=telemetry)
-    store = DuckStore(folder.path / STORE_FILE, venues, kinds(metrics), options, waits)
-    telemetry.store_set_aside.inc(len(store.set_aside))
+    store = _tiers(folder.path, venues, kinds(metrics), options, waits)
+    telemetry.store_set_aside.inc(len(store.hot.set_aside) + len(store.cold.set_aside))
     try:
         yield Shop(config, folder, store, state, MemoryBus(), SystemClock(), telemetry, metrics)
     finally:
         store.close()
         state.close()
+
+
+def _tiers(
+    data: Path, venues: Sequence[Venue], kept: Sequence[Kind], options: Options, waits: bool
+) -> Tiered:
+    """Both tiers of a folder. Cold is opened first: a hot store that begins anew asks it where it
+    begins."""
+    folder = data / COLD_FOLDER
+    cold = ColdStore(folder, venues, kept, replace(options, memory_mb=COLD_MEMORY_MB))
+    try:
+        hot = DuckStore(
+            data / STORE_FILE, venues, kept, options, waits, cold=folder, colder=cold.end_ns
+        )
+    except BaseException:
+        cold.close()
+        raise
+    return Tiered(hot, cold)
 
 
 @contextlib.contextmanager
@@ -196,7 +218,7 @@ def fresh_line(venue: Venue, config: Config | None = None, without: Collection[s
 
 
 @contextlib.contextmanager
-def offline(config: Config, venue: Venue) -> Iterator[tuple[VenueRuntime, DuckStore]]:
+def offline(config: Config, venue: Venue) -> Iterator[tuple[VenueRuntime, Tiered]]:
     """A venue of a folder that nobody holds, recovered, without feeds, and its store; at the end
     all that was ordered of it is committed. Raises Retry where it is not."""
     with DataFolder(Path(config.data)) as folder, shop(config, folder, [venue]) as shared:
