@@ -118,6 +118,21 @@ def test_missing_slots_lie_in_trading_hours_on_the_sessions_grid(run: Run) -> No
     assert index == [-1, 0, 1]
 
 
+def test_no_slots_are_missing_on_holidays_and_after_an_early_close(run: Run) -> None:
+    body = """
+      const short = "0930-1300:20261127,20261224";
+      const s = new m.Sessions("0930-1600:23456", "20261126,20261225", short);
+      const at = (d, h) => Date.UTC(2026, 10, d, h) / 1000;
+      const hm = (list) => list.map((t) => new Date(t * 1000).toISOString().slice(8, 16));
+      return [
+        hm(s.slots(at(25, 15), at(30, 10), 3600)), s.index(at(26, 12)), s.index(at(27, 12)),
+        new m.Sessions("24x7").slots(at(26, 0), at(27, 0), 3600).length];
+    """
+    slots, holiday, short, always = run("clock", body)
+    assert slots == ["25T15:30", "27T09:30", "27T10:30", "27T11:30", "27T12:30", "30T09:30"]
+    assert (holiday, short, always) == (-1, 0, 24)
+
+
 BARS = f"""
   const c = await import("/static/x/js/clock.js");
   const time = new c.VenueTime("Asia/Jakarta"), sessions = new c.Sessions("{IDX}");

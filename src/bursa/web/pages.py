@@ -334,6 +334,8 @@ def chart_facts(venue: Venue, instrument: Instrument | None) -> dict[str, str]:
         "timezone": calendar.timezone,
         "zone": calendar.zone_word,
         "session": calendar.udf_sessions(),
+        "holidays": ",".join(f"{day:%Y%m%d}" for day in sorted(calendar.holidays)),
+        "corrections": calendar.udf_corrections(),
         "currency": venue.currency,
         "price-decimals": str(decimals),
         "volume-decimals": str(0 if venue.volume_unit > 1 else volume),

@@ -28,7 +28,7 @@ const facts = {
   venue: page.venue, exchange: page.exchange, currency: page.currency, hd: page.hd === "yes",
   unit: Number(page.volumeUnit), word: page.volumeWord, priceDecimals: Number(page.priceDecimals), volumeDecimals: Number(page.volumeDecimals),
 };
-const time = new VenueTime(page.timezone), sessions = new Sessions(page.session);
+const time = new VenueTime(page.timezone), sessions = new Sessions(page.session, page.holidays, page.corrections);
 const quote = new Quote(facts, time);
 const empties = [...$("empty").children];
 const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, newest: null, ready: false };

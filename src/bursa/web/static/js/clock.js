@@ -32,19 +32,37 @@ function parse(text) {
   const week = [[], [], [], [], [], [], []];
   if (text === "24x7") return week.map(() => [[0, DAY]]);
   for (const part of text.split("|")) {
-    const [hours, days = "23456"] = part.split(":");
-    const ranges = hours.split(",").map((range) => range.split("-").map((hm) => Number(hm.slice(0, 2)) * 3600 + Number(hm.slice(2)) * 60));
-    for (const digit of days) week[Number(digit) - 1] = ranges.map(([from, to]) => [from, to === 0 ? DAY : to]);
+    const [hours, weekdays = "23456"] = part.split(":");
+    for (const digit of weekdays) week[Number(digit) - 1] = ranges(hours);
   }
   return week;
 }
 
-/** The trading hours of a week. Knows no holidays: a day without bars has none to place. */
+/* "0900-1200,1330-1616" */
+const ranges = (hours) => hours.split(",").map((range) => {
+  const [from, to] = range.split("-").map((hm) => Number(hm.slice(0, 2)) * 3600 + Number(hm.slice(2)) * 60);
+  return [from, to === 0 ? DAY : to];
+});
+
+/* "20261224,20261225" -> numbers of days. */
+const days = (text) => text.split(",").filter(Boolean).map((d) => Date.UTC(Number(d.slice(0, 4)), Number(d.slice(4, 6)) - 1, Number(d.slice(6))) / 1000 / DAY);
+
+/** The trading hours of a week, and the days that differ from them: holidays "20261225,..." and
+    short days "0400-1700:20261127,...;...". */
 export class Sessions {
-  constructor(text) { this.week = parse(text); this.always = text === "24x7"; }
+  constructor(text, holidays = "", corrections = "") {
+    this.week = parse(text);
+    this.always = text === "24x7";
+    this.special = new Map();
+    for (const part of corrections.split(";").filter(Boolean)) {
+      const [hours, list] = part.split(":");
+      for (const day of days(list)) this.special.set(day, ranges(hours));
+    }
+    for (const day of days(holidays)) this.special.set(day, []);
+  }
 
   /** [[from, to], ...] in seconds of the day, for the day of a local second. */
-  of(localS) { return this.week[new Date(Math.floor(localS) * 1000).getUTCDay()]; }
+  of(localS) { return this.special.get(dayOf(localS)) ?? this.week[new Date(Math.floor(localS) * 1000).getUTCDay()]; }
 
   /** Which session of its day a local second lies in; -1 before the first, and the auction that ends
       a day counts to the last. */
