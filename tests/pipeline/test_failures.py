@@ -26,6 +26,7 @@ from bursa.model.errors import Retry
 from bursa.model.schema import TICKS
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import writer as writer_module
+from bursa.pipeline.buffer import Bounds
 from bursa.pipeline.checkpoints import Checkpoints
 from bursa.pipeline.line import kinds
 from bursa.pipeline.runtime import VenueRuntime
@@ -77,6 +78,7 @@ def check_whole(data: Path) -> None:
 def test_a_store_that_is_away_at_the_stop_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer gives up at a stop; what it could not write, nothing later is written past it."""
     monkeypatch.setattr(writer_module, "BACK_OFF_S", (0.001,))
+    monkeypatch.setattr(writer_module, "STOP_ASK_S", 0.01)
     written: list[int] = []
     stopping = Event()
     refused = 0
@@ -304,15 +306,20 @@ def test_the_day_of_a_checkpoint_is_the_venues(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_start_whose_store_is_away_can_be_stopped(tmp_path: Path, waits: bool) -> None:
+def test_a_start_whose_store_is_away_can_be_stopped(
+    tmp_path: Path, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It waits for the store for ever, but not past a stop; the next start finds all as it was."""
+    monkeypatch.setattr(writer_module, "STOP_AWAY_S", 0.5)
     stored = sum(len(table) for table in finish(tmp_path).values())
     rows_max = int(1.3 * stored) if waits else 100 * stored
     for path in tmp_path.glob("hot.duckdb*"):
         path.unlink()
     store = running.open_store(tmp_path)
     away = FlakyStore(store, lambda: "before")
-    venue = running.runtime(tmp_path, away, running.knobs(topics=Limits(rows_max, 1 << 30)))
+    little = Flush(20, 0.01, Bounds(20))
+    knobs = running.knobs(topics=Limits(rows_max, 1 << 30), flush=little)
+    venue = running.runtime(tmp_path, away, knobs)
     ended: list[BaseException | None] = []
 
     def begin() -> None:

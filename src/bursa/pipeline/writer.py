@@ -68,8 +68,9 @@ class Writer:
         self._buffer = Buffer(flush.bounds)
         self._breaker = Breaker(Random(), FAILURES, OPEN_S, BACK_OFF_S)
         self._dry = self._told_long = False
-        # Seconds of our clock: when reading paused, and since when the store is away; 0: it is not.
-        self._paused_s = self._away_s = 0.0
+        # Seconds of our clock: when reading paused, since when the store is away (0: it is not), and
+        # when it was last asked in vain.
+        self._paused_s = self._away_s = self._asked_s = 0.0
         self._stop_s = float("inf")
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
         self.idle: Callable[[], None] = lambda: None
@@ -148,8 +149,11 @@ class Writer:
 
     def _wait_s(self) -> float:
         """How long the store is left alone; not for long at a stop."""
-        wait_s = self._breaker.wait_s(self._now_s())
-        return min(wait_s, STOP_ASK_S) if self._stop.is_set() else wait_s
+        now_s = self._now_s()
+        wait_s = self._breaker.wait_s(now_s)
+        if self._stop.is_set():
+            wait_s = min(wait_s, max(0.0, self._asked_s + STOP_ASK_S - now_s))
+        return wait_s
 
     def _given_up(self) -> bool:
         """At a stop, a store that is away is not waited for to the end."""
@@ -233,7 +237,7 @@ class Writer:
     # What is told
 
     def _note_away(self, away: Retry) -> None:
-        now_s = self._now_s()
+        now_s = self._asked_s = self._now_s()
         self._away_s = self._away_s or now_s
         self._telemetry.store_retries.labels(self._venue).inc()
         wait_s = self._breaker.failed(now_s)
