@@ -44,6 +44,7 @@ from bursa.pipeline import control, jobs, retry
 from bursa.pipeline.line import Derived
 from bursa.pipeline.makers import LANES, MAKERS
 from bursa.pipeline.runtime import VenueRuntime
+from bursa.pipeline.schedule import Limits, Schedule
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
 from bursa.sources import demo_feed, feeds
@@ -126,6 +127,8 @@ class Up:
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
         self._jobs = jobs.Jobs(self._runtimes, MAKERS, LANES)
+        limits = Limits(self._config.drain.late_s, self._config.drain.long_s)
+        self._schedule = Schedule(self._runtimes, self._jobs, limits)
         self._waiting_for = "kernels"
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -307,6 +310,7 @@ class Up:
         for runtime in self._runtimes.values():
             runtime.interrupt()
         await asyncio.gather(starting, watching)
+        await asyncio.to_thread(self._schedule.stop, STOP_S / 3)
         self._stored = await asyncio.to_thread(self._stop_venues)
         http.should_exit = True
         await serving
@@ -344,6 +348,7 @@ class Up:
                 self._waiting_for = f"recovery of {name}"
                 runtime.start(configured.get(name, []))
             self._waiting_for = ""
+            self._schedule.start()
         except Interrupted:
             self._log.info("stopped before it had recovered")
         except BaseException as failure:  # noqa: BLE001 - told by `_watch`, which ends the run

@@ -1,0 +1,159 @@
+"""The clock's jobs: once a day of a venue is over it is drained, and retention runs behind it.
+
+A thread of `bursa up` that looks every second. Days that were missed, because bursa did not run or
+the writer was behind, go in one run. A run that begins later than it should, or takes long, is said
+and counted; one that fails is begun again later, after ever longer waits. Live rows go first: it
+begins once the writer has caught up, and waits for it between its steps (jobs.py).
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from random import Random
+from time import monotonic
+from typing import Any
+
+from bursa.model.calendar import SECOND_NS
+from bursa.model.errors import BursaError, Retry
+from bursa.ops.back_off import BackOff
+from bursa.ops.logs import logger
+from bursa.pipeline.jobs import Jobs
+from bursa.pipeline.over import is_over, last_over, over_ns
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.store.floors import COLD_KINDS
+
+LOOK_S = 1.0
+# Waits between attempts of a run that failed, seconds.
+AGAIN_S = (60.0, 300.0, 900.0, 1800.0)
+DRAIN, RETENTION = "drain", "retention"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From which seconds on a scheduled job is called late, or long."""
+
+    late_s: float
+    long_s: float
+
+
+@dataclass
+class _Turn:
+    """Where one venue is. day: the newest that is done, None before the first look; due: what waits
+    to be drained up to which day, since when (time.monotonic), and the journal's position then."""
+
+    runtime: VenueRuntime
+    day: date | None = None
+    due: date | None = None
+    since_s: float = 0.0
+    upto: int = 0
+    days: int = 0
+    not_before_s: float = 0.0
+    waits: BackOff = field(default_factory=lambda: BackOff(Random(), AGAIN_S))
+
+
+class Schedule:
+    """The schedule of one process."""
+
+    def __init__(self, runtimes: Mapping[str, VenueRuntime], jobs: Jobs, limits: Limits) -> None:
+        self._turns = {name: _Turn(runtime) for name, runtime in runtimes.items()}
+        self._jobs, self._limits = jobs, limits
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+        self._log = logger("schedule")
+
+    def start(self) -> None:
+        """Look from now on; the venues have recovered."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End between two steps of what is under way; False where a step takes longer."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            self.look()
+
+    def look(self) -> None:
+        """One look at each venue, and what is due of it."""
+        for name, turn in self._turns.items():
+            try:
+                if not self._stop.is_set() and self._is_due(turn):
+                    self._drain(name, turn)
+            except Exception as error:  # noqa: BLE001 -- the next look is another attempt
+                self._again(name, turn, error)
+
+    def _is_due(self, turn: _Turn) -> bool:
+        """Is there something to do, and may it begin?"""
+        runtime, now_s = turn.runtime, monotonic()
+        if runtime.ingest is None or runtime.tiers is None or now_s < turn.not_before_s:
+            return False
+        over = last_over(runtime)
+        if over is None:
+            return False
+        if turn.day is None:
+            self._first_look(turn, over)
+        elif over > turn.day and over != turn.due:
+            calendar = runtime.venue.calendar
+            turn.since_s = turn.since_s if turn.due else now_s
+            turn.due, turn.upto = over, runtime.journal.position
+            turn.days = len(calendar.days(turn.day + timedelta(days=1), over + timedelta(days=1)))
+        return turn.due is not None and runtime.idle and runtime.committed >= turn.upto
+
+    def _first_look(self, turn: _Turn, over: date) -> None:
+        """At the start: days that were missed while bursa did not run, and rows that came late.
+        Where there are none the run finds nothing to do, but retention may be another one now."""
+        runtime = turn.runtime
+        assert runtime.tiers is not None, "looked at before"
+        hot, cold = runtime.tiers
+        name = runtime.venue.name
+        missed = {
+            day
+            for kind in COLD_KINDS
+            for day in hot.days(name, (kind,))
+            if is_over(runtime, day) and cold.sealed(name, kind, day) is None
+        }
+        turn.day = turn.due = over
+        turn.days, turn.since_s = len(missed), monotonic()
+        if missed:
+            late_s = (runtime.clock.now_ns() - over_ns(runtime, min(missed))) / SECOND_NS
+            turn.since_s -= max(0.0, late_s)
+
+    def _drain(self, name: str, turn: _Turn) -> None:
+        late_s = monotonic() - turn.since_s
+        if turn.days and late_s > self._limits.late_s:
+            turn.runtime.telemetry.job_late.labels(name, DRAIN).inc()
+            self._log.warning(
+                "a scheduled job runs late", venue=name, job=DRAIN, late_s=round(late_s),
+                days=turn.days,
+            )  # fmt: skip
+        due = turn.due
+        report = self._job(name, turn, DRAIN)
+        self._job(name, turn, RETENTION)
+        if self._stop.is_set():
+            return
+        turn.day, turn.due, turn.days = due, None, 0
+        if report["failed"]:
+            turn.due = due
+            raise Retry(f"{report['failed']} days of a kind were not drained")
+        turn.waits.reset()
+
+    def _job(self, name: str, turn: _Turn, job: str) -> dict[str, Any]:
+        began = monotonic()
+        report = self._jobs.run(name, job, {}, stopped=self._stop.is_set)
+        took_s = monotonic() - began
+        if took_s > self._limits.long_s:
+            turn.runtime.telemetry.job_long.labels(name, job).inc()
+            what = "a scheduled job ran long"
+            self._log.warning(what, venue=name, job=job, took_s=round(took_s), days=turn.days)
+        return report
+
+    def _again(self, name: str, turn: _Turn, error: Exception) -> None:
+        wait_s = turn.waits.next_s()
+        turn.not_before_s = monotonic() + wait_s
+        told = {"why": str(error)} if isinstance(error, BursaError) else {"exc_info": error}
+        what = "a scheduled job failed; it is tried again"
+        self._log.error(what, venue=name, wait_s=round(wait_s), **told)
