@@ -291,7 +291,12 @@ class Engine:
     def select(self, text: str, limits: sql.Limits, views: sql.Views | None = None) -> sql.Answer:
         """One read-only SELECT of a person."""
         with self.reading(WHOLE, "sql", limits.time_s + 1) as cursor:
-            return _select(cursor, text, limits, views)
+            try:
+                return _select(cursor, text, limits, views)
+            except Refuse as refused:
+                if refused.code == "too_slow":
+                    self._ended(WHOLE, "sql")
+                raise
 
     def _named(self, error: duckdb.Error) -> Exception:
         """The error by who must act: Retry where the engine is away, itself where it is a bug."""
