@@ -198,6 +198,16 @@ def _tiers(
 
 
 @contextlib.contextmanager
+def state_of(folder: DataFolder) -> Iterator[StateDb]:
+    """The state database of a folder that is held; closed at the end."""
+    state = StateDb(folder.path / STATE_FILE)
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+@contextlib.contextmanager
 def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
     """A store of its own for one venue, empty at the beginning; closed at the end."""
     options = Options(threads=config.store.threads, memory_mb=config.store.memory_mb)

@@ -40,16 +40,17 @@ from bursa.model.calendar import HOW_TO_AMEND
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import control, jobs, retry
-from bursa.pipeline.line import Derived
+from bursa.pipeline import control, dlq, jobs, retry
+from bursa.pipeline.line import Derived, kinds
 from bursa.pipeline.makers import LANES, MAKERS
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.schedule import Limits, Schedule
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
 from bursa.sources import demo_feed, feeds
-from bursa.store import question
-from bursa.store.folder import DataFolder, Handler
+from bursa.store import question, standing
+from bursa.store.cold_bulk import Bulk
+from bursa.store.folder import BULK_FOLDER, DataFolder, Handler
 from bursa.web import tradingview
 from bursa.web.docs.made import Told
 from bursa.web.docs.pages import Docs
@@ -208,7 +209,11 @@ class Up:
                 self._starting_of(runtime),
             )
         self._source = LiveSource(views, shared.clock)
-        hot = Dependency("hot", shared.store.positions)
+        hot = Dependency("hot", self._hot)
+        writers = [
+            Dependency(f"writer of {name}", runtime.check_writer, required=False)
+            for name, runtime in self._runtimes.items()
+        ]
         journals = [
             Dependency(f"journal of {name}", runtime.check_journal, required=False)
             for name, runtime in self._runtimes.items()
@@ -228,20 +233,38 @@ class Up:
             offload,
             shared.telemetry,
             __version__,
-            (hot, *journals, *lines, *calendars),
+            (hot, *writers, *journals, *lines, *calendars),
             self._awaited,
             self._public(),
             STORE_NAME,
+            *self._closed_days(),
         )
+
+    def _closed_days(self) -> tuple[Bulk, dict[str, int]]:
+        """Closed days as files, which are for everybody, so they tell nothing of hd; and when each
+        venue's are made."""
+        folder = self._shared.folder.path / BULK_FOLDER
+        bulk = Bulk(self._shared.store.cold, folder, self._shared.catalogue.telling("hd"))
+        return bulk, {name: one.knobs.drain_s for name, one in self._runtimes.items()}
+
+    def _hot(self) -> None:
+        """Raise Retry where the hot store is away, or has taken nothing for too long."""
+        self._shared.store.positions()
+        for runtime in self._runtimes.values():
+            runtime.check_writer_long()
 
     def _handlers(self) -> dict[str, Handler]:
         """What verbs on this folder may ask of us."""
         defaults = {name: switches(Config(), name) for name in self._runtimes}
-        store = self._shared.store
+        store, state = self._shared.store, self._shared.state
+        venues = {name: runtime.venue for name, runtime in self._runtimes.items()}
+        desk = dlq.Desk(lambda: state.letters, lambda: store, venues, kinds(self._shared.catalogue))
         return {
             **question.handlers(store),
+            **standing.handlers(store.hot),
             **control.handlers(self._runtimes, defaults),
             **retry.handlers(self._runtimes, store),
+            **dlq.handlers(desk),
             **jobs.handlers(self._jobs),
         }
 
