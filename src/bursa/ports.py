@@ -378,6 +378,28 @@ class DeadLetters(Protocol):
         """Forget letters; returns how many there were."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `bursa quality` found of a venue. span: how much was looked at, `day` or `week`; at_ns:
+    our clock; told: JSON."""
+
+    venue: str
+    span: str
+    at_ns: int
+    told: Mapping[str, Any]
+
+
+class Reports(Protocol):
+    """Quality reports. Methods block, any thread may call them; all raise Retry when the database
+    is away, and what one returned is on disk."""
+
+    def add(self, report: Report) -> None:
+        """Keep a report; of one venue and span those before the newest five hundred go."""
+
+    def newest(self, venue: str, span: str) -> Report | None:
+        """The report of a venue and span that was added last; None where there is none."""
+
+
 class State(Protocol):
     """What must outlive a process and is no market data. A part that is not used costs nothing."""
 
@@ -388,3 +410,7 @@ class State(Protocol):
     @property
     def letters(self) -> DeadLetters:
         """Rows that a healthy store refused."""
+
+    @property
+    def reports(self) -> Reports:
+        """What `bursa quality` found."""

@@ -1,4 +1,4 @@
-"""The state database in lists: ports.Leases and ports.DeadLetters without a database.
+"""The state database in lists: what ports.State has, without a database.
 
 They pass the same contract suites as the real ones (tests/state/contract.py).
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bursa.model.errors import Retry
-from bursa.ports import DeadLetter, Run
+from bursa.ports import DeadLetter, Report, Run
 from bursa.state.holder import gone
 
 
@@ -100,3 +100,16 @@ class FakeLetters:
 
     def drop(self, numbers: Sequence[int]) -> int:
         return sum(self._kept.pop(number, None) is not None for number in numbers)
+
+
+class FakeReports:
+    """ports.Reports in memory."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], Report] = {}
+
+    def add(self, report: Report) -> None:
+        self._newest[report.venue, report.span] = report
+
+    def newest(self, venue: str, span: str) -> Report | None:
+        return self._newest.get((venue, span))

@@ -1,4 +1,4 @@
-"""What leases and dead letters owe their callers; run on the real ones and on the fakes."""
+"""What leases, dead letters and reports owe their callers: run on the real ones and the fakes."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from bursa.ports import DeadLetter
+from bursa.ports import DeadLetter, Report
 from bursa.state.holder import me
 
 S = 1_000_000_000
@@ -146,3 +146,22 @@ class LettersContract:
             ("still not", 2),
             ("no such number", 1),
         ]
+
+
+class ReportsContract:
+    """The fixture `reports` is empty."""
+
+    def test_the_newest_of_a_venue_and_span(self, reports: Any) -> None:
+        assert reports.newest("idx", "day") is None
+        made = [
+            Report("idx", "day", 5, {"tables": [], "note": "é"}),
+            Report("idx", "week", 6, {"tables": [{"rows": 2**53}]}),
+            Report("binance", "day", 7, {}),
+            Report("idx", "day", 4, {"newer": True}),
+        ]
+        for report in made:
+            reports.add(report)
+        assert reports.newest("idx", "day") == made[3], "the one that was added last"
+        assert reports.newest("idx", "week") == made[1]
+        assert reports.newest("binance", "day") == made[2]
+        assert reports.newest("binance", "week") is None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 # The newest step of migrations/versions/.
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # How long one transaction waits for another process that has the file.
 BUSY_S = 5.0

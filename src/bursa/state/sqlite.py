@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bursa.state.database import Database
 
 if TYPE_CHECKING:
-    from bursa.ports import DeadLetters, Leases
+    from bursa.ports import DeadLetters, Leases, Reports
 
 STATE_FILE = "state.db"
 
@@ -39,6 +39,13 @@ class StateDb:
         from bursa.state.letters import SqlDeadLetters
 
         return SqlDeadLetters(self._database)
+
+    @cached_property
+    def reports(self) -> "Reports":
+        """What `bursa quality` found."""
+        from bursa.state.reports import SqlReports
+
+        return SqlReports(self._database)
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""

@@ -59,3 +59,16 @@ DEAD_LETTERS = Table(
     Index("dead_letters_by_kind", "venue", "kind", "id"),
     sqlite_autoincrement=True,
 )
+
+# What `bursa quality` found (ports.Report). `told` is JSON.
+QUALITY_REPORTS = Table(
+    "quality_reports",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("venue", Text, nullable=False),
+    Column("span", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+    Index("quality_reports_by_span", "venue", "span", "id"),
+    sqlite_autoincrement=True,
+)
