@@ -8,6 +8,7 @@ contract suite. Only app.py names concrete adapters.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 from bursa.model.batch import Batch
@@ -239,6 +240,21 @@ class Store(Protocol):
         """Bars (`ohlcv`) or `metrics` of the 1m timeframe with start <= ts < end, every stored row
         of all tickers (or of some), in any order."""
 
+    def rows(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        after: int = ...,
+        upto: int = ...,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        """Every stored row of a kind with start <= ts < end and after < position <= upto (by
+        default wherever it comes from), of all or of some tickers (index codes, channels), in any
+        order."""
+
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         """Put stored metric rows right, in one transaction: those with a key of `gone` are
         deleted, then those with a key of `filled` take its values of `columns`, then `fresh` is
@@ -269,6 +285,25 @@ class Store(Protocol):
     def days(self, venue: str, kinds: Sequence[str] = ...) -> Sequence[date]:
         """The venue's days that have rows of any of these kinds, ascending; by default of those
         that retention drops: ticks, quotes, snapshot, orderbook."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayFile:
+    """A closed day of one kind as a Parquet file that never changes. sha256: of its bytes, 64
+    hexadecimal digits."""
+
+    path: Path
+    bytes: int
+    rows: int
+    sha256: str
+
+
+class DayFiles(Protocol):
+    """Closed days, for who takes them whole."""
+
+    def find(self, venue: str, kind: str, day: date) -> DayFile | None:
+        """The file of a day, without columns that not everybody may see; None where there is none
+        yet. May take seconds: it blocks. Refuse `cold_damaged` where it cannot be read."""
 
 
 class Reader(Protocol):

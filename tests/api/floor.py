@@ -32,7 +32,7 @@ from bursa.model.venue import BINANCE, IDX
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.line import Derived, Line, kinds
-from bursa.ports import Committed
+from bursa.ports import Committed, DayFiles
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.wire.idx import IdxDecoder
@@ -80,6 +80,7 @@ class Floor:
         self.ill: Exception | None = None
         self.opens = 0
         self.public = frozenset({"idx"})
+        self.bulk: DayFiles | None = None
 
     # -- the feed ----------------------------------------------------------------------------------
 
@@ -226,6 +227,8 @@ class Floor:
             lambda: "" if self.started else "the journal is replayed",
             self.public,
             "duckdb",
+            self.bulk,
+            {"idx": 59_400},
         )
 
     def close(self) -> None:

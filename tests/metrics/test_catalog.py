@@ -50,6 +50,22 @@ def test_every_metric_stands_behind_what_it_reads() -> None:
                 assert order.index(STANDARD.owner[name].name) < order.index(metric.name)
 
 
+def test_what_tells_of_a_family_is_its_columns_and_who_reads_them() -> None:
+    own = {column.name for column in STANDARD.find("hd").columns}
+    assert own == {"hd", "hd_mapo", "hd_dmapo", "hd_direction"}
+    assert STANDARD.telling("hd") == own
+    assert STANDARD.telling("nope") == frozenset()
+
+    def metric(name: str, reads: str) -> Metric:
+        return Metric(name, "d", "u", (reads,), (Output("value", "u"),), 0, (), lambda terms: (), "d")
+
+    plain, hd = Family("x", None, ()), STANDARD.family_of["hd"]
+    reading, further = metric("of_hd", "hd_mapo"), metric("of_that", "of_hd")
+    members = [(further, plain), (STANDARD.find("hd"), hd), (reading, plain)]
+    other = [(metric("other", "close"), plain)]
+    assert Catalogue(members + other).telling("hd") == own | {"of_hd", "of_that"}
+
+
 def test_metrics_that_read_each_other_or_nothing_are_bugs() -> None:
     def metric(name: str, reads: str) -> Metric:
         return Metric(

@@ -18,6 +18,7 @@ from litestar.types import ASGIApp
 
 from bursa.api import errors
 from bursa.api.asyncapi import AsyncApi
+from bursa.api.bulk import BulkFiles
 from bursa.api.continuity import Ledgers
 from bursa.api.depth import Books
 from bursa.api.guard import Guard, loopback_only
@@ -83,6 +84,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Rest(services, hub),
         Ledgers(services),
         Ranked(services),
+        BulkFiles(services),
         Books(services),
         Udf(services),
         Viewer(services),

@@ -130,6 +130,8 @@ IN_PATH = {
     "ticker": "the instrument's code on its venue",
     "code": "code of the index",
     "symbol": "a code, or EXCHANGE:code",
+    "kind": "kind of rows: ticks, quotes, snapshot, orderbook, index, ohlcv or metrics",
+    "file": "a day of the venue and .parquet, or that and .sha256",
 }
 
 

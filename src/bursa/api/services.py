@@ -22,7 +22,7 @@ from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.books import NO_BOOK, Depth
-from bursa.ports import Clock, Store
+from bursa.ports import Clock, DayFiles, Store
 
 SECOND_NS = 1_000_000_000
 
@@ -183,6 +183,8 @@ class Services:
     waiting_for  what the start still waits for, "" when it is done
     public       names of the venues that anyone may ask for by the viewer API
     backend      the store's name
+    bulk         closed days as whole files; None: there are none
+    drain_s      venue -> second of its clock's day from which a day is made one
     """
 
     venues: Mapping[str, VenueService]
@@ -194,6 +196,8 @@ class Services:
     waiting_for: Callable[[], str] = field(default=lambda: "")
     public: frozenset[str] = frozenset()
     backend: str = ""
+    bulk: DayFiles | None = None
+    drain_s: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def default(self) -> VenueService:

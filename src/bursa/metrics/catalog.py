@@ -58,6 +58,16 @@ class Catalogue:
             raise Refuse(f"metric={name!r} is none of {known}", "unknown_metric", 400, "metric")
         return metric
 
+    def telling(self, family: str) -> frozenset[str]:
+        """The columns that tell of a family: its metrics' own, and those of metrics that read them,
+        directly or not."""
+        found: set[str] = set()
+        for metric in self.ordered():  # each behind what it reads
+            own = self.family_of[metric.name].name == family
+            if own or not found.isdisjoint(metric.inputs):
+                found.update(column.name for column in metric.columns)
+        return frozenset(found)
+
     def ordered(self, names: Iterable[str] | None = None) -> list[Metric]:
         """Metrics, and those whose columns they read, each behind what it reads. None: all."""
         found: dict[str, Metric] = {}

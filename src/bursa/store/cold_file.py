@@ -9,7 +9,7 @@ as null. Knows files one by one (parquet.py knows the folder).
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,12 @@ class Form:
         """The columns of a kind that are not in the file."""
         has = {name for name, _ in self.columns}
         return [column for column in kind.columns if column.name not in has]
+
+    def kind(self, present: Kind) -> Kind:
+        """The kind as it was when the file was written; a column it has no more is an int."""
+        known = {column.name: column for column in present.columns}
+        columns = (known.get(name) or Column(name, "int", "") for name, _ in self.columns)
+        return replace(present, columns=tuple(columns))
 
 
 def schema(kind: Kind) -> pa.Schema:

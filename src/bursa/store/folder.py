@@ -25,9 +25,12 @@ from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.ops.logs import logger
 
 LOCK = "lock"
+# Below it lies what a backup brings back, until all of it is there.
+UNFINISHED = "restoring"
 # What the store keeps in it.
 STORE_FILE = "hot.duckdb"
 COLD_FOLDER = "cold"
+BULK_FOLDER = "bulk"
 SOCKET = "control.sock"
 # AF_UNIX allows 108 bytes with the final zero.
 SOCKET_PATH_BYTES_MAX = 100
@@ -67,6 +70,9 @@ class DataFolder:
 
     def __enter__(self) -> "DataFolder":
         self._own()
+        if (self.path / UNFINISHED).exists():
+            what = f"{self.path} holds a backup that was not brought back to its end: empty it and"
+            raise Refuse(f"{what} run bursa restore-backup again", "restore_unfinished", 503)
         lock = open(self.path / LOCK, "a+b")  # open as long as the folder is held
         try:
             self._seize(lock)

@@ -23,6 +23,7 @@ from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.store import cold_days, cold_file, compare
 from bursa.store.cold_days import Files, Sealed
+from bursa.store.cold_file import Form
 from bursa.store.cold_index import Facts, Index, Spans
 from bursa.store.cold_text import text_bytes
 from bursa.store.compare import ANY_POSITION, Digest, Slice
@@ -107,6 +108,10 @@ class ColdStore(Reading):
         cold_file.check(facts.form, self._kinds[sealed.kind], sealed.path)
         return True
 
+    def kind(self, name: str) -> Kind:
+        """A kind with its present columns."""
+        return self._kinds[name]
+
     def sealed(self, venue: str, kind: str, day: date) -> Sealed | None:
         """The file of a day; None where it has none."""
         return self._days.get((venue, kind), {}).get(day)
@@ -161,7 +166,7 @@ class ColdStore(Reading):
 
     def _judge(
         self, venue: str, kind: str, day: date, file: Path, want: Digest | None
-    ) -> tuple[cold_file.Form, Digest, int | None, Spans]:
+    ) -> tuple[Form, Digest, int | None, Spans]:
         """What a file just written holds: its form, its rows, the newest position among them, and
         of bars the spans."""
         name = f"{venue}_{kind} of {day}"
@@ -171,7 +176,7 @@ class ColdStore(Reading):
             raise Refuse(
                 f"{name} was written, and cannot be read: {error}", "cold_differs"
             ) from error
-        found = self._digest(venue, kind, day, file, form)
+        found = self._digest(Sealed(venue, kind, day, 0, 0, "", 0, file), form)
         source = cold_file.relation([file], self._kinds[kind], [form])
         with self._cursor(WHOLE, f"look at {venue}_{kind}") as cursor:
             text = f"select max(position), count(*) from {source}"
@@ -231,44 +236,49 @@ class ColdStore(Reading):
         `cold_damaged` where it cannot be read."""
         facts = self._facts(sealed)
         try:
-            return self._digest(sealed.venue, sealed.kind, sealed.day, sealed.path, facts.form)
+            return self._digest(sealed, facts.form)
         except Exception as error:
             if why := self.damage(sealed):
                 raise Refuse(why, "cold_damaged", 500) from error
             raise
 
-    def _digest(self, venue: str, kind: str, day: date, file: Path, form: cold_file.Form) -> Digest:
-        what = self._kinds[kind]
-        source = cold_file.relation([file], what, [form])
-        of = Slice(venue, what, *self._bounds(venue, day), ANY_POSITION, source=source)
-        with self._engine.reading(WHOLE, f"digest of {venue}_{kind}", DAY_S) as cursor:
+    def _digest(self, sealed: Sealed, form: Form, own: bool = False) -> Digest:
+        """By the present columns, or by the file's `own`."""
+        kind, venue = self._kinds[sealed.kind], sealed.venue
+        kind = form.kind(kind) if own else kind
+        source = cold_file.relation([sealed.path], kind, [form])
+        of = Slice(venue, kind, *self._bounds(venue, sealed.day), ANY_POSITION, source=source)
+        with self._engine.reading(WHOLE, f"digest of {venue}_{kind.name}", DAY_S) as cursor:
             return compare.digest(partial(_answer, cursor), of)
 
     def damage(self, sealed: Sealed) -> str:
-        """What is wrong with a file's bytes, "" for nothing. Reads all of it: 1 GB takes a second
-        where its SHA-256 is known; else its pages' checksums are looked at."""
-        known = self._facts(sealed).sha256
+        """What is wrong with a file, "" for nothing. Reads all of it: 1 GB takes a second where its
+        SHA-256 is known; else its pages' checksums and its rows are looked at."""
+        facts = self._facts(sealed)
         try:
-            if known:
-                same = cold_days.sha256(sealed.path) == known
+            if facts.sha256:
+                same = cold_days.sha256(sealed.path) == facts.sha256
                 return "" if same else f"{sealed.path}: its bytes are not those that were written"
             cold_file.read_through(sealed.path)
         except (OSError, ValueError) as error:
             return f"{sealed.path}: {error}"
-        return ""
+        try:
+            found = self._digest(sealed, facts.form, own=True)
+        except Exception as error:  # noqa: BLE001 -- whatever the engine says: it cannot be read
+            return f"{sealed.path}: {error}"
+        same = (found.rows, found.hash) == (sealed.rows, sealed.hash)
+        return "" if same else f"{sealed.path}: it holds {found.rows:,} rows, {found.hash}"
 
     def sha256(self, sealed: Sealed) -> str:
         """Of a file's bytes as they were written, 64 hexadecimal digits; Refuse `cold_damaged`
         where that is not known any more and the file is damaged."""
+        facts = self._facts(sealed)
+        if facts.sha256:
+            return facts.sha256
+        if why := self.damage(sealed):
+            raise Refuse(why, "cold_damaged", 500)
+        found = cold_days.sha256(sealed.path)
         with self._lock:
-            facts = self._facts(sealed)
-            if facts.sha256:
-                return facts.sha256
-            try:
-                cold_file.read_through(sealed.path)
-                found = cold_days.sha256(sealed.path)
-            except (OSError, ValueError) as error:
-                raise Refuse(f"{sealed.path}: {error}", "cold_damaged", 500) from error
             index = self._indexes[sealed.venue, sealed.kind]
             index.put(sealed.path, Facts(facts.form, facts.upto, found))
             index.save()
@@ -304,7 +314,7 @@ class ColdStore(Reading):
 
     # The spans of bars
 
-    def _spans_of(self, files: Sequence[Path], forms: Sequence[cold_file.Form]) -> Spans:
+    def _spans_of(self, files: Sequence[Path], forms: Sequence[Form]) -> Spans:
         source = cold_file.relation(files, self._kinds["ohlcv"], forms)
         text = f"select ticker, min(ts), max(ts) from {source} group by ticker"
         with self._engine.reading(WHOLE, "spans of cold bars", DAY_S) as cursor:

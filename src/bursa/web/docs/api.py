@@ -32,6 +32,8 @@ EXAMPLES = {
     "query": "bank",
     "by": "value",
     "group": "IDX",
+    "kind": "ticks",
+    "file": "2026-11-20.parquet",
 }
 # Pages in this order; a tag that is not here comes last, under its own name.
 TITLES = {
