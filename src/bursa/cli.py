@@ -18,6 +18,8 @@ from bursa import __version__, config
 from bursa.model.errors import BursaError, Refuse
 from bursa.verbs.commands import hd_verbs, kinds_verbs, quarantine_verbs
 from bursa.verbs.commands_backfill import backfill_verbs
+from bursa.verbs.commands_backup import backup_verbs
+from bursa.verbs.commands_dlq import dlq_verbs
 from bursa.verbs.commands_drain import drain_verbs
 from bursa.verbs.commands_journal import journal_verbs
 from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
@@ -34,9 +36,11 @@ app.add_typer(config_verbs, name="config")
 app.add_typer(kinds_verbs, name="kinds")
 app.add_typer(hd_verbs, name="hd")
 app.add_typer(backfill_verbs, name="backfill")
+app.add_typer(backup_verbs)
 app.add_typer(drain_verbs)
 app.add_typer(journal_verbs, name="journal")
 app.add_typer(quarantine_verbs, name="quarantine")
+app.add_typer(dlq_verbs, name="dlq")
 symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
 app.add_typer(symbols_verbs, name="symbols")
 

@@ -7,14 +7,19 @@ One at a time.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
+from bursa.ports import Committed
 from bursa.store.engine import Engine
+from bursa.store.folder import Handler
+
+STAND = "stand"
+BEGIN, RENEW, END = "begin", "renew", "end"
 
 
 class Standing:
@@ -74,3 +79,30 @@ class Standing:
     def _leave(self) -> None:
         self._number = 0
         self._engine.leave()
+
+
+class Stands(Protocol):
+    """A store that can."""
+
+    standing: Standing
+
+    def positions(self) -> Mapping[str, Committed]:
+        """Topic -> what is committed."""
+
+
+def handlers(store: Stands) -> dict[str, Handler]:
+    """What the holder of a folder answers (folder.py). `do`: BEGIN answers `number` and the
+    `positions` that the file holds or more, RENEW and END take `number`; `for_s` as above."""
+
+    def answer(payload: dict[str, Any]) -> dict[str, Any]:
+        if payload["do"] == BEGIN:
+            positions = {name: at.position for name, at in store.positions().items()}
+            number = store.standing.begin(float(payload["for_s"]))
+            return {"number": number, "positions": positions}
+        if payload["do"] == RENEW:
+            store.standing.renew(int(payload["number"]), float(payload["for_s"]))
+        else:
+            store.standing.end(int(payload["number"]))
+        return {}
+
+    return {STAND: answer}
