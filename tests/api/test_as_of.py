@@ -1,0 +1,131 @@
+"""`as_of` end to end, over both tiers: the same answers whichever side of the split rows lie on."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bursa.model.calendar import MINUTE_NS
+from bursa.model.venue import BINANCE, IDX
+from bursa.pipeline.line import kinds
+from bursa.store.tiered import Tiered
+from tests.api.floor import DAYS, Floor, Served, at, serve
+from tests.store.tiers import drain, opened
+
+SECOND_NS = 1_000_000_000
+KINDS = ("ohlcv", "metrics", "ticks")
+# Before anything, in each of the days, between two revisions of a minute, and after all.
+INSTANTS = (
+    "2026-11-17T12:00:00+07:00",
+    "2026-11-18T09:05:00.5+07:00",
+    "2026-11-18T09:06:00+07:00",
+    "2026-11-18T10:00:00+07:00",
+    "2026-11-18T23:00:00+07:00",
+    "2026-11-19T09:04:00+07:00",
+    "2026-11-19T12:00:30+07:00",
+    "2026-11-20T09:04:30+07:00",
+    "2026-11-21T00:00:00+07:00",
+)
+QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/v1/ohlcv/BBCA", {"limit": 10_000, "from": "2026-11-18"}),
+    ("/v1/ohlcv/BBCA", {"limit": 400}),
+    ("/v1/ohlcv/BBCA", {"limit": 7, "to": "2026-11-19"}),
+    ("/v1/ohlcv/GOTO", {"limit": 300}),
+    ("/v1/ohlcv/TLKM", {"limit": 3}),
+    ("/v1/ohlcv/BBCA", {"limit": 50, "tf": "1h"}),
+    ("/v1/ohlcv/BBCA", {"limit": 5, "tf": "1d"}),
+    ("/v1/metrics/history", {"metric": "hd,rsi_14", "ticker": "BBCA", "limit": 500}),
+    ("/v1/metrics/history", {"metric": "sma_20", "ticker": "GOTO", "tf": "5m", "limit": 60}),
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("as_of")
+    # Memory holds little, so that the stored rows answer.
+    floor = Floor(folder, depth=60)
+    floor.store.close()
+    floor.store = opened(folder / "both", [IDX, BINANCE], kinds())
+    for day in DAYS:
+        floor.day(day, minutes=None if day != DAYS[2] else 4)
+        if day != DAYS[2]:
+            continue
+        # A trade of the second minute comes in the fourth: a revision.
+        floor.trade(at(day, 9, 1, 40), 9_999.0, 700)
+        floor.heartbeat(at(day, 9, 5, 30))
+    floor.commit()
+    with serve(floor) as running:
+        yield running
+    floor.close()
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        yield client
+
+
+def answers(client: httpx.Client) -> dict[str, Any]:
+    found = {}
+    for path, query in QUESTIONS:
+        for instant in (None, *INSTANTS):
+            asked = query if instant is None else query | {"as_of": instant}
+            got = client.get(path, params=asked)
+            assert got.status_code == 200, got.text
+            found[f"{path} {asked}"] = got.json()["data"]
+    return found
+
+
+def test_as_of_is_the_same_over_the_split(served: Served, client: httpx.Client) -> None:
+    store = served.floor.store
+    assert isinstance(store, Tiered)
+    before = answers(client)
+    every = {instant: before[f"/v1/ohlcv/BBCA {QUESTIONS[0][1] | {'as_of': instant}}"]
+             for instant in INSTANTS}  # fmt: skip
+    counts = [len(every[instant]) for instant in INSTANTS]
+    assert counts == sorted(counts) and counts[0] == 0 and len(set(counts)) == len(INSTANTS)
+    for day in DAYS:
+        for kind in KINDS:
+            drain(store, "idx", kind, [day])
+        assert store.hot.floor("idx", "ohlcv") == IDX.calendar.midnight_ns(day + timedelta(1))
+        assert answers(client) == before, day
+
+
+def test_a_revision_that_came_later_is_not_known_before(
+    served: Served, client: httpx.Client
+) -> None:
+    """Of a day that is cold by now; the revision lies hot until its day is drained again."""
+    floor, store = served.floor, served.floor.store
+    assert isinstance(store, Tiered)
+    minute = at(DAYS[2], 9, 1)
+    query = {"from": "2026-11-20T09:01:00+07:00", "to": "2026-11-20T09:02:00+07:00"}
+
+    def shown(ns: int | None) -> list[tuple[int, float]]:
+        asked = query if ns is None else query | {"as_of": instant(ns)}
+        rows = client.get("/v1/ohlcv/BBCA", params=asked).json()["data"]
+        return [(row["rev"], row["high"]) for row in rows]
+
+    for more in range(3):
+        rows = store.revisions("idx", "ohlcv", minute, minute + MINUTE_NS, tickers=["BBCA"])
+        columns = [rows.column(name).tolist() for name in ("known_at", "rev", "high")]
+        known = sorted(zip(*columns, strict=True))
+        assert [rev for _, rev, _ in known] == list(range(more + 2))
+        for nth, (at_ns, rev, high) in enumerate(known):
+            assert shown(at_ns) == [(rev, high)]
+            assert shown(at_ns - 1_000) == [row[1:] for row in known[:nth][-1:]]
+        assert shown(None) == [known[-1][1:]]
+        if more == 1:
+            drain(store, "idx", "ohlcv", [DAYS[2]])
+            assert not store.hot.stray_days("idx", "ohlcv")
+        floor.trade(at(DAYS[2], 9, 1, 50), 10_000.0 + 500 * more, 300)
+        floor.heartbeat(floor.clock.ns + SECOND_NS)
+        floor.commit()
+        assert store.hot.stray_days("idx", "ohlcv") == [DAYS[2]]
+
+
+def instant(ns: int) -> str:
+    """ISO to the microsecond, UTC."""
+    return (datetime(1970, 1, 1) + timedelta(microseconds=ns // 1_000)).isoformat() + "Z"
