@@ -8,10 +8,8 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
@@ -21,11 +19,10 @@ from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline.backfill import Order
 from bursa.store.folder import STORE_FILE
-from bursa.store.rings import FOREVER_NS
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
+from bursa.verbs.times import half_open
 
-UTC_ZONE, VENUE_ZONE = "UTC", "venue"
 _COUNTS = {
     "equal": "are stored as they are computed",
     "absent": "were not stored",
@@ -70,43 +67,9 @@ def run_metric(config: Config, asked: Asked, *, as_json: bool, say: Console, war
 
 
 def _order(asked: Asked, venue: Venue) -> Order:
-    zone = _zone(asked.zone, venue)
-    start, end = _bound(asked.begin, "--from", zone), _bound(asked.end, "--to", zone)
-    if start >= end:
-        what = f"--from {asked.begin} is not before --to {asked.end}: --to itself is left out"
-        raise Refuse(what, parameter="from")
+    start, end = half_open(asked.begin, asked.end, asked.zone, venue)
     tickers = tuple(dict.fromkeys(asked.tickers))
     return Order(start, end, asked.engine, tickers, asked.dry_run, asked.replace)
-
-
-def _zone(text: str, venue: Venue) -> tzinfo:
-    if text == UTC_ZONE:
-        return UTC
-    try:
-        return ZoneInfo(venue.calendar.timezone if text == VENUE_ZONE else text)
-    except (ValueError, OSError, KeyError):
-        what = f"--tz: {text}; allowed: {UTC_ZONE}, {VENUE_ZONE}, or a zone such as Asia/Jakarta"
-        raise Refuse(what, parameter="tz") from None
-
-
-def _bound(text: str, parameter: str, zone: tzinfo) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-            if moment.utcoffset() != moment.replace(fold=1).utcoffset():
-                what = f"{parameter}: {text}: clocks change then, it comes twice or not at all;"
-                what += " allowed: a time with its offset, such as 2025-11-02T01:30-04:00"
-                raise Refuse(what, parameter=parameter.strip("-"))
-        elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        ts_ns = elapsed // timedelta(microseconds=1) * 1000
-        if not 0 <= ts_ns < FOREVER_NS:
-            raise ValueError
-    except (ValueError, OverflowError):
-        what = f"{parameter}: {text}; allowed: a date or a time such as 2025-11-21T09:30, from 1970"
-        what += f" to {datetime.fromtimestamp(FOREVER_NS // 10**9, UTC).year}"
-        raise Refuse(what, parameter=parameter.strip("-")) from None
-    return ts_ns
 
 
 # -- what is told --------------------------------------------------------------------------------
