@@ -131,7 +131,11 @@ def _flip(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "what"),
-    [(_cut, "has 2,999,999 bytes, not"), (_flip, "has another SHA-256"), (Path.unlink, "is missing")],
+    [
+        (_cut, "has 2,999,999 bytes, not"),
+        (_flip, "has another SHA-256"),
+        (Path.unlink, "is missing"),
+    ],
 )
 def test_rot_is_found(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:
     target = tmp_path / "backup"
