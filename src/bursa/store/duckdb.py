@@ -61,6 +61,7 @@ class DuckStore(Reading):
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Turns()
+        self._doubtful = False
         self._folded: dict[str, Committed] = {}
         self._engine = Engine(path, options or Options(), self._prepare, waits, cold)
         self._log_bytes = self._engine.log_bytes()
@@ -78,12 +79,17 @@ class DuckStore(Reading):
     def _prepare(self, connection: Any) -> None:
         """Bring the tables forward, then read what is committed; called at each opening."""
         forward.bring(connection, tuple(self._venues), tuple(self._kinds.values()))
-        found = connection.execute(
+        self._look(connection)
+        self.floors.read(connection, self._committed)
+
+    def _look(self, cursor: Any) -> None:
+        """Read what is committed."""
+        found = cursor.execute(
             f"select topic, position, epoch from {tables.POSITIONS_TABLE}"
         ).fetchall()
         self._committed = {name: Committed(position, epoch) for name, position, epoch in found}
-        self._spans = {venue: self._read_span(connection, venue) for venue in self._venues}
-        self.floors.read(connection, self._committed)
+        self._spans = {venue: self._read_span(cursor, venue) for venue in self._venues}
+        self._doubtful = False
 
     # Writing
 
@@ -99,6 +105,9 @@ class DuckStore(Reading):
         committed position are left out, so that writing again changes nothing."""
         with self._lock.live():
             self._engine.revive()
+            if self._doubtful:  # a commit of which no answer came may have been one
+                with self._engine.reading(RANGE, "what is committed") as cursor:
+                    self._look(cursor)
             self.standing.lapse()
             marks = {
                 name: at
@@ -111,10 +120,12 @@ class DuckStore(Reading):
                 return
             for batch in fresh:
                 self.floors.note(batch)
+            self._doubtful = True
             with self._engine.transaction() as writer:
                 for batch in fresh:
                     self._insert(writer, batch)
                 self._advance(writer, marks)
+            self._doubtful = False
             before, self._committed = self._committed, {**self._committed, **marks}
             self._note_fold(before)
             for batch in fresh:
