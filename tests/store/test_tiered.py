@@ -162,7 +162,7 @@ def test_a_reader_between_the_floor_and_the_commit(store: Moving) -> None:
     assert found == [rows, rows]
 
 
-def test_a_day_that_could_not_be_let_go_is_hot_as_before(
+def test_a_day_that_could_not_be_let_go_is_read_as_before(
     store: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = ticks_of(0, 1, 5, 1)
@@ -178,10 +178,26 @@ def test_a_day_that_could_not_be_let_go_is_hot_as_before(
         patched.setattr(store.hot.floors, "save", broken)
         with pytest.raises(Retry, match="no room"):
             let_go()
-    assert store.hot.split("idx", "ticks") == Split()
     assert read(store) == rows
     assert let_go() == 5
     assert read(store) == rows
+    assert store.hot.stray_days("idx", "ticks") == []
+
+
+def test_a_damaged_cold_file_is_named(store: Moving) -> None:
+    put(store, batch(TICKS, ticks_of(0, 1, 5, 1) + ticks_of(1, 6, 5, 2)))
+    drain(store, "idx", "ticks", [DAY])
+    sealed = store.cold.sealed("idx", "ticks", DAY)
+    assert sealed is not None
+    held = bytearray(sealed.path.read_bytes())
+    held[4 : len(held) // 2] = bytes(len(held) // 2 - 4)
+    sealed.path.write_bytes(held)
+    with pytest.raises(Refuse, match=f"idx_ticks of {DAY}") as refused:
+        read(store)
+    assert (refused.value.code, refused.value.status) == ("cold_damaged", 503)
+    # What lies hot is read as ever.
+    after = IDX.calendar.midnight_ns(DAY) + DAY_NS
+    assert len(store.ticks("idx", "BBCA", after, 2**62)) == 5
 
 
 def test_what_moves_for_ever_is_given_up(store: Moving) -> None:

@@ -325,33 +325,28 @@ class DuckStore(Reading):
             before = self.split(venue, kind)
             from_ns = max(before.from_ns, end_ns)
             warm = before.thawed - {day}
-            try:
-                with self._engine.transaction() as writer:
-                    found = compare.digest(partial(_answer, writer), of)
-                    if found != proven:
-                        told = (
-                            f"{table(venue, what)} of {day} has {found.rows:,} rows, {found.hash}"
-                        )
-                        raise Refuse(
-                            f"{told}; proven cold are {proven.rows:,}, {proven.hash}",
-                            "day_changed",
-                            409,
-                        )
-                    strays = self.floors.days_before(writer, venue, kind, from_ns)
-                    # Readers look on both sides until the rows are gone for good.
-                    self.floors.put(venue, kind, Split(from_ns, strays | warm, warm))
-                    if kind in tables.NEWEST:
-                        for statement in tables.keep_newest(venue, what, start_ns, end_ns):
-                            writer.execute(statement)
-                    gone: int = writer.execute(
-                        f"delete from {table(venue, what)} where ts >= ? and ts < ?",
-                        [start_ns, end_ns],
-                    ).fetchone()[0]
-                    self.floors.save(writer, venue, kind, from_ns)
-                    self.floors.save_thawed(writer, venue, kind, sorted(warm))
-            except BaseException:
-                self.floors.put(venue, kind, before)
-                raise
+            with self._engine.transaction() as writer:
+                found = compare.digest(partial(_answer, writer), of)
+                if found != proven:
+                    told = f"{table(venue, what)} of {day} has {found.rows:,} rows, {found.hash}"
+                    raise Refuse(
+                        f"{told}; proven cold are {proven.rows:,}, {proven.hash}",
+                        "day_changed",
+                        409,
+                    )
+                strays = self.floors.days_before(writer, venue, kind, from_ns)
+                # Readers look on both sides until the rows are gone for good; and where no answer
+                # tells whether they are.
+                self.floors.put(venue, kind, Split(from_ns, strays | warm, warm))
+                if kind in tables.NEWEST:
+                    for statement in tables.keep_newest(venue, what, start_ns, end_ns):
+                        writer.execute(statement)
+                gone: int = writer.execute(
+                    f"delete from {table(venue, what)} where ts >= ? and ts < ?",
+                    [start_ns, end_ns],
+                ).fetchone()[0]
+                self.floors.save(writer, venue, kind, from_ns)
+                self.floors.save_thawed(writer, venue, kind, sorted(warm))
             self.floors.put(venue, kind, Split(from_ns, (strays | warm) - {day}, warm))
             if kind == "ohlcv" and gone:
                 self._renew_span(venue)

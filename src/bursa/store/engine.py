@@ -309,6 +309,8 @@ class Engine:
         if "could not set lock" in said.lower():
             held = f"{self._path} is held by another process: {said}"
             return Retry(held) if self._waits else Refuse(held, "folder_held", 503)
+        if _is_damage(error) and ".parquet" in said:
+            return Retry(f"store: a cold file is damaged: {said}")
         if _is_damage(error):
             self._log.error("store: file is damaged", why=said)
             return Retry(f"store: file is damaged: {said}")

@@ -7,7 +7,7 @@ Writing is the hot store's. To change or delete rows of a cold day, all of it is
 hot store first.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from functools import partial
@@ -17,12 +17,14 @@ from bursa.model.batch import Batch, Span
 from bursa.model.covered import Coverage, Covered
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import INT_NULL, Kind, table
+from bursa.ops.logs import logger
 from bursa.ports import Committed
 from bursa.store import coverage, sql, tables
+from bursa.store.cold_days import Sealed
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import WHOLE, Bytes
 from bursa.store.parquet import ColdStore
-from bursa.store.reading import HOT, TRIES, Reading
+from bursa.store.reading import HOT, TRIES, Reading, T
 from bursa.store.sides import Sides
 from bursa.store.tables import BEGINNING, END
 
@@ -36,12 +38,40 @@ class Tiered(Reading):
     def __init__(self, hot: DuckStore, cold: ColdStore) -> None:
         super().__init__(hot.venues, hot.kinds)
         self.hot, self.cold = hot, cold
+        self._log = logger("store").bind(path=str(cold.folder))
         self._sides = Sides(self._kinds, hot.floors, cold)
 
     # Reading
 
     def _relation(self, venue: str, kind: str, start_ns: int, end_ns: int) -> str:
         return self._sides.relation(venue, kind, start_ns, end_ns)
+
+    def steady(
+        self,
+        venue: str,
+        kind: str,
+        within: tuple[int, int],
+        limit: str,
+        read: Callable[[Any, str], T],
+    ) -> T:
+        """As in reading.py. Where it fails by a cold file that is damaged, Refuse `cold_damaged`
+        names its day."""
+        try:
+            return super().steady(venue, kind, within, limit, read)
+        except Exception as error:
+            ours = isinstance(error, Refuse | Retry) and "damaged" not in str(error)
+            if ours or (found := self._damaged(venue, kind, within)) is None:
+                raise
+            told = f"stored rows cannot be read: the file of {venue}_{kind} of {found.day}"
+            raise Refuse(f"{told} is damaged", "cold_damaged", 503) from error
+
+    def _damaged(self, venue: str, kind: str, within: tuple[int, int]) -> Sealed | None:
+        for sealed in self.cold.all(venue, kind):
+            low, high = self.hot.floors.bounds(venue, sealed.day)
+            if low < within[1] and high > within[0] and (why := self.cold.damage(sealed)):
+                self._log.error("cold file is damaged", file=str(sealed.path), why=why)
+                return sealed
+        return None
 
     def _cursor(self, limit: str, what: str) -> AbstractContextManager[Any]:
         return self.hot._cursor(limit, what)
