@@ -13,12 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bursa.app import offline
+from bursa.app import JOBS, offline
 from bursa.config import Config
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.venue import Venue
 from bursa.pipeline.jobs import BEGIN, END, GO_ON, JOB, Jobs
-from bursa.pipeline.makers import LANES, MAKERS
+from bursa.pipeline.makers import LANES
 from bursa.store.folder import ask
 
 # One answer of the holder: half a second of work, and a piece that was begun.
@@ -32,19 +32,21 @@ def drive(
 ) -> dict[str, Any]:
     """Have a job done; its report. `order` and the report are JSON. Raises what the job's maker and
     its steps raise (Refuse, Retry), and Refuse `job_runs` where one of its name is under way."""
-    with _progress(warn, title) as told:
+    with progress(warn, title) as told:
         try:
-            return _running(Path(config.data), venue, name, order, told)
+            return running(Path(config.data), venue, name, order, told)
         except Refuse as refused:
             if refused.code != "not_held":
                 raise
         with offline(config, venue) as (runtime, _):
-            return Jobs({venue.name: runtime}, MAKERS, LANES).run(venue.name, name, order, told)
+            return Jobs({venue.name: runtime}, JOBS, LANES).run(venue.name, name, order, told)
 
 
-def _running(
+def running(
     data: Path, venue: Venue, name: str, order: dict[str, Any], told: Told
 ) -> dict[str, Any]:
+    """Have the process that holds the folder do a job; its report. Refuse `not_held` where nobody
+    holds it."""
     said: dict[str, Any] = {"venue": venue.name, "name": name}
     said["job"] = ask(data, JOB, {**said, "do": BEGIN, "order": order}, ANSWER_S)["job"]
     try:
@@ -61,7 +63,8 @@ def _running(
 
 
 @contextmanager
-def _progress(console: Console, title: str) -> Iterator[Told]:
+def progress(console: Console, title: str) -> Iterator[Told]:
+    """A bar on a terminal, nothing elsewhere; yields what is told how far it is."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
