@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from bursa.pipeline import backfill_metric, drain, retention
+from bursa.pipeline import backfill_metric, drain, export, retention
 from bursa.pipeline.jobs import Maker
 
 MAKERS: Mapping[str, Maker] = {
     "backfill_metric": backfill_metric.make,
     "drain": drain.make,
+    "export": export.make,
     "retention": retention.make,
 }
 
