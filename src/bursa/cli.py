@@ -21,6 +21,7 @@ from bursa.verbs.commands_backfill import backfill_verbs
 from bursa.verbs.commands_backup import backup_verbs
 from bursa.verbs.commands_dlq import dlq_verbs
 from bursa.verbs.commands_drain import drain_verbs
+from bursa.verbs.commands_export import export_verbs
 from bursa.verbs.commands_journal import journal_verbs
 from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
 
@@ -38,6 +39,7 @@ app.add_typer(hd_verbs, name="hd")
 app.add_typer(backfill_verbs, name="backfill")
 app.add_typer(backup_verbs)
 app.add_typer(drain_verbs)
+app.add_typer(export_verbs)
 app.add_typer(journal_verbs, name="journal")
 app.add_typer(quarantine_verbs, name="quarantine")
 app.add_typer(dlq_verbs, name="dlq")
