@@ -154,7 +154,7 @@ def classify(asked: Asked, evidence: Evidence, covered: Covered, venue: Venue) -
     of these bars."""
     calendar, days = venue.calendar, evidence.days
     held = evidence.expected & _inside(asked, days, calendar)
-    judged = judge(held, proved(evidence, venue), covered.received, covered.backfilled)
+    judged = judge(held, proved(evidence, venue), covered)
     stretches = _stretches(asked, days, judged, calendar)
     found = gaps(evidence.status, evidence.channels, calendar)
     inside = tuple(g for g in found if g.start_ns < asked.end_ns and g.end_ns >= asked.start_ns)
@@ -181,11 +181,13 @@ class Judged:
         }
 
 
-def judge(expected: Bits, proof: Bits, received: Bits, backfilled: Bits) -> Judged:
-    """The state of the expected minutes: of one ticker (days, WORDS), or of several."""
-    late = expected & backfilled
-    here = expected & received & ~late
+def judge(expected: Bits, proof: Bits, covered: Covered | Coverage) -> Judged:
+    """The state of the expected minutes: of one ticker (days, WORDS), or of several. A bar that
+    cannot be is missing, whatever is proved."""
+    late = expected & covered.backfilled
+    here = expected & covered.received & ~late
     rest = expected & ~here & ~late
+    proof = proof & ~covered.faulty
     return Judged(here, late, rest & proof, rest & ~proof)
 
 
@@ -194,10 +196,19 @@ def heat(
 ) -> tuple[Times, dict[str, Times]]:
     """How many minutes are expected in each day from one instant to another, int64 (days,), and how
     many of them are in which state, int64 (tickers, days)."""
+    expected, judged = judge_all(start_ns, until_ns, evidence, coverage, venue)
+    return count(expected), judged.counts()
+
+
+def judge_all(
+    start_ns: int, until_ns: int, evidence: Evidence, coverage: Coverage, venue: Venue
+) -> tuple[Bits, Judged]:
+    """The minutes that are expected from one instant to another, uint64 (days, WORDS), and the
+    state of each of every ticker."""
     asked = Asked(start_ns, until_ns, until_ns)
     expected = evidence.expected & _inside(asked, evidence.days, venue.calendar)
-    judged = judge(expected, proved(evidence, venue), coverage.received, coverage.backfilled)
-    return count(expected), judged.counts()
+    proof = proved(evidence, venue)
+    return expected, judge(expected, proof, coverage.received, coverage.backfilled)
 
 
 # -- what is expected ------------------------------------------------------------------------------
