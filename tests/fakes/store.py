@@ -248,6 +248,23 @@ class FakeStore:
         found = [row for row in found if tickers is None or row["ticker"] in tickers]
         return self._batch(venue, kind, found)
 
+    def rows(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        after: int = -1,
+        upto: int = 2**63 - 1,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        named = self._kinds[kind].columns[0].name
+        found = [row for row in self._all(venue, kind) if start_ns <= row["ts"] < end_ns]
+        found = [row for row in found if after < row["position"] <= upto]
+        found = [row for row in found if tickers is None or row[named] in tickers]
+        return self._batch(venue, kind, found)
+
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         kind, name = fresh.kind, topic(fresh.span.source, fresh.kind)
         self._there()
@@ -288,7 +305,7 @@ class FakeStore:
         if ticker not in every.tickers:
             return replace(none((until - first).days), heard=every.heard)
         at = every.tickers.index(ticker)
-        return Covered(every.received[at], every.backfilled[at], every.heard)
+        return Covered(every.received[at], every.backfilled[at], every.faulty[at], every.heard)
 
     def coverage(self, venue: str, first: date, until: date) -> Coverage:
         days = Days.of(self._venues[venue].calendar, first, until)
@@ -302,8 +319,10 @@ class FakeStore:
             for row in self._all(venue, "ohlcv")
             if within(row) and row.get("source") is None
         }
-        good = [row for row in self._newest("ohlcv", venue, within, None) if _is_good(row)]
-        tickers = sorted({row["ticker"] for row in good})
+        newest = self._newest("ohlcv", venue, within, None)
+        good = [row for row in newest if _is_good(row) and not _is_void(row)]
+        bad = [row for row in newest if not _is_good(row)]
+        tickers = sorted({row["ticker"] for row in good + bad})
 
         def packed(times: Iterable[int]) -> Any:
             return days.pack(np.array(sorted(times), np.int64))
@@ -312,12 +331,17 @@ class FakeStore:
             mine = {row["ts"] for row in good if row["ticker"] == ticker}
             return packed(ts for ts in mine if not (late and (ticker, ts) in live))
 
+        def wrong(ticker: str) -> Any:
+            return packed(row["ts"] for row in bad if row["ticker"] == ticker)
+
         shape = (len(tickers), len(days), COVERED_WORDS)
         received, backfilled = (
             np.array([of(ticker, late) for ticker in tickers], np.uint64).reshape(shape)
             for late in (False, True)
         )
-        return Coverage(tuple(tickers), received, backfilled, packed({ts for _, ts in live}))
+        faulty = np.array([wrong(ticker) for ticker in tickers], np.uint64).reshape(shape)
+        heard = packed({ts for _, ts in live})
+        return Coverage(tuple(tickers), received, backfilled, faulty, heard)
 
     def folded(self, venue: str) -> int:
         """It has no log."""
@@ -391,8 +415,11 @@ def _is_good(row: Row) -> bool:
     prices = [row["open"], row["high"], row["low"], row["close"]]
     if None in prices or row["volume"] is None or row["volume"] < 0:
         return False
-    whole = min(prices) > 0 and row["high"] == max(prices) and row["low"] == min(prices)
-    return whole and not (row["trades"] == 0 and row["volume"] == 0)
+    return min(prices) > 0 and row["high"] == max(prices) and row["low"] == min(prices)
+
+
+def _is_void(row: Row) -> bool:
+    return bool(row["trades"] == 0 and row["volume"] == 0)
 
 
 def _key(kind: Kind, row: Row) -> tuple[Any, ...]:

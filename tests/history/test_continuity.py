@@ -71,6 +71,7 @@ def of(
     late: Sequence[int] = (),
     others: Sequence[int] = (),
     tf: str = "1m",
+    faulty: Sequence[int] = (),
 ) -> Continuity:
     asked, calendar = Asked(start, end, end, tf), venue.calendar
     first, last = minutes_asked(asked, calendar)
@@ -81,7 +82,8 @@ def of(
 
     heard = bits(bars, others)
     evidence = Evidence(days, days.expected(calendar), rows, [0], heard, [live])
-    return classify(asked, evidence, Covered(bits(bars, late), bits(late), heard), venue)
+    covered = Covered(bits(bars, late), bits(late), bits(faulty), heard)
+    return classify(asked, evidence, covered, venue)
 
 
 def states(found: Continuity) -> list[tuple[str, str, str]]:
@@ -211,6 +213,12 @@ def test_a_bar_that_came_later_is_backfilled_and_proves_nothing() -> None:
     assert found.totals == totals(backfilled=2, missing=8)
     found = judged(WHOLE_DAY, at(THU, 9, 0), at(THU, 9, 10), [at(THU, 9, 4)], late=late)
     assert found.totals == totals(received=1, backfilled=2, confirmed_empty=7)
+
+
+def test_a_minute_with_a_faulty_bar_is_missing_not_empty() -> None:
+    start, end = at(THU, 9, 0), at(THU, 9, 10)
+    found = of(status(IDX, WHOLE_DAY), start, end, faulty=[at(THU, 9, 4)])
+    assert found.totals == totals(confirmed_empty=9, missing=1)
 
 
 def test_bars_of_other_tickers_prove_quiet_minutes_from_the_one_after_the_first() -> None:

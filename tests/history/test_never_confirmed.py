@@ -106,7 +106,8 @@ def judged(story: Story) -> dict[str, dict[int, str]]:
     out = {}
     for ticker in TICKERS:
         received = days.pack(np.array(sorted(opens[ticker]), np.int64))
-        covered = Covered(received, np.zeros_like(received), spoken)
+        none = np.zeros_like(received)
+        covered = Covered(received, none, none, spoken)
         asked = Asked(OPENS_NS, OPENS_NS + MINUTES * MINUTE_NS, closed)
         out[ticker] = {
             (ts - OPENS_NS) // MINUTE_NS: stretch.state

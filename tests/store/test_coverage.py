@@ -111,7 +111,7 @@ def test_an_unknown_ticker_has_none_and_the_feed_was_heard(stock: Stock) -> None
     "wrong",
     [
         {"close": None}, {"open": None}, {"volume": None}, {"high": 99.0}, {"low": 101.0},
-        {"close": -1.0}, {"low": 0.0}, {"volume": -1.0}, {"trades": 0, "volume": 0.0},
+        {"close": -1.0}, {"low": 0.0}, {"volume": -1.0},
     ],
 )  # fmt: skip
 def test_rows_with_nulls_and_impossible_values_are_missing(
@@ -119,11 +119,23 @@ def test_rows_with_nulls_and_impossible_values_are_missing(
 ) -> None:
     ts = at(MONDAY, 10, 0)
     stock.write([bar("BBCA", ts, **wrong), bar("BBCA", ts + MINUTE_NS)])
-    assert clock(of(stock.store, "BBCA").received) == [["10:01"], []]
+    found = of(stock.store, "BBCA")
+    assert clock(found.received) == [["10:01"], []] and clock(found.faulty) == [["10:00"], []]
     stock.write([bar("BBCA", ts, 1)])
-    assert clock(of(stock.store, "BBCA").received) == [["10:00", "10:01"], []]
+    found = of(stock.store, "BBCA")
+    assert clock(found.received) == [["10:00", "10:01"], []] and not found.faulty.any()
     stock.write([bar("BBCA", ts, 2, **wrong)])
-    assert clock(of(stock.store, "BBCA").received) == [["10:01"], []]
+    found = of(stock.store, "BBCA")
+    assert clock(found.received) == [["10:01"], []] and clock(found.faulty) == [["10:00"], []]
+    every = stock.store.coverage("idx", MONDAY, WEDNESDAY)
+    assert count(every.faulty).tolist() == [[1, 0]]
+
+
+def test_a_bar_whose_trades_were_all_taken_back_is_none(stock: Stock) -> None:
+    ts = at(MONDAY, 10, 0)
+    stock.write([bar("BBCA", ts), bar("BBCA", ts, 1, trades=0, volume=0.0)])
+    found = of(stock.store, "BBCA")
+    assert not found.received.any() and not found.faulty.any() and count(found.heard)[0] == 1
 
 
 def test_all_of_a_venue(stock: Stock) -> None:
@@ -141,7 +153,7 @@ def test_all_of_a_venue(stock: Stock) -> None:
 
 
 def same(one: Covered, other: Covered) -> bool:
-    names = ("received", "backfilled", "heard")
+    names = ("received", "backfilled", "faulty", "heard")
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
 
 

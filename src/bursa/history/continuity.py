@@ -208,7 +208,7 @@ def judge_all(
     asked = Asked(start_ns, until_ns, until_ns)
     expected = evidence.expected & _inside(asked, evidence.days, venue.calendar)
     proof = proved(evidence, venue)
-    return expected, judge(expected, proof, coverage.received, coverage.backfilled)
+    return expected, judge(expected, proof, coverage)
 
 
 # -- what is expected ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ counts from the moment it is seen. Minutes are bits (store/coverage.py), so that
 ticker are one question; over them lie the bars of its ring, which the store may not have yet.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -97,12 +97,8 @@ class Ledger:
         stored = self._with_newest(stored, days, until)
         evidence = self._evidence(days, stored.heard, asked)
         expected, counts = heat(what.start_ns, until, evidence, stored, venue)
-        nothing = replace(
-            stored,
-            tickers=("",),
-            received=np.zeros((1, *stored.heard.shape), np.uint64),
-            backfilled=np.zeros((1, *stored.heard.shape), np.uint64),
-        )
+        blank = np.zeros((1, *stored.heard.shape), np.uint64)
+        nothing = Coverage(("",), blank, blank, blank, stored.heard)
         _, nobody = heat(what.start_ns, until, evidence, nothing, venue)
         shown = np.flatnonzero(np.bitwise_count(evidence.expected).any(axis=1))
         shown = shown[days.midnights[shown] < what.end_ns]
@@ -137,12 +133,16 @@ class Ledger:
         tickers = sorted({*stored.tickers, *held})
         place = {ticker: at for at, ticker in enumerate(tickers)}
         at = [place[ticker] for ticker in stored.tickers]
-        received, alive = (np.zeros((len(tickers), *heard.shape), np.uint64) for _ in range(2))
+        received, alive, faulty = (
+            np.zeros((len(tickers), *heard.shape), np.uint64) for _ in range(3)
+        )
         received[at], alive[at] = stored.received, stored.received & ~stored.backfilled
+        faulty[at] = stored.faulty
         for ticker, (every, came_live) in held.items():
             received[place[ticker]] |= every
             alive[place[ticker]] |= came_live
-        return Coverage(tuple(tickers), received, received & ~alive, stored.heard | heard)
+        heard |= stored.heard
+        return Coverage(tuple(tickers), received, received & ~alive, faulty, heard)
 
     def _asked(self, asked: Range) -> Asked:
         closed_ns = self._market.closed_until_ns() // MINUTE_NS * MINUTE_NS
@@ -185,7 +185,7 @@ def _laid_over(stored: Covered, ring: Batch, days: Days) -> Covered:
     heard = days.pack(bars.column("ts")[live])
     received = stored.received | days.pack(bars.column("ts"))
     alive = (stored.received & ~stored.backfilled) | heard
-    return Covered(received, received & ~alive, stored.heard | heard)
+    return Covered(received, received & ~alive, stored.faulty, stored.heard | heard)
 
 
 def _newest(days: Days, heard: Bits) -> int:

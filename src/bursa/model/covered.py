@@ -77,11 +77,13 @@ class Covered:
 
     received    there is a bar without a fault, however it came
     backfilled  those of `received` of which no revision came live
+    faulty      there is one that cannot be (a null, a price below 0): nobody knows what was
     heard       a bar of any instrument of the venue came live: its feed spoke
     """
 
     received: Bits
     backfilled: Bits
+    faulty: Bits
     heard: Bits
 
 
@@ -90,19 +92,20 @@ class Coverage:
     """The same of all instruments of a venue that have a bar in some days.
 
     tickers     ascending
-    received    uint64 (tickers, days, WORDS); backfilled likewise
+    received    uint64 (tickers, days, WORDS); backfilled and faulty likewise
     heard       uint64 (days, WORDS)
     """
 
     tickers: tuple[str, ...]
     received: Bits
     backfilled: Bits
+    faulty: Bits
     heard: Bits
 
 
 def none(days: int) -> Covered:
     """Nothing, of so many days."""
-    return Covered(*(np.zeros((days, WORDS), np.uint64) for _ in range(3)))
+    return Covered(*(np.zeros((days, WORDS), np.uint64) for _ in range(4)))
 
 
 def pack(rows: Ints, minutes: Ints, count: int) -> Bits:

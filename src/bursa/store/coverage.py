@@ -7,7 +7,8 @@ without a ticker tell when the feed spoke at all: the minutes with a bar of anyb
 it is drained (`cover`), and again when it is drained anew. What lies in the hot tables is looked at
 as well, so that nothing waits for the drain; cold days that nobody entered, too.
 
-A bar counts where its newest revision breaks no rule (model/validate.py) and has a trade.
+A bar counts where its newest revision breaks no rule (model/validate.py) and has a trade; one that
+breaks a rule is faulty, which is not the same as none.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ def statements(venues: Sequence[str]) -> list[str]:
         " (venue VARCHAR, day DATE, rows BIGINT, position BIGINT)",
         *(
             f"create table if not exists {table(venue)} (ticker VARCHAR, day DATE,"
-            " word UTINYINT, received UBIGINT, backfilled UBIGINT)"
+            " word UTINYINT, received UBIGINT, backfilled UBIGINT, faulty UBIGINT)"
             for venue in venues
         ),
     ]
@@ -105,8 +106,7 @@ def cover(hot: Hot, venue: Venue, day: date, source: Readable | None = None) -> 
         _forget(writer, venue.name, day)
         writer.register("incoming", found)
         writer.execute(
-            f"insert into {table(venue.name)}"
-            f" select ticker, ?::date, word, received, backfilled from incoming",
+            f"insert into {table(venue.name)} select ticker, ?::date, {_COLUMNS} from incoming",
             [day],
         )
         writer.unregister("incoming")
@@ -129,13 +129,14 @@ def _bits(cursor: Any, source: str, venue: Venue, day: date) -> tuple[Any, int, 
     text = f"""
         with bars as (
             select ticker, (ts - {start}) // {MINUTE_NS} as m,
-                arg_max({_good(venue)}, rev) as good, bool_or({_LIVE}) as live
+                arg_max({_sort(venue)}, rev) as sort, bool_or({_LIVE}) as live
             {within} group by ticker, m)
-        select ticker, {_WORD} as word, {_or("1")} as received,
-            {_or("(not live)")} as backfilled
-        from bars where good group by ticker, word
+        select ticker, {_WORD} as word, {_or(f"(sort = {_GOOD})")} as received,
+            {_or(f"(sort = {_GOOD} and not live)")} as backfilled,
+            {_or(f"(sort = {_FAULTY})")} as faulty
+        from bars where sort <> {_VOID} group by ticker, word
         union all
-        select '{ANYBODY}', {_WORD} as word, {_or("1")}, 0::ubigint
+        select '{ANYBODY}', {_WORD} as word, {_or("true")}, 0::ubigint, 0::ubigint
         from bars where live group by word
         order by ticker, word"""
     found = cursor.sql(text).to_arrow_table()
@@ -207,24 +208,24 @@ _MINE, _HEARD, _MINUTE, _SPOKEN = range(4)
 
 
 def _kept(venue: str) -> str:
-    """What was entered, as rows (what, at: the day's number, word, received, backfilled)."""
+    """What was entered, as rows (what, at: the day's number, and _COLUMNS)."""
     return (
         f"select case when ticker = '{ANYBODY}' then {_HEARD} else {_MINE} end as what,"
-        " day - date '1970-01-01' as at, word, received, backfilled"
-        f" from {table(venue)} where ticker in (?, '{ANYBODY}') and day >= ? and day < ?"
+        f" day - date '1970-01-01' as at, {_COLUMNS} from {table(venue)}"
+        f" where ticker in (?, '{ANYBODY}') and day >= ? and day < ?"
     )
 
 
 def _minutes(venue: Venue, source: str) -> str:
     """The minutes that stored bars have, in the same form (at: their opening; word 0)."""
     return f"""
-        select {_MINUTE} as what, ts as at, 0 as word, 1::ubigint as received,
-            (not live)::ubigint as backfilled
-        from (select ts, arg_max({_good(venue)}, rev) as good, bool_or({_LIVE}) as live
+        select {_MINUTE} as what, ts as at, 0 as word, (sort = {_GOOD})::ubigint as received,
+            (not live)::ubigint as backfilled, (sort = {_FAULTY})::ubigint as faulty
+        from (select ts, arg_max({_sort(venue)}, rev) as sort, bool_or({_LIVE}) as live
             from {source} where ticker = ? and freq = '1m' and ts >= ? and ts < ? group by ts)
-        where good
+        where sort <> {_VOID}
         union all
-        select distinct {_SPOKEN}, ts, 0, 0::ubigint, 0::ubigint
+        select distinct {_SPOKEN}, ts, 0, 0::ubigint, 0::ubigint, 0::ubigint
         from {source} where freq = '1m' and ts >= ? and ts < ? and {_LIVE}"""
 
 
@@ -237,24 +238,28 @@ def _absent(hot: Hot, cold: Cold, venue: Venue, first: date, until: date) -> lis
 
 
 def _laid_together(days: Days, parts: Sequence[Any]) -> Covered:
-    received, live, heard = (np.zeros((len(days), WORDS), np.uint64) for _ in range(3))
+    received, live, faulty, heard = (np.zeros((len(days), WORDS), np.uint64) for _ in range(4))
     zero = (days.first - _EPOCH).days
     for part in parts:
         what, at = np.asarray(part["what"]), np.asarray(part["at"], np.int64)
-        every, late = (np.asarray(part[name], np.uint64) for name in ("received", "backfilled"))
+        every, late, bad = (
+            np.asarray(part[name], np.uint64) for name in ("received", "backfilled", "faulty")
+        )
         place = at - zero, np.asarray(part["word"], np.int64)
         for chosen, into, bits in (
             (what == _MINE, received, every),
             (what == _MINE, live, every & ~late),
+            (what == _MINE, faulty, bad),
             (what == _HEARD, heard, every),
         ):
             np.bitwise_or.at(into, (place[0][chosen], place[1][chosen]), bits[chosen])
-        minute = what == _MINUTE
+        minute = (what == _MINUTE) & (every > 0)
         received |= days.pack(at[minute])
         live |= days.pack(at[minute & (late == 0)])
+        faulty |= days.pack(at[(what == _MINUTE) & (bad > 0)])
         heard |= days.pack(at[what == _SPOKEN])
     # A bar that came live is not backfilled, wherever its revisions lie.
-    return Covered(received, received & ~live, heard)
+    return Covered(received, received & ~live, faulty & ~received, heard)
 
 
 # -- reading all of a venue ------------------------------------------------------------------------
@@ -264,12 +269,12 @@ def coverage(hot: Hot, cold: Cold | None, venue: Venue, first: date, until: date
     """The minutes of every ticker that has a bar in the days first <= day < until."""
     days = Days.of(venue.calendar, first, until)
     if not len(days):
-        return Coverage((), *(np.zeros((0, 0, WORDS), np.uint64),) * 2, none(0).heard)
+        return Coverage((), *(np.zeros((0, 0, WORDS), np.uint64),) * 3, none(0).heard)
     within = int(days.midnights[0]), int(days.midnights[-1])
 
     def look(cursor: Any, source: str) -> tuple[list[Any], list[date]]:
         kept = f"from {table(venue.name)} where day >= ? and day < ?"
-        text = f"select ticker, day - date '1970-01-01' as at, word, received, backfilled {kept}"
+        text = f"select ticker, day - date '1970-01-01' as at, {_COLUMNS} {kept}"
         parts = [cursor.execute(text, [first, until]).fetchnumpy()]
         fresh = _changed(cursor, source, venue, days)
         return [*parts, *(_of_day(cursor, source, venue, day) for day in fresh)], fresh
@@ -316,7 +321,7 @@ def _of_day(cursor: Any, source: str, venue: Venue, day: date) -> Any:
 def _all_together(days: Days, parts: Sequence[Any]) -> Coverage:
     every = {
         name: np.concatenate([np.asarray(part[name]) for part in parts])
-        for name in ("ticker", "at", "word", "received", "backfilled")
+        for name in ("ticker", "at", "word", "received", "backfilled", "faulty")
     }
     names = every["ticker"].astype(str)
     anybody = names == ANYBODY
@@ -332,27 +337,35 @@ def _all_together(days: Days, parts: Sequence[Any]) -> Coverage:
 
     mine, shape = ~anybody, (len(tickers), len(days))
     every["live"] = every["received"].astype(np.uint64) & ~every["backfilled"].astype(np.uint64)
-    received, live = (laid(name, (place, at[mine]), shape, mine) for name in ("received", "live"))
+    received, live, faulty = (
+        laid(name, (place, at[mine]), shape, mine) for name in ("received", "live", "faulty")
+    )
     heard = laid("received", (at[anybody],), (len(days),), anybody)
-    return Coverage(tuple(tickers.tolist()), received, received & ~live, heard)
+    every_ticker = tuple(tickers.tolist())
+    return Coverage(every_ticker, received, received & ~live, faulty & ~received, heard)
 
 
 # -- what a row is ---------------------------------------------------------------------------------
 
-_LIVE = "source is null" if "source" in OHLCV.index else "true"
+_COLUMNS = "word, received, backfilled, faulty"
+_LIVE = "source is null"
 _WORD = "(m >> 6)::utinyint"
+# What the newest revision of a bar is.
+_GOOD, _VOID, _FAULTY = range(3)
 
 
 def _or(flag: str) -> str:
     return f"bit_or({flag}::ubigint << (m & 63)::ubigint)"
 
 
-def _good(venue: Venue) -> str:
-    """A condition: the bar breaks no rule and has a trade. What files may lack can be null."""
+def _sort(venue: Venue) -> str:
+    """An expression: good, without a trade (all were taken back), or faulty: it breaks a rule. What
+    files may lack can be null."""
     said = conditions(OHLCV, Life(venue.calendar.midnight_ns(venue.since), _FOREVER_NS))
     null = " or ".join(f'"{name}" is null or isnan("{name}")' for name in _MUST)
     bad = " or ".join([null, *(text for word, text in said.items() if word != "null")])
-    return f"(not ({bad}) and not coalesce(trades = 0 and volume = 0, false))"
+    void = "coalesce(trades = 0 and volume = 0, false)"
+    return f"(case when {bad} then {_FAULTY} when {void} then {_VOID} else {_GOOD} end)"
 
 
 def _bounds(venue: Venue, day: date) -> tuple[int, int]:
