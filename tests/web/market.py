@@ -7,6 +7,7 @@ import itertools
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -36,7 +37,7 @@ from bursa.model.batch import (
     Span,
     Words,
 )
-from bursa.model.schema import topic
+from bursa.model.schema import OHLCV, topic
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.facts import Facts
@@ -50,6 +51,7 @@ from bursa.web.market import market
 from bursa.web.pages import Pages
 from bursa.web.tradingview import Library
 from bursa.wire.idx import IdxDecoder
+from tests.fakes.store import batch_of
 
 THURSDAY, FRIDAY = date(2025, 11, 13), date(2025, 11, 14)
 MONDAY, TUESDAY = date(2025, 11, 17), date(2025, 11, 18)
@@ -169,6 +171,20 @@ class Market:
             end = Committed(self._position, 1)
             self.store.write(derived.batches, {topic("idx", b.kind): end for b in derived.batches})
         self.hub.offer("idx", derived, self.line.watermark_ns)
+
+    def backfill(self, ticker: str, minutes: Iterable[int], price: float) -> None:
+        """Bars that did not come live, put into the store and the ring as an entry of rows does."""
+        kind, rows = OHLCV, []
+        for ts in minutes:
+            bar = dict.fromkeys(("open", "high", "low", "close", "vwap"), price)
+            whole = {"volume": 900.0, "value": 900 * price, "trades": 2, "final": True, "rev": 0}
+            head = {"ticker": ticker, "freq": "1m", "ts": ts, "source": "ticks"}
+            times = {"known_at": time.time_ns(), "ts_recv": ts, "position": self._position + 1}
+            rows.append(head | bar | whole | times)
+        first, self._position = self._position, self._position + 1
+        batch = batch_of(kind, rows, self.words, Span("idx", 1, first, self._position))
+        self.store.write([batch], {topic("idx", kind): Committed(self._position, 1)})
+        self.rings.enter(batch)
 
     # -- the services behind it --------------------------------------------------------------------
 

@@ -196,13 +196,41 @@ def test_what_is_not_received_yet_lies_between_the_cut_and_the_clock(run: Run) -
     assert healed == [True, False]
 
 
+def test_what_was_backfilled_is_banded_and_holes_come_first(run: Run) -> None:
+    body = (
+        BARS
+        + """
+      const bars = new m.Bars(time, sessions, "1"), longer = new m.Bars(time, sessions, "5");
+      const holes = [{ from: at(18, 10, 4), to: at(18, 10, 5), part: true }];
+      const late = [{ from: at(18, 10, 1), to: at(18, 10, 3) }];
+      late.push({ from: at(18, 10, 4), to: at(18, 10, 6) });
+      const told = [];
+      for (const one of [bars, longer]) {
+        one.merge(minutes(18, 10, 0, 8).filter(({ t }) => one === bars || t % 300 === 0));
+        one.setHoles(holes, late);
+        const marks = m.marksOf(one.slots(), () => ({}));
+        const runs = marks.strip.map((s) => [s.kind, s.to - s.from + 1]);
+        told.push([marks.late.map(({ from, to }) => [from, to]), runs]);
+      }
+      return told;
+    """
+    )
+    minutes, longer = run("bars", body)
+    assert minutes[0] == [[1, 2], [5, 5]]
+    assert minutes[1] == [
+        ["received", 1], ["backfilled", 2], ["received", 1], ["part", 1], ["backfilled", 1],
+        ["received", 2],
+    ]  # fmt: skip
+    assert longer == [[[1, 1]], [["part", 1], ["backfilled", 1]]]
+
+
 def test_a_gap_inside_minutes_that_have_bars_is_told_too(run: Run) -> None:
     body = """
       const iso = (s) => new Date(Date.UTC(2025, 10, 18, 3, 0, s)).toISOString();
       const gap = (from, to, n) =>
         ({ channel: "idxdata", from: iso(from), to: iso(to), seq_from: n, seq_to: n + 4 });
       const data = {
-        totals: { received: 58, confirmed_empty: 0, missing: 2 },
+        totals: { received: 58, backfilled: 0, confirmed_empty: 0, missing: 2 },
         ranges: [{ from: iso(600), to: iso(720), state: "missing", minutes: 2 }],
         gaps: [gap(95, 110, 7), gap(595, 725, 40)] };
       globalThis.fetch = async () => new Response(JSON.stringify({ ok: true, data, meta: {} }));
@@ -333,16 +361,20 @@ def test_a_crowded_gap_is_explained_by_what_was_lost(run: Run) -> None:
       const gap = (from, to, seq_from, seq_to) =>
         ({ channel: "idxdata", from: at(from), to: at(to), seq_from, seq_to, cause: "jump" });
       window.fetch = async () => new Response(JSON.stringify({ ok: true, meta: {}, data: {
-        totals: { expected: 100, received: 60, confirmed_empty: 5, missing: 35 },
+        totals: { expected: 102, received: 60, backfilled: 2, confirmed_empty: 5, missing: 35 },
         ranges: [range("03:15:00", "03:50:00", "missing"),
                  range("03:50:00", "04:00:00", "received"),
+                 range("04:00:00", "04:02:00", "backfilled"),
                  range("05:00:00", "05:01:00", "missing")],
         gaps: [gap("03:15:03.5", "03:40:00", 5, 9), gap("03:45:00", "03:49:59", 20, 21)] } }));
-      const { total, holes } = await m.continuity({ venue: "idx", ticker: "BBCA", from: 0, to: 1 });
-      return [total, holes.map((h) => [(h.to - h.from) / 60, h.channel, h.seqFrom, h.seqTo])];
+      const { total, holes, backfilled } = await m.continuity(
+        { venue: "idx", ticker: "BBCA", from: 0, to: 1 });
+      const late = backfilled.map((r) => (r.to - r.from) / 60);
+      return [total, late, holes.map((h) => [(h.to - h.from) / 60, h.channel, h.seqFrom, h.seqTo])];
     """
-    total, holes = run("api", body)
-    assert total == {"received": 60, "backfilled": 0, "empty": 5, "missing": 35}
+    total, backfilled, holes = run("api", body)
+    assert total == {"received": 60, "backfilled": 2, "empty": 5, "missing": 35}
+    assert backfilled == [2]
     assert holes == [[35, "idxdata", 5, 21], [1, "", None, None]]
 
 

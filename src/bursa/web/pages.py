@@ -1,4 +1,4 @@
-"""The routes of the pages: overview and chart, the files they load, what they poll, the error page.
+"""The routes of the pages, the files they load, what they poll, the error page.
 
 Every answer carries the strict Content-Security-Policy; nothing is inline and nothing comes from
 another origin. What a chart shows of the market comes from the data API; this room adds only the
@@ -36,6 +36,7 @@ _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
 _LASTING = "private, max-age=31536000, immutable"
 _POLICY = "Content-Security-Policy"
 _CHART_ENTRY, _OVERVIEW_ENTRY = "js/chart.js", "js/overview.js"
+_MAP_ENTRY = "js/continuity.js"
 _LICENSED_ENTRY = "js/chart_tradingview.js"
 # As static/js/format.js prints them.
 CURRENCY_SIGNS = {"IDR": "Rp"}
@@ -93,7 +94,7 @@ class Pages:
         self._overviews = Overviews(source)
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """`/`, `/chart`, `/static/...`, `/web/overview` and `/web/tape`."""
+        """`/`, `/chart`, `/continuity`, `/static/...`, `/web/overview` and `/web/tape`."""
 
         @get("/", include_in_schema=False, sync_to_thread=False)
         def home(request: PageRequest) -> Response[bytes]:
@@ -111,6 +112,11 @@ class Pages:
             """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), drawn
             by `lib` (tradingview: the operator's own)."""
             return self._shown(self._chart, request)
+
+        @get("/continuity", include_in_schema=False, sync_to_thread=False)
+        def continuity(request: PageRequest) -> Response[bytes]:
+            """The map of what `venue` received, by ticker and day."""
+            return self._shown(self._map, request)
 
         @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
         def static(request: PageRequest) -> Response[bytes]:
@@ -132,7 +138,7 @@ class Pages:
             """A file of the operator's charting library."""
             return self._licensed(request, str(request.path_params["name"]).lstrip("/"))
 
-        return [home, chart, static, overview, tape, licensed]
+        return [home, chart, continuity, static, overview, tape, licensed]
 
     def error(self, request: PageRequest, failure: Failure) -> Response[bytes]:
         """The error page: what happened, in the look of the others; the message as it is."""
@@ -202,6 +208,16 @@ class Pages:
         answer = self._page("chart_tradingview.html", request, status, context)
         answer.headers[_POLICY] = tradingview.policy(answer.headers[_POLICY])
         return answer
+
+    def _map(self, request: PageRequest) -> Response[bytes]:
+        venue = self._venue(request.query_params.get("venue", ""))
+        context = {
+            "page": "continuity",
+            "venue": venue,
+            "facts": chart_facts(venue, None),
+            "modules": self._assets.modules(_MAP_ENTRY),
+        }
+        return self._page("continuity.html", request, 200, context)
 
     def _metrics(self, venue: Venue) -> Markup:
         """The catalogue as the chart's scripts read it; made once."""

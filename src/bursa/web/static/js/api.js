@@ -87,20 +87,21 @@ export async function snapshot(venue, ticker, signal) {
 }
 
 /** The ledger of a range: {total: {received, backfilled, empty, missing} in minutes, holes: [{from, to,
-    channel, seqFrom, seqTo, part}]}; a hole that no lost message explains has no channel. `part`: messages were
-    lost, but each minute has something. */
+    channel, seqFrom, seqTo, part}], backfilled: [{from, to}]}; a hole that no lost message explains has no channel.
+    `part`: messages were lost, but each minute has something. */
 export async function continuity({ venue, ticker, from, to }, signal) {
-  const missing = [], lost = [];
+  const missing = [], backfilled = [], lost = [];
   let totals;
   for await (const data of pages(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, ...range(from, to) }, signal)) {
     totals ??= data.totals;
     if (!lost.length) lost.push(...data.gaps);
     missing.push(...data.ranges.filter(({ state }) => state === "missing"));
+    backfilled.push(...data.ranges.filter(({ state }) => state === "backfilled").map(({ from, to }) => ({ from: seconds(from), to: seconds(to) })));
   }
-  const total = { received: totals.received, backfilled: 0, empty: totals.confirmed_empty, missing: totals.missing };
+  const total = { received: totals.received, backfilled: totals.backfilled, empty: totals.confirmed_empty, missing: totals.missing };
   const holes = missing.map((stretch) => explained(stretch, lost));
   const bare = lost.map(part).filter((gap) => !holes.some((hole) => gap.from < hole.to && gap.to >= hole.from));
-  return { total, holes: [...holes, ...bare].sort((a, b) => a.from - b.from) };
+  return { total, holes: [...holes, ...bare].sort((a, b) => a.from - b.from), backfilled };
 }
 
 function part(gap) {
@@ -118,6 +119,15 @@ function explained(stretch, lost) {
   }
   return hole;
 }
+
+/** How whole a venue's days are, by ticker: the `data` of one page, and the token of the next. */
+export async function continuityMap({ venue, from, to, sort, limit, page }, signal) {
+  const { data, meta } = await get("/v1/continuity", { venue, from, to, sort, limit, page }, signal);
+  return { ...data, next: meta.next_page };
+}
+
+/** The ledger of a day as the server tells it: {data: {totals, ranges, gaps, ...}}. */
+export const continuityDay = ({ venue, ticker, from, to }, signal) => get(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, from, to, limit: 10_000 }, signal);
 
 /** The venue's day for tape, clock and badge. */
 export const tape = (venue, signal) => get("/web/tape", { venue }, signal);

@@ -23,6 +23,7 @@ export class Bars {
     this.list = [];
     this.byKey = new Map();
     this.holes = [];
+    this.backfilled = [];
     this.pending = null;
     this.complete = false;
     this.early = new Map();
@@ -114,8 +115,8 @@ export class Bars {
     return this.merge(rows.filter((row) => this.byKey.has(row.t) && !(this.byKey.get(row.t).mrev > row.mrev)));
   }
 
-  /** Missing ranges [{from, to, kind, ...}] in UTC seconds, ascending. */
-  setHoles(holes) { this.holes = holes; }
+  /** Missing ranges [{from, to, kind, ...}] and those that came afterwards [{from, to}], in UTC seconds, ascending. */
+  setHoles(holes, backfilled = []) { Object.assign(this, { holes, backfilled }); }
 
   /** Nothing came since `since` and the venue's clock shows `now` (UTC seconds, `since` null: unknown): what
       lies between is not received yet. null: all is. Answers whether that changed any slot. */
@@ -133,8 +134,9 @@ export class Bars {
     return key(before) !== key(this.pending);
   }
 
-  /** Bars and empty slots in time order: [{x, bar|null, hole|null, first, noon, cut}]; `hole` of a bar says
-      that a part of it is missing, `cut` that lines break before it. A confirmed-empty minute has no slot. */
+  /** Bars and empty slots in time order: [{x, bar|null, hole|null, late, first, noon, cut}]; `hole` of a bar says
+      that a part of it is missing, `late` that it, or a part of it, was backfilled, `cut` that lines break before
+      it. A confirmed-empty minute has no slot. */
   slots() {
     const out = this.list.map((bar) => ({ x: bar.x, bar, hole: null, first: false, noon: false }));
     if (this.step && this.holes.length && out.length) this.addMissing(out);
@@ -180,11 +182,12 @@ export class Bars {
   }
 
   markParts(out) {
-    const span = this.step || DAY;
-    for (const hole of this.holes) {
-      const from = this.time.local(hole.from), to = this.time.local(hole.to);
-      for (let i = lower(out, from - span + 1); i < out.length && out[i].x < to; i++) out[i].hole ??= hole;
-    }
+    const each = ({ from, to }, act) => {
+      const first = this.time.local(from), last = this.time.local(to);
+      for (let i = lower(out, first - (this.step || DAY) + 1); i < out.length && out[i].x < last; i++) act(out[i]);
+    };
+    for (const hole of this.holes) each(hole, (slot) => { slot.hole ??= hole; });
+    for (const range of this.backfilled) each(range, (slot) => { if (slot.bar) slot.late = true; });
   }
 
   markBreaks(out, i) {
@@ -205,20 +208,21 @@ function lower(slots, x) {
   return from;
 }
 
-/** What the primitives of marks.js draw, from slots: {days, noons, holes, strip}. `name(hole)` gives
+/** What the primitives of marks.js draw, from slots: {days, noons, holes, late, strip}. `name(hole)` gives
     {label, short} of a hole. */
 export function marksOf(slots, name) {
-  const marks = { days: [], noons: [], holes: [], strip: [] };
+  const marks = { days: [], noons: [], holes: [], late: [], strip: [] };
   slots.forEach((slot, i) => mark(marks, slot, i, name));
   return marks;
 }
 
 /** Enter the slot of number `i` behind the others. */
-export function mark({ days, noons, holes, strip }, slot, i, name) {
+export function mark({ days, noons, holes, late, strip }, slot, i, name) {
   if (slot.first) days.push(i);
   if (slot.noon) noons.push(i);
   if (!slot.bar || slot.hole?.pending || slot.hole?.part) extend(holes, i, slot.hole, () => ({ hole: slot.hole, from: i, to: i, ...name(slot.hole) }));
-  const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.bar.backfilled ? "backfilled" : "received";
+  if (slot.late && !slot.hole) extend(late, i, "late", () => ({ hole: "late", from: i, to: i }));
+  const kind = !slot.bar ? "missing" : slot.hole ? "part" : slot.late ? "backfilled" : "received";
   extend(strip, i, kind, () => ({ kind, hole: kind, from: i, to: i }));
 }
 

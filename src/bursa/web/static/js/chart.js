@@ -31,7 +31,7 @@ const facts = {
 const time = new VenueTime(page.timezone), sessions = new Sessions(page.session, page.holidays, page.corrections);
 const quote = new Quote(facts, time);
 const empties = [...$("empty").children];
-const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [] }, hover: null, newest: null, ready: false };
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: false };
 
 const wanted = asked(location.search), choice = new Choice(new Catalogue(JSON.parse($("catalogue").textContent)), wanted);
 const plot = new Plot($("plot"), facts, choice);
@@ -151,9 +151,9 @@ function describe() {
   const words = { "b-up": "up", "b-down": "down", "b-flat": "unchanged" }[direction(change, 2)];
   const parts = [`${ticker} ${INTERVALS[interval].tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, facts.priceDecimals)}`];
   if (change !== null) parts.push(`${words} ${percent(change)}`);
-  const holes = now.ledger.holes.map((hole) => `${clockMinutes(time.local(hole.from))} to ${clockMinutes(time.local(hole.to))}`);
+  const [holes, late] = [now.ledger.holes, now.ledger.backfilled].map((list) => list.slice(-3).map(({ from, to }) => `${clockMinutes(time.local(from))} to ${clockMinutes(time.local(to))}`).join(", "));
   const shown = choice.metrics.map(({ title }) => title).join(", ");
-  return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${holes.length ? ` Missing ${holes.slice(-3).join(", ")}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
+  return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${holes ? ` Missing ${holes}.` : ""}${late ? ` Backfilled ${late}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
 }
 
 function titles() {
@@ -216,7 +216,7 @@ function head(info) {
 async function open(ticker, interval, push = true) {
   now.feed?.stop();
   const changedTicker = ticker !== now.ticker || !now.bars, again = now.ready && !changedTicker && interval === now.interval;
-  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [] }, hover: null, newest: null, ready: again });
+  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: again });
   press($("intervals"), interval);
   if (push) history.pushState(null, "", address());
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
@@ -296,10 +296,10 @@ function takeMetrics({ freq, bar_time: at, values, rev }) {
 }
 
 function takeLedger(ledger) {
-  const same = JSON.stringify(ledger.holes) === JSON.stringify(now.ledger.holes);
+  const shown = ({ holes, backfilled }) => JSON.stringify([holes, backfilled]), same = shown(ledger) === shown(now.ledger);
   now.ledger = ledger;
   if (same) { showStatus(); return; }
-  now.bars.setHoles(ledger.holes);
+  now.bars.setHoles(ledger.holes, ledger.backfilled);
   listHoles(ledger.holes, time);
   changed("all");
 }

@@ -117,6 +117,7 @@ export class Legend {
     const side = bar.c >= bar.o ? "b-up" : "b-down", price = (v) => fixed(v, decimals);
     const first = [part("O", price(bar.o), side), part("H", price(bar.h), side), part("L", price(bar.l), side), part("C", price(bar.c), side)];
     if (bar.rev !== undefined && !narrow) first.push(part("rev", String(bar.rev), bar.rev > 0 ? "b-warn" : ""));
+    if (slot.late && !slot.hole) first.push(part("", "backfilled", "b-late", "Its trades were missed live; the bar was filled in afterwards"));
     if (slot.hole) first.push(part("", slot.hole.pending ? "not complete" : "part missing", "b-gapc"));
     this.set(this.price, first);
   }

@@ -1,14 +1,14 @@
-/* What lies under and between the bars: day breaks, the noon break, the hatch over what is missing, and
-   the continuity strip on the time axis. Primitives for lightweight-charts over one shared `Marks`. */
+/* What lies under and between the bars: day breaks, the noon break, the hatch over what is missing, the band
+   under what was backfilled, and the continuity strip on the time axis. Primitives for lightweight-charts over one shared `Marks`. */
 
 import { token, wash } from "./display.js";
 
-const HATCH_STEP = 7, STRIP = 4, AXIS_INDENT = 10;
+const HATCH_STEP = 7, STRIP = 4, BAR = 3, AXIS_INDENT = 10;
 
-export const NO_MARKS = { days: [], noons: [], holes: [], strip: [] };
+export const NO_MARKS = { days: [], noons: [], holes: [], late: [], strip: [] };
 
 /** What the primitives draw, in slot numbers. `holes`: [{hole, from, to, label, short}], both ends inside;
-    `days` and `noons`: slots a break stands before; `strip`: [{from, to, kind}] with kind received,
+    `days` and `noons`: slots a break stands before; `late`: [{from, to}] what was backfilled; `strip`: [{from, to, kind}] with kind received,
     backfilled, part or missing. */
 export class Marks {
   constructor() { this.shown = NO_MARKS; this.recolor(); }
@@ -19,7 +19,7 @@ export class Marks {
   recolor() {
     this.colors = {
       rule: token("line-2"), gap: token("gap"), hatch: wash("gap", 0.3), wash: token("gap-wash"), panel: token("panel"),
-      back: token("nila"), font: `500 11px ${token("font-ui")}`,
+      back: token("nila"), backWash: wash("nila", 0.12), font: `500 11px ${token("font-ui")}`,
     };
   }
 }
@@ -97,6 +97,15 @@ export class PaneMarks {
       const seen = (x) => x > -1 && x < width + 1;
       for (const slot of this.marks.shown.noons) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, [2, 4]);
       for (const slot of this.marks.shown.days) if (seen(left(slot))) upright(g, left(slot), height, colors.rule, []);
+      for (const { from, to } of this.marks.shown.late) {
+        const a = Math.max(left(from), -20), b = Math.min(right(to), width + 20);
+        if (b <= a) continue;
+        g.fillStyle = colors.backWash;
+        g.fillRect(a, 0, b - a, height);
+        /* Who does not see the tint sees the bar under it. */
+        g.fillStyle = colors.back;
+        g.fillRect(a, height - BAR, b - a, BAR);
+      }
       for (const { from, to } of this.marks.shown.holes) {
         const a = left(from), b = right(to);
         if (b > 0 && a < width) hatch(g, Math.max(a, -20), 0, Math.min(b, width + 20) - Math.max(a, -20), height, colors);

@@ -98,7 +98,8 @@ function barRow(slot, before, newest, { facts, long }) {
   if (newest) time.textContent = dated(bar.x);
   const moved = cell(percent(change), `num b-chg ${change === null ? "" : direction(change, 2)}`);
   row.append(time, cell(fixed(bar.c, facts.priceDecimals), "num"), moved, cell(volume(bar.v, facts), "num"));
-  if (bar.final === false) row.title = "open";
+  if (slot.late) row.title = "backfilled";
+  else if (bar.final === false) row.title = "open";
   else if (bar.rev > 0) row.title = `revision ${bar.rev}`;
   return row;
 }
