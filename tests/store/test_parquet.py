@@ -72,12 +72,20 @@ def odd_rows() -> list[tuple[Kind, list[Row]]]:
     ]
 
 
-@pytest.fixture
-def two_days(tmp_path: Path) -> Iterator[ColdStore]:
-    """Bars of two days: BBCA on both, TLKM on the first, ASII on the second."""
-    day = DAY_NS // MINUTE
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of bars of two days: BBCA on both, TLKM on the first, ASII on the second."""
+    folder, day = tmp_path_factory.mktemp("made"), DAY_NS // MINUTE
     bars = [bar("BBCA", 0), bar("BBCA", 1), bar("BBCA", 1, 1, close=7.0), bar("TLKM", 3)]
-    cold = freeze(tmp_path, [batch(OHLCV, [*bars, bar("BBCA", day), bar("ASII", day + 5)])])
+    freeze(folder, [batch(OHLCV, [*bars, bar("BBCA", day), bar("ASII", day + 5)])]).close()
+    return folder
+
+
+@pytest.fixture
+def two_days(made: Path, tmp_path: Path) -> Iterator[ColdStore]:
+    """A copy of it, opened."""
+    shutil.copytree(made / "cold", tmp_path / "cold")
+    cold = cold_store(tmp_path)
     yield cold
     cold.close()
 
