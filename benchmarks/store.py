@@ -1,13 +1,16 @@
-"""The embedded store: how fast rows go in, how soon the newest come out, also while it writes.
+"""The store: how fast rows go in, how soon the newest come out, also while it writes.
 
-append_rows_s         ticks in transactions of 10,000 rows, positions of all topics in each
+append_rows_s         ticks in transactions of 10,000 rows, positions of all topics in each; the
+                      peer `duckdb` inserts the same rows, Arrow tables already, by itself
 append_200000_rows_s  in transactions of 200,000
 book_rows_s           books of 10 levels, 10,000 a transaction; book_200000_rows_s likewise
-latest_600_*          600 newest bars of one ticker among 10 million of 700 (--quick: 1 million), in
-                      order of arrival; `settled`: sorted day by day; `writing`: while a thread
-                      commits 10,000 ticks ten times a second
-history_ms            all bars of one ticker (43 days), `history_settled_ms` likewise
-rehydrate_ms          rings of 700 tickers filled; ring_feed_us: a minute's 700 bars; ring_600_us:
+latest_600_*          600 newest bars of one ticker among 50 million of 700 in both tiers
+                      (--quick: 1 million), of closed days, which are hot and sorted; `writing`:
+                      while a thread commits 6,000 ticks every half second. The peer `duckdb` asks
+                      the engine for the same rows of the same tables, to an Arrow table, in turn
+split_600_*           600 over the split, half of them cold; cold_600_*: all of them cold
+history_ms            all bars of one ticker: 219 days, 205 of them cold
+rehydrate_ms          rings of 700 tickers filled; ring_feed_us: a minute's 700 bars; ring_600_*:
                       the newest 600 of one copied out
 """
 
@@ -16,207 +19,230 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import duckdb
 
 from benchmarks import report
-from bursa.model.batch import Batch, Span, Words
-from bursa.model.schema import OHLCV, ORDERBOOK, TICKS, Kind, topic
+from benchmarks.load import tiers
+from benchmarks.load.rows import Market, name, trading_days, write
+from bursa.model.batch import Batch
+from bursa.model.schema import Kind
 from bursa.model.venue import IDX
 from bursa.pipeline.line import kinds
-from bursa.ports import Committed
+from bursa.store import tables
 from bursa.store.duckdb import DuckStore
+from bursa.store.engine import Options
 from bursa.store.rings import Rings
+from bursa.store.tiered import Tiered
 
-TICKERS, MINUTES_A_DAY, DAYS, DAYS_QUICK = 700, 330, 43, 5
-DAY_NS, MINUTE_NS = 86_400_000_000_000, 60_000_000_000
-FIRST_NS = 1_760_000_000_000_000_000 // DAY_NS * DAY_NS + 2 * 3_600_000_000_000
-READS = 200
+# 219 days of 700 tickers are 50 million rows.
+DAYS, DAYS_QUICK, HOT_DAYS, HOT_QUICK = 219, 5, 14, 3
+READS, WRITING_S, WRITING_QUICK_S = 300, 20.0, 3.0
+WRITTEN_ROWS, WRITTEN_EVERY_S = 6_000, 0.5
 
-
-class Market:
-    """Makes up rows; positions rise through all of them."""
-
-    def __init__(self) -> None:
-        self.words = Words(IDX.boards, [channel.name for channel in IDX.channels])
-        for nth in range(TICKERS):
-            self.words.symbol_id(f"T{nth:03d}")
-        self._random = np.random.default_rng(1)
-        self._position = 0
-
-    def _batch(self, kind: Kind, block: np.ndarray, levels: np.ndarray | None = None) -> Batch:
-        rows = block.shape[1]
-        block[kind.index["position"]] = self._position + 1 + np.arange(rows)
-        span = Span("idx", 1, self._position, self._position + rows)
-        self._position = span.last
-        return Batch(kind, block, self.words, span, levels)
-
-    def _prices(self, rows: int) -> np.ndarray:
-        return (self._random.integers(10, 2000, rows) * 5.0).view(np.int64)
-
-    def ticks(self, rows: int) -> Batch:
-        block = np.zeros((len(TICKS.columns), rows), np.int64)
-        block[0] = self._random.integers(0, TICKERS, rows)
-        block[1] = FIRST_NS + (self._position + np.arange(rows)) * 400_000
-        block[2] = block[7] = self._position + np.arange(rows)
-        block[4] = self._prices(rows)
-        block[5] = (self._random.integers(1, 500, rows) * 100.0).view(np.int64)
-        block[6] = self._random.integers(0, 2, rows)
-        block[8] = block[1] + self._random.integers(50_000, 900_000, rows)
-        return self._batch(TICKS, block)
-
-    def books(self, rows: int) -> Batch:
-        block = np.zeros((len(ORDERBOOK.scalars), rows), np.int64)
-        block[0] = self._random.integers(0, TICKERS, rows)
-        block[2] = FIRST_NS + (self._position + np.arange(rows)) * 100_000
-        block[3] = np.arange(rows) % 2
-        block[4] = 10
-        block[5] = self._position + np.arange(rows)
-        block[6] = block[2] + 70_000
-        volumes = (self._random.integers(1, 900, rows * 10) * 100.0).view(np.int64)
-        orders = self._random.integers(1, 60, rows * 10)
-        levels = np.stack((self._prices(rows * 10), volumes, orders))
-        return self._batch(ORDERBOOK, block, levels)
-
-    def bars(self, day: int, minutes: int = MINUTES_A_DAY) -> Batch:
-        """A day's bars, each minute's tickers in an order of their own."""
-        rows = TICKERS * minutes
-        block = np.zeros((len(OHLCV.columns), rows), np.int64)
-        block[0] = np.argsort(self._random.random((minutes, TICKERS)), axis=1).ravel()
-        block[2] = FIRST_NS + day * DAY_NS + np.repeat(np.arange(minutes), TICKERS) * MINUTE_NS
-        for column in range(4, 8):
-            block[column] = self._prices(rows)
-        block[8] = (self._random.integers(1, 9000, rows) * 100.0).view(np.int64)
-        block[9] = (self._random.integers(1, 9000, rows) * 250_000.0).view(np.int64)
-        block[10] = self._random.integers(1, 90, rows)
-        block[11] = self._prices(rows)
-        block[12] = 1
-        block[13] = block[2] + 62_000_000_000 + self._random.integers(0, 1_000_000, rows)
-        block[14] = block[2] + 59_000_000_000
-        return self._batch(OHLCV, block)
-
-
-def opened(folder: Path, name: str) -> DuckStore:
-    return DuckStore(folder / f"{name}.duckdb", [IDX], kinds())
-
-
-def write(store: DuckStore, batch: Batch) -> None:
-    at = Committed(batch.span.last, 1)
-    store.write([batch], {topic("idx", kind): at for kind in kinds()})
+Read = Callable[[str], Any]
 
 
 def append(folder: Path, make: Callable[[int], Batch], rows: int, total: int) -> float:
     """Rows/s, checkpoints included."""
-    store = opened(folder, f"append-{rows}-{time.monotonic_ns()}")
+    file = folder / f"append-{time.monotonic_ns()}.duckdb"
+    store = DuckStore(file, [IDX], kinds())
     batches = [make(rows) for _ in range(max(2, total // rows))]
     began = time.perf_counter()
     for batch in batches:
         write(store, batch)
     took = time.perf_counter() - began
     store.close()
+    file.unlink()
     return sum(map(len, batches)) / took
 
 
-def read(ask: Callable[[str], object], reads: int = READS) -> list[float]:
-    """Milliseconds of reads of one ticker after another."""
-    took = []
-    for nth in range(reads):
-        began = time.perf_counter()
-        ask(f"T{nth * 37 % TICKERS:03d}")
-        took.append((time.perf_counter() - began) * 1e3)
+def append_bare(folder: Path, make: Callable[[int], Batch], rows: int, total: int) -> float:
+    """The same by the engine alone, with its settings: Arrow tables into one table."""
+    file = folder / f"bare-{time.monotonic_ns()}.duckdb"
+    options = Options()
+    config = {
+        "threads": options.threads,
+        "memory_limit": f"{options.memory_mb}MB",
+        "checkpoint_threshold": f"{options.checkpoint_mb}MB",
+    }
+    connection = duckdb.connect(str(file), config=config)
+    made = [make(rows) for _ in range(max(2, total // rows))]
+    kind: Kind = made[0].kind
+    connection.execute(tables.create("rows", kind))
+    found = [batch.to_arrow() for batch in made]
+    began = time.perf_counter()
+    for incoming in found:
+        connection.register("incoming", incoming)
+        connection.execute(f"insert into rows select {tables.columns(kind.columns)} from incoming")
+        connection.unregister("incoming")
+    took = time.perf_counter() - began
+    connection.close()
+    file.unlink()
+    return sum(map(len, made)) / took
+
+
+def appends(folder: Path, options: argparse.Namespace) -> list[report.Result]:
+    market, total = Market(), 200_000 if options.quick else 2_000_000
+    runs: dict[str, Callable[[], float]] = {}
+    for title, make, rows, count in (
+        ("append_rows_s", market.ticks, 10_000, total),
+        ("append_200000_rows_s", market.ticks, 200_000, total),
+        ("book_rows_s", market.books, 10_000, total // 4),
+        ("book_200000_rows_s", market.books, 200_000, total // 4),
+    ):
+        runs[title] = partial(append, folder, make, rows, count)
+        runs[f"{title} bare"] = partial(append_bare, folder, make, rows, count)
+    found = report.interleave(runs, rounds=1 if options.quick else 5)
+    return [
+        report.Result(title, rate, "rows/s", "duckdb", found[f"{title} bare"])
+        for title, rate in found.items()
+        if not title.endswith("bare")
+    ]
+
+
+def read(asks: Sequence[Read], until: Callable[[int], bool]) -> list[list[float]]:
+    """Milliseconds of each of some reads in turn, of one ticker after another."""
+    took: list[list[float]] = [[] for _ in asks]
+    nth = 0
+    while not until(nth):
+        for ask, times in zip(asks, took, strict=True):
+            began = time.perf_counter()
+            ask(name(nth * 37))
+            times.append((time.perf_counter() - began) * 1e3)
+        nth += 1
     return took
 
 
-def p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]
+def so_many(count: int) -> Callable[[int], bool]:
+    return lambda nth: nth >= count
 
 
-def while_writing(store: DuckStore, market: Market, ask: Callable[[str], object]) -> list[float]:
+def spread(title: str, took: Sequence[list[float]], unit: str = "ms") -> list[report.Result]:
+    """p50, p95 and p99 of a read, beside its peer's where there is one."""
+    found = []
+    for word, at in (("p50", 49), ("p95", 94), ("p99", 98)):
+        values = [statistics.quantiles(times, n=100)[at] for times in took]
+        peer = ("duckdb", values[1]) if len(values) > 1 else (None, None)
+        found.append(report.Result(f"{title}_{word}_{unit}", values[0], unit, *peer))
+    return found
+
+
+def while_writing(
+    store: Tiered, market: Market, asks: Sequence[Read], seconds: float
+) -> list[list[float]]:
     done = threading.Event()
+    batches = [market.ticks(WRITTEN_ROWS) for _ in range(int(seconds / WRITTEN_EVERY_S) + 4)]
+    written = 0
 
     def commit() -> None:
-        while not done.wait(0.1):
-            write(store, market.ticks(10_000))
+        nonlocal written
+        began = time.monotonic()
+        while not done.wait(max(0.0, began + written * WRITTEN_EVERY_S - time.monotonic())):
+            write(store, batches[written % len(batches)])
+            written += 1
 
     writer = threading.Thread(target=commit)
     writer.start()
+    end = time.monotonic() + seconds
     try:
-        return read(ask, 4 * READS)
+        return read(asks, lambda nth: nth >= 20 and time.monotonic() >= end)
     finally:
         done.set()
         writer.join()
+        assert written >= seconds / WRITTEN_EVERY_S * 0.8, "the writer did not keep its pace"
+
+
+def bare(store: Tiered, start_ns: int, end_ns: int) -> Read:
+    """The rows of `latest` by a statement of the engine alone, to an Arrow table."""
+    kind = store._kinds["ohlcv"]
+    source = store._relation("idx", "ohlcv", start_ns, end_ns)
+    where = "ticker = ? and freq = '1m' and ts >= ? and ts < ?"
+    text = tables.select(source, kind.columns, where, "order by ts desc limit 600")
+
+    def ask(ticker: str) -> None:
+        with store._cursor("point", "bare") as cursor:
+            found = cursor.sql(text, params=[ticker, start_ns, end_ns]).to_arrow_table()
+        assert len(found) == 600
+
+    return ask
+
+
+def latest(store: Tiered, end_ns: int = 2**62) -> Read:
+    def ask(ticker: str) -> None:
+        assert len(store.bars("idx", ticker, 0, end_ns, newest=600)) == 600
+
+    return ask
 
 
 def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
-    market, store = Market(), opened(folder, "bars")
-    days = DAYS_QUICK if options.quick else DAYS
-    for day in range(days):
-        write(store, market.bars(day))
-
-    def latest(ticker: str) -> None:
-        found = store.bars("idx", ticker, 0, 2**62, newest=600)
-        assert len(found) == 600
+    market, store = Market(), tiers.opened(folder / "both")
+    days = trading_days(DAYS_QUICK if options.quick else DAYS)
+    hot_days = HOT_QUICK if options.quick else HOT_DAYS
+    rows = tiers.fill(store, market, days, hot_days)
+    floor_ns, count = store.hot.floor("idx", "ohlcv"), 40 if options.quick else READS
+    first_hot = IDX.calendar.expected_minutes(days[-hot_days])
+    end_ns = int(first_hot[300])  # 300 of that day, and as many cold ones
+    # The days in which the reads look: two, or one and what is left.
+    since_ns = IDX.calendar.midnight_ns(days[-2])
+    asks = [latest(store), bare(store, since_ns, 2**62)]
+    read(asks, so_many(10))
+    idle = read(asks, so_many(count))
+    writing = while_writing(store, market, asks, WRITING_QUICK_S if options.quick else WRITING_S)
+    over_ns = IDX.calendar.midnight_ns(days[-hot_days - 1])
+    over = [latest(store, end_ns), bare(store, over_ns, end_ns)]
+    read(over, so_many(5))
+    split = read(over, so_many(count))
+    cold = read([latest(store, floor_ns)], so_many(count))
 
     def history(ticker: str) -> None:
-        assert len(store.bars("idx", ticker, 0, 2**62)) == days * MINUTES_A_DAY
+        assert len(store.bars("idx", ticker, 0, 2**62)) * 700 == rows
 
-    read(latest, 10)
-    took, all_days, writing = read(latest), read(history, 20), while_writing(store, market, latest)
+    history(name(1))
+    [whole] = read([history], so_many(10))
     results = [
-        report.Result("latest_600_p50_ms", statistics.median(took), "ms"),
-        report.Result("latest_600_p95_ms", p95(took), "ms"),
-        report.Result("latest_600_writing_p95_ms", p95(writing), "ms"),
-        report.Result("history_ms", statistics.median(all_days), "ms"),
-        *rings(store, market, days),
+        *spread("latest_600", idle),
+        *spread("latest_600_writing", writing),
+        *spread("split_600", split),
+        *spread("cold_600", cold),
+        report.Result("history_ms", statistics.median(whole), "ms"),
+        *rings(store, market),
     ]
-    for day in range(days):
-        store.settle("idx", FIRST_NS + day * DAY_NS, FIRST_NS + (day + 1) * DAY_NS)
-    settled, all_days = read(latest), read(history, 20)
     store.close()
-    return [
-        *results,
-        report.Result("latest_600_settled_p95_ms", p95(settled), "ms"),
-        report.Result("history_settled_ms", statistics.median(all_days), "ms"),
-    ]
+    return results
 
 
-def rings(store: DuckStore, market: Market, days: int) -> list[report.Result]:
+def rings(store: Tiered, market: Market) -> list[report.Result]:
     made = Rings(IDX, market.words)
     made.warm()
     began = time.perf_counter()
     made.rehydrate(store)
     filled = (time.perf_counter() - began) * 1e3
     fed = []
-    for minute in range(50):
-        batch = market.bars(days + minute, 1)
+    for day in trading_days(DAYS + 50)[-50:]:
+        batch = market.bars(day, 1)
         began = time.perf_counter()
         made.feed_bars(batch)
         fed.append((time.perf_counter() - began) * 1e6)
-    copied = [ms * 1e3 for ms in read(lambda ticker: made.bars(ticker, 600))]
+    [copied] = read([lambda ticker: made.bars(ticker, 600)], so_many(READS))
+    p95 = statistics.quantiles(copied, n=20)[-1]
     return [
         report.Result("rehydrate_ms", filled, "ms"),
         report.Result("ring_feed_us", statistics.median(fed), "us"),
-        report.Result("ring_600_us", statistics.median(copied), "us"),
+        report.Result("ring_600_us", statistics.median(copied) * 1e3, "us"),
+        report.Result("ring_600_p95_us", p95 * 1e3, "us"),
     ]
 
 
 def main() -> None:
     options = report.arguments(__doc__)
-    total = 200_000 if options.quick else 2_000_000
-    market = Market()
-    with tempfile.TemporaryDirectory(prefix="bursa-bench-") as name:
-        folder = Path(name)
-        rates = {
-            "append_rows_s": lambda: append(folder, market.ticks, 10_000, total),
-            "append_200000_rows_s": lambda: append(folder, market.ticks, 200_000, total),
-            "book_rows_s": lambda: append(folder, market.books, 10_000, total // 4),
-            "book_200000_rows_s": lambda: append(folder, market.books, 200_000, total // 4),
-        }
-        found = report.interleave(rates, rounds=1 if options.quick else 3)
-        results = [report.Result(key, rate, "rows/s") for key, rate in found.items()]
-        report.emit("store", results + reads(folder, options), options)
+    with tempfile.TemporaryDirectory(prefix="bursa-bench-") as place:
+        folder = Path(place)
+        report.emit("store", appends(folder, options) + reads(folder, options), options)
 
 
 if __name__ == "__main__":
