@@ -17,12 +17,13 @@ from rich.table import Table
 from bursa import __version__, config
 from bursa.model.errors import BursaError, Refuse
 from bursa.verbs.commands import hd_verbs, kinds_verbs, quarantine_verbs
-from bursa.verbs.commands_backfill import backfill_verbs
+from bursa.verbs.commands_backfill import backfill_verbs, repair_verbs
 from bursa.verbs.commands_backup import backup_verbs
 from bursa.verbs.commands_dlq import dlq_verbs
 from bursa.verbs.commands_drain import drain_verbs
 from bursa.verbs.commands_export import export_verbs
 from bursa.verbs.commands_journal import journal_verbs
+from bursa.verbs.commands_quality import quality_verbs
 from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
 
 app = typer.Typer(
@@ -37,9 +38,11 @@ app.add_typer(config_verbs, name="config")
 app.add_typer(kinds_verbs, name="kinds")
 app.add_typer(hd_verbs, name="hd")
 app.add_typer(backfill_verbs, name="backfill")
+app.add_typer(repair_verbs)
 app.add_typer(backup_verbs)
 app.add_typer(drain_verbs)
 app.add_typer(export_verbs)
+app.add_typer(quality_verbs)
 app.add_typer(journal_verbs, name="journal")
 app.add_typer(quarantine_verbs, name="quarantine")
 app.add_typer(dlq_verbs, name="dlq")

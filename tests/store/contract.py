@@ -261,6 +261,17 @@ class StoreContract:
         assert rows_of(store.ticks("idx", "BBCA", *ALL, oldest=2)) == rows[:2]
         assert rows_of(store.ticks("idx", "BBCA", OPEN + 1, OPEN + 2)) == rows[2:4]
 
+    def test_rows_of_a_range_of_positions(self, store: Any) -> None:
+        put(store, batch(TICKS, [tick(t, n) for t in ("BBCA", "TLKM") for n in range(1, 9)]))
+
+        def asked(**limits: Any) -> list[tuple[str, int]]:
+            found = rows_of(store.rows("idx", "ticks", OPEN + 3, OPEN + 8, **limits))
+            return sorted((row["ticker"], row["position"]) for row in found)
+
+        assert asked() == [(t, n) for t in ("BBCA", "TLKM") for n in range(3, 8)]
+        assert asked(after=3, upto=5) == [(t, n) for t in ("BBCA", "TLKM") for n in (4, 5)]
+        assert asked(after=6, tickers=["TLKM", "GOTO"]) == [("TLKM", 7)]
+
     def test_lists(self, store: Any) -> None:
         def side(nth: int, depth: int, **other: Any) -> Row:
             row = {

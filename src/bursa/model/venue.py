@@ -58,6 +58,7 @@ class Venue:
     gates             None: HD is null on this venue
     main_index        code of the index that stands for the market, "" where there is none
     since             its first day of trading: no row of it is older
+    takes_back        trades may be taken back after they were told: stored ones do not say which
     """
 
     name: str
@@ -81,6 +82,7 @@ class Venue:
     gates: Gates | None = None
     main_index: str = ""
     since: date = date(1970, 1, 1)
+    takes_back: bool = False
 
     def words(self) -> Words:
         """A new dictionary of this venue, without symbols or texts yet."""
@@ -149,6 +151,7 @@ XNAS = Venue(
     finest_decimals=4,
     volume_word="shares",
     since=date(1971, 2, 8),
+    takes_back=True,
 )
 
 VENUES = {venue.name: venue for venue in (IDX, BINANCE, XNAS)}

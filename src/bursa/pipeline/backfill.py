@@ -20,12 +20,13 @@ from bursa.journal import checkpoint
 from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import REVISABLE_S, MetricEngine
 from bursa.metrics.metric import terms_of
-from bursa.model.batch import Batch, Block, Span, empty
+from bursa.model.batch import Batch, Block, Span, Words, empty
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, topic
 from bursa.model.venue import Gates, Venue
 from bursa.pipeline.fill import Tally, amendment
+from bursa.pipeline.other_clock import by_venues_clock
 from bursa.pipeline.warmup import lived
 from bursa.ports import Store
 
@@ -71,6 +72,51 @@ class Ground:
     end: Callable[[], int]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """An engine that has seen nothing of a range: as a checkpoint at `position` has it, or cold at
+    0. newest_ns: opening of the newest bar that it had, 0 where it had none."""
+
+    words: Words
+    engine: MetricEngine
+    position: int
+    newest_ns: int
+
+
+def standing(ground: Ground, start_ns: int, upto: int) -> Standing:
+    """The engine of the newest checkpoint up to a position that has every metric and had no bar
+    from `start_ns` on; else a new one. Under the newest gates."""
+    last = ground.venue.calendar.day_of(start_ns)
+    found = None
+    for saved in reversed(checkpoint.listing(ground.checkpoints)):
+        if saved.position <= upto and saved.day <= last:
+            found = _restored(ground, saved, start_ns)
+            if found is not None:
+                break
+    if found is None:
+        words = ground.venue.words()
+        found = Standing(words, MetricEngine(ground.venue, words, ground.catalogue), 0, 0)
+    found.engine.set_gates(ground.gates)
+    return found
+
+
+def _restored(ground: Ground, saved: checkpoint.Checkpoint, start_ns: int) -> Standing | None:
+    """As a checkpoint has it; None where it had a bar of the range, or lacks a metric."""
+    loaded = checkpoint.load_newest(ground.checkpoints, saved.position, ground.signature)
+    if loaded is None or loaded[0] != saved.position:
+        return None
+    state = loaded[1]["line"]
+    newest_ns = int(state["engine"]["newest_bar"])
+    if newest_ns >= start_ns:
+        return None
+    words = ground.venue.words()
+    words.restore(state["words"])
+    engine = MetricEngine(ground.venue, words, ground.catalogue)
+    return (
+        None if engine.restore(state["engine"]) else Standing(words, engine, loaded[0], newest_ns)
+    )
+
+
 class Backfill:
     """One order. Raises Refuse where it makes no sense; `run` once, then `report`. `rows` are
     computed, compared and written at once, or so."""
@@ -83,16 +129,16 @@ class Backfill:
         kinds = (OHLCV, ground.catalogue.kind)
         at = [held[topic(name, kind)] for kind in kinds if topic(name, kind) in held]
         self._upto = min((one.position for one in at), default=0) if len(at) == len(kinds) else 0
-        self._words = ground.venue.words()
-        self._engine = MetricEngine(ground.venue, self._words, ground.catalogue)
         self._tally = Tally()
         self._written = self._bars = 0
+        self._venue_clock = False
         self._waiting: list[Block] = []
         self._done_ns = order.start_ns
         self._newest_ns = 0
         # Positions from which on bars are read, and up to which they were.
-        self._after = self._stand()
-        self._at = self._after
+        stand = standing(ground, order.start_ns, self._upto)
+        self._words, self._engine = stand.words, stand.engine
+        self._after = self._at = stand.position
         self.tickers: set[str] = set()
 
     @property
@@ -120,6 +166,11 @@ class Backfill:
                 yield from self._settle(self._newest_ns - self._reach_ns)
         yield from self._settle(order.end_ns)
         self._at = self._upto
+        if not self._tally.computed:
+            ground, tickers = self._ground, order.tickers or None
+            self._venue_clock = by_venues_clock(
+                ground.store, ground.venue, order.start_ns, order.end_ns, tickers
+            )
 
     def report(self) -> dict[str, Any]:
         """What was found and done, as JSON."""
@@ -130,36 +181,10 @@ class Backfill:
             "from": self._after,
             "upto": self._upto,
             "dry_run": self.order.dry_run,
+            "venue_clock": self._venue_clock,
         }
 
     # -- the bars --------------------------------------------------------------------------------
-
-    def _stand(self) -> int:
-        """Bring the engine to where it had seen nothing of the range; that position."""
-        ground = self._ground
-        last = ground.venue.calendar.day_of(self.order.start_ns)
-        position = 0
-        for saved in reversed(checkpoint.listing(ground.checkpoints)):
-            if saved.position <= self._upto and saved.day <= last and self._restored(saved):
-                position = saved.position
-                break
-        else:
-            self._words = ground.venue.words()
-            self._engine = MetricEngine(ground.venue, self._words, ground.catalogue)
-        self._engine.set_gates(ground.gates)
-        return position
-
-    def _restored(self, saved: checkpoint.Checkpoint) -> bool:
-        """Take a checkpoint's state, where it had no bar of the range and lacks no metric."""
-        ground = self._ground
-        found = checkpoint.load_newest(ground.checkpoints, saved.position, ground.signature)
-        if found is None or found[0] != saved.position:
-            return False
-        state = found[1]["line"]
-        if state["engine"]["newest_bar"] >= self.order.start_ns:
-            return False
-        self._words.restore(state["words"])
-        return not self._engine.restore(state["engine"])
 
     def _take(self, piece: Batch) -> None:
         """Bars of the store, whose words are others, into the engine; rows of the range wait."""

@@ -28,6 +28,8 @@ SYNC_S = 30.0
 COMMIT_S = 60.0
 _LOOK_S = 0.005
 EXAMPLES_MAX = 5
+# A list of tickers that is longer is not asked for by name.
+NAMED_MAX = 64
 # What two bars must have alike to be the same; the rest follows from it, or is no trade's to tell.
 COMPARED = ("open", "high", "low", "close", "volume", "value", "trades")
 
@@ -87,6 +89,18 @@ def enter(runtime: VenueRuntime, rows_: Batch, *, checked: bool = False) -> int:
     return position
 
 
+def enter_absent(runtime: VenueRuntime, rows_: Batch) -> int:
+    """Enter metric rows of bars that were entered, where the store has none of that bar; how many
+    that were. Others are left as they are, and so are rows of live bars (`source` is null)."""
+    made = replace(rows_, block=np.ascontiguousarray(rows_.block[:, rows_.column("source") >= 0]))
+    wait_committed(runtime, runtime.entered_to)
+    there = match(made, newest_stored(runtime.hot, runtime.venue, made)) >= 0
+    fresh = replace(made, block=np.ascontiguousarray(made.block[:, ~there]))
+    if len(fresh):
+        enter(runtime, fresh, checked=True)
+    return len(fresh)
+
+
 def wait_committed(runtime: VenueRuntime, position: int, for_s: float = COMMIT_S) -> None:
     """Return when the store holds all rows up to a position; raises Retry where it does not within
     so many seconds."""
@@ -130,10 +144,13 @@ def newest_stored(store: Store, venue: Venue, rows_: Batch) -> Batch:
         return rows_
     ts = rows_.column("ts")
     ids = np.unique(rows_.block[rows_.kind.index["ticker"]]).tolist()
-    tickers = [rows_.words.symbols[one] for one in ids]
-    stored = store.revisions(
-        venue.name, rows_.kind.name, int(ts.min()), int(ts.max()) + 1, tickers=tickers
-    )
+    named = None if len(ids) > NAMED_MAX else [rows_.words.symbols[one] for one in ids]
+    within = int(ts.min()), int(ts.max()) + 1
+    return newest(store.revisions(venue.name, rows_.kind.name, *within, tickers=named))
+
+
+def newest(stored: Batch) -> Batch:
+    """The newest revision of each row of a kind with revisions; in any order."""
     symbol, when, rev = (stored.column(name) for name in ("ticker", "ts", "rev"))
     order = np.lexsort((rev, when, symbol))
     symbol, when = symbol[order], when[order]

@@ -6,14 +6,14 @@ get the same rows whatever the cuts. Does not read, write, wait or know the time
 recover.py, writer.py do).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from bursa.bars.build import BarBuilder
+from bursa.bars.build import BarBuilder, Built
 from bursa.bars.closing import ClosingBooks
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.engine import MetricEngine
@@ -147,6 +147,8 @@ class Line:
         self._closing = ClosingBooks(venue, words)
         self.engine = MetricEngine(venue, words, catalogue)
         self._stored_to = -1
+        # Told what the first stages gave of each chunk; for who looks for trades that came late.
+        self.watch: Callable[[Decoded, Built], None] = lambda decoded, built: None
         self._enterable = {k.name: k for k in kinds(catalogue) if k.name in ENTERED}
         self.gates = GateSchedule(venue)
         stored = {f"{kind}.{STORE}": how for kind, how in (unsaid or {}).items()}
@@ -154,9 +156,8 @@ class Line:
 
     def push(self, chunk: Chunk) -> Derived:
         """All stages over the records of a chunk, in stream order."""
-        decoded = self._decoder.push(chunk)
-        built = self._builder.push(decoded.tape, chunk.span)
-        self._closing.push(decoded.batches.get(ORDERBOOK.name), decoded.sums, built.closed)
+        decoded, built = self.build(chunk)
+        self.watch(decoded, built)
         settings = settings_of(chunk)
         changes = self.gates.push(built.closed, settings)
         if changes:
@@ -180,6 +181,13 @@ class Line:
             self.switches.hidden,
             entered,
         )
+
+    def build(self, chunk: Chunk) -> tuple[Decoded, Built]:
+        """The first stages alone: decode, bars, and what the book held at their end."""
+        decoded = self._decoder.push(chunk)
+        built = self._builder.push(decoded.tape, chunk.span)
+        self._closing.push(decoded.batches.get(ORDERBOOK.name), decoded.sums, built.closed)
+        return decoded, built
 
     def _metrics_of(self, closed: Batch) -> Batch:
         """Of bars up to where stored ones were taken, nothing."""

@@ -2,13 +2,26 @@
 
 from collections.abc import Mapping
 
-from bursa.pipeline import backfill_metric, drain, export, retention
+from bursa.pipeline import (
+    backfill_journal,
+    backfill_metric,
+    backfill_ohlcv,
+    drain,
+    export,
+    repair,
+    restore,
+    retention,
+)
 from bursa.pipeline.jobs import Maker
 
 MAKERS: Mapping[str, Maker] = {
+    "backfill_journal": backfill_journal.make,
     "backfill_metric": backfill_metric.make,
+    "backfill_ohlcv": backfill_ohlcv.make,
     "drain": drain.make,
     "export": export.make,
+    "repair": repair.make,
+    "restore": restore.make,
     "retention": retention.make,
 }
 

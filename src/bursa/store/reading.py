@@ -270,6 +270,30 @@ class Reading(ABC):
 
         return self._rows(venue, what, (start_ns, end_ns), text, part.parameters, RANGE)
 
+    def rows(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        after: int = -1,
+        upto: int = END,
+        tickers: Collection[str] | None = None,
+    ) -> Batch:
+        """As ports.Store."""
+        what = self._kinds[kind]
+        where = "ts >= ? and ts < ? and position > ? and position <= ?"
+        values: list[Any] = [start_ns, end_ns, after, upto]
+        if tickers is not None:
+            where += f" and list_contains(?, {what.columns[0].name})"
+            values.append(list(tickers))
+
+        def text(source: str) -> str:
+            return tables.select(source, what.columns, where)
+
+        return self._rows(venue, what, (start_ns, end_ns), text, values, RANGE)
+
     def minute_back(self, venue: str, count: int) -> int:
         """As ports.Store."""
 

@@ -21,7 +21,7 @@ from bursa.pipeline.backfill import Order
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
-from bursa.verbs.times import half_open
+from bursa.verbs.times import half_open, tell_other_clock
 
 _COUNTS = {
     "equal": "are stored as they are computed",
@@ -60,6 +60,7 @@ def run_metric(config: Config, asked: Asked, *, as_json: bool, say: Console, war
         sys.stdout.write(json.dumps({"venue": venue.name, **report}, indent=1) + "\n")
     else:
         _tell(venue, order, report, say)
+        tell_other_clock(venue, asked.zone, report["venue_clock"], warn)
     return 1 if not order.replace and (report["differing"] or report["surplus"]) else 0
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from rich.console import Console
+
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.store.rings import FOREVER_NS
@@ -51,3 +53,12 @@ def instant(text: str, parameter: str, zone: tzinfo) -> int:
         what += f" to {datetime.fromtimestamp(FOREVER_NS // 10**9, UTC).year}"
         raise Refuse(what, parameter=parameter.strip("-")) from None
     return ts_ns
+
+
+def tell_other_clock(venue: Venue, zone: str, there: bool, warn: Console) -> None:
+    """Say, of a range in UTC that was empty, that it is not where the same clock times are the
+    venue's (`there`)."""
+    if there and zone == UTC_ZONE:
+        clock = venue.calendar.timezone
+        what = f"nothing lies there in UTC, but by the clock of {venue.name} ({clock}) it does:"
+        warn.print(f"{what} --tz venue", markup=False)
