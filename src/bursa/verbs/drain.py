@@ -6,7 +6,7 @@ Of one venue or of all that the folder has; done by the process that holds the f
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from bursa.ops import logs
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import a_day, find
 
-Reports = Mapping[str, Mapping[str, Any]]
+Told = Mapping[str, Any]
+Reports = Mapping[str, Told]
 
 
 def run_drain(
@@ -93,33 +94,42 @@ def _has_journal(data: Path, venue: Venue) -> bool:
 
 # -- what is told --------------------------------------------------------------------------------
 
+COLUMNS: Mapping[str, Callable[[Told], str]] = {
+    "written": lambda told: f"{told['sealed'] + told['merged']:,}",
+    "merged": lambda told: f"{told['merged']:,}",
+    "unchanged": lambda told: f"{told['unchanged']:,}",
+    "failed": lambda told: f"{told['failed']:,}",
+    "rows": lambda told: f"{told['rows']:,}",
+    "bytes": lambda told: f"{told['bytes']:,}",
+    "bytes a row": lambda told: f"{told['bytes_a_row'] or 0:.1f}",
+    "text : file": lambda told: f"{told['ratio']:.1f} : 1" if told["ratio"] else "",
+}
+# Shown where there is something to show.
+RARE: Mapping[str, Callable[[Told], Any]] = {
+    "merged": lambda told: told["merged"],
+    "unchanged": lambda told: told["unchanged"],
+    "failed": lambda told: told["failed"],
+    "bytes": lambda told: told["bytes"],
+    "bytes a row": lambda told: told["bytes"],
+    "text : file": lambda told: told["ratio"],
+}
+
 
 def _tell_json(reports: Reports) -> None:
     sys.stdout.write(json.dumps({"venues": reports}, indent=1) + "\n")
 
 
-def _tell_drain(name: str, report: Mapping[str, Any], say: Console, warn: Console) -> None:
+def _tell_drain(name: str, report: Told, say: Console, warn: Console) -> None:
     kinds = {kind: told for kind, told in report["kinds"].items() if _looked_at(told)}
     if not kinds:
         say.print(f"{name}: no day is over and hot", markup=False)
         return
-    table = Table("table", *(_right(n) for n in ("days", "merged", "unchanged", "failed", "rows")))
-    for title in ("bytes", "bytes a row", "text : file"):
-        table.add_column(title, justify="right")
+    columns = [
+        title for title in COLUMNS if title not in RARE or any(map(RARE[title], kinds.values()))
+    ]
+    table = Table("table", *map(_right, columns), box=None, pad_edge=False)
     for kind, told in kinds.items():
-        table.add_row(
-            f"{name}_{kind}",
-            f"{told['sealed'] + told['merged']:,}",
-            f"{told['merged']:,}",
-            f"{told['unchanged']:,}",
-            f"{told['failed']:,}",
-            f"{told['rows']:,}",
-            "" if report["dry_run"] else f"{told['bytes']:,}",
-            ""
-            if told["bytes_a_row"] is None or report["dry_run"]
-            else f"{told['bytes_a_row']:.1f}",
-            "" if told["ratio"] is None else f"{told['ratio']:.1f} : 1",
-        )
+        table.add_row(f"{name}_{kind}", *(COLUMNS[title](told) for title in columns))
     say.print(table)
     days = sum(told["sealed"] + told["merged"] for told in kinds.values())
     if report["dry_run"]:
@@ -129,22 +139,22 @@ def _tell_drain(name: str, report: Mapping[str, Any], say: Console, warn: Consol
         warn.print(told, markup=False)
 
 
-def _looked_at(told: Mapping[str, Any]) -> bool:
+def _looked_at(told: Told) -> bool:
     return any(told[name] for name in ("sealed", "merged", "unchanged", "failed"))
 
 
-def _tell_retention(name: str, report: Mapping[str, Any], say: Console) -> None:
+def _tell_retention(name: str, report: Told, say: Console) -> None:
     went = "would leave" if report["dry_run"] else "left"
-    table = Table("table", _right("keeps"), _right(f"days that {went}"), _right("rows"))
-    for title in ("days not proven", "why"):
-        table.add_column(title, justify="right" if title != "why" else "left")
+    titles = ("keeps", f"days that {went}", "rows", "days not proven")
+    table = Table("table", *map(_right, titles), box=None, pad_edge=False)
     for kind, told in report["kinds"].items():
         keeps = f"{told['keeps']:,} days" if told["keeps"] else "for ever"
-        kept = f"{told['kept']:,}" if told["kept"] else ""
-        table.add_row(
-            f"{name}_{kind}", keeps, f"{told['days']:,}", f"{told['rows']:,}", kept, told["why"]
-        )
+        counts = (f"{told[key]:,}" for key in ("days", "rows", "kept"))
+        table.add_row(f"{name}_{kind}", keeps, *counts)
     say.print(table)
+    for kind, told in report["kinds"].items():
+        if told["why"]:
+            say.print(f"{name}_{kind} stays from {told['why']}", markup=False)
     if report["dry_run"]:
         say.print("dry run: nothing left the hot store", markup=False)
     if report["kept"]:

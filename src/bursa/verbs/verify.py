@@ -31,6 +31,7 @@ from bursa.pipeline.line import Line, kinds
 from bursa.ports import Committed, Store
 from bursa.store import compare, question, sql
 from bursa.store.compare import Digest, Slice
+from bursa.store.floors import COLD_KINDS
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.journal_part import Journal, a_day, find, shown
 
@@ -67,8 +68,8 @@ class Day:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one kind: of the rows of `part`, which begins later than the day where retention has
-    dropped what came before."""
+    """Of one kind: of the rows of `part`, which begins later than the day where the folder's
+    cap has deleted what came before."""
 
     kind: Kind
     recomputed: Digest
@@ -94,7 +95,8 @@ def run_verify(
     warn: Console,
 ) -> int:
     """Compare a day. Returns 0 when all that is stored was compared and is equal: a kind that
-    retention has dropped is told so, and of one that it dropped in part the rest is compared."""
+    the folder's cap has deleted is told so, and of one that it deleted in part the rest is
+    compared."""
     chosen: Sequence[Kind] = _kinds(only, config)
     day = a_day(text, "DATE")
     logs.setup(config.log.level, config.log.format)
@@ -211,22 +213,13 @@ def _judge(
 
 
 def _is_past(config: Config, what: Day, kind: Kind, stored: compare.Ask, before_ns: int) -> bool:
-    """Has retention taken what the day had before a time: it lies before the days that are kept, or
-    the folder has a cap and nothing older is left?"""
-    venue = what.journal.venue
-    [[newest]] = stored(f"select max(ts) from {venue.name}_ohlcv").rows  # noqa: S608 -- our own table's name
-    days = getattr(config.retention, f"{kind.name}_days", 0)
-    if days and newest:
-        oldest = venue.calendar.day_of(newest)
-        for _ in range(days - 1):
-            oldest = venue.calendar.previous_day(oldest)
-        if what.day < oldest:
-            return True
-    table = f"{venue.name}_{kind.name}"
-    [[older]] = stored(f"select count(*) from {table} where ts < {before_ns}").rows  # noqa: S608 -- likewise
-    return bool(
-        config.retention.disk_gb and hasattr(config.retention, f"{kind.name}_days") and not older
-    )
+    """May the folder's cap have taken what the day had before a time: is there one, and nothing
+    older is left? Days past their time only go cold."""
+    if not (config.retention.disk_gb and kind.name in COLD_KINDS):
+        return False
+    table = f"{what.journal.venue.name}_{kind.name}"
+    [[older]] = stored(f"select count(*) from {table} where ts < {before_ns}").rows  # noqa: S608 -- our own table's name
+    return not older
 
 
 def _differing(of: Slice, stored: compare.Ask, recomputed: compare.Ask) -> dict[str, Any]:
