@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -19,9 +20,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
 from bursa.feeds import layouts
+from bursa.history import quality as history_quality
 from bursa.journal import record
 from bursa.metrics.catalog import Catalogue, catalogue
 from bursa.model.batch import Words
+from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import Kind
 from bursa.model.venue import IDX, VENUES, Venue
@@ -29,7 +32,9 @@ from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import books
 from bursa.pipeline.buffer import Bounds
+from bursa.pipeline.jobs import Job, Maker
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
+from bursa.pipeline.makers import MAKERS
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.upkeep import JournalLimits
@@ -262,6 +267,27 @@ def venues_of(config: Config, data: Path, demo: bool) -> list[Venue]:
     kept = data / "journal"
     names += sorted(path.name for path in kept.iterdir()) if kept.is_dir() else []
     return [VENUES[name] for name in dict.fromkeys(names) if name in VENUES]
+
+
+def quality(runtime: VenueRuntime, order: dict[str, Any]) -> Job:
+    """The job of a quality report."""
+    line, parts = runtime.line, runtime.parts
+    assert isinstance(parts.store, Tiered), "the store of this program"
+    closed_ns = line.watermark_ns - runtime.venue.grace_s * SECOND_NS
+    subject = history_quality.Subject(
+        runtime.venue,
+        parts.store,
+        parts.catalogue.kind,
+        None if parts.state is None else parts.state.reports,
+        closed_ns // MINUTE_NS * MINUTE_NS,
+        runtime.facts.watermarks,
+        parts.clock.now_ns(),
+    )
+    return history_quality.QualityJob(subject, order)
+
+
+# Every job of the program, by its name.
+JOBS: Mapping[str, Maker] = {**MAKERS, history_quality.NAME: quality}
 
 
 # -- the verbs -------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from bursa.api.services import ChannelState, Dependency, Services, VenueParts, V
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
-from bursa.app import STORE_NAME, Shop, shop, switches, venues_of, warm, with_demo
+from bursa.app import JOBS, STORE_NAME, Shop, shop, switches, venues_of, warm, with_demo
 from bursa.config import Config
 from bursa.exchange.watched import DemoExchange
 from bursa.history.name_book import NameBook
@@ -42,7 +42,7 @@ from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline import control, dlq, jobs, retry
 from bursa.pipeline.line import Derived, kinds
-from bursa.pipeline.makers import LANES, MAKERS
+from bursa.pipeline.makers import LANES
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.schedule import Limits, Schedule
 from bursa.pipeline.waiting import Interrupted
@@ -127,7 +127,7 @@ class Up:
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
-        self._jobs = jobs.Jobs(self._runtimes, MAKERS, LANES)
+        self._jobs = jobs.Jobs(self._runtimes, JOBS, LANES)
         limits = Limits(self._config.drain.late_s, self._config.drain.long_s)
         self._schedule = Schedule(self._runtimes, self._jobs, limits)
         self._waiting_for = "kernels"
