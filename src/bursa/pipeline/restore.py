@@ -1,0 +1,312 @@
+"""`bursa backfill restore`: bars of a file that the store lacks enter it, as a job.
+
+The process that does the job reads the file, piece by piece. Rows that cannot be are kept out and
+told by their line; bars that are stored already stay as they are, equal ones and others: those are
+counted as mismatches. What is absent enters by the journal (entry.py) with the source `file`, and
+behind it the metric rows of those minutes. Given up anywhere and begun anew, it goes on.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, TextIO
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from bursa.feeds import bar_file
+from bursa.model import validate
+from bursa.model.batch import Batch
+from bursa.model.calendar import Calendar
+from bursa.model.errors import Refuse
+from bursa.model.schema import OHLCV
+from bursa.model.venue import Venue
+from bursa.ops.logs import logger
+from bursa.pipeline import entry
+from bursa.pipeline.backfill_metric import ground_of
+from bursa.pipeline.backfill_ohlcv import entered
+from bursa.pipeline.by_time import metrics_by_time
+from bursa.pipeline.restore_rows import REASONS, Bad, RowReader
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.wire import bar_headers, bar_values
+from bursa.wire.bar_headers import DATE, TIME
+from bursa.wire.bar_values import Clock
+
+NAME = "restore"
+# Bars that are compared and journalled in one step.
+ROWS = 8192
+EXAMPLES_MAX = 10
+# Of the first piece so many rows say by which clock its times make sense.
+_SAMPLE = 2_000
+_STAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be restored.
+
+    file      absolute path, read by the process that does the job, as its user
+    columns   their header -> our column, "" for none: what is not to be found out
+    ticker    of all rows, "" where the file says it
+    zone      name of that of times that name none; "" is UTC, refused where the times then make no
+              sense and by the venue's clock they do
+    form      strptime's form of times, "" where it is to be found out
+    rejects   file to which rows that are kept out are written, "" for none
+    """
+
+    file: str
+    columns: dict[str, str]
+    ticker: str = ""
+    zone: str = ""
+    form: str = ""
+    rejects: str = ""
+    dry_run: bool = False
+
+
+class Restore:
+    """One file for one venue. Making one raises Refuse where the file cannot be read, its columns
+    are not clear, or the order makes no sense."""
+
+    name = NAME
+
+    def __init__(self, runtime: VenueRuntime, order: Order) -> None:
+        self._runtime, self._order = runtime, order
+        self._venue, self._store = runtime.venue, runtime.hot
+        zone = ZoneInfo(order.zone or "UTC")
+        _check_ticker(order.ticker, self._venue)
+        self._rejects = _Rejects(order.rejects)
+        self._file = bar_file.opened(Path(order.file))
+        try:
+            self._headers = bar_headers.match(
+                self._file.headers, order.columns, has_ticker=bool(order.ticker)
+            )
+            self._look(zone)
+        except BaseException:
+            self._file.close()
+            raise
+        self._clock = Clock(zone, order.form)
+        now_ns = runtime.clock.now_ns()
+        watermark = runtime.line.watermark_ns
+        self._reader = RowReader(
+            self._venue,
+            self._headers.taken,
+            self._clock,
+            validate.life(self._venue, now_ns),
+            ticker=order.ticker,
+            newest_ns=runtime.line.forgotten_ns if watermark > 0 else now_ns,
+        )
+        self._compared = entry.Compared()
+        self._written = self._metric_rows = 0
+        self._bad: list[Bad] = []
+        self._span: tuple[int, int] | None = None
+        self._tickers: set[str] = set()
+        self._known = set(self._store.span(self._venue.name))
+        self._metrics_done = 0.0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Of the file, then of the metrics behind it, in thousandths."""
+        read = self._file.done * _STAGE // self._file.total
+        if self._order.dry_run:
+            return read, _STAGE
+        return read + int(self._metrics_done * _STAGE), 2 * _STAGE
+
+    def run(self) -> Iterator[None]:
+        """Compare and enter the bars, then the metric rows. Raises Refuse where the file cannot be
+        read on, Retry where journal or store are away: what was entered stays."""
+        for taken in self._reader.read(self._file):
+            for bad in taken.bad:
+                self._rejects.add(bad, self._headers.taken.values())
+            self._bad += taken.bad[: EXAMPLES_MAX - len(self._bad)]
+            entry.wait_committed(self._runtime, self._runtime.entered_to)
+            for first in range(0, len(taken.bars), ROWS):
+                self._enter(_part(taken.bars, first, first + ROWS))
+                yield
+            yield
+        if self._span is not None and not self._order.dry_run:
+            yield from self._metrics(*self._span)
+        self._metrics_done = 1.0
+
+    def _enter(self, bars: Batch) -> None:
+        fresh, found = entry.absent(self._store, self._venue, bars, self._reader.compared)
+        self._compared.add(found)
+        ids = np.unique(bars.block[OHLCV.index["ticker"]]).tolist()
+        self._tickers |= {bars.words.symbols[one] for one in ids}
+        ts = bars.column("ts")
+        low, high = int(ts.min()), int(ts.max())
+        before = self._span or (low, high)
+        self._span = min(before[0], low), max(before[1], high)
+        if len(fresh) and not self._order.dry_run:
+            entry.enter(self._runtime, fresh, checked=True)
+            self._written += len(fresh)
+
+    def _metrics(self, first_ns: int, last_ns: int) -> Iterator[None]:
+        """Metric rows of the file's minutes, computed over the bars as they are stored now; also
+        where an order before this one, that did not come to its end, wrote the bars."""
+        runtime, end_ns = self._runtime, last_ns + 1
+        tickers = self._tickers
+        if not self._written:
+            tickers = yield from entered(runtime, sorted(tickers), first_ns, end_ns)
+        if not tickers:
+            return
+        entry.wait_committed(runtime, runtime.entered_to)
+        for batch in metrics_by_time(ground_of(runtime), sorted(tickers), first_ns, end_ns):
+            for first in range(0, len(batch), ROWS):
+                part = _part(batch, first, first + ROWS)
+                self._metric_rows += entry.enter_absent(runtime, part)
+                yield
+            if len(batch):
+                at = int(batch.column("ts").max()) - first_ns
+                self._metrics_done = max(self._metrics_done, at / max(1, last_ns - first_ns))
+            yield
+
+    def report(self) -> dict[str, Any]:
+        """What was found and done, as JSON."""
+        counts, reader = self._reader.counts, self._reader
+        return {
+            "file": self._order.file,
+            "counts": self._file.counts,
+            "columns": dict(self._headers.taken),
+            "not_read": list(self._headers.left),
+            "zone": str(self._clock.zone),
+            "times": self._clock.unit,
+            "rows": counts.rows,
+            "again": counts.again,
+            "older": counts.older,
+            "bad": sum(counts.reasons.values()),
+            "reasons": {word: counts.reasons[word] for word in REASONS if counts.reasons[word]},
+            "examples": [asdict(one) for one in self._bad],
+            "tickers": len(self._tickers),
+            "new_tickers": sorted(self._tickers - self._known)[:EXAMPLES_MAX],
+            "new_tickers_count": len(self._tickers - self._known),
+            "first": self._span[0] if self._span else None,
+            "last": self._span[1] if self._span else None,
+            "value_estimated": reader.estimated,
+            "absent": self._compared.absent,
+            "equal": self._compared.equal,
+            "differing": self._compared.differing,
+            "mismatches": [asdict(one) for one in self._compared.examples],
+            "written": self._written,
+            "metric_rows": self._metric_rows,
+            "rejects": self._rejects.written,
+            "dry_run": self._order.dry_run,
+        }
+
+    def close(self) -> None:
+        """Give the files back and say what was done."""
+        self._file.close()
+        self._rejects.close()
+        said = self.report()
+        logger("restore").info(
+            "bars of a file were restored",
+            venue=self._venue.name,
+            **{k: said[k] for k in ("file", "rows", "bad", "written", "equal", "differing")},
+        )
+
+    # -- before anything is written --------------------------------------------------------------
+
+    def _look(self, zone: tzinfo) -> None:
+        """Refuse a file whose first rows show that it is not one of 1-minute bars, or that its
+        times are those of another clock."""
+        taken = self._headers.taken
+        columns = [taken[name] for name in ("ts", DATE, TIME) if name in taken]
+        for piece in self._file.pieces(columns):
+            clock = Clock(zone, self._order.form)
+            arrays = [piece.columns[name].slice(0, _SAMPLE) for name in columns]
+            said = arrays[0] if len(arrays) == 1 else bar_values.joined(arrays[0], arrays[1], clock)
+            ns, unread, _ = bar_values.instants(said, clock)
+            if unread.all() and bar_values.is_date_alone(clock.sample):
+                self._daily(clock.sample)
+            if unread.all() and len(unread) and clock.sample:
+                what = f"times such as {clock.sample!r} cannot be read; allowed: 2025-01-15 09:30,"
+                what += " with seconds or an offset, digits alone, or counted from 1970;"
+                raise Refuse(f"{what} --time-format says another form", "unread_times")
+            good = ns[ns > 0]
+            days = np.unique(good).tolist()
+            if len(days) > 1 and not any(self._venue.calendar.local_s(at) for at in days):
+                self._daily(self._venue.calendar.text(days[0]))
+            self._check_zone(said, good)
+            break
+        self._file.ragged()
+        self._file.done = 0
+
+    def _daily(self, sample: str) -> None:
+        what = f"its times, such as {sample}, have no time of day: only 1-minute bars are stored,"
+        raise Refuse(f"{what} longer ones are made of them", "not_minutes")
+
+    def _check_zone(self, said: Any, read: Any) -> None:
+        calendar = self._venue.calendar
+        if self._order.zone or not len(read):
+            return
+        local, _, _ = bar_values.instants(
+            said, Clock(ZoneInfo(calendar.timezone), self._order.form)
+        )
+        as_utc, as_local = (trading_share(at, calendar) for at in (read, local[local > 0]))
+        if as_local > 0.9 and as_utc < 0.3:
+            text = calendar.text(int(read[0]))
+            what = f"read as UTC, {1 - as_utc:.0%} of its times lie outside {self._venue.name}'s"
+            what += f" trading hours (the first one is {text} there); by the venue's clock"
+            what += f" {as_local:.0%} lie inside: --tz venue reads them so, --tz UTC insists"
+            raise Refuse(what, "zone_unclear", parameter="tz")
+
+
+def make(runtime: VenueRuntime, order: dict[str, Any]) -> Restore:
+    """The job of an order."""
+    return Restore(runtime, Order(**order))
+
+
+def trading_share(ts: Any, calendar: Calendar) -> float:
+    """Which share of some instants, int64 (n,) ns UTC, lies within the hours of main trading."""
+    inside = 0
+    for at in ts.tolist():
+        sessions = calendar.sessions(calendar.day_of(at))
+        inside += any(s.trading and s.open_ns <= at < s.close_ns for s in sessions)
+    return inside / max(1, len(ts))
+
+
+def _part(batch: Batch, first: int, end: int) -> Batch:
+    return replace(batch, block=np.ascontiguousarray(batch.block[:, first:end]))
+
+
+def _check_ticker(ticker: str, venue: Venue) -> None:
+    if ticker and not re.match(venue.ticker_pattern, ticker):
+        what = f"--ticker: {ticker}; a ticker of {venue.name} matches {venue.ticker_pattern}"
+        raise Refuse(what, parameter="ticker")
+
+
+class _Rejects:
+    """The file of rows that were kept out: line, reason, what they say by their own headers; it can
+    be put right and restored itself."""
+
+    def __init__(self, path: str) -> None:
+        self.written = 0
+        self._path = path
+        self._file: TextIO | None = None
+        if path and Path(path).exists():
+            raise Refuse(f"--rejects: {path} is there already", parameter="rejects")
+        if path and not Path(path).parent.is_dir():
+            raise Refuse(f"--rejects: {Path(path).parent} is no folder", parameter="rejects")
+
+    def add(self, bad: Bad, headers: Any) -> None:
+        """Write one row. Raises Refuse where the file takes none."""
+        if not self._path:
+            return
+        names: Sequence[str] = list(dict.fromkeys(headers))
+        try:
+            if self._file is None:
+                self._file = open(self._path, "x", newline="", encoding="utf-8")
+                csv.writer(self._file).writerow(["line", "reason", *names, "text"])
+            row = [bad.values.get(name, "") for name in (*names, "")]
+            csv.writer(self._file).writerow([bad.line, bad.reason, *row])
+        except OSError as error:
+            what = f"--rejects: {self._path} cannot be written: {error.strerror}"
+            raise Refuse(what, parameter="rejects") from None
+        self.written += 1
+
+    def close(self) -> None:
+        """What was added is in the file."""
+        if self._file is not None:
+            self._file.close()
