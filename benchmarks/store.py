@@ -12,6 +12,8 @@ split_600_*           600 over the split, half of them cold; cold_600_*: all of 
 history_ms            all bars of one ticker: 219 days, 205 of them cold
 rehydrate_ms          rings of 700 tickers filled; ring_feed_us: a minute's 700 bars; ring_600_*:
                       the newest 600 of one copied out
+
+What it takes to write days to files is in store_cold.py.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks import report
+from benchmarks import report, store_cold
 from benchmarks.load import tiers
 from benchmarks.load.rows import Market, name, trading_days, write
 from bursa.model.batch import Batch
@@ -210,6 +212,7 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
         *spread("split_600", split),
         *spread("cold_600", cold),
         report.Result("history_ms", statistics.median(whole), "ms"),
+        *store_cold.results(store, folder, days),
         *rings(store, market),
     ]
     store.close()

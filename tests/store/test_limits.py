@@ -74,12 +74,9 @@ def test_each_read_has_the_limit_of_its_class(
     asked: list[str] = []
     plain = engine.Engine.reading
 
-    def reading(
-        self: Any, limit: str = POINT, what: str = "", seconds: float | None = None
-    ) -> AbstractContextManager[Any]:
+    def reading(self: Any, limit: str = POINT, what: str = "") -> AbstractContextManager[Any]:
         asked.append(limit)
-        assert seconds is None
-        return plain(self, limit, what, seconds)
+        return plain(self, limit, what)
 
     monkeypatch.setattr(engine.Engine, "reading", reading)
     read(store)
@@ -123,6 +120,19 @@ def test_a_slow_read_is_told_and_counted(
     told = "".join(capsys.readouterr())
     assert counted(telemetry, "slow", limit) >= 1
     assert "slow read" in told and "idx_ohlcv" in told and limit in told
+    store.close()
+
+
+def test_what_takes_long_by_its_nature_is_not_slow(
+    tmp_path: Path, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path, options=Options(telemetry=telemetry))
+    put(store, batch(OHLCV, [bar("BBCA", 0)]))
+    monkeypatch.setattr(engine, "SLOW_S", 0.0)
+    drain(store, "idx", "ohlcv", store.hot.days("idx", ["ohlcv"]))
+    assert counted(telemetry, "slow", WHOLE) == 0
+    store.select("select 1", Limits())
+    assert counted(telemetry, "slow", WHOLE) == 1
     store.close()
 
 

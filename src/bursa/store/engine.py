@@ -162,10 +162,15 @@ class Engine:
 
     @contextmanager
     def reading(
-        self, limit: str = POINT, what: str = "", seconds: float | None = None
+        self,
+        limit: str = POINT,
+        what: str = "",
+        seconds: float | None = None,
+        slow_s: float | None = None,
     ) -> Iterator[Any]:
-        """A cursor of one's own for reading, each of whose queries ends after the time of its class
-        (or after `seconds`). `what` is read: told where it is slow. Engine errors leave as Retry
+        """A cursor of one's own for reading, each of whose queries ends after the time of its
+        class; or after `seconds`, where it takes long by its nature: it is slow then past half of
+        them, or past `slow_s`. `what` is read: told where it is slow. Engine errors leave as Retry
         where the engine is away, as themselves where they are bugs."""
         with self._gate:
             if not self._ready:
@@ -186,11 +191,12 @@ class Engine:
             with self._gate:
                 self._readers -= 1
                 self._gate.notify_all()
-            self._took(time.monotonic() - began, limit, what)
+            took = time.monotonic() - began
+            patience = SLOW_S if seconds is None else seconds / 2
+            if took >= (patience if slow_s is None else slow_s):
+                self._slow(took, limit, what)
 
-    def _took(self, seconds: float, limit: str, what: str) -> None:
-        if seconds < SLOW_S:
-            return
+    def _slow(self, seconds: float, limit: str, what: str) -> None:
         self._log.warning("slow read", what=what, limit=limit, seconds=round(seconds, 1))
         if self._options.telemetry is not None:
             self._options.telemetry.store_slow.labels(limit).inc()
@@ -290,7 +296,7 @@ class Engine:
 
     def select(self, text: str, limits: sql.Limits, views: sql.Views | None = None) -> sql.Answer:
         """One read-only SELECT of a person."""
-        with self.reading(WHOLE, "sql", limits.time_s + 1) as cursor:
+        with self.reading(WHOLE, "sql", limits.time_s + 1, SLOW_S) as cursor:
             try:
                 return _select(cursor, text, limits, views)
             except Refuse as refused:
