@@ -1,5 +1,6 @@
 """Upkeep: the journal's limits, closed days put in order, and the folder's cap in its order."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,8 @@ from bursa.ports import Committed, Frames
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Limits
 from tests.fakes.store import batch_of
+from tests.pipeline import tiered
+from tests.pipeline.tiered import Bench
 
 DAYS = [date(2025, 11, 17), date(2025, 11, 18), date(2025, 11, 19)]
 OPENS = [IDX.calendar.day_open_ns(day) for day in DAYS]
@@ -183,3 +186,75 @@ def test_days_that_closed_in_this_run_are_settled_one_a_turn(subject: Subject) -
     upkeep.pump()
     upkeep.pump()
     assert [in_order(day) for day in range(3)] == [True, True, False]
+
+
+# -- a cap over both tiers -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Three days that lie cold, and hot as tiered.KEEP says; and a fourth."""
+    found = Bench(tmp_path / "data")
+    found.fill()
+    found.drain()
+    found.retention()
+    runtime = found.runtime
+    runtime.data, runtime.hot, runtime.committed = found.data, found.store, 0
+    runtime.folder, runtime.checkpoints_folder = found.data / "journal", found.data / "checkpoints"
+    yield found
+    found.close()
+
+
+def capped(bench: Bench, over: int) -> list[tuple[str, date]]:
+    """The cold days that one look deletes where the folder is so many bytes over its cap."""
+    before = set(bench.hashes())
+    size = folder_bytes(bench.data) - bench.store.bytes().free
+    Upkeep(bench.runtime, ("ticks", "quotes"), size - over, settled_to=date.max).pump()
+    return sorted(before - set(bench.hashes()), key=lambda key: (key[1], key[0]))
+
+
+def test_over_its_cap_a_folder_gives_up_its_oldest_cold_days_of_ticks_and_books_first(
+    bench: Bench,
+) -> None:
+    raw = ("orderbook", "quotes", "snapshot", "ticks")
+    rows = bench.held()
+    assert capped(bench, 1) == [("orderbook", tiered.DAYS[0])]
+    gone = capped(bench, 9_000)
+    assert gone and {kind for kind, _ in gone} <= set(raw)
+    assert [day for _, day in gone] == sorted(day for _, day in gone)
+    bytes_gone = sum(bench.telemetry.cold_dropped.labels("idx", kind)._value.get() for kind in raw)
+    assert bytes_gone >= 9_000
+    # Bars and metrics are what is kept longest.
+    assert bench.held()["ohlcv"] == rows["ohlcv"] and bench.held()["ticks"] != rows["ticks"]
+    gone = capped(bench, 1 << 30)
+    assert [key for key in gone if key[0] in raw]
+    assert capped(bench, 1 << 30) == []  # nothing lies cold any more
+    assert not [kind for kind, _ in bench.hashes() if kind in raw]
+    left = {kind.name: bench.hot_days(kind.name) for kind in tiered.COLD}
+    assert left["ticks"] == [tiered.NEXT] and left["ohlcv"] == [tiered.DAYS[2], tiered.NEXT]
+
+
+def test_a_capped_folder_lets_hot_days_go_that_lie_cold_without_losing_them(bench: Bench) -> None:
+    for kind in (TICKS, tiered.KINDS["quotes"]):
+        bench.put_late(kind, tiered.rows_of_day(kind, tiered.NEXT, seed=1))
+    following = IDX.calendar.next_day(tiered.NEXT)
+    bench.put_late(TICKS, tiered.rows_of_day(TICKS, following))
+    bench.runtime.newest_ns = IDX.calendar.day_open_ns(following)
+    bench.runtime.clock.now = bench.runtime.heard_ns = bench.runtime.newest_ns
+    bench.drain()
+    rows = bench.held()
+    for sealed in list(bench.cold.all("idx", "ticks")):
+        if sealed.day < tiered.NEXT:
+            bench.cold.drop("idx", "ticks", sealed.day)
+    rows = bench.held()
+    assert bench.hot_days("ticks") == [tiered.NEXT, following]
+    size = folder_bytes(bench.data)
+    for name in ("quotes", "snapshot", "orderbook"):
+        for sealed in list(bench.cold.all("idx", name)):
+            if sealed.day < tiered.NEXT:
+                bench.cold.drop("idx", name, sealed.day)
+    rows = bench.held()
+    Upkeep(bench.runtime, ("ticks",), size // 2, settled_to=date.max).pump()
+    assert bench.hot_days("ticks") == [following] and bench.held()["ticks"] == rows["ticks"]
+    assert bench.hot.floor("idx", "ticks") == tiered.following(tiered.NEXT)
+    assert bench.telemetry.store_dropped.labels("idx", "ticks")._value.get() == 36 + 24
