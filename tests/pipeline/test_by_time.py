@@ -58,8 +58,8 @@ def test_rows_of_entered_bars_follow_from_all_bars_before_them(tmp_path: Path) -
             wait_committed(venue.runtime, enter(venue.runtime, bars))
         count = sum(enter_absent(venue.runtime, made) for made in by_time(venue, 0))
         assert count == 85
-        assert sum(enter_absent(venue.runtime, made) for made in by_time(venue, 0)) == 0
         wait_committed(venue.runtime, venue.runtime.entered_to)
+        assert sum(enter_absent(venue.runtime, made) for made in by_time(venue, 0)) == 0
         kept = venue.store.revisions("idx", "metrics", 0, END)
         assert set(kept.text("source")) == {"file"}
         whole = venue.store.revisions("idx", OHLCV.name, 0, END)

@@ -91,9 +91,10 @@ def enter(runtime: VenueRuntime, rows_: Batch, *, checked: bool = False) -> int:
 
 def enter_absent(runtime: VenueRuntime, rows_: Batch) -> int:
     """Enter metric rows of bars that were entered, where the store has none of that bar; how many
-    that were. Others are left as they are, and so are rows of live bars (`source` is null)."""
+    that were. Others are left as they are, and so are rows of live bars (`source` is null). What
+    was entered of the same bars must be committed (wait_committed): nothing is waited for here,
+    since who goes through bars by time comes to each once."""
     made = replace(rows_, block=np.ascontiguousarray(rows_.block[:, rows_.column("source") >= 0]))
-    wait_committed(runtime, runtime.entered_to)
     there = match(made, newest_stored(runtime.hot, runtime.venue, made)) >= 0
     fresh = replace(made, block=np.ascontiguousarray(made.block[:, ~there]))
     if len(fresh):
