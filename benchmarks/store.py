@@ -212,7 +212,7 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
         *spread("split_600", split),
         *spread("cold_600", cold),
         report.Result("history_ms", statistics.median(whole), "ms"),
-        *store_cold.results(store, folder, days),
+        *store_cold.results(store, folder / "both", days),
         *rings(store, market),
     ]
     store.close()
