@@ -30,7 +30,7 @@ import duckdb
 
 from benchmarks import report, store_cold
 from benchmarks.load import tiers
-from benchmarks.load.rows import Market, name, trading_days, write
+from benchmarks.load.rows import Market, days_after, name, trading_days, write
 from bursa.model.batch import Batch
 from bursa.model.schema import Kind
 from bursa.model.venue import IDX
@@ -226,7 +226,7 @@ def rings(store: Tiered, market: Market) -> list[report.Result]:
     made.rehydrate(store)
     filled = (time.perf_counter() - began) * 1e3
     fed = []
-    for day in trading_days(DAYS + 50)[-50:]:
+    for day in days_after(50):
         batch = market.bars(day, 1)
         began = time.perf_counter()
         made.feed_bars(batch)

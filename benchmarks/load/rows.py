@@ -21,6 +21,11 @@ def trading_days(count: int) -> Sequence[date]:
     return days[-count:]
 
 
+def days_after(count: int) -> Sequence[date]:
+    """The trading days that follow on those."""
+    return IDX.calendar.days(_LAST, _LAST + timedelta(days=2 * count + 30))[:count]
+
+
 def name(nth: int) -> str:
     """A ticker."""
     return f"T{nth % TICKERS:03d}"
