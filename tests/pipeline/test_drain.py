@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, TICKS, Kind
 from bursa.model.venue import IDX
+from bursa.store import parquet
 from bursa.store.compare import ANY_POSITION, Digest, Slice, digest
 from bursa.store.duckdb import DuckStore
 from bursa.store.parquet import ColdStore
@@ -261,6 +263,25 @@ def test_a_rotten_file_is_no_reason_to_let_hot_rows_go_and_is_written_anew(bench
     assert outcomes(bench.drain(), "ticks") == (1, 0, 2, 0)
     assert bench.retention()["kinds"]["ticks"]["days"] == 3
     assert bench.held() == before
+
+
+def test_rot_of_a_day_that_is_cold_alone_is_found_and_set_aside_in_its_turn(bench: Bench) -> None:
+    bench.fill()
+    bench.drain()
+    bench.retention()
+    assert DAYS[0] not in bench.hot_days("ticks")
+    sealed = bench.cold.sealed("idx", "ticks", DAYS[0])
+    assert sealed is not None
+    rot(sealed.path)
+    today = IDX.calendar.day_of(bench.runtime.clock.now)
+    turn = (DAYS[0] - today).days % parquet.SCRUB_TURNS
+    assert bench.drain()["damaged"] == []
+    bench.runtime.clock.now += turn * DAY_NS
+    report = bench.drain()
+    (told,) = report["damaged"]
+    assert "set aside as" in told and str(sealed.path) in told
+    assert bench.cold.sealed("idx", "ticks", DAYS[0]) is None
+    assert (report["failed"], bench.drain()["damaged"]) == (0, [])
 
 
 def test_late_rows_stay_hot_where_the_file_they_belong_into_is_rotten(bench: Bench) -> None:

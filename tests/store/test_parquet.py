@@ -26,7 +26,7 @@ from bursa.model.schema import (
     Kind,
 )
 from bursa.model.venue import IDX
-from bursa.store import cold_days, cold_file
+from bursa.store import cold_days, cold_file, parquet
 from bursa.store.cold_days import Sealed
 from bursa.store.compare import Digest
 from bursa.store.parquet import ColdStore
@@ -350,6 +350,28 @@ def test_a_flipped_byte_anywhere_is_told(tmp_path: Path, two_days: ColdStore, kn
     assert aside.read_bytes() == good
     assert cold.sealed("idx", "ohlcv", DAY) is None
     cold.close()
+
+
+def test_scrubbing_looks_at_each_file_in_its_turn_and_sets_rot_aside(
+    tmp_path: Path, two_days: ColdStore
+) -> None:
+    sealed, turns = newest(two_days), range(parquet.SCRUB_TURNS)
+    looked = [sum(1 for _ in two_days.scrub("idx", turn)) for turn in turns]
+    assert (sum(looked), max(looked)) == (2, 1)
+    data = bytearray(sealed.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    sealed.path.write_bytes(bytes(data))
+    found = [why for turn in turns for why in two_days.scrub("idx", turn) if why]
+    assert len(found) == 1
+    assert "not those that were written; set aside as" in found[0]
+    assert two_days.sealed("idx", "ohlcv", DAY) is None
+    assert held(two_days) == [DAY_NS // MINUTE]
+    assert set(two_days.span("idx")) == {"BBCA", "ASII"}
+    assert [why for turn in turns for why in two_days.scrub("idx", turn)] == [""]
+    again = cold_store(tmp_path)
+    assert again.sealed("idx", "ohlcv", DAY) is None
+    assert set(again.span("idx")) == {"BBCA", "ASII"}
+    again.close()
 
 
 # -- schemas -----------------------------------------------------------------------------------

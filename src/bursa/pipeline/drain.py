@@ -79,6 +79,7 @@ class Drain:
         self._hot, self._cold = both_of(runtime)
         self._venue = runtime.venue.name
         self._found = _Found()
+        self._damaged: list[str] = []
         self._done, self._total = 0, 1
         self._refusal = ""
         self._log = logger("drain").bind(venue=self._venue)
@@ -92,7 +93,7 @@ class Drain:
         return self._done, self._total
 
     def report(self) -> dict[str, Any]:
-        """By kind, and what failed, as JSON."""
+        """By kind, what failed, and which older files were found damaged, as JSON."""
         kinds = {kind: tally.told() for kind, tally in self._found.kinds.items()}
         failures = self._found.failures
         return {
@@ -100,6 +101,7 @@ class Drain:
             "kinds": kinds,
             "failed": sum(tally.failed for tally in self._found.kinds.values()),
             "failures": failures[:FAILURES_SHOWN],
+            "damaged": self._damaged,
         }
 
     def run(self) -> Iterator[None]:
@@ -114,6 +116,7 @@ class Drain:
             self._done += 1
         if not self._order.dry_run:
             yield from self._cover()
+            yield from self._scrub()
         self._done = self._total
         gauges(self._runtime, self._cold)
 
@@ -248,6 +251,16 @@ class Drain:
         """Enter the cold days whose coverage is not known: the hot store was lost once."""
         for day in coverage.uncovered(self._hot, self._cold, self._runtime.venue):
             coverage.cover(self._hot, self._runtime.venue, day, self._cold)
+            yield
+
+    def _scrub(self) -> Iterator[None]:
+        """Look at a part of the cold files, another one each day: rot is told before it spreads
+        into backups."""
+        clock, calendar = self._runtime.clock, self._runtime.venue.calendar
+        turn = calendar.day_of(clock.now_ns()).toordinal()
+        for why in self._cold.scrub(self._venue, turn):
+            if why:
+                self._damaged.append(why)
             yield
 
 

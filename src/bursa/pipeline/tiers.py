@@ -1,6 +1,6 @@
 """The two sides of a store as the drain and its kin see them: hot tables, cold files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -42,6 +42,9 @@ class Hot(coverage.Hot, Protocol):
     def floor(self, venue: str, kind: str) -> int:
         """All rows with ts >= this are here, ns UTC."""
 
+    def stray_days(self, venue: str, kind: str) -> Sequence[date]:
+        """Days before the floor that have rows here, ascending."""
+
     def digest(self, venue: str, kind: str, day: date, beside: Path | None = None) -> Digest:
         """Of a day's rows that are here; with `beside`, of what `seal` writes."""
 
@@ -81,6 +84,10 @@ class Cold(coverage.Cold, Protocol):
 
     def text_ratio(self, sealed: Any) -> float | None:
         """Bytes of the rows as the wire's text / of the file."""
+
+    def scrub(self, venue: str, turn: int) -> Iterator[str]:
+        """Look whether files are what was written, another part each turn; "" or what is wrong with
+        one, which does not count any more."""
 
     def sweep(self) -> object:
         """Remove what was left over."""

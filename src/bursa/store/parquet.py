@@ -34,6 +34,8 @@ from bursa.store.sql import Answer
 
 # What looks at a whole day may take so long.
 DAY_S = 600.0
+# All files are looked at within so many turns: of 10 years of idx that is 10 GB each day.
+SCRUB_TURNS = 30
 # Days of which one statement takes the spans; each is 10 ms.
 _SPAN_DAYS = 32
 # Rows by which a file's text form is estimated.
@@ -64,6 +66,7 @@ class ColdStore(Reading):
         self._lock = Lock()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files = Files(self.folder)
+        self._telemetry = None if options is None else options.telemetry
         self._engine = Engine(
             None, options or Options(), lambda connection: None, folder=self.folder
         )
@@ -219,8 +222,13 @@ class ColdStore(Reading):
             if days.get(sealed.day) == sealed:
                 del days[sealed.day]
                 self._count(sealed.venue, sealed.kind, days)
+                if sealed.kind == "ohlcv":
+                    self._narrow_spans(sealed.venue, sealed.day)
+                    self._indexes[sealed.venue, sealed.kind].save()
             new = self._files.put_aside(sealed.path)
             self.set_aside.append(new)
+        if self._telemetry is not None:
+            self._telemetry.store_set_aside.inc()
         self._log.error("cold file is damaged: set aside", file=str(new))
         return new
 
@@ -268,6 +276,19 @@ class ColdStore(Reading):
             return f"{sealed.path}: {error}"
         same = (found.rows, found.hash) == (sealed.rows, sealed.hash)
         return "" if same else f"{sealed.path}: it holds {found.rows:,} rows, {found.hash}"
+
+    def scrub(self, venue: str, turn: int) -> Iterator[str]:
+        """Look at a part of a venue's files, a file a step: those whose turn it is, so that over
+        SCRUB_TURNS turns each is looked at once. Yields "" or what is wrong with one, which is set
+        aside then: wrong rows are worse than none."""
+        for (of, _), days in self._days.items():
+            for sealed in days.values() if of == venue else ():
+                if (sealed.day.toordinal() - turn) % SCRUB_TURNS:
+                    continue
+                why = self.damage(sealed) if sealed.path.exists() else ""
+                if why:
+                    why += f"; set aside as {self.set_apart(sealed).name}"
+                yield why
 
     def sha256(self, sealed: Sealed) -> str:
         """Of a file's bytes as they were written, 64 hexadecimal digits; Refuse `cold_damaged`

@@ -35,7 +35,8 @@ def run_drain(
     say: Console,
     warn: Console,
 ) -> int:
-    """Drain days that are over, all of them or these. Returns 1 where one was not drained."""
+    """Drain days that are over, all of them or these. Returns 1 where one was not drained, or an
+    older cold file was found damaged."""
     order = {"days": [str(a_day(text, "DATE")) for text in days], "dry_run": dry_run}
     reports = _each(config, venue, "drain", order, warn)
     if as_json:
@@ -43,7 +44,7 @@ def run_drain(
     else:
         for name, report in reports.items():
             _tell_drain(name, report, say, warn)
-    return 1 if any(report["failed"] for report in reports.values()) else 0
+    return 1 if any(one["failed"] or one["damaged"] for one in reports.values()) else 0
 
 
 def run_retention(
@@ -120,6 +121,8 @@ def _tell_json(reports: Reports) -> None:
 
 
 def _tell_drain(name: str, report: Told, say: Console, warn: Console) -> None:
+    for why in report["damaged"]:
+        warn.print(f"{name}: a cold file is damaged: {why}", markup=False)
     kinds = {kind: told for kind, told in report["kinds"].items() if _looked_at(told)}
     if not kinds:
         say.print(f"{name}: no day is over and hot", markup=False)
