@@ -198,15 +198,18 @@ class QualityJob:
                 self._spots.append(Spot(ticker, ts, word))
 
     def _compare_with_trades(self, within: tuple[int, int]) -> None:
-        """Bars that are not what their trades make, and trades without a bar."""
+        """Bars that are not what their trades make, and trades without a bar. What is wrong with a
+        bar is told once."""
+        known = {(spot.ticker, spot.ts) for spot in self._spots}
         until = min(within[1], self._subject.closed_until_ns)
         figures = self._figures["ohlcv"]
         figures.mismatches = figures.mismatches or 0
         for ticker, ts, absent in self._listed(
             quality_sql.differing(self._venue, within[0], until)
         ):
-            self._spots.append(Spot(ticker, ts, "absent" if absent else "mismatch"))
-            figures.mismatches += not absent
+            if (ticker, ts) not in known:
+                self._spots.append(Spot(ticker, ts, "absent" if absent else "mismatch"))
+                figures.mismatches += not absent
 
     def _compare_with_metrics(self, within: tuple[int, int]) -> None:
         """Bars without their metric row, and metric rows without a bar."""
