@@ -22,6 +22,7 @@ from bursa.model.schema import CONTRACTS, OHLCV, TICKS
 from bursa.model.venue import IDX
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.writer import Flush
+from bursa.ports import DeadLetters
 from bursa.store.duckdb import DuckStore
 from tests.fakes.flaky import Dead
 from tests.fakes.state import FakeLetters
@@ -32,8 +33,10 @@ from tests.store.test_readmit import contract
 
 HOWS = ("away before", "away after", "dead before", "dead after")
 FLUSH = Flush(8, 0.001)
+# A transaction for each push.
+EACH = Flush(5, 0.001)
 # Trades that the store refuses, by their number.
-BAD = frozenset({3, 11, 12})
+BAD = frozenset({*range(3, 1000, 8), 12})
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +80,7 @@ def sent(of: Sequence[Entry], kind: str) -> Counter[Any]:
     )
 
 
-def balanced(store: Any, letters: FakeLetters, of: Sequence[Entry], said: str) -> str:
+def balanced(store: Any, letters: DeadLetters, of: Sequence[Entry], said: str) -> str:
     """The ledger of a run, its identities checked."""
     trades = sent(of, "ticks")
     stored = Counter(row["trade_no"] for row in rows_of(store.ticks("idx", "BBCA", *ALL)))
@@ -203,7 +206,7 @@ def engine_lives(
         assert isinstance(failure, Dead), failure
         store = DuckStore(file, [IDX], KINDS)
         quiet = False
-        failure = live(store, letters, asked, of, Flush(5, 0.001))
+        failure = live(store, letters, asked, of, EACH)
         quiet = True
         store.close()
     store = DuckStore(file, [IDX], KINDS)
