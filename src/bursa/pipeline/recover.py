@@ -12,13 +12,16 @@ from typing import Any
 
 from bursa.bus.memory import Entry
 from bursa.journal import checkpoint
-from bursa.journal.read import JournalReader
+from bursa.journal.read import BYTES_MAX, JournalReader
 from bursa.ops.logs import logger
 from bursa.pipeline import gates_file, warmup
 from bursa.pipeline.line import Derived, Line
 from bursa.pipeline.resume import Resume
 
 _log = logger("recover")
+
+# A lagging reader is given what so much journal holds at once: its buffer is small (buffer.py).
+LAGGING_BYTES = 512 << 10
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,19 @@ def restore_before(line: Line, resume: Resume, sources: Sources, position: int) 
 
 
 def replay(
-    line: Line, resume: Resume, reader: JournalReader, start: int, committed: int
+    line: Line,
+    resume: Resume,
+    reader: JournalReader,
+    start: int,
+    committed: int,
+    bytes_max: int = BYTES_MAX,
 ) -> Iterator[tuple[Derived, bool]]:
-    """Push the journal from `start` to its end. Yields what each chunk gave and whether it is loud
-    (past `committed`); chunks are cut at `committed`."""
+    """Push the journal from `start` to its end. Yields what each chunk (of so many bytes at most)
+    gave and whether it is loud (past `committed`); chunks are cut at `committed`."""
     for low, high in ((start, committed), (max(start, committed), None)):
         if high is not None and low >= high:
             continue
-        for chunk in reader.chunks(low, high):
+        for chunk in reader.chunks(low, high, bytes_max):
             resume.see(chunk)
             yield line.push(chunk), high is None
 
@@ -134,7 +142,7 @@ def backlog(
         line, own = make_line(), sources()
         resume = Resume(len(line.venue.channels))
         start = restore_before(line, resume, own, position)
-        for derived, is_loud in replay(line, resume, own.reader, start, position):
+        for derived, is_loud in replay(line, resume, own.reader, start, position, LAGGING_BYTES):
             if is_loud:
                 yield Entry(derived.span, derived.batches)
 

@@ -30,6 +30,7 @@ from bursa.ports import Clock, Committed, DeadLetters, Store
 POLL_S = 0.05
 # A reader that has been paused for longer is in an error state.
 PAUSED_MAX_S = 600.0
+PAUSE_TOLD_S = 1.0
 # At a stop the store is asked every so often, and given up where it was away for so long.
 STOP_ASK_S, STOP_AWAY_S = 1.0, 15.0
 _STATES = {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
@@ -67,9 +68,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer-{venue}", daemon=True)
         self._buffer = Buffer(flush.bounds)
         self._breaker = Breaker(Random(), FAILURES, OPEN_S, BACK_OFF_S)
-        self._dry = self._told_long = False
-        # Seconds of our clock: when reading paused, since when the store is away (0: it is not), and
-        # when it was last asked in vain.
+        self._dry = False
+        self._told_pauses = 0
+        # By our clock: since when reading is paused, and the store away (0: it is not), and when it
+        # was last asked in vain.
         self._paused_s = self._away_s = self._asked_s = 0.0
         self._stop_s = float("inf")
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
@@ -99,7 +101,7 @@ class Writer:
 
     def check(self) -> None:
         """Raise Retry while the store is away, or does not keep up: what is derived waits."""
-        if paused_s := self.paused_s:
+        if (paused_s := self.paused_s) > PAUSE_TOLD_S:
             what = f"{self._buffer.rows:,} rows wait, reading is paused for {paused_s:.0f} s"
             raise Retry(f"the store does not keep up: {what}; the journal holds what follows")
         if self._away_s:
@@ -136,6 +138,7 @@ class Writer:
             return not self._dry
         if self._away_s and (self._buffer.paused or self._dry):
             time.sleep(min(POLL_S, self._wait_s()))
+            self._tell()
         return not self._given_up()
 
     def _due(self) -> bool:
@@ -265,10 +268,10 @@ class Writer:
     def _note_pause(self) -> None:
         if self._buffer.paused and not self._paused_s:
             self._paused_s = self._now_s()
-            self._log.warning("store's reader pauses: its buffer is full", rows=self._buffer.rows)
         elif not self._buffer.paused and self._paused_s:
-            self._log.info("store's reader goes on", paused_s=round(self.paused_s, 1))
-            self._paused_s, self._told_long = 0.0, False
+            if self._told_pauses:
+                self._log.info("store's reader goes on", paused_s=round(self.paused_s, 1))
+            self._paused_s, self._told_pauses = 0.0, 0
 
     def _tell(self) -> None:
         """Gauges; and other work, while the store is there."""
@@ -277,8 +280,11 @@ class Writer:
         telemetry.store_buffer_bytes.labels(venue).set(buffer.bytes)
         telemetry.store_paused.labels(venue).set(self.paused_s)
         telemetry.store_breaker.labels(venue).set(_STATES[self._breaker.state(self._now_s())])
-        if self.paused_s > PAUSED_MAX_S and not self._told_long:
-            self._told_long = True
-            self._log.error("store's reader is paused for too long", paused_s=self.paused_s)
+        # A store that catches up makes short pauses: only those that last are told.
+        lasts = (self.paused_s > PAUSE_TOLD_S) + (self.paused_s > PAUSED_MAX_S)
+        if lasts > self._told_pauses:
+            self._told_pauses = lasts
+            tell = self._log.warning if lasts == 1 else self._log.error
+            tell("store's reader is paused", paused_s=round(self.paused_s, 1), rows=buffer.rows)
         if not self._away_s:
             self.idle()
