@@ -128,7 +128,9 @@ def verbs(site: Site, app: typer.Typer) -> Iterator[str]:
         if section is None or not says_something(section.text, path):
             yield f"verb {path}: no description"
             continue
-        names = {row["takes"].split(" ")[0]: row for t in section.tables for row in t.rows}
+        names = {
+            row["takes"].split(" ")[0].rstrip(","): row for t in section.tables for row in t.rows
+        }
         for one in command.params:
             name = one.opts[0] if one.opts[0].startswith("-") else one.metavar or one.name.upper()
             if not says_something(names.get(name, {}).get("meaning", ""), name):

@@ -27,7 +27,9 @@ def export(  # noqa: PLR0913 -- a command's options
     end: Annotated[str, typer.Option("--to", help="The time, or the date, before which.")],
     file: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The file to write; it must not be there yet."),
+        typer.Option(
+            "--output", "-o", help="The file to write; it must not be there yet.", metavar="FILE"
+        ),
     ],
     ticker: Annotated[
         list[str] | None,
