@@ -42,10 +42,11 @@ from bursa.pipeline.writer import Flush
 from bursa.sources import STDIN, recording
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store import question, sql
+from bursa.store.cold_bulk import Bulk
 from bursa.store.duckdb import DuckStore
 from bursa.store.engine import Options
 from bursa.store.floors import COLD_KINDS
-from bursa.store.folder import COLD_FOLDER, STORE_FILE, DataFolder
+from bursa.store.folder import BULK_FOLDER, COLD_FOLDER, STORE_FILE, DataFolder
 from bursa.store.parquet import ColdStore
 from bursa.store.rings import Rings
 from bursa.store.tiered import Tiered
@@ -164,6 +165,13 @@ class Shop:
             self.state,
         )
         return VenueRuntime(venue, words, self.folder.path, parts, knobs(self.config, venue))
+
+    def closed_days(self, runtimes: Mapping[str, VenueRuntime]) -> tuple[Bulk, dict[str, int]]:
+        """Closed days as files, which are for everybody, so they tell nothing of hd; and when each
+        venue's are made, as a second of its day."""
+        folder, hidden = self.folder.path / BULK_FOLDER, self.catalogue.telling("hd")
+        bulk = Bulk(self.store.cold, folder, hidden)
+        return bulk, {name: one.knobs.drain_s for name, one in runtimes.items()}
 
 
 @contextlib.contextmanager
