@@ -49,8 +49,7 @@ from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
 from bursa.sources import demo_feed, feeds
 from bursa.store import question, standing
-from bursa.store.cold_bulk import Bulk
-from bursa.store.folder import BULK_FOLDER, DataFolder, Handler
+from bursa.store.folder import DataFolder, Handler
 from bursa.web import tradingview
 from bursa.web.docs.made import Told
 from bursa.web.docs.pages import Docs
@@ -237,15 +236,8 @@ class Up:
             self._awaited,
             self._public(),
             STORE_NAME,
-            *self._closed_days(),
+            *shared.closed_days(self._runtimes),
         )
-
-    def _closed_days(self) -> tuple[Bulk, dict[str, int]]:
-        """Closed days as files, which are for everybody, so they tell nothing of hd; and when each
-        venue's are made."""
-        folder = self._shared.folder.path / BULK_FOLDER
-        bulk = Bulk(self._shared.store.cold, folder, self._shared.catalogue.telling("hd"))
-        return bulk, {name: one.knobs.drain_s for name, one in self._runtimes.items()}
 
     def _hot(self) -> None:
         """Raise Retry where the hot store is away, or has taken nothing for too long."""
