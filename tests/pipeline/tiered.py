@@ -51,8 +51,8 @@ def rows_of_day(kind: Kind, day: date, minutes: int = 4, seed: int = 0) -> list[
     for minute in range(minutes):
         for at, ticker in enumerate(TICKERS):
             row = {c.name: _value(rng, c, ticker) for c in kind.columns}
-            row["ts"] = opens + (minute + seed * 60) * MINUTE_NS
-            row["position"] = base + (minute + seed * 60) * 10 + at
+            row["ts"] = opens + (minute + seed * 10) * MINUTE_NS
+            row["position"] = base + (minute + seed * 10) * 10 + at
             for name, value in (("trade_no", at), ("seq", minute), ("rev", 0), ("freq", FREQS[0])):
                 if name in row:
                     row[name] = value
@@ -176,7 +176,8 @@ class Bench:
             part = Slice("idx", kind, 0, 2**62, ANY_POSITION)
             return digest(lambda text: self.store.select(text, limits), part)
 
-        return {kind.name: of(kind) for kind in COLD}
+        with_rows = [kind for kind in COLD if topic("idx", kind) in self.store.positions()]
+        return {kind.name: of(kind) for kind in with_rows}
 
     def files(self) -> dict[str, str]:
         """Every file below the cold folder that counts: its path -> name."""

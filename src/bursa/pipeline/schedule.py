@@ -18,6 +18,7 @@ from bursa.model.calendar import SECOND_NS
 from bursa.model.errors import BursaError, Retry
 from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
+from bursa.pipeline.drain import gauges
 from bursa.pipeline.jobs import Jobs
 from bursa.pipeline.over import is_over, last_over, over_ns
 from bursa.pipeline.runtime import VenueRuntime
@@ -104,20 +105,21 @@ class Schedule:
         return turn.due is not None and runtime.idle and runtime.committed >= turn.upto
 
     def _first_look(self, turn: _Turn, over: date) -> None:
-        """At the start: days that were missed while bursa did not run, and rows that came late.
-        Where there are none the run finds nothing to do, but retention may be another one now."""
+        """At the start: days that were missed while bursa did not run, and rows that came late for
+        cold ones. Where there are none nothing is due."""
         runtime = turn.runtime
         assert runtime.tiers is not None, "looked at before"
         hot, cold = runtime.tiers
-        name = runtime.venue.name
-        missed = {
-            day
-            for kind in COLD_KINDS
-            for day in hot.days(name, (kind,))
-            if is_over(runtime, day) and cold.sealed(name, kind, day) is None
-        }
-        turn.day = turn.due = over
-        turn.days, turn.since_s = len(missed), monotonic()
+        name, missed, late = runtime.venue.name, set[date](), False
+        for kind in COLD_KINDS:
+            late = late or bool(hot.stray_days(name, kind))
+            for day in hot.days(name, (kind,)):
+                if is_over(runtime, day) and cold.sealed(name, kind, day) is None:
+                    missed.add(day)
+        gauges(runtime, cold)
+        turn.day, turn.since_s = over, monotonic()
+        if missed or late:
+            turn.due, turn.days = over, len(missed)
         if missed:
             late_s = (runtime.clock.now_ns() - over_ns(runtime, min(missed))) / SECOND_NS
             turn.since_s -= max(0.0, late_s)

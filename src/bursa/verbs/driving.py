@@ -21,8 +21,9 @@ from bursa.pipeline.jobs import BEGIN, END, GO_ON, JOB, Jobs
 from bursa.pipeline.makers import LANES
 from bursa.store.folder import ask
 
-# One answer of the holder: half a second of work, and a piece that was begun.
-ANSWER_S = 120.0
+# One answer of the holder: half a second of work, and a piece that was begun: at the most a day of
+# books that is written.
+ANSWER_S = 600.0
 
 Told = Callable[[int, int], None]
 
