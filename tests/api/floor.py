@@ -35,7 +35,6 @@ from bursa.pipeline.line import Derived, Line, kinds
 from bursa.ports import Committed, DayFiles
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
-from bursa.store.tiered import Tiered
 from bursa.wire.idx import IdxDecoder
 from tests.wire import idx_encoder as idx
 
@@ -65,7 +64,7 @@ class Floor:
     def __init__(self, folder: Path, depth: int = 1500) -> None:
         self.words = Words(IDX.boards, [c.name for c in IDX.channels])
         self.line = Line(IDX, self.words, IdxDecoder(IDX, self.words), {})
-        self.store: DuckStore | Tiered = DuckStore(folder / "hot.duckdb", [IDX, BINANCE], kinds())
+        self.store = DuckStore(folder / "hot.duckdb", [IDX, BINANCE], kinds())
         self.rings = Rings(IDX, self.words, depth, 64 << 20)
         self.facts, self.recent = Facts(IDX, self.words), Recent()
         self.clock = HandClock(idx.TS)
@@ -104,6 +103,8 @@ class Floor:
             derived = self.line.push(chunk)
             self.rings.feed_bars(derived.closed)
             self.rings.feed_metrics(derived.metrics)
+            for rows in derived.entered:
+                self.rings.enter(rows)
         self.recent.feed(derived.batches)
         marks = self.line.watermarks()
         self.facts.take(derived, marks, self.clock.ns)

@@ -68,6 +68,12 @@ def client(served: Served) -> Iterator[httpx.Client]:
         yield client
 
 
+def both(served: Served) -> Tiered:
+    store: Any = served.floor.store
+    assert isinstance(store, Tiered)
+    return store
+
+
 def answers(client: httpx.Client) -> dict[str, Any]:
     found = {}
     for path, query in QUESTIONS:
@@ -80,8 +86,7 @@ def answers(client: httpx.Client) -> dict[str, Any]:
 
 
 def test_as_of_is_the_same_over_the_split(served: Served, client: httpx.Client) -> None:
-    store = served.floor.store
-    assert isinstance(store, Tiered)
+    store = both(served)
     before = answers(client)
     every = {instant: before[f"/v1/ohlcv/BBCA {QUESTIONS[0][1] | {'as_of': instant}}"]
              for instant in INSTANTS}  # fmt: skip
@@ -98,8 +103,7 @@ def test_a_revision_that_came_later_is_not_known_before(
     served: Served, client: httpx.Client
 ) -> None:
     """Of a day that is cold by now; the revision lies hot until its day is drained again."""
-    floor, store = served.floor, served.floor.store
-    assert isinstance(store, Tiered)
+    floor, store = served.floor, both(served)
     minute = at(DAYS[2], 9, 1)
     query = {"from": "2026-11-20T09:01:00+07:00", "to": "2026-11-20T09:02:00+07:00"}
 

@@ -133,8 +133,8 @@ def test_a_thawed_day_is_hot_again_as_a_whole(hot: DuckStore, file: Path) -> Non
     want = hot.digest("idx", "ohlcv", DAY)
     let_go(hot, "ohlcv")
     put(hot, batch(OHLCV, [bar("BBCA", 1, position=900)]))
-    hot.thaw("idx", "ohlcv", DAY, file)
-    hot.thaw("idx", "ohlcv", DAY, file)
+    hot.thaw("idx", "ohlcv", DAY, lambda: file)
+    hot.thaw("idx", "ohlcv", DAY, lambda: file)
     assert hot.digest("idx", "ohlcv", DAY).rows == 4
     assert hot.span("idx") == {"BBCA": (OPEN, OPEN + 3 * MINUTE)}
     assert hot.split("idx", "ohlcv") == Split(NEXT_NS, frozenset({DAY}), frozenset({DAY}))

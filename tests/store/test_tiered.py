@@ -261,6 +261,28 @@ def test_metrics_of_a_cold_day_are_amended(store: Moving) -> None:
     assert len(store.revisions("idx", "metrics", *ALL)) == 5
 
 
+def test_a_day_that_is_amended_while_it_is_drained_again(store: Moving) -> None:
+    """Late rows, merged into its file and let go just before the day is taken back: all there."""
+    put(store, batch(OHLCV, [bar("BBCA", m) for m in range(3)]))
+    rows = [metric("BBCA", m, hd=1.0) for m in range(3)]
+    put(store, batch(METRICS, rows[:2]))
+    drain(store, "idx", "metrics")
+    put(store, batch(METRICS, [rows[2]]))
+    thaw = store.hot.thaw
+
+    def late(venue: str, kind: str, day: date, file: Any) -> None:
+        drain(store, venue, kind, [day])
+        thaw(venue, kind, day, file)
+
+    store.hot.thaw = late  # type: ignore[method-assign]
+    gone, none = batch(METRICS, rows[:1]), batch(METRICS, rows[:1])
+    none = replace(none, block=none.block[:, :0])
+    store.amend(gone, none, none, ())
+    assert minutes(rows_of(store.metrics("idx", "BBCA", *ALL))) == [1, 2]
+    drain(store, "idx", "metrics", [DAY])
+    assert minutes(rows_of(store.metrics("idx", "BBCA", *ALL))) == [1, 2]
+
+
 def test_a_store_that_lost_its_file_reads_what_is_cold(tmp_path: Path) -> None:
     store = opened(tmp_path)
     rows = [tick("BBCA", n) for n in range(1, 6)]

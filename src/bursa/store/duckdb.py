@@ -352,11 +352,11 @@ class DuckStore(Reading):
                 self._renew_span(venue)
         return gone
 
-    def thaw(self, venue: str, kind: str, day: date, file: Path) -> None:
-        """Take all rows of a cold day here again, so that they can be changed; the file does not
-        count from then on, until the day is let go again. One transaction."""
+    def thaw(self, venue: str, kind: str, day: date, file: Callable[[], Path | None]) -> None:
+        """Take all rows of a cold day here again, so that they can be changed; its file, if it has
+        one by then, does not count from then on, until the day is let go again. One transaction."""
         what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
-        cold, hot = cold_file.relation([file], what), table(venue, what)
+        hot = table(venue, what)
         same = " and ".join(
             f'h."{name}" is not distinct from c."{name}"' for name in tables.identity(what)
         )
@@ -364,9 +364,10 @@ class DuckStore(Reading):
         with self._lock:
             self._engine.revive()
             before = self.split(venue, kind)
-            if day in before.thawed:
+            # Asked when nobody can let the day go: what it lacks lies here.
+            if day in before.thawed or (found := file()) is None:
                 return
-            warm = before.thawed | {day}
+            cold, warm = cold_file.relation([found], what), before.thawed | {day}
             with self._engine.transaction() as writer:
                 writer.execute(
                     f"insert into {hot} ({names}) select {tables.columns(what.columns, 'c.')}"

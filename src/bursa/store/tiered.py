@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bursa.model.batch import Batch, Span
@@ -159,10 +160,12 @@ class Tiered(Reading):
         # Event times of a batch come in few days: each day's first tells the day.
         while len(before):
             day = calendar.day_of(int(before.min()))
-            sealed = self.cold.sealed(venue, kind, day)
-            if sealed is not None:
-                self.hot.thaw(venue, kind, day, sealed.path)
+            self.hot.thaw(venue, kind, day, partial(self._file, venue, kind, day))
             before = before[before >= self.hot.floors.bounds(venue, day)[1]]
+
+    def _file(self, venue: str, kind: str, day: date) -> Path | None:
+        sealed = self.cold.sealed(venue, kind, day)
+        return None if sealed is None else sealed.path
 
     def folded(self, venue: str) -> int:
         """As ports.Store."""
