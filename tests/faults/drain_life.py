@@ -6,6 +6,7 @@ at)` writes the name of each place it comes to into the file `places`, and kills
 truly, at number `at`; 0: never.
 """
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.pipeline.tiered import Bench
@@ -33,11 +35,13 @@ class Places:
             self._told.flush()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, owner: Any, name: str) -> None:
-        """Two places at each call of a function of some module or class."""
+    def around(self, owner: Any, name: str, which: Callable[..., bool] = lambda *_: True) -> None:
+        """Two places at each call of a function of some module or class, of those `which` says."""
         real: Callable[..., Any] = getattr(owner, name)
 
         def call(*given: Any, **named: Any) -> Any:
+            if not which(*given):
+                return real(*given, **named)
             self(f"before {name}")
             result = real(*given, **named)
             self(f"after {name}")
@@ -47,6 +51,26 @@ class Places:
 
     def close(self) -> None:
         self._told.close()
+
+
+class OnDisk:
+    """Which Parquet writers write files: others try encodings in memory."""
+
+    def __init__(self) -> None:
+        self._writers = set[int]()
+        real = pq.ParquetWriter.__init__
+
+        def init(writer: Any, where: Any, *given: Any, **named: Any) -> None:
+            real(writer, where, *given, **named)
+            if hasattr(where, "fileno") and not isinstance(where, io.BytesIO | pa.NativeFile):
+                self._writers.add(id(writer))
+            else:
+                self._writers.discard(id(writer))
+
+        pq.ParquetWriter.__init__ = init
+
+    def __call__(self, writer: Any, *_: Any) -> bool:
+        return id(writer) in self._writers
 
 
 class Connection:
@@ -75,8 +99,9 @@ def life(data: str, told: str, at: int) -> None:
     vars(duckdb)["connect"] = lambda *a, **k: Connection(connect(*a, **k), places)
     for owner, name in ((os, "fsync"), (os, "rename"), (os, "unlink"), (os, "rmdir")):
         places.around(owner, name)
+    on_disk = OnDisk()
     for name in ("write_table", "close"):
-        places.around(pq.ParquetWriter, name)
+        places.around(pq.ParquetWriter, name, on_disk)
     bench = Bench(Path(data))
     bench.drain()
     bench.retention()
