@@ -26,7 +26,14 @@ from rich.console import Console
 from bursa import __version__
 from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, server
-from bursa.api.services import ChannelState, Dependency, Services, VenueParts, VenueService
+from bursa.api.running import (
+    channels_of,
+    delivers,
+    feed_channels_of,
+    sampled,
+    watermark_of,
+)
+from bursa.api.services import Dependency, Services, VenueParts, VenueService
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
@@ -36,8 +43,9 @@ from bursa.exchange.watched import DemoExchange
 from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
+from bursa.history.sampler import Sampler
 from bursa.model.calendar import HOW_TO_AMEND
-from bursa.model.errors import Refuse, Retry
+from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
 from bursa.pipeline import control, dlq, jobs, retry
@@ -128,6 +136,7 @@ class Up:
         self._recent = {venue.name: Recent() for venue in venues}
         self._jobs = jobs.Jobs(self._runtimes, JOBS, LANES)
         limits = Limits(self._config.drain.late_s, self._config.drain.long_s)
+        self._sampler = Sampler([sampled(one) for one in self._runtimes.values()], shared.telemetry)
         self._schedule = Schedule(self._runtimes, self._jobs, limits)
         self._waiting_for = "kernels"
         self._stop = threading.Event()
@@ -191,8 +200,8 @@ class Up:
                 recent=self._recent[name],
                 open_bars=runtime.open_bars,
                 book=runtime.book,
-                watermark_ns=_watermark_of(runtime),
-                channels=_channels_of(runtime),
+                watermark_ns=watermark_of(runtime),
+                channels=channels_of(runtime),
                 names=NameBook(runtime.venue, shared.folder.path),
                 published=runtime.published,
             )
@@ -201,7 +210,7 @@ class Up:
                 runtime.venue,
                 runtime.facts,
                 service.now_ns,
-                _feed_channels_of(runtime),
+                feed_channels_of(runtime),
                 self._past if name == "idx" else lambda: None,
                 service.names.name,
                 service.day,
@@ -218,7 +227,7 @@ class Up:
             for name, runtime in self._runtimes.items()
         ]
         lines = [
-            Dependency(f"feed of {name}", _delivers(runtime), required=False)
+            Dependency(f"feed of {name}", delivers(runtime), required=False)
             for name, runtime in self._runtimes.items()
         ]
         calendars = [
@@ -326,6 +335,7 @@ class Up:
             runtime.interrupt()
         await asyncio.gather(starting, watching)
         await asyncio.to_thread(self._schedule.stop, STOP_S / 3)
+        await asyncio.to_thread(self._sampler.stop, STOP_S / 3)
         self._stored = await asyncio.to_thread(self._stop_venues)
         http.should_exit = True
         await serving
@@ -364,6 +374,7 @@ class Up:
                 runtime.start(configured.get(name, []))
             self._waiting_for = ""
             self._schedule.start()
+            self._sampler.start()
         except Interrupted:
             self._log.info("stopped before it had recovered")
         except BaseException as failure:  # noqa: BLE001 - told by `_watch`, which ends the run
@@ -434,49 +445,3 @@ def _bind(host: str, port: int) -> socket.socket:
             "port_taken",
             parameter="http.port",
         ) from None
-
-
-def _delivers(runtime: VenueRuntime) -> Callable[[], None]:
-    """A check: Retry names the channels of a configured feed that are away."""
-    channels = _channels_of(runtime)
-
-    def check() -> None:
-        away = [channel.name for channel in channels() if not (channel.up or channel.ended)]
-        if runtime.has_feed and away:
-            raise Retry(f"{', '.join(away)} away")
-
-    return check
-
-
-def _watermark_of(runtime: VenueRuntime) -> Callable[[], int]:
-    return lambda: runtime.line.watermark_ns
-
-
-def _channels_of(runtime: VenueRuntime) -> Callable[[], Sequence[ChannelState]]:
-    """The channels as the surfaces see them, newest facts."""
-
-    def channels() -> Sequence[ChannelState]:
-        facts, ingest = runtime.facts, runtime.ingest
-        out = []
-        for number, channel in enumerate(runtime.venue.channels):
-            state = None if ingest is None else ingest.channels[number]
-            said = facts.state.get(channel.name, "")
-            out.append(
-                ChannelState(
-                    channel.name,
-                    state is not None and state.up,
-                    0 if state is None else state.last_recv_ns,
-                    facts.watermarks[number],
-                    said,
-                    ended=said == "end_of_file" or not runtime.has_feed,
-                )
-            )
-        return out
-
-    return channels
-
-
-def _feed_channels_of(runtime: VenueRuntime) -> Callable[[], Sequence[ChannelState]]:
-    """The same, but none where no feed is configured."""
-    channels = _channels_of(runtime)
-    return lambda: channels() if runtime.has_feed else ()

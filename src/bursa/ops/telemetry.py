@@ -214,6 +214,19 @@ class Telemetry:
             "dead_letters", "Rows that a healthy store refused: dead letters", "venue", "kind"
         )
 
+        self.live_compared = make.count(
+            "live_compared_rows",
+            "Rows as live readers see them that were compared with the stored ones",
+            "venue",
+            "kind",
+        )
+        self.live_mismatched = make.count(
+            "live_mismatched_rows",
+            "Rows of those compared that are not stored as they are shown",
+            "venue",
+            "kind",
+        )
+
     def _jobs(self, make: _Maker) -> None:
         self.job_runs = make.count(
             "job_runs", "Jobs that ended, by what became of them", "venue", "job", "outcome"

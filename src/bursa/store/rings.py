@@ -258,13 +258,25 @@ class Rings:
         """The newest n metric rows, as `bars`."""
         return self._read("metrics", ticker, n, before_ns)
 
-    def _read(self, kind: str, ticker: str, n: int, before_ns: int | None) -> Batch | None:
+    def names(self) -> list[str]:
+        """Tickers that have a ring."""
+        with self._lock:
+            return list(self._slot)
+
+    def sample(self, kind: str, ticker: str, n: int) -> Batch | None:
+        """As `bars` or `metrics` of the newest rows; nobody is said to have read them."""
+        return self._read(kind, ticker, n, None, touch=False)
+
+    def _read(
+        self, kind: str, ticker: str, n: int, before_ns: int | None, touch: bool = True
+    ) -> Batch | None:
         store = self._stores[kind]
         with self._lock:
             slot = self._slot.get(ticker)
             if slot is None or store.state[slot, _FLOOR] == FOREVER_NS:
                 return None
-            self._touch(slot)
+            if touch:
+                self._touch(slot)
             before = FOREVER_NS if before_ns is None else before_ns
             rows = _newest(store.block, store.state, slot, n, before)
         rows[_TICKER] = self._words.find_symbol(ticker)
