@@ -37,6 +37,7 @@ class Pushed:
     batches: tuple[Batch, ...] = ()
     minutes: Block = field(default_factory=lambda: np.empty((4, 0), np.int64))
     touched: Block = field(default_factory=lambda: np.empty(0, np.int64))
+    entered: tuple[Batch, ...] = ()
 
 
 class Bars:

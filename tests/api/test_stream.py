@@ -16,7 +16,8 @@ from bursa.api.stream import hub as live
 from bursa.api.stream import ws
 from bursa.api.stream.hub import StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
-from bursa.model.batch import END_OF_FILE
+from bursa.model.batch import END_OF_FILE, ROWS
+from bursa.wire.ipc import pack
 from tests.api.clients import (
     DAY,
     UPGRADE,
@@ -28,7 +29,8 @@ from tests.api.clients import (
     until_blocked,
     until_withheld,
 )
-from tests.api.floor import EPOCH, Floor, Served, at, serve
+from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
+from tests.pipeline.test_entry import bars_of, metrics_of
 from tests.wire import idx_encoder as idx
 
 
@@ -91,6 +93,36 @@ def test_trades_give_partials_then_the_bar_its_metrics_and_the_minutes_end(
         assert end["bar_time"] == bar["bar_time"]
         assert partial["bar_time"] == "2026-11-19T09:04:00+07:00" and not partial["final"]
         assert [f["cursor"] for f in frames[:3]] == [f"{EPOCH}-{n}" for n in (1, 2, 3)]
+
+
+def test_entered_rows_of_the_day_are_told_and_longer_bars_have_them(
+    served: Served, floor: Floor
+) -> None:
+    def entered(hour: int, day: Any = DAY, ticker: str = "BBCA") -> None:
+        bars = bars_of([ticker], 1, rev=1, start=at(day, hour, 2))
+        for rows in (bars, metrics_of(bars)):
+            floor.take(idx.Record(pack(rows), kind=ROWS, ts_recv=floor.clock.ns))
+        floor.commit()
+
+    with Client(served) as client:
+        client.subscribe("BBCA", channels=["bars", "metrics"])
+        client.next()
+        with Client(served) as longer:
+            longer.subscribe("BBCA", freq="1h")
+            entered(9, ticker="ZZZZ")
+            entered(9, DAYS[0])
+            entered(9)
+            bar = next(frame for frame in iter(client.next, None) if frame["final"])
+            metrics = client.until("metrics")[-1]
+            assert (bar["bar_time"], bar["open"], bar["final"]) == (
+                "2026-11-19T09:02:00+07:00", 101, True,
+            )  # fmt: skip
+            assert metrics["values"]["rsi_14"] == 0
+            assert bar["cursor"] < metrics["cursor"]
+            hour = longer.next()
+            while hour["low"] != 103:
+                hour = longer.next()
+            assert (hour["bar_time"][11:16], hour["final"]) == ("09:00", False)
 
 
 def test_what_the_stream_says_is_what_rest_says(served: Served, floor: Floor) -> None:

@@ -111,14 +111,30 @@ class PutBack:
         both = np.flatnonzero(there)
         differs[both] = _hashes(made.block[:, both], whole) != _hashes(block[:, which[both]], whole)
         surplus = ~np.isin(key_stored, key_made)
+        taken = self._taken(made, ~there)
+        differs |= taken
         counts.derived += len(made)
-        counts.absent += int((~there).sum())
+        counts.absent += int((~there & ~taken).sum())
         counts.differing += int(differs.sum())
         counts.surplus += int(surplus.sum())
         self._doubt(made, differs)
         self._doubt(stored, surplus)
         if not self.dry_run:
-            yield from self._write(made, np.flatnonzero(~there), counts)
+            yield from self._write(made, np.flatnonzero(~there & ~taken), counts)
+
+    def _taken(self, made: Batch, absent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which absent rows have a revision that another row has by now: one that was entered."""
+        taken = np.zeros(len(made), np.bool_)
+        at = np.flatnonzero(absent)
+        if "rev" not in made.kind.index or not len(at):
+            return taken
+        ts = made.column("ts")[at]
+        name, within = self.runtime.venue.name, (int(ts.min()), int(ts.max()) + 1)
+        stored = self.runtime.hot.revisions(name, made.kind.name, *within)
+        key = [made.kind.index[column] for column in ("ticker", "ts", "rev")]
+        theirs = _hashes(_in_words_of(stored, made), key)
+        taken[at] = np.isin(_hashes(made.block[:, at], key), theirs)
+        return taken
 
     def _doubt(self, rows: Batch, which: NDArray[np.bool_]) -> None:
         if rows.kind.name != OHLCV.name:

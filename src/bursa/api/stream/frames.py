@@ -4,6 +4,7 @@ What a server sends is not masked, so one frame made once is written to all who 
 the fields of each type; does not know who gets what (hub.py).
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -73,6 +74,28 @@ def bar_rows(bars: Batch, at: NDArray[np.int64], hd: NDArray[np.float64]) -> lis
     volume = block[index["volume"]].view(np.float64)
     void = ((block[index["trades"]] == 0) & (volume == 0)).tolist()
     return [BarRow(*row) for row in zip(*ints, *floats, final, hd.tolist(), void, strict=True)]
+
+
+class Joined:
+    """Closed bars and the HD of each, from the metric rows that came with them, if any did."""
+
+    def __init__(self, closed: Batch, metrics: Batch | None) -> None:
+        self.closed, self._metrics = closed, metrics
+
+    @cached_property
+    def hd(self) -> NDArray[np.float64]:
+        """float64 (n,), in step with the bars; NaN is null."""
+        closed, metrics = self.closed, self._metrics
+        if metrics is None:
+            return np.full(len(closed), np.nan)
+        ts, symbols = closed.column("ts"), closed.block[0]
+        values = metrics.column("hd")
+        if np.array_equal(symbols, metrics.block[0]) and np.array_equal(ts, metrics.column("ts")):
+            return values
+        keys = zip(metrics.block[0].tolist(), metrics.column("ts").tolist(), strict=True)
+        known = dict(zip(keys, values.tolist(), strict=True))
+        found = zip(symbols.tolist(), ts.tolist(), strict=True)
+        return np.array([known.get(key, np.nan) for key in found], np.float64)
 
 
 class Frames:

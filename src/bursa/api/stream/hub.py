@@ -13,14 +13,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bursa.api.services import Services, closed_until_ns
-from bursa.api.stream.frames import BarRow, bar_rows, said
+from bursa.api.stream.entered import of_today
+from bursa.api.stream.frames import BarRow, Joined, bar_rows, said
 from bursa.api.stream.outbox import Client, Key, OutboxLimits
 from bursa.api.stream.partials import Partials
 from bursa.api.stream.post import Post
@@ -70,6 +70,10 @@ class Derived(Protocol):
     def touched(self) -> Block:
         """Symbols whose open bar changed."""
 
+    @property
+    def entered(self) -> Sequence[Batch]:
+        """Rows of the past that were entered."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
@@ -84,26 +88,6 @@ class StreamLimits:
     retain: int = 100_000
     clients: int = 2_000
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
-
-
-class Joined:
-    """Closed bars and the HD of each, from the metric rows that came with them."""
-
-    def __init__(self, closed: Batch, metrics: Batch) -> None:
-        self.closed, self._metrics = closed, metrics
-
-    @cached_property
-    def hd(self) -> NDArray[np.float64]:
-        """float64 (n,), in step with the bars; NaN is null."""
-        closed, metrics = self.closed, self._metrics
-        ts, symbols = closed.column("ts"), closed.block[0]
-        values = metrics.column("hd")
-        if np.array_equal(symbols, metrics.block[0]) and np.array_equal(ts, metrics.column("ts")):
-            return values
-        keys = zip(metrics.block[0].tolist(), metrics.column("ts").tolist(), strict=True)
-        known = dict(zip(keys, values.tolist(), strict=True))
-        found = zip(symbols.tolist(), ts.tolist(), strict=True)
-        return np.array([known.get(key, np.nan) for key in found], np.float64)
 
 
 class Hub:
@@ -226,6 +210,8 @@ class Hub:
             bar, row = before, max(row, after)
         self._bars(stream, joined, bar, len(derived.closed))
         self._metrics(stream, metrics, row, len(metrics))
+        for rows in derived.entered:
+            self._entered(stream, rows, watermark_ns)
         for batch in derived.batches:
             if batch.kind.name == "status":
                 self._status(stream, batch)
@@ -260,6 +246,14 @@ class Hub:
         # After all of the minutes, as they are retained: a client's cursors ascend.
         for rolling, long in longer:
             self._long(stream, rolling, long)
+
+    def _entered(self, stream: VenueStream, rows: Batch, watermark_ns: int) -> None:
+        today = of_today(rows, stream.service.words, stream.service.venue, watermark_ns)
+        if rows.kind.name == METRICS:
+            self._metrics(stream, today, 0, len(today))
+        elif rows.kind.name == "ohlcv":
+            self._bars(stream, Joined(today, None), 0, len(today))
+            self.partials[stream.name].reload(np.unique(today.block[0]).tolist())
 
     def _metrics(self, stream: VenueStream, metrics: Batch, first: int, last: int) -> None:
         if first >= last:

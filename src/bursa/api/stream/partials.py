@@ -139,6 +139,13 @@ class Partials:
                 self._touch(rolling)
         return revised
 
+    def reload(self, symbols: Iterable[int]) -> None:
+        """Read the minutes of longer bars under way anew: some that lay behind were entered."""
+        for symbol in symbols:
+            for rolling in self._stream.rollings.get(symbol, {}).values():
+                rolling.forget()
+                self._read(rolling)
+
     def _touch(self, rolling: Rolling) -> None:
         for lane in self._stream.lanes.values():
             if rolling.grid.freq in lane.listeners.get(rolling.symbol, ()):
