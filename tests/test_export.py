@@ -334,6 +334,19 @@ def test_days_are_those_of_the_zone_that_is_named(data: Path, tmp_path: Path) ->
     assert _read_csv(tmp_path / "a.csv", OHLCV) == expected(inside, OHLCV)
 
 
+def test_a_range_that_is_empty_in_utc_alone_is_told(data: Path, tmp_path: Path) -> None:
+    day = IDX.calendar.midnight_ns(DAYS[0])
+    local = [(OPEN - day) // MINUTE + minutes for minutes in (-1, 6)]
+    clock = [f"{DAYS[0]}T{minute // 60:02d}:{minute % 60:02d}" for minute in local]
+    asked = {"begin": clock[0], "end": clock[1]}
+    code, _, warned = exported(data, tmp_path / "a.csv", **asked)
+    assert code == 1
+    assert "--tz venue" in warned
+    assert exported(data, tmp_path / "a.csv", **asked, zone="venue")[0] == 0
+    code, _, warned = exported(data, tmp_path / "b.csv", begin="2021-01-01", end="2021-01-02")
+    assert (code, "--tz venue" in warned) == (1, False)
+
+
 def test_no_rows_make_no_file(data: Path, tmp_path: Path) -> None:
     code, said, warned = exported(data, tmp_path / "a.csv", tickers=("ZZZZ",))
     assert (code, said) == (1, "")

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind
 from bursa.model.venue import Venue
+from bursa.pipeline.other_clock import by_venues_clock
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.cold_file import schema
 from bursa.store.floors import COLD_KINDS
@@ -70,6 +71,7 @@ class Export:
         self._at = (0, 1)
         self._rows = 0
         self._bytes = 0
+        self._venue_clock = False
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -77,8 +79,9 @@ class Export:
         return self._at
 
     def report(self) -> dict[str, Any]:
-        """Rows written, and bytes of the file, 0 while it is not done or where there are none."""
-        return {"rows": self._rows, "bytes": self._bytes}
+        """Rows written; bytes of the file, 0 while it is not done or where there are none; whether
+        the range is empty, and would not be by the venue's clock."""
+        return {"rows": self._rows, "bytes": self._bytes, "venue_clock": self._venue_clock}
 
     def run(self) -> Iterator[None]:
         """Piece by piece. Without a row there is no file. OSError becomes Refuse `not_written`."""
@@ -102,6 +105,11 @@ class Export:
         if self._rows:
             self._bytes = self._part.stat().st_size
             self._part.rename(self._file)
+        else:
+            of = self._wanted
+            self._venue_clock = by_venues_clock(
+                self._store, of.venue, of.start_ns, of.end_ns, of.tickers or None
+            )
         self._at = (1, 1)
 
     def close(self) -> None:

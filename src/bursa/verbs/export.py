@@ -22,7 +22,7 @@ from bursa.pipeline.export import FORMATS, KINDS, Order
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs.driving import Told, progress, running
 from bursa.verbs.journal_part import find
-from bursa.verbs.times import half_open, instant, zone_of
+from bursa.verbs.times import half_open, instant, tell_other_clock, zone_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def run_export(config: Config, asked: Asked, *, say: Console, warn: Console) -> 
         of = f" of {', '.join(asked.tickers)}" if asked.tickers else ""
         what = f"{venue.name} has no {asked.kind}{of} {between}: no file was made"
         warn.print(what, markup=False)
+        tell_other_clock(venue, asked.zone, report["venue_clock"], warn)
         return 1
     told_of = f"{report['rows']:,} rows, {report['bytes'] / 1e6:,.1f} MB"
     say.print(f"{asked.file}: {told_of} of {venue.name} {asked.kind} {between}", markup=False)
