@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bursa.bus.memory import Entry, Limits, MemoryBus
+from bursa.bus.memory import Entry, Limits, Log, MemoryBus
 from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.journal.record import Control
@@ -205,6 +205,44 @@ def test_a_failed_sync_stops_the_venue(
     assert not venue.stop(running.RUN_S)
     mended.set()
     store.close()
+    check_whole(tmp_path)
+
+
+def test_a_failed_publication_stops_the_venue_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
+) -> None:
+    """At every Nth push, before and after its effect; life after life on one folder."""
+    real, calls = Log.publish, 0
+    fails: tuple[int, str] = (0, "")
+
+    def publish(log: Log, entry: Entry) -> None:
+        nonlocal calls
+        calls += 1
+        at, how = fails
+        if calls == at and how == "before":
+            raise KeyError("a bug before")
+        real(log, entry)
+        if calls == at:
+            raise KeyError("a bug after")
+
+    monkeypatch.setattr(Log, "publish", publish)
+    numbers = range(1, 60) if soak else (1, 2, 9, 30)
+    for at, how in ((at, how) for at in numbers for how in ("before", "after")):
+        calls, fails = 0, (at, how)
+        venue, store = start(tmp_path)
+        try:
+            venue.start([running.Script(SCRIPT, Random(1), 5)])
+            assert venue.ingest is not None
+            if not venue.ingest.finished.wait(running.RUN_S):
+                assert calls < at, "all is told"
+            else:
+                with pytest.raises(KeyError, match=f"a bug {how}"):
+                    venue.check()
+        except KeyError as bug:  # of what the start replays
+            assert how in str(bug)
+        venue.stop(running.RUN_S)
+        store.close()
+    fails = (0, "")
     check_whole(tmp_path)
 
 
