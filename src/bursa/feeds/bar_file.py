@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from bursa.model.errors import Refuse
 
-# Bytes of a piece of CSV, rows of one of Parquet: about the same.
-PIECE_BYTES = 4 << 20
-PIECE_ROWS = 1 << 16
+# Bytes of a piece of CSV, rows of one of Parquet: about the same. Some 30 pieces are read ahead.
+PIECE_BYTES = 1 << 20
+PIECE_ROWS = 1 << 14
 HEADER_BYTES_MAX = 64 << 10
 # More lines with another number of fields than this, and it is no table.
 RAGGED_MAX = 10_000

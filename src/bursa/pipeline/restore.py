@@ -8,6 +8,7 @@ behind it the metric rows of those minutes. Given up anywhere and begun anew, it
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import tzinfo
@@ -39,6 +40,7 @@ NAME = "restore"
 # Bars that are compared and journalled in one step.
 ROWS = 8192
 EXAMPLES_MAX = 10
+PENDING_MAX = 8
 # Of the first piece so many rows say by which clock its times make sense.
 _SAMPLE = 2_000
 _STAGE = 1_000
@@ -101,6 +103,8 @@ class Restore:
         self._compared = entry.Compared()
         self._written = self._metric_rows = 0
         self._bad: list[Bad] = []
+        # Bars that were entered and are not committed yet, and up to which position.
+        self._pending: deque[tuple[int, Batch]] = deque()
         self._span: tuple[int, int] | None = None
         self._tickers: set[str] = set()
         self._known = set(self._store.span(self._venue.name))
@@ -121,7 +125,6 @@ class Restore:
             for bad in taken.bad:
                 self._rejects.add(bad, self._headers.taken.values())
             self._bad += taken.bad[: EXAMPLES_MAX - len(self._bad)]
-            entry.wait_committed(self._runtime, self._runtime.entered_to)
             for first in range(0, len(taken.bars), ROWS):
                 self._enter(_part(taken.bars, first, first + ROWS))
                 yield
@@ -131,6 +134,7 @@ class Restore:
         self._metrics_done = 1.0
 
     def _enter(self, bars: Batch) -> None:
+        self._await(bars)
         fresh, found = entry.absent(self._store, self._venue, bars, self._reader.compared)
         self._compared.add(found)
         ids = np.unique(bars.block[OHLCV.index["ticker"]]).tolist()
@@ -140,8 +144,22 @@ class Restore:
         before = self._span or (low, high)
         self._span = min(before[0], low), max(before[1], high)
         if len(fresh) and not self._order.dry_run:
-            entry.enter(self._runtime, fresh, checked=True)
+            position = entry.enter(self._runtime, fresh, checked=True)
+            self._pending.append((position, fresh))
             self._written += len(fresh)
+
+    def _await(self, bars: Batch) -> None:
+        """See to it that the store tells of all that was entered of these bars: it is waited for
+        where the file has some of them twice, or much is not committed yet."""
+        runtime = self._runtime
+        if not self._pending:
+            entry.wait_committed(runtime, runtime.entered_to)
+        while self._pending and self._pending[0][0] <= runtime.committed:
+            self._pending.popleft()
+        if len(self._pending) > PENDING_MAX:
+            entry.wait_committed(runtime, self._pending[0][0])
+        if any((entry.match(bars, entered) >= 0).any() for _, entered in self._pending):
+            entry.wait_committed(runtime, self._pending[-1][0])
 
     def _metrics(self, first_ns: int, last_ns: int) -> Iterator[None]:
         """Metric rows of the file's minutes, computed over the bars as they are stored now; also
