@@ -5,20 +5,22 @@ this one where nobody does.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bursa.app import venues_of
 from bursa.config import Config
 from bursa.history.quality import NAME
+from bursa.journal.segment import bases
 from bursa.model.errors import Refuse
 from bursa.model.validate import REASONS
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.verbs.driving import drive
+from bursa.verbs.journal_part import find
 
 _FIGURES = ("rows", "nulls", "impossible", "gaps", "mismatches")
 _COLUMNS = ("table", "bars", *_FIGURES, "complete")
@@ -32,7 +34,7 @@ def run_quality(
     has a null or cannot be."""
     logs.setup(config.log.level, config.log.format)
     span = "week" if week else "day"
-    found, refused = [], None
+    found, refused = [], list[Refuse]()
     for one in _chosen(config, venue):
         try:
             title = f"{one.name}: looking at the {span}"
@@ -40,11 +42,12 @@ def run_quality(
         except Refuse as refusal:
             if refusal.code != "no_data" or venue:
                 raise
-            refused = refusal
+            refused.append(refusal)
     if not found:
-        raise refused or Refuse(f"{config.data} has no venue: nothing was stored yet", "no_data")
+        raise refused[0]
     if as_json:
-        say.print(json.dumps(found), markup=False, highlight=False)
+        told = {"venues": {report["venue"]: report for report in found}}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
     else:
         for report in found:
             _tell(report, say)
@@ -52,9 +55,14 @@ def run_quality(
 
 
 def _chosen(config: Config, venue: str) -> list[Venue]:
-    if venue and venue not in VENUES:
-        raise Refuse(f"--venue: {venue}; allowed: {', '.join(VENUES)}", parameter="venue")
-    return [VENUES[venue]] if venue else venues_of(config, Path(config.data), demo=False)
+    """The venue that is named, or all that the folder has a journal of: asking makes none."""
+    if venue:
+        return [find(config, venue).venue]
+    above = Path(config.data) / "journal"
+    found = [one for name, one in VENUES.items() if bases(above / name)]
+    if not found:
+        raise Refuse(f"{above} has no journal: nothing was stored yet", "no_data", 404)
+    return found
 
 
 def _tell(report: dict[str, Any], say: Console) -> None:
