@@ -34,16 +34,6 @@ class TestDuckStoreReopened(StoreContract):
         store.close()
 
 
-class TestTiered(StoreContract):
-    """Both tiers, all of it hot."""
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Tiered]:
-        store = opened(tmp_path)
-        yield store
-        store.close()
-
-
 class Cold(StoreContract):
     """What lies cold is not dropped by event time."""
 
