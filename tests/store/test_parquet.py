@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bursa.model.errors import Refuse
+from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import (
     INDEX,
     INT_NULL,
@@ -350,6 +350,40 @@ def test_a_flipped_byte_anywhere_is_told(tmp_path: Path, two_days: ColdStore, kn
     assert aside.read_bytes() == good
     assert cold.sealed("idx", "ohlcv", DAY) is None
     cold.close()
+
+
+def test_a_file_that_cannot_be_looked_at_now_is_told_and_stays(
+    two_days: ColdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(file: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(cold_days, "sha256", away)
+    found = [why for turn in range(parquet.SCRUB_TURNS) for why in two_days.scrub("idx", turn)]
+    assert len(found) == 2
+    assert all("Input/output error" in why for why in found)
+    assert len(two_days.all("idx", "ohlcv")) == 2
+    assert "Input/output error" in two_days.damage(newest(two_days))
+
+
+def test_what_the_system_refuses_is_no_damage(
+    tmp_path: Path, two_days: ColdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path) -> Any:
+        raise OSError(24, "Too many open files")
+
+    (two_days.folder / "idx_ohlcv" / "index.json").unlink()
+    with monkeypatch.context() as away:
+        away.setattr(cold_file, "form_of", full)
+        with pytest.raises(Retry, match="Too many open files"):
+            cold_store(tmp_path)
+    again = cold_store(tmp_path)
+    assert (len(again.all("idx", "ohlcv")), again.set_aside) == (2, [])
+    again.close()
+    with pytest.raises(FileNotFoundError):
+        cold_file.form_of(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        cold_file.read_through(tmp_path / "nothing")
 
 
 def test_scrubbing_looks_at_each_file_in_its_turn_and_sets_rot_aside(

@@ -72,9 +72,11 @@ class Bulk:
             kept = replace(of, columns=tuple(c for c in of.columns if c.name not in hidden))
             with pq.ParquetFile(sealed.path, page_checksum_verification=True) as opened:
                 cold_file.put(_groups(opened, kept), kept, half)
-        except (ValueError, pa.ArrowException) as error:
+        except (ValueError, pa.ArrowException, OSError) as error:
             half.unlink(missing_ok=True)
-            raise Refuse(f"{sealed.path}: {error}", "cold_damaged", 500) from error
+            if why := self._cold.damage(sealed):
+                raise Refuse(why, "cold_damaged", 500) from error
+            raise
         except BaseException:
             half.unlink(missing_ok=True)
             raise

@@ -9,6 +9,7 @@ as null. Knows files one by one (parquet.py knows the folder).
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,8 @@ def schema(kind: Kind) -> pa.Schema:
 def form_of(file: Path) -> Form:
     """Read a file's footer. Raises OSError where it cannot be read, ValueError where it is none of
     ours or damaged."""
-    try:
-        with pq.ParquetFile(file) as opened:
-            told, arrow = opened.metadata.metadata or {}, opened.schema_arrow
-    except pa.ArrowException as error:
-        raise ValueError(f"{file}: {error}") from error
+    with _reading(file), pq.ParquetFile(file) as opened:
+        told, arrow = opened.metadata.metadata or {}, opened.schema_arrow
     version = told.get(VERSION_KEY.encode(), b"")
     if not version.isdigit():
         raise ValueError(f"{file}: its footer does not tell the schema's version")
@@ -249,9 +247,19 @@ def _groups(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.Table]:
 
 def read_through(file: Path) -> None:
     """Read all of a file, its pages' checksums with it, keeping nothing. Raises as `form_of`."""
+    with _reading(file), pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        for _ in opened.iter_batches():
+            pass
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """What is wrong with a file's bytes leaves as ValueError; what the system says, as it is."""
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
-            for _ in opened.iter_batches():
-                pass
+        yield
     except pa.ArrowException as error:
+        raise ValueError(f"{file}: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
         raise ValueError(f"{file}: {error}") from error

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any
 
 from bursa.model.batch import Span
-from bursa.model.errors import Refuse
+from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import INT_NULL, Kind
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
@@ -44,7 +44,8 @@ _SAMPLE_ROWS = 50_000
 
 class ColdStore(Reading):
     """What is asked of cold days, and how they come and go. Any thread may read; days come and go
-    one at a time. Opening one raises Refuse `store_schema` where a file is of a newer program.
+    one at a time. Opening one raises Refuse `store_schema` where a file is of a newer program, and
+    Retry where the system does not let it look.
 
     folder      where all of it lies
     set_aside   files that could not be read, under their new names
@@ -100,7 +101,9 @@ class ColdStore(Reading):
         if facts is None:
             try:
                 facts = Facts(cold_file.form_of(sealed.path), None, "")
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                raise Retry(f"cold files cannot be looked at now: {error}") from error
+            except ValueError as error:
                 new = self._files.put_aside(sealed.path)
                 self.set_aside.append(new)
                 self._log.error(
@@ -262,13 +265,20 @@ class ColdStore(Reading):
     def damage(self, sealed: Sealed) -> str:
         """What is wrong with a file, "" for nothing. Reads all of it: 1 GB takes a second where its
         SHA-256 is known; else its pages' checksums and its rows are looked at."""
-        facts = self._facts(sealed)
         try:
-            if facts.sha256:
-                same = cold_days.sha256(sealed.path) == facts.sha256
-                return "" if same else f"{sealed.path}: its bytes are not those that were written"
+            return self._spoiled(sealed)
+        except OSError as error:
+            return f"{sealed.path}: {error}"
+
+    def _spoiled(self, sealed: Sealed) -> str:
+        """As `damage`, of what it holds alone; raises OSError where that cannot be looked at."""
+        facts = self._facts(sealed)
+        if facts.sha256:
+            same = cold_days.sha256(sealed.path) == facts.sha256
+            return "" if same else f"{sealed.path}: its bytes are not those that were written"
+        try:
             cold_file.read_through(sealed.path)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             return f"{sealed.path}: {error}"
         try:
             found = self._digest(sealed, facts.form, own=True)
@@ -285,9 +295,12 @@ class ColdStore(Reading):
             for sealed in days.values() if of == venue else ():
                 if (sealed.day.toordinal() - turn) % SCRUB_TURNS:
                     continue
-                why = self.damage(sealed) if sealed.path.exists() else ""
-                if why:
-                    why += f"; set aside as {self.set_apart(sealed).name}"
+                try:
+                    why = self._spoiled(sealed)
+                    if why:
+                        why += f"; set aside as {self.set_apart(sealed).name}"
+                except OSError as error:  # of the disk, or of us: the file may be good
+                    why = f"{sealed.path}: {error}" if sealed.path.exists() else ""
                 yield why
 
     def sha256(self, sealed: Sealed) -> str:
@@ -401,12 +414,18 @@ class ColdStore(Reading):
         calendar = self._venues[venue].calendar
         if not days or start_ns >= end_ns:
             return None
+        version = self.version
         low, high = 0, len(days)
         if start_ns > self._bounds(venue, days[0])[0]:
             low = bisect_left(days, calendar.day_of(min(start_ns, self.end_ns(venue, kind))))
         if end_ns < self._bounds(venue, days[-1])[1]:
             high = bisect_right(days, calendar.day_of(max(end_ns - 1, 0)))
-        return self._relation_of([every[day] for day in days[low:high]])
+        try:
+            return self._relation_of([every[day] for day in days[low:high]])
+        except Refuse:
+            if version == self.version:
+                raise
+            return self.relation(venue, kind, start_ns, end_ns)  # a file went meanwhile
 
     def _relation_of(self, of: Sequence[Sealed]) -> str | None:
         if not of:
