@@ -17,9 +17,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bursa.api.services import closed_until_ns
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import Config
 from bursa.feeds import layouts
+from bursa.history import gaps as history_gaps
 from bursa.history import quality as history_quality
 from bursa.journal import record
 from bursa.metrics.catalog import Catalogue, catalogue
@@ -294,8 +296,28 @@ def quality(runtime: VenueRuntime, order: dict[str, Any]) -> Job:
     return history_quality.QualityJob(subject, order)
 
 
+def gaps(runtime: VenueRuntime, order: dict[str, Any]) -> Job:
+    """The job that lists gaps and reads fills back."""
+    venue, facts, state = runtime.venue, runtime.facts, runtime.parts.state
+    over = facts.state.get(venue.channels[0].name, "") == "E"
+    closed_ns = closed_until_ns(venue, runtime.line.watermark_ns, over)
+    subject = history_gaps.Subject(
+        venue,
+        runtime.parts.store,
+        None if state is None else state.reports,
+        closed_ns // MINUTE_NS * MINUTE_NS,
+        facts.watermarks,
+        runtime.parts.clock.now_ns(),
+    )
+    return history_gaps.GapsJob(subject, order)
+
+
 # Every job of the program, by its name.
-JOBS: Mapping[str, Maker] = {**MAKERS, history_quality.NAME: quality}
+JOBS: Mapping[str, Maker] = {
+    **MAKERS,
+    history_gaps.NAME: gaps,
+    history_quality.NAME: quality,
+}
 
 
 # -- the verbs -------------------------------------------------------------------------------------

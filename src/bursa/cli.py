@@ -22,6 +22,7 @@ from bursa.verbs.commands_backup import backup_verbs
 from bursa.verbs.commands_dlq import dlq_verbs
 from bursa.verbs.commands_drain import drain_verbs
 from bursa.verbs.commands_export import export_verbs
+from bursa.verbs.commands_gaps import gaps_verbs
 from bursa.verbs.commands_journal import journal_verbs
 from bursa.verbs.commands_quality import quality_verbs
 from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
@@ -38,6 +39,7 @@ app.add_typer(config_verbs, name="config")
 app.add_typer(kinds_verbs, name="kinds")
 app.add_typer(hd_verbs, name="hd")
 app.add_typer(backfill_verbs, name="backfill")
+app.add_typer(gaps_verbs, name="gaps")
 app.add_typer(repair_verbs)
 app.add_typer(backup_verbs)
 app.add_typer(drain_verbs)

@@ -152,14 +152,21 @@ class Asked:
 def classify(asked: Asked, evidence: Evidence, covered: Covered, venue: Venue) -> Continuity:
     """The state of each expected bar that is asked for. The days of the evidence hold all minutes
     of these bars."""
-    calendar, days = venue.calendar, evidence.days
-    held = evidence.expected & _inside(asked, days, calendar)
-    judged = judge(held, proved(evidence, venue), covered)
-    stretches = _stretches(asked, days, judged, calendar)
+    calendar = venue.calendar
+    runs = stretches(asked, evidence, covered, proved(evidence, venue), calendar)
     found = gaps(evidence.status, evidence.channels, calendar)
     inside = tuple(g for g in found if g.start_ns < asked.end_ns and g.end_ns >= asked.start_ns)
     known_to = minutes_asked(asked, calendar)[1]
-    return Continuity(known_to, stretches.totals(), stretches, inside)
+    return Continuity(known_to, runs.totals(), runs, inside)
+
+
+def stretches(
+    asked: Asked, evidence: Evidence, covered: Covered, proof: Bits, calendar: Calendar
+) -> Stretches:
+    """Runs of the expected bars of one ticker that are asked for, in one state each. `proof`: of
+    the same evidence (proved), which is the same for all tickers."""
+    held = evidence.expected & _inside(asked, evidence.days, calendar)
+    return _stretches(asked, evidence.days, judge(held, proof, covered), calendar)
 
 
 @dataclass(frozen=True, slots=True)
