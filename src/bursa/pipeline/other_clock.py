@@ -6,10 +6,15 @@ from bursa.model.calendar import DAY_NS
 from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import Venue
 from bursa.ports import Store
+from bursa.store.reading import Reading
 
 
 def by_venues_clock(
-    store: Store, venue: Venue, start_ns: int, end_ns: int, tickers: Collection[str] | None = None
+    store: Store | Reading,
+    venue: Venue,
+    start_ns: int,
+    end_ns: int,
+    tickers: Collection[str] | None = None,
 ) -> bool:
     """Whether bars or trades are stored in the first day of a range whose clock times, here taken
     as UTC, are taken as the venue's. Raises Retry where the store is away."""
