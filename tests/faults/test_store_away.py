@@ -114,11 +114,12 @@ def test_a_store_that_is_away_loses_nothing_and_catches_up(
     with pytest.raises(Retry, match="took nothing for"):
         writer.check_long()
     missed, stood = feed.sent - before, log.end
-    away, back = False, time.monotonic()
+    away, back, cpu = False, time.monotonic(), time.process_time()
     while writer.committed < stood or log.lag("store") > 1 << 20:
         look(0.01)
         assert writer.failure is None and time.monotonic() - back < 100 * away_s + 60
     caught_s, later = time.monotonic() - back, feed.sent - before - missed
+    cpu = time.process_time() - cpu
     writer.check()
     feed.hold = True
     running.until(lambda: feed.held, "the feed to hold")
@@ -130,7 +131,8 @@ def test_a_store_that_is_away_loses_nothing_and_catches_up(
     print(
         f"sent {feed.sent:,} = acknowledged {kept:,} + unknown 0 + rejected 0; duplicates 0;"
         f" stored {rows.hashes(found)}, rebuilt the same\naway {back - began:.1f} s with {missed:,}"
-        f" messages, caught up in {caught_s:.1f} s while {later:,} more came; at most {most:,} rows"
+        f" messages, caught up in {caught_s:.1f} s ({cpu:.1f} s of CPU) while {later:,} more came;"
+        f" at most {most:,} rows"
         f" of a table waited, {log.evicted('store'):,} were derived again from the journal;"
         f" {flaky.failed} attempts in vain"
     )

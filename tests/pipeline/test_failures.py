@@ -113,6 +113,27 @@ def test_a_store_that_is_away_at_the_stop_leaves_no_hole(monkeypatch: pytest.Mon
     assert written == list(range(1, writer.committed + 1))
 
 
+def test_other_work_that_finds_the_store_away_stops_nobody(tmp_path: Path) -> None:
+    """Work between two writes, as retention's, is done another time."""
+    venue, store = start(tmp_path)
+    asked = 0
+
+    def idle() -> None:
+        nonlocal asked
+        asked += 1
+        raise Retry("the store is away")
+
+    feed = running.Script(SCRIPT, Random(1), 50)
+    venue.start([feed])
+    assert venue.writer is not None
+    venue.writer.idle = idle
+    until(feed.told.is_set, "the feed's end")
+    until(lambda: asked > 2, "other work")
+    assert venue.stop(running.RUN_S)
+    venue.check()
+    store.close()
+
+
 def test_a_checkpoint_that_waits_is_not_forgotten(tmp_path: Path) -> None:
     """One is taken while another is being saved, as at a stop."""
     line = running.line()

@@ -287,4 +287,7 @@ class Writer:
             tell = self._log.warning if lasts == 1 else self._log.error
             tell("store's reader is paused", paused_s=round(self.paused_s, 1), rows=buffer.rows)
         if not self._away_s:
-            self.idle()
+            try:
+                self.idle()
+            except Retry as away:
+                self._log.warning("other work waits: the store is away", why=str(away))
