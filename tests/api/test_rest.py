@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bursa.api import rest, shapes
+from bursa.api import ledger_shapes, rest, shapes
 from bursa.metrics.engine import compute
 from tests.api.clients import every_page
 from tests.api.floor import DAYS, NAMES, Served, at
@@ -221,8 +221,8 @@ def test_the_snapshot_has_the_trade_and_the_day(client: httpx.Client) -> None:
 def test_quiet_minutes_are_confirmed_empty(client: httpx.Client) -> None:
     query = {"from": "2026-11-18", "to": "2026-11-20"}
     answer = client.get("/v1/continuity/GOTO", params=query)
-    found = msgspec.json.decode(answer.content, type=shapes.Continuity).data
-    assert found.totals == shapes.Totals(660, 220, 0, 440, 0)
+    found = msgspec.json.decode(answer.content, type=ledger_shapes.Continuity).data
+    assert found.totals == ledger_shapes.Totals(660, 220, 0, 440, 0)
     assert found.gaps == []
     ranges = every_page(client, "/v1/continuity/GOTO", limit=50, **query)
     assert sum(r["minutes"] for r in ranges) == 660
@@ -241,9 +241,9 @@ def test_the_present_day_is_judged_up_to_its_closed_minutes(client: httpx.Client
 def test_longer_bars_are_judged_too(client: httpx.Client) -> None:
     query = {"from": "2026-11-18", "to": "2026-11-20", "tf": "1h"}
     found = msgspec.json.decode(
-        client.get("/v1/continuity/GOTO", params=query).content, type=shapes.Continuity
+        client.get("/v1/continuity/GOTO", params=query).content, type=ledger_shapes.Continuity
     ).data
-    assert (found.tf, found.totals) == ("1h", shapes.Totals(12, 12, 0, 0, 0))
+    assert (found.tf, found.totals) == ("1h", ledger_shapes.Totals(12, 12, 0, 0, 0))
     assert [(r.start[11:16], r.minutes, r.bars) for r in found.ranges[:2]] == [
         ("02:00", 180, 3), ("06:30", 150, 3),
     ]  # fmt: skip
@@ -255,7 +255,7 @@ def test_longer_bars_are_judged_too(client: httpx.Client) -> None:
 def test_the_map_tells_each_day_of_each_ticker(client: httpx.Client) -> None:
     query = {"from": "2026-11-17", "to": "2026-11-21"}
     answer = client.get("/v1/continuity", params=query)
-    found = msgspec.json.decode(answer.content, type=shapes.ContinuityMap).data
+    found = msgspec.json.decode(answer.content, type=ledger_shapes.ContinuityMap).data
     # Nothing is kept of the 17th, so nothing of it is missing.
     assert [day.date for day in found.days] == ["2026-11-18", "2026-11-19", "2026-11-20"]
     assert [day.minutes for day in found.days] == [330, 330, 9]
@@ -264,7 +264,7 @@ def test_the_map_tells_each_day_of_each_ticker(client: httpx.Client) -> None:
     rows = {row.ticker: row for row in found.tickers}
     assert set(rows) == {"BBCA", "GOTO", "TLKM"} and found.count == 3
     assert (rows["GOTO"].received, rows["GOTO"].confirmed_empty) == ([110, 110, 3], [220, 220, 6])
-    assert rows["TLKM"].totals == shapes.Totals(669, 3, 0, 666, 0)
+    assert rows["TLKM"].totals == ledger_shapes.Totals(669, 3, 0, 666, 0)
     assert sum(row.totals.received for row in found.tickers) == sum(
         day.totals.received for day in found.days
     )

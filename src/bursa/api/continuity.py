@@ -16,7 +16,8 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, shapes, text
+from bursa.api import ledger_shapes as shapes
+from bursa.api import params, text
 from bursa.api.envelope import answer, encode, known_ticker
 from bursa.api.paging import paged
 from bursa.api.services import Services, VenueService
