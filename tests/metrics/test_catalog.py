@@ -18,7 +18,17 @@ NAMES = list(STANDARD.metrics)
 def test_columns_are_those_of_the_catalogue_in_its_order() -> None:
     columns = [c.name for m in STANDARD.metrics.values() for c in m.columns]
     names = [column.name for column in STANDARD.kind.columns]
-    assert names == ["ticker", "freq", "ts", "rev", *columns, "known_at", "ts_recv", "position"]
+    assert names == [
+        "ticker",
+        "freq",
+        "ts",
+        "rev",
+        *columns,
+        "known_at",
+        "ts_recv",
+        "position",
+        "source",
+    ]
     assert all(STANDARD.kind.columns[STANDARD.kind.index[name]].nullable for name in columns)
     assert len(set(names)) == len(names)
 
@@ -57,7 +67,9 @@ def test_what_tells_of_a_family_is_its_columns_and_who_reads_them() -> None:
     assert STANDARD.telling("nope") == frozenset()
 
     def metric(name: str, reads: str) -> Metric:
-        return Metric(name, "d", "u", (reads,), (Output("value", "u"),), 0, (), lambda terms: (), "d")
+        return Metric(
+            name, "d", "u", (reads,), (Output("value", "u"),), 0, (), lambda terms: (), "d"
+        )
 
     plain, hd = Family("x", None, ()), STANDARD.family_of["hd"]
     reading, further = metric("of_hd", "hd_mapo"), metric("of_that", "of_hd")
