@@ -73,6 +73,18 @@ def test_lines_are_right_wherever_pieces_are_cut(
     ]
 
 
+def test_a_file_can_be_looked_at_and_then_read(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("a,b\nx\n1,2\n3,4,5\n6,7\n")
+    file = bar_file.opened(path)
+    for _ in file.pieces(["a"]):
+        break
+    [piece] = file.pieces(["b"])
+    assert piece.lines.tolist() == [3, 5]
+    assert [one.line for one in file.ragged()] == [2, 4]
+    file.close()
+
+
 def test_packed_csv_whatever_it_is_called(tmp_path: Path) -> None:
     text = b"ticker,close\nBBCA,9000\n"
     for name, packed in (

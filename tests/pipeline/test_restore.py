@@ -185,16 +185,18 @@ def test_rows_that_are_kept_out_can_be_put_right_and_restored(tmp_path: Path) ->
     lines = bars(("BBCA",), 6)
     lines[1][5] = "nine"
     lines[3][4] = lines[3][3] + 1
+    lines.append(["BBCA", "a line that was cut"])
     file, rejects = write(tmp_path / "bars.csv", lines), tmp_path / "rejects.csv"
     with Venue(tmp_path / "data") as venue:
         report = done(venue, order(file, rejects=str(rejects)))
-        assert report["reasons"] == {"number": 1, "high": 1}
-        assert report["rejects"] == 2
-        assert [one["line"] for one in report["examples"]] == [3, 5]
+        assert report["reasons"] == {"fields": 1, "number": 1, "high": 1}
+        assert report["rejects"] == 3
+        assert [one["line"] for one in report["examples"]] == [3, 5, 8]
         kept = list(csv.DictReader(rejects.read_text().splitlines()))
         assert [(row["line"], row["close"]) for row in kept][0] == ("3", "nine")
         with pytest.raises(Refuse, match="is there already"):
             done(venue, order(file, rejects=str(rejects)))
+        assert kept.pop()["text"] == "BBCA,a line that was cut"
         kept[0]["close"] = kept[0]["open"]
         kept[1]["low"] = str(min(int(kept[1][name]) for name in ("open", "close")))
         right = tmp_path / "right.csv"

@@ -64,7 +64,8 @@ class BarFile(Protocol):
     done: int
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
-        """All rows, in their order. Raises Refuse `bad_file` where it cannot be read on."""
+        """All rows, in their order, from the beginning whenever it is called. Raises Refuse
+        `bad_file` where it cannot be read on."""
 
     def ragged(self) -> list[Ragged]:
         """Lines found meanwhile that are no rows; each is told once."""
@@ -142,7 +143,7 @@ class _Csv:
             column_types=dict.fromkeys(wanted, pa.binary()),
             strings_can_be_null=False,
         )
-        rows = _Lines(first=2)
+        rows, self._ragged, self._told = _Lines(first=2), [], 0
         try:
             with self._open() as stream:
                 with pa.csv.open_csv(stream, read, parse, convert) as reader:
