@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from rich.console import Console
 from bursa import config
 from bursa.exchange import launch
 from bursa.model.errors import Refuse
+from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.folder import DataFolder
 from bursa.verbs import machine
 from bursa.verbs.doctor import calendars, disk, run_doctor
@@ -69,6 +72,22 @@ def test_a_healthy_machine_has_nothing_bad(data: Path) -> None:
     assert list(data.iterdir()) == [], "it leaves nothing behind"
     assert "none is configured" in told["sources"]["fact"]
     assert {"processors", "memory", "clock sync", "kernels"} <= told.keys()
+
+
+def test_a_state_database_that_a_start_would_refuse(data: Path) -> None:
+    database = StateDb(data / STATE_FILE)
+    assert not database.letters.ls()
+    database.close()
+    _, told = doctor(data)
+    assert told["state database"]["state"] == OK and "version" in told["state database"]["fact"]
+    with closing(sqlite3.connect(data / STATE_FILE)) as file, file:
+        file.execute("update alembic_version set version_num = '9999'")
+    code, told = doctor(data)
+    assert code == 1 and "version 9999" in told["state database"]["fact"]
+    assert told["state database"]["remedy"] == "run the newer bursa"
+    (data / STATE_FILE).write_bytes(b"nothing of a database" * 100)
+    code, told = doctor(data)
+    assert code == 1 and "set it aside" in told["state database"]["remedy"]
 
 
 def test_a_folder_that_is_not_there_is_made_by_a_start_if_it_can_be(tmp_path: Path) -> None:

@@ -222,6 +222,12 @@ def state_of(folder: DataFolder) -> Iterator[StateDb]:
         state.close()
 
 
+def state_version(folder: Path) -> str | None:
+    """The version of a folder's state database, None where there is none. Raises what a start
+    would; changes nothing."""
+    return StateDb(folder / STATE_FILE).version()
+
+
 @contextlib.contextmanager
 def scratch(config: Config, venue: Venue, file: Path) -> Iterator[DuckStore]:
     """A store of its own for one venue, empty at the beginning; closed at the end."""

@@ -26,6 +26,10 @@ class StateDb:
         Refuse. Takes a few milliseconds where there is nothing to do."""
         self._database.check()
 
+    def version(self) -> str | None:
+        """The version of the file, None where there is none; Refuse as `check`. Changes nothing."""
+        return self._database.version()
+
     @cached_property
     def leases(self) -> "Leases":
         """Who is at what."""

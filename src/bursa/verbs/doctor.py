@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from bursa.app import MB, SystemClock, venues_of
+from bursa.app import MB, SystemClock, state_version, venues_of
 from bursa.config import SECRETS, Config, Loaded
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import endpoints
 from bursa.metrics.catalog import catalogue
 from bursa.model.calendar import HOW_TO_AMEND
-from bursa.model.errors import BursaError, Refuse
+from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.model.venue import VENUES
 from bursa.ops import logs
 from bursa.sources import DRIVERS
@@ -64,6 +64,7 @@ def run_doctor(
         calendars(sorted(_venues(config, folder)), SystemClock().now_ns()),
         _folder(folder),
         (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
+        state(folder),
         _ports(config, by),
         _tradingview(config.web.tradingview),
         sources(config),
@@ -179,6 +180,21 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield warn(name, fact, f"chown -R {_user(us)} {folder}")
         return
     yield ok(name, f"{folder}, mode {found.st_mode & 0o777:04o}, owned by {_user(us)}")
+
+
+def state(folder: Path) -> Iterator[Finding]:
+    """The state database, where there is one."""
+    name = "state database"
+    try:
+        version = state_version(folder)
+    except Refuse as refused:
+        fact, _, remedy = str(refused).partition(": ")
+        yield bad(name, fact, remedy)
+    except (Retry, OSError) as away:
+        yield warn(name, str(away), "look again; if it stays so, see the disk and the rights")
+    else:
+        if version is not None:
+            yield ok(name, f"{folder / 'state.db'} can be read, version {version}")
 
 
 def disk(folder: Path, segment_bytes: int, cap_gb: float) -> Finding:
