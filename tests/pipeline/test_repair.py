@@ -230,6 +230,24 @@ class TestRepair:
         assert venue.hashes() == after
         assert venue.repair()["written"] == 0
 
+    def test_a_cold_file_that_rotted(self, venue: Venue) -> None:
+        venue.repair()
+        before = venue.hashes()
+        for kind in ("ticks", "ohlcv", "metrics"):
+            tiers.drain(venue.store, "idx", kind, [DAY])
+        for kind in ("ticks", "ohlcv"):
+            path = venue.store.cold.sealed("idx", kind, DAY).path
+            rotten = bytearray(path.read_bytes())
+            rotten[len(rotten) // 2] ^= 0xFF
+            path.chmod(0o600)
+            path.write_bytes(rotten)
+        with pytest.raises(Refuse, match="is damaged"):
+            venue.repair(dry_run=True)
+        report = venue.repair()
+        assert len(report["set_apart"]) == 2
+        assert report["kinds"]["ticks"]["written"] == report["kinds"]["ticks"]["derived"] > 0
+        assert venue.hashes() == before
+
     def test_of_trades_where_the_journal_is_gone(
         self, venue: Venue, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -32,8 +32,8 @@ from bursa.pipeline.runtime import VenueRuntime
 KINDS = tuple(kind.name for kind in (TICKS, QUOTES, OHLCV, SNAPSHOT, ORDERBOOK, INDEX, STATUS)) + (
     "metrics",
 )
-# Rows of all kinds that are compared at once.
-ROWS = 1 << 17
+# What is compared at once, of all kinds together; about four times as much is held meanwhile.
+BYTES = 16 << 20
 WRITTEN = 8192
 
 Hashes = NDArray[np.uint64]
@@ -66,6 +66,7 @@ class PutBack:
     # (ticker, minute) of bars that are stored otherwise, or that the journal does not give.
     doubtful: set[tuple[str, int]] = field(default_factory=set)
     _waiting: list[Batch] = field(default_factory=list)
+    _bytes: int = 0
 
     def take(self, derived: Derived) -> Iterator[None]:
         """What a chunk gave; a step for each piece that is written."""
@@ -74,12 +75,13 @@ class PutBack:
                 part = inside(batch, self.start_ns, self.end_ns)
                 if len(part):
                     self._waiting.append(part)
-        if sum(map(len, self._waiting)) >= ROWS:
+                    self._bytes += part.block.nbytes + getattr(part.levels, "nbytes", 0)
+        if self._bytes >= BYTES:
             yield from self.flush(derived.span.last)
 
     def flush(self, upto: int) -> Iterator[None]:
         """Compare what waits, derived up to a position, and write what is absent."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
         for name, kind in self.kinds.items():
             yield from self._compare(kind, [b for b in waiting if b.kind.name == name], upto)
         self.after = upto

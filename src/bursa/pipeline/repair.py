@@ -27,7 +27,7 @@ from bursa.pipeline.backfill_journal import Derivation, put_back_of
 from bursa.pipeline.backfill_metric import ground_of
 from bursa.pipeline.by_time import bars_by_time, metrics_by_time
 from bursa.pipeline.late import LastBars, Late
-from bursa.pipeline.put_back import PutBack
+from bursa.pipeline.put_back import KINDS, PutBack
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "repair"
@@ -89,6 +89,7 @@ class RepairJob:
         self._put_back: PutBack | None = None
         self._derivation: Derivation | None = None
         self._done = 0.0
+        self._apart: list[str] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -118,6 +119,7 @@ class RepairJob:
         stays."""
         entry.wait_committed(self._runtime, self._runtime.entered_to)
         if self._derivation is not None:
+            yield from self._set_apart(self._derivation)
             yield from self._of_journal(self._derivation)
         if self.of == TICKS:
             yield from self._of_trades()
@@ -129,6 +131,19 @@ class RepairJob:
     def of(self) -> str:
         """What the day is made of anew."""
         return JOURNAL if self._derivation is not None and not self._damaged else TICKS
+
+    def _set_apart(self, derivation: Derivation) -> Iterator[None]:
+        """Have damaged cold files of the day count no more, where the journal gives what they held:
+        it is put back behind that."""
+        tiers = self._runtime.tiers
+        if tiers is None or self._order.dry_run or derivation.lacking:
+            return
+        cold, day = tiers[1], date.fromisoformat(self._order.day)
+        for kind in KINDS if self._whole else ():
+            sealed = cold.sealed(self._venue.name, kind, day)
+            if sealed is not None and cold.damage(sealed):
+                self._apart.append(cold.set_apart(sealed).name)
+            yield
 
     # -- bars ------------------------------------------------------------------------------------
 
@@ -254,6 +269,7 @@ class RepairJob:
             **asdict(self._found),
             "of": self.of,
             "damaged": self._damaged,
+            "set_apart": self._apart,
             "kinds": {name: asdict(one) for name, one in counts.items()},
             "start_ns": self.start_ns,
             "end_ns": self.end_ns,

@@ -56,7 +56,12 @@ class Hot(coverage.Hot, Protocol):
 
 
 class Cold(coverage.Cold, Protocol):
-    """The files that they go to (store/parquet.py)."""
+    """The files that they go to (store/parquet.py), below `folder`."""
+
+    folder: Path
+
+    def bytes(self) -> int:
+        """Of all files that count."""
 
     def sealed(self, venue: str, kind: str, day: date) -> Sealed | None:
         """The file of a day."""
@@ -78,6 +83,9 @@ class Cold(coverage.Cold, Protocol):
 
     def damage(self, sealed: Any) -> str:
         """What is wrong with a file's bytes, "" for nothing."""
+
+    def set_apart(self, sealed: Any) -> Path:
+        """Let a damaged file not count any more; its new name."""
 
     def drop(self, venue: str, kind: str, day: date) -> int:
         """Delete a day for good; the bytes that gives."""

@@ -106,6 +106,8 @@ def run_repair(
     _told_range(venue, report, say, f"rebuilt from {of}")
     if report["damaged"]:
         warn.print("the journal is damaged there: bursa journal check", markup=False)
+    for name in report["set_apart"]:
+        warn.print(f"{name}: was damaged, and counts no more", markup=False)
     _tell_kinds(report, say)
     for word, meaning in (
         ("late", "bars had trades that came too late for them"),
