@@ -75,7 +75,7 @@ class Bulk:
         except (ValueError, pa.ArrowException, OSError) as error:
             half.unlink(missing_ok=True)
             if why := self._cold.damage(sealed):
-                raise Refuse(why, "cold_damaged", 500) from error
+                raise Refuse(why, "cold_damaged", 503) from error
             raise
         except BaseException:
             half.unlink(missing_ok=True)

@@ -107,7 +107,7 @@ class Files:
             path = folder / f"{generation:06d}-{found.rows}-{found.hash}{SUFFIX}"
             file.rename(path)
             for above in (folder, folder.parent, self.folder):
-                _sync_folder(above)
+                sync_folder(above)
             self._begun.discard(file)
             now = time.monotonic()
             self._left |= {p: self._left.get(p, now) for p in older if _NAME.fullmatch(p.name)}
@@ -120,7 +120,7 @@ class Files:
         with self._lock:
             path.rename(new)
             self._left.pop(path, None)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         return new
 
     def remove(self, venue: str, kind: str, day: date) -> int:
@@ -136,7 +136,7 @@ class Files:
                 self._left.pop(path, None)
             with suppress(OSError):
                 folder.rmdir()
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         return gone
 
     def sweep(self) -> int:
@@ -181,7 +181,8 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk for good."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

@@ -65,7 +65,9 @@ class ColdStore(Reading):
         self.set_aside: list[Path] = []
         self._log = logger("cold").bind(path=str(folder))
         self._lock = Lock()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            cold_days.sync_folder(self.folder.parent)
         self._files = Files(self.folder)
         self._telemetry = None if options is None else options.telemetry
         self._engine = Engine(
@@ -250,7 +252,7 @@ class ColdStore(Reading):
             return self._digest(sealed, facts.form)
         except Exception as error:
             if why := self.damage(sealed):
-                raise Refuse(why, "cold_damaged", 500) from error
+                raise Refuse(why, "cold_damaged", 503) from error
             raise
 
     def _digest(self, sealed: Sealed, form: Form, own: bool = False) -> Digest:
@@ -310,7 +312,7 @@ class ColdStore(Reading):
         if facts.sha256:
             return facts.sha256
         if why := self.damage(sealed):
-            raise Refuse(why, "cold_damaged", 500)
+            raise Refuse(why, "cold_damaged", 503)
         found = cold_days.sha256(sealed.path)
         with self._lock:
             index = self._indexes[sealed.venue, sealed.kind]
@@ -344,7 +346,7 @@ class ColdStore(Reading):
         try:
             return Facts(cold_file.form_of(sealed.path), None, "")
         except (OSError, ValueError) as error:
-            raise Refuse(f"{sealed.path}: {error}", "cold_damaged", 500) from error
+            raise Refuse(f"{sealed.path}: {error}", "cold_damaged", 503) from error
 
     # The spans of bars
 
