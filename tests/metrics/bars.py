@@ -53,6 +53,7 @@ def words(symbols: int = 8) -> Words:
 def batch(bars: Iterable[Bar], vocabulary: Words, freq: str = "1m") -> Batch:
     bars = list(bars)
     block = np.zeros((len(OHLCV.columns), len(bars)), np.int64)
+    block[OHLCV.index["source"]] = -1  # they came live
     found = Batch(OHLCV, block, vocabulary, SPAN)
     for n, bar in enumerate(bars):
         found.column("ticker")[n] = bar.symbol

@@ -15,6 +15,7 @@ from bursa.journal import checkpoint
 from bursa.metrics import state
 from bursa.metrics.catalog import STANDARD, Catalogue, catalogue
 from bursa.metrics.engine import MetricEngine
+from bursa.model import venue
 from bursa.model.batch import Batch, Words
 from bursa.model.venue import IDX
 from bursa.pipeline import warmup
@@ -186,3 +187,34 @@ def test_a_metric_of_another_version_and_those_that_read_it_are_lacking() -> Non
     older["metrics"] = ["older" if name == read else name for name in older["metrics"]]
     _, lacking = state.arranged(older, STANDARD.ordered(), IDX)
     assert set(lacking) == {"vwap", "vwap_distance"}
+
+
+def test_a_checkpoint_of_other_hours_lacks_what_was_laid_out_by_them(tmp_path: Path) -> None:
+    """An operator's calendar with a longer day: rows of minutes would lie elsewhere, or too far."""
+    bars, vocabulary = walk(3, 3, 10), words(3)
+    engine = MetricEngine(IDX, vocabulary)
+    engine.push(batch(bars, vocabulary))
+    saved(engine, vocabulary, tmp_path, 1)
+    longer = """
+    [[hours]]
+    since = 2027-01-04
+    weekdays = ["mon", "tue", "wed", "thu", "fri"]
+    source = "a test"
+    expected_until = "20:00"
+    phases = [{ name = "1", state = "1", from = "06:00", to = "21:00", trading = true, grid = true }]
+    """  # noqa: E501
+    venue.amend("idx", longer, "own.toml")
+    try:
+        again, lacking = restarted(tmp_path, vocabulary, STANDARD, bars)
+        assert "relative_volume_tod" in lacking
+        memory = {name for name, m in STANDARD.metrics.items() if m.memory is not None}
+        assert memory <= set(lacking)
+        fresh = MetricEngine(IDX, vocabulary)
+        fresh.push(batch(bars, vocabulary))
+        more = [bar._replace(ts=bar.ts + 30 * DAY) for bar in bars]
+        found, expected = (rows(each.push(batch(more, vocabulary))) for each in (again, fresh))
+        assert [values(row, STANDARD) for row in found] == [
+            values(row, STANDARD) for row in expected
+        ]
+    finally:
+        venue.amend("idx", "", "")

@@ -152,6 +152,7 @@ def taken(symbols: int, arrays: Arrays, metrics: Sequence[Metric], venue: Venue)
     return {
         "metrics": [metric.signature for metric in metrics],
         "widths": [list(_widths(metric, venue)) for metric in metrics],
+        "hours": list(venue.calendar.reach()),
         "newest": newest,
         "newest_bar": int(entries[:, E_TS].max(initial=0)),
         "back": int(levels[L_BACK]),
@@ -223,8 +224,12 @@ def arranged(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A state for these metrics, in their order of computation, and the names of those that it
     lacks: theirs is as before any bar. Lacking are metrics that it never had, those of other code,
-    those that read another one that is lacking, and, where `memory` was lost, those with memory."""
+    those that read another one that is lacking, and those with `memory` where that was lost, or was
+    laid out for other hours of the venue."""
     at, memory = _places(state), _memory(state)
+    hours = list(venue.calendar.reach())
+    if list(state.get("hours", hours)) != hours:
+        memory = None
     if memory is not None and state["metrics"] == [metric.signature for metric in metrics]:
         return dict(state), ()
     columns: dict[str, str] = {}
@@ -249,6 +254,7 @@ def arranged(
         **state,
         "metrics": [metric.signature for metric in metrics],
         "widths": [list(_widths(metric, venue)) for metric in metrics],
+        "hours": hours,
         "states": np.concatenate(states, axis=1),
         "memory": np.concatenate(memories, axis=1),
     }

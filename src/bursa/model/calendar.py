@@ -210,6 +210,11 @@ class Calendar:
             ]
         )
 
+    def reach(self) -> tuple[int, int]:
+        """The minutes of the day between which the hours ever have a phase: first, end."""
+        phases = [phase for row in self.hours for phase in row.phases]
+        return min(p.start_min for p in phases), max(p.end_min for p in phases)
+
     def _trading(self, day: date) -> list[Session]:
         found = [session for session in self.sessions(day) if session.trading]
         if not found:

@@ -148,9 +148,8 @@ def run(  # noqa: PLR0913 (the form of metric.py)
 def _hours(venue: Venue) -> tuple[int, int]:
     """The first minute of the venue's day in which its calendar ever has a session, and how many
     there are from there to the end of the last one."""
-    phases = [phase for row in venue.calendar.hours for phase in row.phases]
-    first = min(phase.start_min for phase in phases)
-    return first, max(phase.end_min for phase in phases) - first
+    first, end = venue.calendar.reach()
+    return first, end - first
 
 
 def _slots(venue: Venue) -> int:
