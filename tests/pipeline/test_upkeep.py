@@ -208,7 +208,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def capped(bench: Bench, over: int) -> list[tuple[str, date]]:
     """The cold days that one look deletes where the folder is so many bytes over its cap."""
     before = set(bench.hashes())
-    size = folder_bytes(bench.data) - bench.store.bytes().free
+    size = folder_bytes(bench.data, bench.cold.folder) + bench.cold.bytes()
+    size -= bench.store.bytes().free
     Upkeep(bench.runtime, ("ticks", "quotes"), size - over, settled_to=date.max).pump()
     return sorted(before - set(bench.hashes()), key=lambda key: (key[1], key[0]))
 

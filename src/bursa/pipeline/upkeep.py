@@ -105,11 +105,20 @@ class Upkeep:
         self._journal_alone(now)
         if self._subject.idle:
             self._settle()
-        size = folder_bytes(self._subject.data)
+        size = self._size()
         self._subject.telemetry.disk_bytes.set(size)
         size -= self._subject.hot.bytes().free  # dropped rows leave room, not a smaller file
         if self._cap_bytes and size > self._cap_bytes:
             self._by_size(size)
+
+    def _size(self) -> int:
+        """Bytes of the data folder. Of cold files there may be tens of thousands, and all are
+        known."""
+        tiers, data = self._subject.tiers, self._subject.data
+        if tiers is None:
+            return folder_bytes(data)
+        cold = tiers[1]
+        return folder_bytes(data, cold.folder) + cold.bytes()
 
     def _journal_alone(self, now: int) -> None:
         """Keep the journal's own limits."""
@@ -212,12 +221,19 @@ class Upkeep:
             self._log.warning(what, kind=kind, rows=gone, day=str(day), why="the folder is full")
 
 
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; files that vanish meanwhile count nothing."""
+def folder_bytes(folder: Path, without: Path | None = None) -> int:
+    """Bytes of all files below a folder, but those below `without`; files that vanish meanwhile
+    count nothing."""
     total = 0
-    for path in folder.rglob("*"):
+    try:
+        entries = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    for path in entries:
         try:
-            if path.is_file():
+            if path.is_dir() and not path.is_symlink():
+                total += 0 if path == without else folder_bytes(path, without)
+            elif path.is_file():
                 total += path.stat().st_blocks * 512
         except FileNotFoundError:
             continue
