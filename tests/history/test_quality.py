@@ -253,6 +253,17 @@ def test_a_bar_that_is_not_what_its_trades_make_is_a_mismatch(market: Market) ->
     assert figures(market.report(THURSDAY)) == (660, 0, 0, 660, 0, 0)
 
 
+def test_a_bar_from_a_file_may_not_say_how_many_trades_it_has(market: Market) -> None:
+    market.day(THURSDAY, without={("BBCA", 7), ("BBRI", 7)})
+    ts = minute(THURSDAY, 7)
+    market.tell(TICKS, [trade(ticker, ts, 100.0) for ticker in TICKERS])
+    restored = {"trades": 0, "source": "file"}
+    market.tell(
+        OHLCV, [bar("BBCA", ts, 100.0, **restored), bar("BBRI", ts, 100.0, **restored, volume=7.0)]
+    )
+    assert figures(market.report(THURSDAY)) == (660, 0, 0, 660, 0, 1)
+
+
 def test_trades_without_a_bar_make_a_missing_minute(market: Market) -> None:
     market.day(THURSDAY, without={("BBCA", 7)})
     market.tell(TICKS, [trade("BBCA", minute(THURSDAY, 7), 100.0)])

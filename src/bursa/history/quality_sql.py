@@ -56,7 +56,7 @@ def newest(chosen: str) -> str:
 
 def differing(venue: Venue, start_ns: int, until_ns: int) -> str:
     """(ticker, ts, absent): closed minutes of which the stored bar is not what the stored trades of
-    its board make, and those that have trades and no bar."""
+    its board make, and those that have trades and no bar. A file may not tell how many trades."""
     fewer = " and b.trades >= t.trades" if venue.name in _TAKES_BACK else ""
     chosen = f"ts >= {start_ns} and ts < {until_ns}"
     bars = newest(f"{venue.name}_ohlcv where {chosen} and freq = '1m'")
@@ -72,7 +72,8 @@ def differing(venue: Venue, start_ns: int, until_ns: int) -> str:
         select t.ticker, t.ts, b.ticker is null as absent from t
         left join b on t.ticker = b.ticker and t.ts = b.ts
         where b.ticker is null or (not coalesce(b.open = t.open and b.high = t.high
-            and b.low = t.low and b.close = t.close and b.trades = t.trades
+            and b.low = t.low and b.close = t.close
+            and (b.trades = t.trades or b.trades = 0 and b.source = 'file')
             and abs(b.volume - t.volume) <= {_NEAR} * greatest(abs(t.volume), 1), false){fewer})
         limit {LISTED_MAX + 1}"""
 
