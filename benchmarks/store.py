@@ -13,7 +13,8 @@ history_ms            all bars of one ticker: 219 days, 205 of them cold
 rehydrate_ms          rings of 700 tickers filled; ring_feed_us: a minute's 700 bars; ring_600_*:
                       the newest 600 of one copied out
 
-What it takes to write days to files is in store_cold.py.
+What it takes to write days to files is in store_cold.py, to find gaps of ten years (`gaps_10y_s`) in
+store_gaps.py.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks import report, store_cold
+from benchmarks import report, store_cold, store_gaps
 from benchmarks.load import tiers
 from benchmarks.load.rows import Market, days_after, name, trading_days, write
 from bursa.model.batch import Batch
@@ -245,7 +246,8 @@ def main() -> None:
     options = report.arguments(__doc__)
     with tempfile.TemporaryDirectory(prefix="bursa-bench-") as place:
         folder = Path(place)
-        report.emit("store", appends(folder, options) + reads(folder, options), options)
+        found = appends(folder, options) + reads(folder, options)
+        report.emit("store", found + store_gaps.results(folder, options.quick), options)
 
 
 if __name__ == "__main__":

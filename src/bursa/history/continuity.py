@@ -319,20 +319,33 @@ def _unheard(evidence: Evidence, channel: int, live_ns: int, venue: Venue) -> Bi
         return np.zeros((len(days), WORDS), np.uint64)
     index, block = status.kind.index, status.block
     cut = (block[index["channel"]] == channel) & (block[index["state"]] == _DOWN)
-    downs = np.unique(status.column("ts")[cut])
-    rows, minutes = np.nonzero(unpack(evidence.heard))
-    opens = days.midnights[rows] + minutes * MINUTE_NS
     signs = _signs(evidence, channel, live_ns)
     spans = []
-    for down in downs.tolist():
-        # A bar that opened before the cut may be of trades before it.
-        ends = [
-            int(later[0]) + wide
-            for later, wide in ((signs[signs > down], 0), (opens[opens > down], MINUTE_NS))
-            if len(later)
-        ]
-        spans.append((down, min(ends, default=int(days.midnights[-1]))))
+    for down in np.unique(status.column("ts")[cut]).tolist():
+        ends = [int(days.midnights[-1]), *signs[signs > down][:1].tolist()]
+        heard = _heard_after(evidence, down)
+        spans.append((down, min(ends if heard is None else [*ends, heard])))
     return _touched(days, spans)
+
+
+def _heard_after(evidence: Evidence, ts_ns: int) -> int | None:
+    """When at the latest a bar tells that its channel spoke after an instant: the end of the first
+    minute that opened later. Trades of an earlier one may have come before it."""
+    days, heard = evidence.days, evidence.heard
+    row = int(days.rows(np.array([ts_ns]))[0])
+    if row >= len(days):
+        return None
+    if row >= 0:
+        minutes = np.flatnonzero(unpack(heard[row : row + 1])[0])
+        later = minutes[days.midnights[row] + minutes * MINUTE_NS > ts_ns]
+        if len(later):
+            return int(days.midnights[row]) + (int(later[0]) + 1) * MINUTE_NS
+    after = np.flatnonzero(heard[row + 1 :].any(axis=1))
+    if not len(after):
+        return None
+    row += 1 + int(after[0])
+    first = int(unpack(heard[row : row + 1])[0].argmax())
+    return int(days.midnights[row]) + (first + 1) * MINUTE_NS
 
 
 def _touched(days: Days, spans: Sequence[tuple[int, int]]) -> Bits:
