@@ -76,6 +76,9 @@ def test_what_is_wrong_stops_with_its_path_and_what_is_allowed(
         (["replay", "none.gz", "--venue", "binance"], "none.gz"),
         (["sql", "select 1"], "nothing was stored here yet"),
         (["up"], "nothing to run"),
+        (["backup", "none"], "there is no data folder"),
+        (["restore-backup", "none"], "has no finished backup"),
+        (["backfill", "restore", "none.csv", "--venue", "idx"], "there is no such file"),
     ],
 )
 def test_what_cannot_be_done_says_why(arguments: list[str], words: str, tmp_path: Path) -> None:

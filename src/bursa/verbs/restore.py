@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from bursa.config import Config
+from bursa.feeds import bar_file
 from bursa.model.errors import Refuse
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
@@ -22,6 +23,7 @@ from bursa.pipeline.restore_rows import REASONS
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
 from bursa.verbs.times import zone_of
+from bursa.wire import bar_headers
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def run_restore(config: Config, asked: Asked, *, as_json: bool, say: Console, wa
         rejects="" if asked.rejects is None else str(asked.rejects.absolute()),
         dry_run=asked.dry_run,
     )
+    _glance(order)
     title = f"{venue.name} {asked.file.name}"
     report = drive(config, venue, NAME, asdict(order), warn=warn, title=title)
     if as_json:
@@ -59,6 +62,15 @@ def run_restore(config: Config, asked: Asked, *, as_json: bool, say: Console, wa
     else:
         _tell(venue, report, say)
     return 1 if report["bad"] or report["differing"] else 0
+
+
+def _glance(order: Order) -> None:
+    """Refuse at once, not after a venue was brought up, a file that cannot be read."""
+    file = bar_file.opened(Path(order.file))
+    try:
+        bar_headers.match(file.headers, order.columns, has_ticker=bool(order.ticker))
+    finally:
+        file.close()
 
 
 def _columns(said: Sequence[str]) -> dict[str, str]:
