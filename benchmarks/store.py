@@ -13,7 +13,7 @@ history_ms            all bars of one ticker: 219 days, 205 of them cold
 rehydrate_ms          rings of 700 tickers filled; ring_feed_us: a minute's 700 bars; ring_600_*:
                       the newest 600 of one copied out
 
-What it takes to write days to files is in store_cold.py, to find gaps of ten years (`gaps_10y_s`) in
+What it takes to write days to files is in store_cold.py, to find gaps of ten years in
 store_gaps.py.
 """
 

@@ -16,6 +16,7 @@ from bursa.ports import Committed
 from bursa.store import coverage
 from bursa.store.duckdb import DuckStore
 from tests.fakes.store import FakeStore, Row, batch_of
+from tests.store import tiers
 
 MONDAY, TUESDAY, WEDNESDAY = date(2025, 11, 17), date(2025, 11, 18), date(2025, 11, 19)
 MINUTE_NS = 60 * 10**9
@@ -256,6 +257,42 @@ def test_an_older_file_gets_the_tables(tmp_path: Path) -> None:
     store.close()
     store = DuckStore(path, [IDX], MARKET_KINDS)
     assert not of(store, "BBCA").received.any()
+    store.close()
+
+
+@pytest.mark.parametrize("entered", [True, False], ids=["entered", "not entered"])
+def test_a_day_that_goes_cold_is_the_same_at_every_step(tmp_path: Path, entered: bool) -> None:
+    store = tiers.opened(tmp_path)
+    stock = Stock(store)
+    some_days(stock)
+    before = of(store, "BBCA"), store.coverage("idx", MONDAY, WEDNESDAY)
+
+    def check() -> None:
+        assert same(of(store, "BBCA"), before[0])
+        every = store.coverage("idx", MONDAY, WEDNESDAY)
+        assert every.tickers == before[1].tickers
+        assert np.array_equal(every.received, before[1].received)
+        assert np.array_equal(every.backfilled, before[1].backfilled)
+        assert np.array_equal(every.heard, before[1].heard)
+
+    seal, adopt, let_go = tiers.steps(store, "idx", "ohlcv", MONDAY)
+    for step in (seal, adopt):
+        step()
+        check()
+    if entered:
+        coverage.cover(store.hot, IDX, MONDAY, store)
+        check()
+    let_go()
+    check()
+    assert coverage.uncovered(store.hot, store.cold, IDX) == ([] if entered else [MONDAY])
+    # What comes late lies hot before the split, and is seen beside what is cold.
+    stock.write([bar("BBCA", at(MONDAY, 9, 4), source="file")])
+    assert clock(of(store, "BBCA").received)[0] == ["09:00", "09:01", "09:04", "09:05"]
+    tiers.drain(store, "idx", "ohlcv", [MONDAY])
+    coverage.cover(store.hot, IDX, MONDAY, store)
+    found = of(store, "BBCA")
+    assert clock(found.received)[0] == ["09:00", "09:01", "09:04", "09:05"]
+    assert clock(found.backfilled)[0] == ["09:04", "09:05"]
     store.close()
 
 
