@@ -94,6 +94,15 @@ def test_a_write_and_an_amendment_note_what_is_before_the_floor(hot: DuckStore) 
     assert hot.span("idx")["TLKM"][0] == OPEN - 18000 * MINUTE
 
 
+def test_strays_that_are_dropped_are_none_any_more(hot: DuckStore) -> None:
+    put(hot, batch(TICKS, [tick("BBCA", 1)]))
+    let_go(hot)
+    put(hot, batch(TICKS, [tick("BBCA", 2), tick("BBCA", 3, ts=NEXT_NS)]))
+    assert hot.drop_before("idx", "ticks", NEXT_NS) == 1
+    assert hot.split("idx", "ticks") == Split(NEXT_NS)
+    assert ticks(hot) == [3]
+
+
 def test_a_day_before_one_that_is_let_go_turns_into_strays(hot: DuckStore) -> None:
     put(hot, batch(TICKS, [tick("BBCA", 1, ts=OPEN - 3 * 86_400_000_000_000), tick("BBCA", 2)]))
     let_go(hot)

@@ -243,6 +243,9 @@ class DuckStore(Reading):
                 gone: int = writer.execute(
                     f"delete from {table(venue, self._kinds[kind])} where ts < ?", [ts_ns]
                 ).fetchone()[0]
+                split = self.split(venue, kind)
+                left = self.floors.days_before(writer, venue, kind, split.from_ns)
+            self.floors.put(venue, kind, replace(split, strays=left | split.thawed))
             if kind == "ohlcv" and gone:
                 self._renew_span(venue)
         return gone
