@@ -113,6 +113,33 @@ def test_a_store_that_is_away_at_the_stop_leaves_no_hole(monkeypatch: pytest.Mon
     assert written == list(range(1, writer.committed + 1))
 
 
+def test_a_store_that_comes_back_during_a_stop_gets_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it was away before, at a stop it is asked again."""
+    monkeypatch.setattr(writer_module, "STOP_ASK_S", 0.01)
+    away = True
+    real = running.open_store(tmp_path)
+    flaky = FlakyStore(real, lambda: "before" if away else "")
+    venue = running.runtime(tmp_path, flaky, running.knobs())
+    feed = running.Script(SCRIPT, Random(1), 50)
+    venue.start([feed])
+    assert venue.writer is not None
+    until(feed.told.is_set, "the feed's end")
+    until(lambda: flaky.failed >= 2, "the store to be asked")
+    venue.writer._away_s -= 3600.0
+    stopped: list[bool] = []
+    stop = Thread(target=lambda: stopped.append(venue.stop(running.RUN_S)))
+    stop.start()
+    failed = flaky.failed
+    until(lambda: flaky.failed > failed + 2, "the stop to ask")
+    away = False
+    stop.join(running.RUN_S)
+    assert stopped == [True]
+    real.close()
+    check_whole(tmp_path)
+
+
 def test_other_work_that_finds_the_store_away_stops_nobody(tmp_path: Path) -> None:
     """Work between two writes, as retention's, is done another time."""
     venue, store = start(tmp_path)

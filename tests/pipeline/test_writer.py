@@ -33,6 +33,8 @@ class TestFlakyStore(StoreContract):
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer backs off for milliseconds."""
     monkeypatch.setattr(writer_module, "BACK_OFF_S", (0.001, 0.002))
+    monkeypatch.setattr(writer_module, "OPEN_S", 0.005)
+    monkeypatch.setattr(writer_module, "STOP_ASK_S", 0.005)
 
 
 def one_life(venue: VenueRuntime, feed: running.Script, lifetime_s: float | None) -> bool:

@@ -73,7 +73,7 @@ class Writer:
         # By our clock: since when reading is paused, and the store away (0: it is not), and when it
         # was last asked in vain.
         self._paused_s = self._away_s = self._asked_s = 0.0
-        self._stop_s = float("inf")
+        self._until_s = float("inf")
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
         self.idle: Callable[[], None] = lambda: None
         self.letters: Callable[[], DeadLetters | None] = lambda: None
@@ -88,7 +88,7 @@ class Writer:
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is left in the closed log, then end. True if all was committed in time."""
-        self._stop_s = min(STOP_AWAY_S, timeout_s)
+        self._until_s = self._now_s() + min(STOP_AWAY_S, timeout_s)
         self._stop.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and self.failure is None
@@ -160,8 +160,7 @@ class Writer:
 
     def _given_up(self) -> bool:
         """At a stop, a store that is away is not waited for to the end."""
-        away_s = self._now_s() - self._away_s if self._away_s else 0.0
-        return self._stop.is_set() and away_s > self._stop_s
+        return self._stop.is_set() and bool(self._away_s) and self._now_s() > self._until_s
 
     # Writing
 
