@@ -118,8 +118,12 @@ class Disk(Protocol):
 
 
 class Store(Protocol):
-    """Hot storage of one data folder. Methods block; call them off the event loop.
-    All raise Retry when the engine is away."""
+    """The stored rows of one data folder: new ones hot, closed days cold, one to whoever reads.
+
+    Methods block; call them off the event loop. All raise Retry when the engine is away, and where
+    a read took longer than its class may: 10 s where it asks for one ticker's rows, 30 s for many
+    tickers or days, 60 s for all there is (`latest`, `emitted`). Refuse `cold_damaged` names a day
+    whose file cannot be read. Any number of readers see whole commits, beside one that writes."""
 
     def positions(self) -> dict[str, Committed]:
         """Topic -> what is committed. Empty for a new store."""
@@ -256,10 +260,10 @@ class Store(Protocol):
         order."""
 
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
-        """Put stored metric rows right, in one transaction: those with a key of `gone` are
+        """Put stored rows of a kind right, in one transaction: those with a key of `gone` are
         deleted, then those with a key of `filled` take its values of `columns`, then `fresh` is
-        added. Positions stay as they are, and no row of the three may lie past its topic's. Between
-        two writes only."""
+        added. Cold days that `gone` or `filled` touch are hot afterwards. Positions stay as they
+        are, and no row of the three may lie past its topic's. Between two writes only."""
 
     def covered(self, venue: str, ticker: str, first: date, until: date) -> Covered:
         """Which minutes of the days first <= day < until (the venue's) have a bar of a ticker: in
@@ -280,7 +284,7 @@ class Store(Protocol):
         read fast. Changes no row. Between two writes only."""
 
     def drop_before(self, venue: str, kind: str, ts_ns: int) -> int:
-        """Delete a kind's rows with an older ts; returns how many. Between two writes only."""
+        """Delete a kind's hot rows with an older ts; returns how many. Between two writes only."""
 
     def days(self, venue: str, kinds: Sequence[str] = ...) -> Sequence[date]:
         """The venue's days that have rows of any of these kinds, ascending; by default of those

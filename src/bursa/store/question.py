@@ -1,4 +1,3 @@
-
 """A person's SELECT over a data folder, whether or not a bursa runs on it.
 
 The process that holds the folder answers over its control socket; where nobody holds it, the
