@@ -157,6 +157,28 @@ def test_a_source_that_cannot_be_reached_is_told_once(tmp_path: Path) -> None:
     assert all(why.startswith(f"{address} cannot be reached") for _, why in told)
 
 
+def assert_backed_up_and_restored(tmp_path: Path) -> None:
+    """Both while bursa runs on the folder `data`."""
+    data, target, file = ("--data", str(tmp_path / "data")), tmp_path / "backup", tmp_path / "a.csv"
+    file.write_text(
+        "Ticker,Date,Time,Open,High,Low,Close,Vol\n"
+        "ZZZZ,2020-01-06,09:00,100,101,99,100,5\n"
+        "ZZZZ,2020-01-06,09:01,100,99,99,100,5\n"
+    )
+    restored = bursa("backfill", "restore", str(file), "--tz", "venue", "--json", *data)
+    assert restored.returncode == 1, restored.stderr
+    report = json.loads(restored.stdout)
+    assert (report["written"], report["metric_rows"], report["reasons"]) == (1, 1, {"high": 1})
+    copied = bursa("backup", str(target), "--json", *data)
+    assert copied.returncode == 0, copied.stderr
+    assert json.loads(copied.stdout)["running"] is True
+    back = bursa("restore-backup", str(target), "--data", str(tmp_path / "again"))
+    assert back.returncode == 0, back.stderr
+    query = "select ticker, close, source from idx_ohlcv where ticker = 'ZZZZ'"
+    asked = bursa("sql", query, "--format", "csv", "--data", str(tmp_path / "again"))
+    assert "ZZZZ,100.0,file" in asked.stdout, asked.stderr
+
+
 def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:
     small = {"exchange_tickers": "5", "exchange_history_days": "0"}
     with Bursa(tmp_path / "data", "--demo", **small) as running:
@@ -170,6 +192,7 @@ def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path)
         assert running.sql("select count(*) as n from idx_ticks")[0]["n"] >= 0
         refused = bursa("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
         assert refused.returncode == 1 and "SELECT" in refused.stderr
+        assert_backed_up_and_restored(tmp_path)
         assert running.stop() == 0
         said = [line for line in running.log().splitlines()[1:] if not line.startswith("{")]
         assert said == [], "a stop says nothing but log lines"

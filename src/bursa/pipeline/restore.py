@@ -96,7 +96,7 @@ class Restore:
             self._venue,
             self._headers.taken,
             self._clock,
-            validate.life(self._venue, now_ns),
+            validate.life(self._venue, max(now_ns, watermark)),
             ticker=order.ticker,
             newest_ns=runtime.line.forgotten_ns if watermark > 0 else now_ns,
         )

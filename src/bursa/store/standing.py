@@ -52,6 +52,7 @@ class Standing:
             self._engine.stand()
             self._folded()
             self._number, self._until_s = next(self._numbers), time.monotonic() + for_s
+            self._log.info("store's file stands still for a copy", number=self._number)
             return self._number
 
     def renew(self, number: int, for_s: float) -> None:
@@ -67,8 +68,9 @@ class Standing:
     def end(self, number: int) -> None:
         """Fold again when it is time to; nothing where it stands for somebody else."""
         with self._lock:
-            if number == self._number:
+            if number and number == self._number:
                 self._leave()
+                self._log.info("store's file was copied, or given up", number=number)
 
     def lapse(self) -> None:
         """Before each write, under the lock: let go where it has stood for too long."""
