@@ -15,6 +15,7 @@ from bursa.model.venue import BINANCE, IDX, XNAS
 from bursa.ports import Committed
 from bursa.store import coverage
 from bursa.store.duckdb import DuckStore
+from bursa.store.sql import Limits
 from tests.fakes.store import FakeStore, Row, batch_of
 from tests.store import tiers
 
@@ -258,6 +259,17 @@ def test_an_older_file_gets_the_tables(tmp_path: Path) -> None:
     store = DuckStore(path, [IDX], MARKET_KINDS)
     assert not of(store, "BBCA").received.any()
     store.close()
+
+
+def test_people_may_count_what_is_there(hot: Stock) -> None:
+    some_days(hot)
+    coverage.cover(hot.store, IDX, MONDAY)
+    text = (
+        "select ticker, day, sum(bit_count(received)), sum(bit_count(backfilled))"
+        " from idx_coverage where ticker <> '' group by all order by ticker"
+    )
+    found = hot.store.select(text, Limits(10, 10.0)).rows
+    assert [[row[0], *map(int, row[2:])] for row in found] == [["BBCA", 3, 1], ["BMRI", 2, 1]]
 
 
 @pytest.mark.parametrize("entered", [True, False], ids=["entered", "not entered"])
