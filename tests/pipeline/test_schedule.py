@@ -139,6 +139,18 @@ def test_days_that_were_missed_go_in_one_run_and_are_said(planned: Planned) -> N
     assert planned.drained() == 2
 
 
+def test_a_day_that_ended_while_bursa_did_not_run_is_late(planned: Planned) -> None:
+    bench = planned.bench
+    bench.put(TICKS, rows_of_day(TICKS, DAYS[0]))
+    assert planned.at(DAYS[0], 15 * 3600) == []
+    [line] = planned.at(DAYS[1], 9 * 3600)
+    assert line["event"] == "a scheduled job runs late"
+    assert line["late_s"] == 24 * 3600 - HALF_PAST_FOUR_S + 9 * 3600
+    # The next one came in this run, as days of the past do in a recording: it was over just now.
+    bench.put(TICKS, rows_of_day(TICKS, DAYS[1]))
+    assert planned.at(DAYS[2], 9 * 3600) == [] and planned.drained() == 2
+
+
 def test_one_that_takes_long_is_said(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     planned.bench.fill(DAYS[:1])
     times = iter(range(0, 10**9, 1000))

@@ -20,7 +20,7 @@ from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
 from bursa.pipeline.drain import gauges
 from bursa.pipeline.jobs import Jobs
-from bursa.pipeline.over import is_over, last_over, over_ns
+from bursa.pipeline.over import is_over, last_over, over_ns, venue_now_ns
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.floors import COLD_KINDS
 
@@ -41,13 +41,15 @@ class Limits:
 @dataclass
 class _Turn:
     """Where one venue is. day: the newest that is done, None before the first look; due: what waits
-    to be drained up to which day, since when (time.monotonic), and the journal's position then."""
+    to be drained up to which day, since when (time.monotonic), and the journal's position then.
+    stood: the day of the newest event at the start."""
 
     runtime: VenueRuntime
     day: date | None = None
     due: date | None = None
     since_s: float = 0.0
     upto: int = 0
+    stood: date = date.min
     days: int = 0
     not_before_s: float = 0.0
     waits: BackOff = field(default_factory=lambda: BackOff(Random(), AGAIN_S))
@@ -98,11 +100,18 @@ class Schedule:
         if turn.day is None:
             self._first_look(turn, over)
         elif over > turn.day and over != turn.due:
-            calendar = runtime.venue.calendar
-            turn.since_s = turn.since_s if turn.due else now_s
-            turn.due, turn.upto = over, runtime.journal.position
-            turn.days = len(calendar.days(turn.day + timedelta(days=1), over + timedelta(days=1)))
+            self._became_due(turn, turn.day, over)
         return turn.due is not None and runtime.idle and runtime.committed >= turn.upto
+
+    def _became_due(self, turn: _Turn, done: date, over: date) -> None:
+        """More days are over. One that had begun before the start was over at its time, not now."""
+        runtime, calendar = turn.runtime, turn.runtime.venue.calendar
+        if turn.due is None:
+            turn.since_s = monotonic()
+            if (first := calendar.next_day(done)) <= turn.stood:
+                turn.since_s -= _late_s(runtime, first)
+        turn.due, turn.upto = over, runtime.journal.position
+        turn.days = len(calendar.days(done + timedelta(days=1), over + timedelta(days=1)))
 
     def _first_look(self, turn: _Turn, over: date) -> None:
         """At the start: days that were missed while bursa did not run, and rows that came late for
@@ -118,11 +127,11 @@ class Schedule:
                     missed.add(day)
         gauges(runtime, cold)
         turn.day, turn.since_s = over, monotonic()
+        turn.stood = runtime.venue.calendar.day_of(runtime.newest_ns)
         if missed or late:
             turn.due, turn.days = over, len(missed)
         if missed:
-            late_s = (runtime.clock.now_ns() - over_ns(runtime, min(missed))) / SECOND_NS
-            turn.since_s -= max(0.0, late_s)
+            turn.since_s -= _late_s(runtime, min(missed))
 
     def _drain(self, name: str, turn: _Turn) -> None:
         late_s = monotonic() - turn.since_s
@@ -159,3 +168,8 @@ class Schedule:
         told = {"why": str(error)} if isinstance(error, BursaError) else {"exc_info": error}
         what = "a scheduled job failed; it is tried again"
         self._log.error(what, venue=name, wait_s=round(wait_s), **told)
+
+
+def _late_s(runtime: VenueRuntime, day: date) -> float:
+    """Seconds since a day was over, by the venue's time."""
+    return max(0.0, (venue_now_ns(runtime) - over_ns(runtime, day)) / SECOND_NS)
