@@ -150,11 +150,14 @@ class Shop:
     telemetry: Telemetry
     catalogue: Catalogue
 
-    def runtime(self, venue: Venue) -> VenueRuntime:
-        """A venue's runtime with the adapters of this program."""
+    def runtime(self, venue: Venue, serves: bool = True) -> VenueRuntime:
+        """A venue's runtime with the adapters of this program; one that `serves` nobody keeps
+        nothing in memory for readers."""
         words = venue.words()
         held = self.config.rings
         rings = Rings(venue, words, held.depth, held.mb * MB, self.catalogue)
+        if not serves:
+            rings = Rings(venue, words, 1, 1, self.catalogue, serves=False)
         decoder = decoder_of(self.config, venue)
         parts = Parts(
             self.store,
@@ -253,7 +256,7 @@ def offline(config: Config, venue: Venue) -> Iterator[tuple[VenueRuntime, Tiered
     """A venue of a folder that nobody holds, recovered, without feeds, and its store; at the end
     all that was ordered of it is committed. Raises Retry where it is not."""
     with DataFolder(Path(config.data)) as folder, shop(config, folder, [venue]) as shared:
-        runtime, stored = shared.runtime(venue), False
+        runtime, stored = shared.runtime(venue, serves=False), False
         warm([venue])
         try:
             runtime.start([])

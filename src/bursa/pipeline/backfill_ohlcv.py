@@ -28,7 +28,7 @@ NAME = "backfill_ohlcv"
 # Rows that are entered in one step.
 ROWS = 8192
 # Trades that are read at once, or so: stretches of time grow and shrink by them.
-TRADES_FEW, TRADES_MANY = 1 << 16, 1 << 18
+TRADES_FEW, TRADES_MANY = 1 << 14, 1 << 16
 _STRETCH_MAX_NS = 32 * 86_400 * 10**9
 # The metrics' part of the progress.
 _METRICS = 0.5

@@ -21,7 +21,7 @@ from bursa.pipeline.warmup import ROWS
 
 HOUR_NS = 60 * MINUTE_NS
 # Stretches of time that are read at once: they grow and shrink, so that about so many rows come.
-ROWS_FEW, ROWS_MANY = 1 << 15, 1 << 17
+ROWS_FEW, ROWS_MANY = 1 << 13, 1 << 15
 STRETCH_MAX_NS = 256 * 24 * HOUR_NS
 
 

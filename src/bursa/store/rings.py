@@ -59,7 +59,9 @@ class Rings:
         depth: int = 1500,
         bytes_max: int = 384 << 20,
         catalogue: Catalogue = STANDARD,
+        serves: bool = True,
     ) -> None:
+        self._serves = serves
         self.catalogue = catalogue
         kinds = (OHLCV, catalogue.kind)
         columns = sum(len(kind.scalars) for kind in kinds)
@@ -231,7 +233,10 @@ class Rings:
         return True
 
     def rehydrate(self, store: Stock) -> None:
-        """Fill the rings at a start, one query a kind; to be called before anything is fed."""
+        """Fill the rings at a start, one query a kind; to be called before anything is fed. Not
+        where they serve nobody."""
+        if not self._serves:
+            return
         start_ns = store.minute_back(self._venue, REHYDRATE_MINUTES)
         self._first = {ticker: first for ticker, (first, _) in store.span(self._venue).items()}
         self._floor = start_ns
