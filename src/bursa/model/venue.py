@@ -33,8 +33,8 @@ class Channel:
     """One ordered stream of a venue's feed.
 
     ticks     it carries trades, so that its watermark is one of those that close bars
-    numbered  its messages bear one running number: what a cut loses is seen when it is over. Without
-              one, nobody knows what was said meanwhile
+    numbered  its messages bear one running number: what a cut loses is seen when it is over.
+              Without one, nobody knows what was said meanwhile
     """
 
     name: str
