@@ -31,7 +31,7 @@ from tests.pipeline.tiered import COLD, DAYS, NEXT, Bench, rows_of_day
 from tests.running import environment
 
 SILENT = Console(quiet=True)
-KILLS = 2
+KILLS, SOAK_KILLS = 1, 20
 
 
 def back_up(data: Path, target: Path) -> None:
@@ -80,7 +80,7 @@ def test_backups_under_load_come_back_as_a_rebuild_from_their_journals(tmp_path:
     data, target = tmp_path / "data", tmp_path / "backup"
     store = running.open_store(data)
     venue = running.runtime(data, store, running.knobs(checkpoint_s=0.2))
-    feed = running.Script(market.channels(minutes=12), Random(1), 25)
+    feed = running.Script(market.channels(minutes=8), Random(1), 25)
     taken: list[Path] = []
     with held(data, store):
         venue.start([feed])
@@ -107,7 +107,7 @@ def test_backups_under_load_come_back_as_a_rebuild_from_their_journals(tmp_path:
     data = bring_back(taken[len(taken) // 2], tmp_path / "on")
     store, feed = (
         running.open_store(data),
-        running.Script(market.channels(minutes=12), Random(2), 25),
+        running.Script(market.channels(minutes=8), Random(2), 25),
     )
     venue = running.runtime(data, store, running.knobs())
     venue.start([feed])
@@ -117,7 +117,7 @@ def test_backups_under_load_come_back_as_a_rebuild_from_their_journals(tmp_path:
     assert trades(data) == trades(tmp_path / "data")
 
 
-def test_a_backup_at_any_moment_of_a_drain_has_every_row_once(tmp_path: Path) -> None:
+def test_a_backup_at_any_moment_of_a_drain_has_every_row_once(tmp_path: Path, soak: bool) -> None:
     bench = Bench(tmp_path / "data")
     bench.fill(minutes=2)
     bench.drain()
@@ -127,7 +127,7 @@ def test_a_backup_at_any_moment_of_a_drain_has_every_row_once(tmp_path: Path) ->
     new = tmp_path / "new"
     with held(bench.data, bench.hot):
         for at, _ in enumerate(job.run()):
-            if at % 5 == 0:
+            if at % (1 if soak else 8) == 0:
                 back_up(bench.data, tmp_path / "backup")
                 bring_back(tmp_path / "backup", new)
                 brought = Bench(new)
@@ -202,13 +202,13 @@ def test_the_state_is_copied_with_what_lies_in_its_log(tmp_path: Path) -> None:
     assert refused.value.code == "state_damaged"
 
 
-def test_a_kill_in_the_middle_leaves_the_backup_before(tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_leaves_the_backup_before(tmp_path: Path, soak: bool) -> None:
     data, target = folder_of(tmp_path, bytes_=1_000_000), tmp_path / "backup"
     back_up(data, target)
     first = mirror.verify(target)
     verb = [sys.executable, "-m", "bursa", "backup", str(target), "--data", str(data)]
     rng, segment = Random(5), data / "journal" / "idx" / "00000000000000001000.log"
-    for at in range(KILLS):
+    for at in range(SOAK_KILLS if soak else KILLS):
         segment.write_bytes(b"%d" % at * 30_000_000)
         process = subprocess.Popen(verb, env=environment())
         moment = rng.uniform(0, 0.15)
