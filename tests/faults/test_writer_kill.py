@@ -16,8 +16,8 @@ import pytest
 from bursa.model.venue import IDX
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.duckdb import DuckStore
+from tests.faults.test_writer_calls import EACH, balanced, entries, picky_file
 from tests.pipeline.dead import Doors, live
-from tests.pipeline.test_store_away import EACH, balanced, entries, picky_file
 from tests.store.contract import KINDS
 
 LIFE = Path(__file__).with_name("writer_life.py")

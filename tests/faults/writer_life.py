@@ -18,8 +18,8 @@ import duckdb
 from bursa.model.venue import IDX
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.duckdb import DuckStore
+from tests.faults.test_writer_calls import EACH, Statements, entries
 from tests.pipeline.dead import Doors, live
-from tests.pipeline.test_store_away import EACH, Statements, entries
 from tests.store.contract import KINDS
 
 CONNECT = duckdb.connect
