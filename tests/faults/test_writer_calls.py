@@ -14,12 +14,14 @@ from typing import Any
 
 import duckdb
 import pytest
+import structlog
 
 from bursa.bus.memory import Entry
 from bursa.model.batch import Span, Words
 from bursa.model.errors import Retry
 from bursa.model.schema import CONTRACTS, OHLCV, TICKS
 from bursa.model.venue import IDX
+from bursa.ops import logs
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.writer import Flush
 from bursa.ports import DeadLetters
@@ -37,6 +39,14 @@ FLUSH = Flush(8, 0.001)
 EACH = Flush(5, 0.001)
 # Trades that the store refuses, by their number.
 BAD = frozenset({*range(3, 1000, 8), 12})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_logs() -> Iterator[None]:
+    """As a process logs: a failure that a test provokes is a line, not a drawing."""
+    logs.setup("error", "json")
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
