@@ -224,6 +224,16 @@ def test_every_verb_and_option(site: Site) -> None:
     assert not list(verbs(site, cli.app))
 
 
+def test_an_option_left_out_is_allowed_and_help_breaks_lines_itself() -> None:
+    for path, command in commands(typer.main.get_command(cli.app), "bursa"):
+        context = command.context_class(command, info_name=path)
+        for one in command.params:
+            value = None if one.required else one.get_default(context)
+            if value is not None and not isinstance(value, list | tuple):
+                one.process_value(context, value)
+        assert command.help and "\n" not in command.help, path
+
+
 def test_every_telemetry_name_and_label(site: Site) -> None:
     assert not list(telemetry(site, site.market.services.telemetry.registry))
 

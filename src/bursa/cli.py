@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it did not work out, 2 the command or the configuration is
 by Ctrl-C before it was done.
 """
 
+import inspect
 import io
 import json
 import sys
@@ -53,6 +54,15 @@ app.add_typer(symbols_verbs, name="symbols")
 
 # What is wrong is what was asked or configured, not what came of it.
 MISUSE = ("bad_config", "bad_request", "bad_layout", "bad_calendar")
+
+
+def whole_sentences(verbs: typer.Typer) -> None:
+    """Have the list of verbs say each docstring as one paragraph: it breaks lines itself."""
+    for one in verbs.registered_commands:
+        one.help = " ".join((one.help or inspect.getdoc(one.callback) or "").split())
+    for group in verbs.registered_groups:
+        if group.typer_instance is not None:
+            whole_sentences(group.typer_instance)
 
 
 def main() -> None:
@@ -278,3 +288,6 @@ def config_show(
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"bursa {__version__}\n")
+
+
+whole_sentences(app)

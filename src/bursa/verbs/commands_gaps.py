@@ -22,7 +22,7 @@ End = Annotated[
     str, typer.Option("--to", help="The time, or the date, before which.", show_default="now")
 ]
 Days = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--days", min=1, help="Look so many trading days back.", show_default="7, or what is kept"
     ),
@@ -46,7 +46,7 @@ Zone = Annotated[
 def gaps_ls(  # noqa: PLR0913 -- a command's options
     begin: Begin = "",
     end: End = "",
-    days: Days = 0,
+    days: Days = None,
     ticker: Ticker = None,
     timeframe: Annotated[str, typer.Option("--tf", help="Timeframe of the bars, 1m to 1M.")] = "1m",
     venue: Of = "",
@@ -60,7 +60,7 @@ def gaps_ls(  # noqa: PLR0913 -- a command's options
     loaded = load(settings, data)
     from bursa.verbs.gaps import Asked, run_ls
 
-    asked = Asked(begin, end, days, ticker or (), timeframe, venue, zone)
+    asked = Asked(begin, end, days or 0, ticker or (), timeframe, venue, zone)
     sys.exit(run_ls(loaded.config, asked, as_json=as_json, say=out, warn=err))
 
 
@@ -68,7 +68,7 @@ def gaps_ls(  # noqa: PLR0913 -- a command's options
 def gaps_fill(  # noqa: PLR0913 -- a command's options
     begin: Begin = "",
     end: End = "",
-    days: Days = 0,
+    days: Days = None,
     ticker: Ticker = None,
     file: Annotated[
         Path | None,
@@ -89,7 +89,7 @@ def gaps_fill(  # noqa: PLR0913 -- a command's options
     loaded = load(settings, data)
     from bursa.verbs.gaps import Asked, run_fill
 
-    asked = Asked(begin, end, days, ticker or (), "1m", venue, zone)
+    asked = Asked(begin, end, days or 0, ticker or (), "1m", venue, zone)
     sys.exit(run_fill(loaded.config, asked, file, dry_run, as_json=as_json, say=out, warn=err))
 
 
