@@ -162,6 +162,18 @@ def test_a_store_that_lags_is_not_taken() -> None:
     assert line.minutes("TLKM") == [0, 1]
 
 
+def test_a_ring_does_not_vouch_for_rows_of_the_past_that_came_before_it(line: Line) -> None:
+    """They were entered while the ticker had no ring: they lie in the store alone."""
+    line.rings.enter(stored(bar("BBCA", 0), bar("BBCA", 2), committed=5))
+    line.bars(bar("BBCA", 4))
+    assert line.minutes() == [4]
+    assert not line.rings.covers("BBCA", OPEN + 2 * MINUTE)
+    assert line.rings.covers("BBCA", OPEN + 3 * MINUTE)
+    line.rings.enter(stored(bar("BBCA", 3), committed=6))
+    assert line.minutes() == [3, 4]
+    assert line.rings.covers("BBCA", OPEN, "metrics"), "none of these were entered"
+
+
 def test_put_reaches_further_back(line: Line) -> None:
     line.rings.rehydrate(FakeStore(VENUES, KINDS))
     line.bars(bar("BBCA", 6, rev=1, close=1.0), bar("BBCA", 7))

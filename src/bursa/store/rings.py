@@ -116,7 +116,9 @@ class Rings:
             first = dict(self._first)
             for at, name in enumerate(names):
                 store.entered[name] = position
-                oldest = int(rows[_TS, place == at].min())
+                opened = rows[_TS, place == at]
+                oldest, newest = int(opened.min()), int(opened.max())
+                store.past[name] = max(store.past.get(name, newest), newest)
                 first[name] = min(first.get(name, oldest), oldest)
             self._first = first
             slots = np.array([self._slot.get(name, -1) for name in names], np.int64)
@@ -155,7 +157,10 @@ class Rings:
         slot = self._free.pop()
         before = self._first.get(ticker, FOREVER_NS) < self._floor
         for store in self._stores.values():
-            store.open(slot, self._floor if before else ALWAYS_NS)
+            floor_ns = self._floor if before else ALWAYS_NS
+            if (past_ns := store.past.get(ticker)) is not None:
+                floor_ns = max(floor_ns, past_ns + 1)  # the store has it, no ring took it
+            store.open(slot, floor_ns)
         self._bind(ticker, slot)
         return slot
 
@@ -327,6 +332,8 @@ class _Store:
         self._versions = 0
         # Up to which position rows of the past were entered of a ticker.
         self.entered: dict[str, int] = {}
+        # And the newest ts among them.
+        self.past: dict[str, int] = {}
         self._fed = np.zeros(0, np.int64)
 
     def open(self, slot: int, floor_ns: int) -> None:
