@@ -321,6 +321,8 @@ def test_the_generation_before_a_ruined_one_counts_again(
     again = cold_store(tmp_path)
     assert newest(again).path == path
     assert len(again.set_aside) == 1
+    again.sweep()
+    assert path.exists()
     # What is sealed next is newer than the ruin.
     hot = hot_store(tmp_path)
     file = again.begin("idx", "ohlcv", DAY)

@@ -114,6 +114,11 @@ class Files:
         size = path.stat().st_size
         return Sealed(venue, kind, day, generation, found.rows, found.hash, size, path)
 
+    def counts(self, path: Path) -> None:
+        """This is the file of its day, though there was a newer one that cannot be read."""
+        with self._lock:
+            self._left.pop(path, None)
+
     def put_aside(self, path: Path) -> Path:
         """Rename a file that cannot be read, so that it does not count; its new name."""
         new = path.with_name(path.name + ASIDE)

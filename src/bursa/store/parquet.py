@@ -90,6 +90,7 @@ class ColdStore(Reading):
             for sealed in reversed(generations):
                 if self._known_file(sealed, index):
                     days[day] = sealed
+                    self._files.counts(sealed.path)
                     break
         self._days[venue, kind] = days
         index.keep(sealed.path for sealed in days.values())
