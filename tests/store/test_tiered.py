@@ -306,6 +306,27 @@ def test_a_store_that_lost_its_file_reads_what_is_cold(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_newest_rows_outlive_the_hot_file_that_knew_them(tmp_path: Path) -> None:
+    def value(code: str, days: int, position: int) -> Row:
+        ts = OPEN + days * DAY_NS
+        return {"index_code": code, "ts": ts, "value": 1.0, "value_traded": 0.0, "prev": None,
+                "position": position, "ts_recv": ts}  # fmt: skip
+
+    store = opened(tmp_path)
+    old, new = value("A", 0, 1), value("B", 1, 2)
+    put(store, batch(INDEX, [old, new]))
+    drain(store, "idx", "index")
+    store.close()
+    for path in tmp_path.glob("hot.duckdb*"):
+        path.unlink()
+    store = opened(tmp_path)
+    # What comes again goes cold again; of A nothing comes.
+    put(store, batch(INDEX, [new]))
+    drain(store, "idx", "index")
+    assert rows_of(store.latest("idx", "index")) == [old, new]
+    store.close()
+
+
 def test_spans_minutes_and_days_are_of_both(store: Moving) -> None:
     put(store, batch(OHLCV, [bar("BBCA", 0), bar("TLKM", 1)]))
     put(store, batch(OHLCV, [bar("BBCA", 3_000, position=400_000)]))

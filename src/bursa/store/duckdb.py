@@ -61,6 +61,8 @@ class DuckStore(Reading):
         self._committed: dict[str, Committed] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = Turns()
+        # (venue, kind) -> what to select the newest cold rows from; of the store of both (tiered).
+        self.newest_cold: Callable[[str, str], str | None] = lambda venue, kind: None
         self._doubtful = False
         self._folded: dict[str, Committed] = {}
         self._engine = Engine(path, options or Options(), self._prepare, waits, cold)
@@ -328,6 +330,7 @@ class DuckStore(Reading):
             before = self.split(venue, kind)
             from_ns = max(before.from_ns, end_ns)
             warm = before.thawed - {day}
+            lost = self._lost_newest(venue, what) if before.from_ns else None
             with self._engine.transaction() as writer:
                 found = compare.digest(partial(_answer, writer), of)
                 if found != proven:
@@ -341,6 +344,12 @@ class DuckStore(Reading):
                 # Readers look on both sides until the rows are gone for good; and where no answer
                 # tells whether they are.
                 self.floors.put(venue, kind, Split(from_ns, strays | warm, warm))
+                if lost is not None:
+                    writer.register("lost", lost)
+                    names = tables.columns(what.columns)
+                    kept = tables.newest(venue, what)
+                    writer.execute(f"insert into {kept} ({names}) select {names} from lost")
+                    writer.unregister("lost")
                 if kind in tables.NEWEST:
                     for statement in tables.keep_newest(venue, what, start_ns, end_ns):
                         writer.execute(statement)
@@ -354,6 +363,21 @@ class DuckStore(Reading):
             if kind == "ohlcv" and gone:
                 self._renew_span(venue)
         return gone
+
+    def _lost_newest(self, venue: str, kind: Kind) -> Any:
+        """The newest rows that lie cold, an Arrow table, where this store went cold before and has
+        kept none of them: it was lost once. None where it has, or they cannot be read now."""
+        source = self.newest_cold(venue, kind.name) if kind.name in tables.NEWEST else None
+        if source is None:
+            return None
+        try:
+            with self._engine.reading(WHOLE, f"newest of {venue}_{kind.name}", DAY_S) as cursor:
+                kept = f"select 1 from {tables.newest(venue, kind)} limit 1"
+                if cursor.execute(kept).fetchall():
+                    return None
+                return cursor.sql(tables.latest(kind, source)).to_arrow_table()
+        except Retry:  # a file of the time before is damaged: the day at hand can go all the same
+            return None
 
     def thaw(self, venue: str, kind: str, day: date, file: Callable[[], Path | None]) -> None:
         """Take all rows of a cold day here again, so that they can be changed; its file, if it has

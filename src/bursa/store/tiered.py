@@ -41,6 +41,7 @@ class Tiered(Reading):
         self.hot, self.cold = hot, cold
         self._log = logger("store").bind(path=str(cold.folder))
         self._sides = Sides(self._kinds, hot.floors, cold)
+        hot.newest_cold = self._newest_cold
 
     # Reading
 
@@ -117,6 +118,12 @@ class Tiered(Reading):
         # One look at both: they change in one transaction.
         both = f"(select {names} from {table(venue, what)} union all select {names} from {kept})"
         return self._rows(venue, what, within, lambda _: tables.latest(what, both), limit=WHOLE)
+
+    def _newest_cold(self, venue: str, kind: str) -> str | None:
+        """What to select the rows of the newest cold days from."""
+        days = self.cold.all(venue, kind)[-NEWEST_DAYS:]
+        start_ns = self.hot.floors.bounds(venue, days[0].day)[0] if days else END
+        return self.cold.relation(venue, kind, start_ns, END)
 
     def days(self, venue: str, kinds: Sequence[str] = HOT) -> list[date]:
         """As ports.Store."""
