@@ -1,12 +1,15 @@
 """What the composition root and the run bring themselves: the clock, and rest for the collector."""
 
 import gc
+import threading
 import time
+from typing import cast
 
 import pytest
 
 from bursa.app import SystemClock
-from bursa.up import settle
+from bursa.pipeline.runtime import VenueRuntime
+from bursa.up import settle, stop_all
 
 SECOND_NS = 1_000_000_000
 
@@ -35,3 +38,25 @@ def test_what_has_come_to_stay_is_not_gone_through_again() -> None:
         assert not any(one is kept for one in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+def test_venues_are_stopped_at_once_and_by_one_moment() -> None:
+    """One after the other, three of them would wait three times for a store that is away."""
+    all_at_once, given = threading.Barrier(3), list[float]()
+
+    class Stopping:
+        def __init__(self, stored: bool) -> None:
+            self._stored = stored
+
+        def stop(self, timeout_s: float) -> bool:
+            given.append(timeout_s)
+            all_at_once.wait(20.0)
+            return self._stored
+
+    def stopped(*stored: bool) -> bool:
+        return stop_all([cast(VenueRuntime, Stopping(one)) for one in stored], time.monotonic() + 9)
+
+    assert not stopped(True, False, True)
+    assert stopped(True, True, True)
+    assert len(given) == 6 and max(given) <= 9
+    assert stop_all([], time.monotonic())
