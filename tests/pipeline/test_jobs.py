@@ -130,6 +130,35 @@ def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     assert bench.outcomes() == ["given up", "given up"]
 
 
+def test_a_forgotten_one_that_is_asked_for_again_is_not_said_to_be_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client wakes up just when another one begins."""
+    first = bench.begin(steps=3)
+    monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
+    [under_way] = bench.jobs._under_way.values()
+
+    class Taken:
+        """A lock before which the other client comes."""
+
+        def acquire(self, blocking: bool) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            bench.begin(steps=3)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(under_way, "lock", Taken())
+    with pytest.raises(Refuse, match="not under way any more"):
+        bench.ask(GO_ON, job=first)
+    assert bench.outcomes() == ["", "given up"]
+
+
 def test_a_lease_of_another_process_is_respected_and_one_of_a_dead_one_taken(bench: Bench) -> None:
     host, boot, _, _ = me().split("/")
     assert bench.leases.take("idx.count", f"{me()}#other", 0, 60.0)

@@ -162,6 +162,7 @@ class Jobs:
             return {"job": self._begin(venue, name, payload["order"]).number}
         at = self._find(venue, name, int(payload["job"]))
         with at.lock:
+            self._find(venue, name, at.number)  # another one may have put an end to it meanwhile
             over = payload["do"] == END
             done = not over and self._work(at, STEP_S)
             at.asked_s = time.monotonic()
@@ -206,9 +207,12 @@ class Jobs:
             other = self._under_way.get((venue, lane))
             if other is not None:
                 quiet_s = time.monotonic() - other.asked_s
-                if other.lock.locked() or quiet_s < FORGOTTEN_S:
+                if quiet_s < FORGOTTEN_S or not other.lock.acquire(blocking=False):
                     raise _held(venue, other.name)
-                self._end(other, GIVEN_UP)
+                try:
+                    self._end(other, GIVEN_UP)
+                finally:
+                    other.lock.release()
             begun = _UnderWay(next(self._numbers), venue, name, lane, runtime)
             begun.make(maker, order)
             self._under_way[venue, lane] = begun
