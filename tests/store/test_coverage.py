@@ -245,6 +245,27 @@ def test_cold_days_that_nobody_entered_are_read_and_can_be_entered(
     lost.store.close()
 
 
+def test_a_cold_day_whose_file_was_damaged_is_missing(tmp_path: Path) -> None:
+    store = tiers.opened(tmp_path)
+    stock = Stock(store)
+    some_days(stock)
+    for day in (MONDAY, TUESDAY):
+        coverage.cover(store.hot, IDX, day, store.hot)
+    tiers.drain(store, "idx", "ohlcv", [MONDAY])
+    before = clock(of(store, "BBCA").received)
+    assert before[0] and before[1] == ["15:59"]
+    store.cold.set_apart(store.cold.sealed("idx", "ohlcv", MONDAY))
+    assert coverage.lost(store.hot, store.cold, IDX) == [MONDAY]
+    assert clock(of(store, "BBCA").received) == [[], ["15:59"]]
+    assert not of(store, "BBCA").heard[0].any()
+    assert count(store.coverage("idx", MONDAY, WEDNESDAY).received)[:, 0].sum() == 0
+    # What comes again of it counts as it is.
+    stock.write([bar("BBCA", at(MONDAY, 9, 0))])
+    assert clock(of(store, "BBCA").received) == [["09:00"], ["15:59"]]
+    assert count(store.coverage("idx", MONDAY, WEDNESDAY).received)[:, 0].sum() == 1
+    store.close()
+
+
 def test_a_day_without_bars_is_entered_too(hot: Stock) -> None:
     cold = Files(hot.store, [MONDAY])
     assert coverage.cover(hot.store, IDX, MONDAY) == 0

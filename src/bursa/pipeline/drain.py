@@ -115,8 +115,8 @@ class Drain:
             yield from self._day(kind, day)
             self._done += 1
         if not self._order.dry_run:
-            yield from self._cover()
             yield from self._scrub()
+            yield from self._cover()
         self._done = self._total
         gauges(self._runtime, self._cold)
 
@@ -248,7 +248,11 @@ class Drain:
     # -- behind it ---------------------------------------------------------------------------------
 
     def _cover(self) -> Iterator[None]:
-        """Enter the cold days whose coverage is not known: the hot store was lost once."""
+        """Enter the cold days whose coverage is not known: the hot store was lost once. Take out
+        those whose file is gone: it was damaged."""
+        for day in coverage.lost(self._hot, self._cold, self._runtime.venue):
+            coverage.forget(self._hot, self._runtime.venue, day)
+            yield
         for day in coverage.uncovered(self._hot, self._cold, self._runtime.venue):
             coverage.cover(self._hot, self._runtime.venue, day, self._cold)
             yield

@@ -68,6 +68,9 @@ class Cold(Readable, Protocol):
 class Hot(Readable, Protocol):
     """The store that keeps the coverage."""
 
+    def floor(self, venue: str, kind: str) -> int:
+        """All rows with ts >= this are here, ns UTC."""
+
     def beside(self, work: Callable[[Any], T]) -> T:
         """`work` of the writer's connection, in a transaction of its own."""
 
@@ -160,6 +163,15 @@ def uncovered(hot: Hot, cold: Cold, venue: Venue) -> list[date]:
     return [sealed.day for sealed in cold.all(venue.name, _OHLCV) if sealed.day not in known]
 
 
+def lost(hot: Hot, cold: Cold, venue: Venue) -> list[date]:
+    """Days that were entered and went cold, and have no file now: theirs is damaged and set aside.
+    What was entered of them is of no bar any more, ascending."""
+    files = {sealed.day for sealed in cold.all(venue.name, _OHLCV)}
+    floor_ns = hot.floor(venue.name, _OHLCV)
+    gone = _entered(hot, venue.name) - files
+    return sorted(day for day in gone if venue.calendar.midnight_ns(day) < floor_ns)
+
+
 def _entered(hot: Hot, venue: str) -> set[date]:
     text = f"select day from {COVERED_TABLE} where venue = ?"
     found = hot.steady(
@@ -187,6 +199,9 @@ def covered(
         return cursor.execute(text, values).fetchnumpy()
 
     parts = [hot.steady(venue.name, _OHLCV, within, RANGE, kept)]
+    if cold is not None:
+        kinds = np.isin(np.asarray(parts[0]["what"]), (_MINE, _HEARD))
+        parts[0] = _without(parts[0], lost(hot, cold, venue), kinds)
     absent = [] if cold is None else _absent(hot, cold, venue, first, until)
     if cold is not None and absent:
         within = _bounds(venue, absent[0])[0], _bounds(venue, absent[-1])[1]
@@ -202,6 +217,14 @@ def covered(
             )
         )
     return _laid_together(days, parts)
+
+
+def _without(kept: Any, days: Sequence[date], of: Any = True) -> Any:
+    """What was entered, without these days."""
+    if not days:
+        return kept
+    gone = np.isin(np.asarray(kept["at"], np.int64), [(day - _EPOCH).days for day in days]) & of
+    return {name: np.asarray(values)[~gone] for name, values in kept.items()}
 
 
 _MINE, _HEARD, _MINUTE, _SPOKEN = range(4)
@@ -280,6 +303,8 @@ def coverage(hot: Hot, cold: Cold | None, venue: Venue, first: date, until: date
         return [*parts, *(_of_day(cursor, source, venue, day) for day in fresh)], fresh
 
     parts, _ = hot.steady(venue.name, _OHLCV, within, WHOLE, look)
+    if cold is not None:
+        parts[0] = _without(parts[0], lost(hot, cold, venue))
     for day in [] if cold is None else _absent(hot, cold, venue, first, until):
         assert cold is not None, "there are none without cold days"
         parts.append(
