@@ -254,6 +254,33 @@ def test_a_line_that_never_came_back_confirms_nothing_from_the_cut_on() -> None:
     assert found.totals == totals(confirmed_empty=10, missing=20)
 
 
+def test_between_two_sessions_of_a_day_nothing_is_confirmed() -> None:
+    """Numbers that begin anew do not tell how many the session before had."""
+    rows: list[Row] = [(at(THU, 9, 0), "up", None), (at(THU, 9, 30) + 7, "up", None)]
+    start, end = at(THU, 9, 0), at(THU, 9, 40)
+    found = judged(rows, start, end, others=[at(THU, 9, 9)], live=end)
+    assert states(found) == [
+        ("09:00", "09:09", "confirmed_empty"),
+        ("09:09", "09:31", "missing"),
+        ("09:31", "09:40", "confirmed_empty"),
+    ]
+    assert judged(rows, start, end, live=end).totals == totals(confirmed_empty=9, missing=31)
+    # A line that was away goes on with the same numbers: what it lost would be a gap.
+    rows.insert(1, (at(THU, 9, 12), "down", None))
+    assert judged(rows, start, end, live=end).totals == totals(confirmed_empty=40)
+
+
+def test_between_two_sessions_of_two_days_each_day_counts_for_itself() -> None:
+    rows: list[Row] = [(at(THU, 9, 0), "up", None), (at(FRI, 9, 0), "up", None)]
+    heard = [at(THU, 15, 59), at(FRI, 9, 30)]
+    found = judged(rows, at(THU, 0, 0), at(FRI, 9, 30), others=heard, live=at(FRI, 9, 30))
+    assert states(found)[-2:] == [
+        ("15:59", "16:00", "missing"),
+        ("09:00", "09:30", "confirmed_empty"),
+    ]
+    assert found.totals == totals(confirmed_empty=359, missing=1)
+
+
 # -- longer bars -----------------------------------------------------------------------------------
 
 

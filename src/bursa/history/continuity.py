@@ -3,8 +3,9 @@
 A minute with a bar is *received*, or *backfilled* where its bar did not come live. One without is
 *confirmed empty* only where the channel is proved to have been contiguous all through it: between
 two signs of life of the same trading day, with no sequence gap in between. Any other is *missing*:
-inside a gap, or where nothing proves that we listened. So a feed that was cut never makes a minute
-confirmed empty; nor does a bar that came later prove that somebody listened before.
+inside a gap, before numbers that began anew, or where nothing proves that we listened. So a feed
+that was cut never makes a minute confirmed empty; nor does a bar that came later prove that
+somebody listened before.
 
 A longer bar is what the worst of its minutes is: one minute missing, and it is.
 
@@ -39,7 +40,7 @@ from bursa.model.venue import Venue
 EMPTY, RECEIVED, BACKFILLED, MISSING = range(4)
 STATE_WORDS = ("confirmed_empty", "received", "backfilled", "missing")
 
-_GAP, _DOWN = STATES.index("gap"), STATES.index("down")
+_GAP, _DOWN, _UP = (STATES.index(state) for state in ("gap", "down", "up"))
 _NEVER = np.iinfo(np.int64).max
 _DAY_MAX_NS = BITS * MINUTE_NS
 # So many days are looked at minute by minute at a time.
@@ -257,7 +258,9 @@ def proved(evidence: Evidence, venue: Venue) -> Bits:
     out = np.full((len(days), WORDS), np.uint64(2**64 - 1))
     for channel, live_ns in zip(evidence.channels, evidence.live_ns, strict=True):
         out &= _spoken(evidence, channel, live_ns)
-        out &= ~_unheard(evidence, channel, live_ns, venue)
+        numbered = venue.channels[channel].numbered
+        unknown = _begun_anew(evidence, channel) if numbered else _away(evidence, channel, live_ns)
+        out &= ~_touched(days, unknown)
     found = gaps(evidence.status, evidence.channels, venue.calendar)
     spans = [(gap.start_ns, gap.end_ns + 1) for gap in found]
     return out & ~_touched(days, spans)
@@ -311,12 +314,39 @@ def _signs(evidence: Evidence, channel: int, live_ns: int) -> Times:
     return every[every > 0]
 
 
-def _unheard(evidence: Evidence, channel: int, live_ns: int, venue: Venue) -> Bits:
-    """The minutes of a channel without numbers of its own in which its line was away: nothing tells
-    what it said meanwhile. From the cut to the next sign of life."""
+def _begun_anew(evidence: Evidence, channel: int) -> list[tuple[int, int]]:
+    """Where a channel's numbers began anew: nothing tells what else the session before had said.
+    From its last sign of life to the first message of the new one, which says `up` although the
+    line was not away, or bears a lower number."""
+    index, block = evidence.status.kind.index, evidence.status.block
+    block = block[:, block[index["channel"]] == channel]
+    block = block[:, np.lexsort((block[index["position"]], block[index["ts"]]))]
+    ts, state, due = (block[index[name]] for name in ("ts", "state", "next_seq"))
+    anew = (state[1:] == _UP) & ((state[:-1] != _DOWN) | (due[1:] < due[:-1]))
+    edges = zip(ts[:-1][anew].tolist(), ts[1:][anew].tolist(), strict=True)
+    return [(_heard_before(evidence, before, start), start) for before, start in edges]
+
+
+def _heard_before(evidence: Evidence, since_ns: int, ts_ns: int) -> int:
+    """`since_ns`, or the opening of the last minute after it that is over at an instant and has a
+    bar: its channel spoke in it."""
+    days = evidence.days
+    first, row = days.rows(np.array([since_ns, ts_ns])).tolist()
+    if len(evidence.channels) > 1:  # nobody knows of which of them a bar is
+        return since_ns
+    for at in range(min(row, len(days) - 1), max(first, 0) - 1, -1):
+        minutes = np.flatnonzero(unpack(evidence.heard[at : at + 1])[0])
+        opens = days.midnights[at] + minutes * MINUTE_NS
+        opens = opens[opens + MINUTE_NS <= ts_ns]
+        if len(opens):
+            return max(since_ns, int(opens[-1]))
+    return since_ns
+
+
+def _away(evidence: Evidence, channel: int, live_ns: int) -> list[tuple[int, int]]:
+    """When the line of a channel without numbers of its own was away: nothing tells what it said
+    meanwhile. From the cut to the next sign of life."""
     status, days = evidence.status, evidence.days
-    if venue.channels[channel].numbered:
-        return np.zeros((len(days), WORDS), np.uint64)
     index, block = status.kind.index, status.block
     cut = (block[index["channel"]] == channel) & (block[index["state"]] == _DOWN)
     signs = _signs(evidence, channel, live_ns)
@@ -325,7 +355,7 @@ def _unheard(evidence: Evidence, channel: int, live_ns: int, venue: Venue) -> Bi
         ends = [int(days.midnights[-1]), *signs[signs > down][:1].tolist()]
         heard = _heard_after(evidence, down)
         spans.append((down, min(ends if heard is None else [*ends, heard])))
-    return _touched(days, spans)
+    return spans
 
 
 def _heard_after(evidence: Evidence, ts_ns: int) -> int | None:
