@@ -242,6 +242,17 @@ class TestVenue:
             assert refused.value.code == "too_new"
             assert venue.runtime.journal.position == position
 
+    def test_before_a_feed_came_today_is_its_own(self, tmp_path: Path) -> None:
+        """It brings the day from its beginning, and each of its bars as a first revision."""
+        with Venue(tmp_path / "data") as venue:
+            now = venue.runtime.clock.now_ns()
+            today = IDX.calendar.midnight_ns(IDX.calendar.day_of(now))
+            with pytest.raises(Refuse, match="is the feed's to make") as refused:
+                enter(venue.runtime, bars_of(["BBCA"], 1, start=today))
+            assert refused.value.code == "too_new"
+            venue.put(bars_of(["BBCA"], 1, start=today - MINUTE))
+            assert venue.store.span("idx") == {"BBCA": (today - MINUTE, today - MINUTE)}
+
     def test_a_ring_has_it_in_its_place(self, tmp_path: Path) -> None:
         data = tmp_path / "data"
         with Venue(data, running.Script(market.channels(), Random(3), 60)) as venue:

@@ -180,11 +180,20 @@ def match(rows_: Batch, stored: Batch) -> Block:
     return found
 
 
+def settled_ns(runtime: VenueRuntime) -> int:
+    """Minutes that open at or before it the feed neither makes nor revises, ns UTC. Where none has
+    come yet that is all before today, of which a feed that begins brings what there was."""
+    if runtime.line.watermark_ns > 0:
+        return runtime.line.forgotten_ns
+    calendar = runtime.venue.calendar
+    return calendar.midnight_ns(calendar.day_of(runtime.clock.now_ns())) - 1
+
+
 def _check(runtime: VenueRuntime, rows_: Batch) -> None:
     """Refuse rows of minutes that are the feed's still."""
-    if not len(rows_) or runtime.line.watermark_ns <= 0:
+    if not len(rows_):
         return
-    newest, reached = int(rows_.column("ts").max()), runtime.line.forgotten_ns
+    newest, reached = int(rows_.column("ts").max()), settled_ns(runtime)
     if newest > reached:
         text = runtime.venue.calendar.text
         what = f"a bar that opens at {text(newest)} is the feed's to make or revise still;"

@@ -98,7 +98,7 @@ class Restore:
             self._clock,
             validate.life(self._venue, max(now_ns, watermark)),
             ticker=order.ticker,
-            newest_ns=runtime.line.forgotten_ns if watermark > 0 else now_ns,
+            newest_ns=entry.settled_ns(runtime),
         )
         self._compared = entry.Compared()
         self._written = self._metric_rows = 0
