@@ -155,3 +155,19 @@ def test_too_many_ragged_lines_are_no_table(tmp_path: Path) -> None:
     path.write_text("a,b\n" + "1,2,3\n" * (bar_file.RAGGED_MAX + 1))
     with pytest.raises(Refuse, match="line 2 has 3"):
         read(path, ["a", "b"])
+
+
+def test_an_open_quote_takes_no_rows_along_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text('a,b\n1,2\n"3,4\n5,6\n7,8\n')
+    with pytest.raises(Refuse, match="line 3: a quote that opens there is not closed"):
+        read(path, ["a", "b"])
+    path.write_text('a,b\n1,2\n3,"4 and\nfive"\n')
+    assert read(path, ["a", "b"])[0][1] == (3, "3", "4 and\nfive"), "one that is closed may go on"
+
+
+def test_a_line_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("a,b\n1,2\n3," + "x" * (3 * bar_file.PIECE_BYTES) + "\n")
+    with pytest.raises(Refuse, match=r"longer than 1,048,576 bytes"):
+        read(path, ["a", "b"])

@@ -31,6 +31,8 @@ RAGGED_MAX = 10_000
 _SEPARATORS = ",;\t|"
 # What the reader says of a file that has headers alone.
 _NO_ROWS = ("Empty CSV", "Could not skip initial 1 rows")
+# What it says of a line that is longer than a piece.
+_STRADDLES = "straddling object"
 _PARQUET = b"PAR1"
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -98,6 +100,7 @@ class _Csv:
         self.total, self.done = max(1, path.stat().st_size), 0
         self._raw: Any = None
         self._ragged: list[Ragged] = []
+        self._open_quote: int | None = None
         self._told = 0
         try:
             header = self._header()
@@ -155,11 +158,17 @@ class _Csv:
                         yield _without_empty(Piece(lines, found))
                 self._check_ragged()
         except (OSError, pa.ArrowException) as error:
+            if _STRADDLES in str(error):
+                what = f"a line, or what a quote opens, is longer than {PIECE_BYTES:,} bytes"
+                raise _refused(self.path, what) from None
             if not any(said in str(error) for said in _NO_ROWS):
                 raise _refused(self.path, str(error)) from None
         self.done = self.total
 
     def _check_ragged(self) -> None:
+        if self._open_quote is not None:
+            what = f"line {self._open_quote}: a quote that opens there is not closed on that line"
+            raise _refused(self.path, what)
         if len(self._ragged) > RAGGED_MAX:
             one, many = self._ragged[0], len(self._ragged)
             what = f"{many:,} lines have another number of fields than its headers"
@@ -167,6 +176,8 @@ class _Csv:
             raise _refused(self.path, what)
 
     def _note(self, row: Any) -> str:
+        if "\n" in row.text.strip() and self._open_quote is None:
+            self._open_quote = row.number  # it took lines along that are rows
         self._ragged.append(Ragged(row.number, row.text[:200], row.actual_columns))
         return "skip"
 
