@@ -4,17 +4,20 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
 import duckdb
 import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bursa.api.bulk import PIECE_BYTES
 from bursa.metrics.catalog import STANDARD
+from bursa.model.schema import Column
 from bursa.model.venue import BINANCE, IDX
 from bursa.pipeline.line import kinds
 from bursa.ports import DayFile
@@ -198,6 +201,26 @@ def test_metric_rows_come_without_hd(cold: Cold, client: httpx.Client) -> None:
     assert duckdb.sql(f"select count(*) from read_parquet('{made[0]}')").fetchall() == [
         (sealed.rows,)
     ]
+
+
+def test_columns_that_the_catalogue_had_once_are_left_out(tmp_path: Path) -> None:
+    was = Column("hd_once", "float", "of a family that tells hd", True)
+    of = {kind.name: kind for kind in kinds()}
+    now, before = of["metrics"], replace(of["metrics"], columns=(*of["metrics"].columns, was))
+    file = tmp_path / "cold" / "idx_metrics" / f"date={DAY}" / "one.tmp"
+    file.parent.mkdir(parents=True)
+    row = {"ticker": "BBCA", "freq": "1m", "ts": at(DAY, 9, 0), "rev": 0, "known_at": 1,
+           "ts_recv": 1, "position": 1, "hd_once": 1.25}  # fmt: skip
+    rows = pa.Table.from_pylist([row], cold_file.schema(before))
+    cold_file.put(iter([rows]), before, file)
+    store = ColdStore(tmp_path / "cold", [IDX], [now])
+    store.adopt("idx", "metrics", DAY, file)
+    found = Bulk(store, tmp_path / "bulk", HIDDEN).find("idx", "metrics", DAY)
+    assert found is not None
+    shown = [column.name for column in now.columns if column.name not in HIDDEN]
+    assert pq.read_table(found.path, partitioning=None).column_names == shown
+    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
+    store.close()
 
 
 def test_copies_are_few_and_follow_their_day(

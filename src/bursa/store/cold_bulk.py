@@ -52,26 +52,30 @@ class Bulk:
         return DayFile(sealed.path, sealed.bytes, sealed.rows, sha256)
 
     def _copy(self, sealed: Sealed, hidden: Collection[str]) -> DayFile:
-        what = hashlib.sha256(",".join(sorted(hidden)).encode()).hexdigest()[:12]
+        # A file may hold columns that the schema has no more: nobody knows now what they tell.
+        shown = [c.name for c in self._cold.kind(sealed.kind).columns if c.name not in hidden]
+        what = hashlib.sha256(",".join(shown).encode()).hexdigest()[:12]
         name = f"{sealed.path.name.removesuffix(SUFFIX)}-{what}{SUFFIX}"
         path = self._folder / sealed.path.parent.parent.name / sealed.path.parent.name / name
         with self._lock:
             if not path.exists():
-                self._make(sealed, hidden, path)
+                self._sums[path] = self._make(sealed, shown, path)
                 self._thin(path)
             if path not in self._sums:
                 self._sums[path] = cold_days.sha256(path)
             return DayFile(path, path.stat().st_size, sealed.rows, self._sums[path])
 
-    def _make(self, sealed: Sealed, hidden: Collection[str], path: Path) -> None:
+    def _make(self, sealed: Sealed, shown: Collection[str], path: Path) -> str:
+        """Write a copy of some columns; its SHA-256."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         half = path.with_name(path.name + HALF_WRITTEN)
         try:
             form = cold_file.form_of(sealed.path)
             of = form.kind(self._cold.kind(sealed.kind))
-            kept = replace(of, columns=tuple(c for c in of.columns if c.name not in hidden))
+            kept = replace(of, columns=tuple(c for c in of.columns if c.name in shown))
             with pq.ParquetFile(sealed.path, page_checksum_verification=True) as opened:
                 cold_file.put(_groups(opened, kept), kept, half)
+            sha256 = cold_days.sync(half)
         except (ValueError, pa.ArrowException, OSError) as error:
             half.unlink(missing_ok=True)
             if why := self._cold.damage(sealed):
@@ -81,6 +85,7 @@ class Bulk:
             half.unlink(missing_ok=True)
             raise
         half.rename(path)
+        return sha256
 
     def _thin(self, newest: Path) -> None:
         """Remove all but the newest copies, and what was left half written."""
