@@ -259,3 +259,28 @@ def test_a_capped_folder_lets_hot_days_go_that_lie_cold_without_losing_them(benc
     assert bench.hot_days("ticks") == [following] and bench.held()["ticks"] == rows["ticks"]
     assert bench.hot.floor("idx", "ticks") == tiered.following(tiered.NEXT)
     assert bench.telemetry.store_dropped.labels("idx", "ticks")._value.get() == 36 + 24
+
+
+def test_a_day_that_a_capped_folder_lets_go_is_seen_as_it_was_drained(bench: Bench) -> None:
+    following = IDX.calendar.next_day(tiered.NEXT)
+    bench.put_late(TICKS, tiered.rows_of_day(TICKS, following))
+    bench.runtime.newest_ns = IDX.calendar.day_open_ns(following)
+    bench.runtime.clock.now = bench.runtime.heard_ns = bench.runtime.newest_ns
+    bench.drain()
+    rows = bench.held()
+    # Late rows: of a day that lies cold, and of the one that is to go.
+    bench.put_late(TICKS, tiered.rows_of_day(TICKS, tiered.DAYS[0], 1, seed=3))
+    with_late = bench.held()["ticks"].rows
+    bench.put_late(TICKS, tiered.rows_of_day(TICKS, tiered.NEXT, 1, seed=3))
+    upkeep = Upkeep(bench.runtime, ("ticks",), 1, settled_to=date.max)
+    upkeep._drop_cold = lambda over, kinds: 0  # type: ignore[method-assign]
+    upkeep.pump()
+    assert bench.hot_days("ticks") == [tiered.DAYS[0], following]
+    assert bench.held()["ticks"].rows == with_late
+    assert bench.hot.floor("idx", "ticks") == tiered.following(tiered.NEXT)
+    assert outcomes_of(bench.drain()) == (0, 1)
+    assert bench.held()["ticks"].rows == with_late > rows["ticks"].rows
+
+
+def outcomes_of(report: Any) -> tuple[int, int]:
+    return report["kinds"]["ticks"]["failed"], report["kinds"]["ticks"]["merged"]

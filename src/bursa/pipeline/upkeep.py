@@ -171,7 +171,7 @@ class Upkeep:
         room = max(int(self._cap_bytes * JOURNAL_SHARE), journal - over)
         over -= self._retire(room, "the folder is full")
         over -= self._drop_cold(over, [kind for kind in COLD_KINDS if kind not in PRECIOUS])
-        days = self._hot_days(self._kinds)
+        days = [day for day in self._hot_days(self._kinds) if self._is_hot(day, self._kinds)]
         if over > 0 and len(days) > 1:
             for kind in self._kinds:
                 self._drop_hot(kind, days[0], days[1])
@@ -202,16 +202,31 @@ class Upkeep:
             self._log.warning(what, kind=kind, day=str(day), bytes=size, why="the folder is full")
         return gone
 
+    def _is_hot(self, day: date, kinds: Collection[str]) -> bool:
+        """Is a day of any of these kinds hot as a whole? What came late for a cold day is little,
+        and the next drain takes it."""
+        venue, tiers = self._subject.venue, self._subject.tiers
+        start = venue.calendar.midnight_ns(day)
+        return tiers is None or any(start >= tiers[0].floor(venue.name, kind) for kind in kinds)
+
     def _drop_hot(self, kind: str, day: date, following: date) -> None:
-        """Delete the hot rows of a kind's oldest day; where a cold file is proven to have them, it
-        counts from then on."""
+        """Delete the hot rows of a kind's oldest day; where it has a cold file, that counts from
+        then on. Rows that came since that was made are lost."""
         venue, tiers = self._subject.venue, self._subject.tiers
         sealed = None if tiers is None else tiers[1].sealed(venue.name, kind, day)
+        if not self._is_hot(day, (kind,)):
+            return
         if tiers is not None and sealed is not None:
+            hot, cold = tiers
             try:
-                gone = tiers[0].let_go(venue.name, kind, day, tiers[1].digest(sealed))
+                proven, found = cold.digest(sealed), hot.digest(venue.name, kind, day)
+                gone = hot.let_go(venue.name, kind, day, found)
+                if found != proven:
+                    what = "hot rows deleted that came after their day was drained"
+                    rows = found.rows - proven.rows
+                    self._log.warning(what, kind=kind, rows=rows, day=str(day))
             except (Refuse, OSError, ValueError):
-                sealed = None  # rows that are not in it, or it cannot be read
+                sealed = None  # it cannot be read, or rows come right now
         if sealed is None:
             floor = venue.calendar.midnight_ns(following)
             gone = self._subject.hot.drop_before(venue.name, kind, floor)
