@@ -9,14 +9,18 @@ from random import Random
 
 import pytest
 
-from bursa.bus.memory import Limits
+from bursa.bus.memory import Limits, MemoryBus
+from bursa.model.schema import TICKS
+from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import writer as writer_module
 from bursa.pipeline.runtime import VenueRuntime
-from bursa.pipeline.writer import Flush
+from bursa.pipeline.writer import Flush, Writer
 from bursa.store.duckdb import DuckStore
 from tests.fakes.flaky import FlakyStore
+from tests.fakes.store import FakeStore
 from tests.pipeline import market, rows, running
-from tests.store.contract import KINDS, VENUES, StoreContract
+from tests.pipeline.dead import entry
+from tests.store.contract import KINDS, VENUES, StoreContract, batch, tick
 
 
 class TestFlakyStore(StoreContract):
@@ -96,3 +100,31 @@ def test_the_store_holds_what_the_journal_gives(
     assert rows.hashes(found) == rows.hashes(wanted)
     assert len(found["ticks"]) > 300 and len(found["ohlcv"]) > 10 and failed > 0
     assert topics.rows_max > 1000 and topics.bytes_max > 10_000 or evicted > 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_clock_that_is_set_back_holds_up_no_commit() -> None:
+    class SetBack:
+        """An hour back at each look."""
+
+        def __init__(self) -> None:
+            self._now_ns = time.time_ns()
+
+        def now_ns(self) -> int:
+            self._now_ns -= 3600 * 10**9
+            return self._now_ns
+
+    shuts = iter(["before", "after"])
+    store = FlakyStore(FakeStore(VENUES, KINDS), lambda: next(shuts, ""))
+    log = MemoryBus().open("idx", Limits(1_000, 1 << 20), lambda position: iter(()))
+    log.start(0)
+    several = Flush(1_000, 0.001)
+    writer = Writer(
+        "idx", KINDS, store, log.join("store", 0), several, SetBack(), Telemetry()
+    )  # fmt: skip
+    writer.start(0)
+    log.publish(entry([batch(TICKS, [tick("BBCA", 1)])]))
+    running.until(lambda: writer.committed > 0, "a commit")
+    writer.check_long()
+    log.close()
+    assert writer.stop(running.RUN_S) and writer.rows == 1

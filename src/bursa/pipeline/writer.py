@@ -70,8 +70,8 @@ class Writer:
         self._breaker = Breaker(Random(), FAILURES, OPEN_S, BACK_OFF_S)
         self._dry = False
         self._told_pauses = 0
-        # By our clock: since when reading is paused, and the store away (0: it is not), and when it
-        # was last asked in vain.
+        # Since when (_now_s) reading is paused, and the store away (0: it is not), and when it was
+        # last asked in vain.
         self._paused_s = self._away_s = self._asked_s = 0.0
         self._until_s = float("inf")
         self.synced_past: Callable[[int, float], bool] = lambda position, timeout: True
@@ -113,7 +113,8 @@ class Writer:
             raise Retry(f"the store took nothing for {paused_s:.0f} s, {self._buffer.rows:,} wait")
 
     def _now_s(self) -> float:
-        return self._clock.now_ns() / 1e9
+        """Of a clock that nobody sets: what is waited for takes no longer where ours steps."""
+        return time.monotonic()
 
     def _run(self) -> None:
         try:
@@ -128,7 +129,7 @@ class Writer:
         if not self._buffer.paused and not self._due():
             entry = self._consumer.poll(POLL_S)
             if entry is not None:
-                self._buffer.put(entry, self._clock.now_ns())
+                self._buffer.put(entry, time.monotonic_ns())
                 self._note_pause()
             self._dry = entry is None and self._stop.is_set()
         if self._due():
@@ -148,7 +149,7 @@ class Writer:
             return False
         if buffer.rows >= self._flush.rows or buffer.paused or self._dry:
             return True
-        return self._clock.now_ns() - buffer.since_ns >= self._flush.wait_s * 1e9
+        return time.monotonic_ns() - buffer.since_ns >= self._flush.wait_s * 1e9
 
     def _wait_s(self) -> float:
         """How long the store is left alone; not for long at a stop."""
@@ -174,15 +175,13 @@ class Writer:
         batches = [batch for batch in batches if len(batch)]
         at = Committed(last.last, last.epoch)
         positions = {topic(self._venue, kind): at for kind in self._kinds}
-        began = self._clock.now_ns()
+        began_s = self._now_s()
         try:
             written = self._store_rows(batches, positions)
         except Retry as away:
             self._note_away(away)
             return not self._given_up()
-        self._telemetry.store_write.labels(self._venue).observe(
-            (self._clock.now_ns() - began) / 1e9
-        )
+        self._telemetry.store_write.labels(self._venue).observe(self._now_s() - began_s)
         self._note_there()
         for batch in written:
             self._telemetry.store_rows.labels(self._venue, batch.kind.name).inc(len(batch))
