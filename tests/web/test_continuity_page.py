@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.web.market import FRIDAY, MONDAY, TUESDAY, Market, at, some_days, trading_day
-from tests.web.tab import NARROW, Tab
+from tests.web.tab import NARROW, WIDE, Tab
 
 pytestmark = pytest.mark.browser
 
@@ -144,7 +144,9 @@ def test_a_narrow_screen_has_the_map_in_a_strip_of_its_own(
     tab.context.close()
 
 
-def test_nothing_moves_when_the_map_comes(tab: Tab) -> None:
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_moves_when_the_map_comes(browser: Any, shared: str, size: dict[str, int]) -> None:
+    tab = Tab(browser, shared, viewport=size)
     tab.page.add_init_script(
         """window.moved = 0;
         new PerformanceObserver((list) => {
@@ -156,6 +158,8 @@ def test_nothing_moves_when_the_map_comes(tab: Tab) -> None:
     drawn(tab)
     page.wait_for_timeout(500)
     assert page.evaluate("window.moved") < 0.05
+    assert page.is_visible("#m-one-title")
+    tab.context.close()
 
 
 def test_a_venue_without_bars_says_so(browser: Any, market: Market) -> None:
