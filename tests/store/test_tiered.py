@@ -370,6 +370,8 @@ QUESTIONS = {
     "select count(*) from idx_metrics_rsi": [[5]],
     "select count(*) from idx_ticks": [[1]],
     "with idx_ohlcv as (select 1 as a) select a from idx_ohlcv": [[1]],
+    "with idx_ohlcv as (select * from idx_ohlcv) select count(*) from idx_ohlcv": [[6]],
+    "with recursive idx_ohlcv as (select * from idx_ohlcv) select count(*) from idx_ohlcv": [[6]],
     "select count(*) from idx_ohlcv a join IDX_OHLCV b using (ticker, ts, rev)": [[6]],
     f"select count(*) from idx_metrics where ts >= {OPEN + 2 * MINUTE}": [[3]],
 }

@@ -197,6 +197,8 @@ class _Judge:
     def _table(self, node: dict[str, Any], named: frozenset[str]) -> None:
         path = [str(part).lower() for part in node["qualified_name"]["path"]]
         if len(path) == 1 and path[0] in named:
+            # Within a sub-query of a table's name, that name may be the table.
+            self.found |= {path[0]} & self._own
             return
         if path[-1] in self._own and path[:-1] in ([], ["main"]):
             self.found.add(path[-1])
