@@ -164,6 +164,25 @@ def folder_of(tmp_path: Path, bytes_: int = 1_000) -> Path:
     return data
 
 
+def test_folders_that_are_links_to_other_disks_come_along(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data" / "cold").symlink_to(tmp_path / "disk")
+    bench = Bench(tmp_path / "data")
+    bench.fill(minutes=1)
+    bench.drain()
+    bench.retention()
+    whole = bench.held()
+    bench.close()
+    (tmp_path / "disk" / "round").symlink_to(tmp_path / "data")
+    target = tmp_path / "disk" / "backup"
+    for _ in range(2):
+        back_up(tmp_path / "data", target)
+    brought = Bench(bring_back(target, tmp_path / "new"))
+    assert brought.held() == whole and not (tmp_path / "new" / "cold" / "backup").exists()
+    brought.close()
+
+
 def listed(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 

@@ -14,6 +14,7 @@ So a start on the copy goes on as one after a kill does. Files that never change
 are copied before the store is asked to stand still, and only once for all backups.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -101,7 +102,11 @@ class Backup:
 
     def _found(self) -> Found:
         """The folder's files by their names below it, without those that are copied otherwise."""
-        return {name: path for name, path in _walk(self._data) if not _special(name)}
+        return {
+            name: path
+            for name, path in _walk(self._data, self._mirror.folder)
+            if not _special(name)
+        }
 
     def _lacks(self, name: str, path: Path) -> bool:
         try:
@@ -172,11 +177,20 @@ class Backup:
         copy_database(self._data / STATE, to)
 
 
-def _walk(data: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(data.rglob("*")):
-        with suppress(OSError):
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(data).as_posix(), path
+def _walk(data: Path, backup: Path) -> Iterator[tuple[str, Path]]:
+    """Files below a folder by their names; also of folders that are links to other disks, once, and
+    not of the backup itself there."""
+    seen = {os.path.realpath(data), os.path.realpath(backup)}
+    for folder, inner, files in os.walk(data, followlinks=True):
+        at = Path(folder)
+        real = {name: os.path.realpath(at / name) for name in inner}
+        inner[:] = sorted(name for name in inner if real[name] not in seen)
+        seen.update(real[name] for name in inner)
+        for name in sorted(files):
+            path = at / name
+            with suppress(OSError):
+                if path.is_file():
+                    yield path.relative_to(data).as_posix(), path
 
 
 def _special(name: str) -> bool:
