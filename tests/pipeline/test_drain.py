@@ -7,11 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import duckdb
 import pytest
 
 from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
-from bursa.model.schema import OHLCV, TICKS, Kind
+from bursa.model.schema import OHLCV, TICKS, Column, Kind
 from bursa.model.venue import IDX
 from bursa.store import parquet
 from bursa.store.compare import ANY_POSITION, Digest, Slice, digest
@@ -354,6 +355,33 @@ def changed(bench: Bench, kind: Kind, column: str, to: str, which: str) -> Diges
     with suppress(Undone):
         bench.hot.beside(work)
     return found[0]
+
+
+def test_what_moves_between_two_lists_changes_the_hash() -> None:
+    kind = Kind("orderbook", tuple(Column(n, "floats", "") for n in ("prices", "volumes")), ())
+
+    def of(*lists: str) -> Digest:
+        columns = zip(("prices", "volumes"), lists, strict=True)
+        row = ", ".join(f"{text}::double[] as {name}" for name, text in columns)
+        source = f"(select 1 as ts, 1 as position, {row})"
+        return digest(
+            lambda text: Answer((), [list(row) for row in duckdb.execute(text).fetchall()]),
+            Slice("idx", kind, 0, 2, 1, source=source),
+        )
+
+    made = {
+        of(*lists)
+        for lists in (
+            ("[1, 2]", "[3]"),
+            ("[1]", "[2, 3]"),
+            ("[1, 2, 3]", "[]"),
+            ("[]", "[1, 2, 3]"),
+            ("[1, 2, 3]", "null"),
+            ("[2, 1]", "[3]"),
+            ("[1, 2]", "[null]"),
+        )
+    }
+    assert len(made) == 7
 
 
 @pytest.mark.parametrize("kind", COLD, ids=lambda kind: kind.name)

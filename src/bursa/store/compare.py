@@ -113,7 +113,13 @@ def _differing(one: Ask, other: Ask, of: Slice, key: str) -> list[Any]:
 
 
 def _sums(kind: Kind) -> str:
-    names = ", ".join(f'"{column.name}"' for column in kind.columns)
+    # The engine mixes a list's values in one by one: without its length, what moves from the end of
+    # one list to the beginning of the next would change nothing, nor would null for an empty one.
+    lists = {column.name for column in kind.lists}
+    names = ", ".join(
+        f'len("{column.name}"), "{column.name}"' if column.name in lists else f'"{column.name}"'
+        for column in kind.columns
+    )
     sums = [f"(coalesce(sum(hash({salt}, {names})), 0) % {_BITS})::varchar" for salt in (1, 2)]
     return ", ".join(["count(*) as n", *(f"{text} as h{at}" for at, text in enumerate(sums))])
 
