@@ -162,6 +162,7 @@ class Jobs:
             return {"job": self._begin(venue, name, payload["order"]).number}
         at = self._find(venue, name, int(payload["job"]))
         with at.lock:
+            self._find(venue, name, at.number)  # it may have been given up just then
             self._find(venue, name, at.number)  # another one may have put an end to it meanwhile
             over = payload["do"] == END
             done = not over and self._work(at, STEP_S)
