@@ -52,6 +52,7 @@ def test_listed_shown_tried_again_and_dropped(data: Path) -> None:
     assert code == 0 and [row["number"] for row in rows] == [1, 2, 3]
     assert rows[0]["symbol"] == "BBCA" and rows[0]["why"] == "NOT NULL"
     assert rows[0]["refused"] == "2001-09-09T01:46:40Z" and rows[0]["position"] == 3
+    assert bursa(data, "ls", "--kind", "quotes") == (0, "there are no such dead letters\n")
     code, said = bursa(data, "show", "1")
     assert code == 0 and "aggressor" in said and "null" in said and "NOT NULL" in said
     code, said = bursa(data, "replay", "--all", "--dry-run")

@@ -30,7 +30,7 @@ class Said:
     def warning(self, event: str, **about: Any) -> None:
         self.lines.append({"event": event, **about})
 
-    error = warning
+    error = info = warning
 
 
 class Planned:
@@ -191,6 +191,7 @@ def test_an_operators_run_is_waited_for(planned: Planned) -> None:
     leases = planned.bench.runtime.parts.state.leases
     assert leases.take("idx.drain", "somebody else", 0, 1e10)
     [said] = planned.at(DAYS[0])
+    assert said["event"] == "a scheduled job waits for another", "it did not fail"
     assert "a job is under way" in said["why"] and not planned.bench.files()
 
 

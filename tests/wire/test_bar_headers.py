@@ -81,3 +81,9 @@ def test_what_cannot_be_is_refused(theirs: list[str], said: dict[str, str], what
     with pytest.raises(Refuse, match=what) as refused:
         match(theirs, said, has_ticker=False)
     assert refused.value.code == "bad_columns"
+
+
+def test_a_list_of_the_exchange_in_its_own_language() -> None:
+    theirs = "Kode Saham,Tanggal,Jam,Pembukaan,Tertinggi,Terendah,Penutupan,Volume".split(",")
+    found = match(theirs, {}, has_ticker=False)
+    assert list(found.taken.values()) == theirs and found.left == ()

@@ -126,8 +126,7 @@ class Drain:
         done = {k: t for k, t in report["kinds"].items() if t["sealed"] or t["merged"]}
         if done or report["failed"]:
             self._log.info(
-                "days were drained",
-                dry_run=self._order.dry_run,
+                "days would be drained" if self._order.dry_run else "days were drained",
                 failed=report["failed"],
                 kinds={k: {n: t[n] for n in ("sealed", "merged", "rows")} for k, t in done.items()},
             )

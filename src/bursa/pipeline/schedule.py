@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from bursa.model.calendar import SECOND_NS
-from bursa.model.errors import BursaError, Retry
+from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
 from bursa.pipeline.drain import gauges
@@ -27,6 +27,8 @@ from bursa.store.floors import COLD_KINDS
 LOOK_S = 1.0
 # Waits between attempts of a run that failed, seconds.
 AGAIN_S = (60.0, 300.0, 900.0, 1800.0)
+# What a run waits where an operator's own job goes first, seconds.
+BUSY_S = 30.0
 DRAIN, RETENTION = "drain", "retention"
 
 
@@ -163,6 +165,12 @@ class Schedule:
         return report
 
     def _again(self, name: str, turn: _Turn, error: Exception) -> None:
+        if (
+            isinstance(error, Refuse) and error.code == "job_runs"
+        ):  # somebody's own job goes first; nothing failed
+            turn.not_before_s = monotonic() + BUSY_S
+            self._log.info("a scheduled job waits for another", venue=name, why=str(error))
+            return
         wait_s = turn.waits.next_s()
         turn.not_before_s = monotonic() + wait_s
         told = {"why": str(error)} if isinstance(error, BursaError) else {"exc_info": error}

@@ -20,6 +20,7 @@ from bursa.pipeline import backfill_journal, backfill_ohlcv, repair
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import a_day, find
+from bursa.verbs.options import several
 from bursa.verbs.times import half_open, tell_other_clock
 
 _PUT_BACK = {
@@ -51,7 +52,10 @@ def run_ohlcv(config: Config, asked: Asked, *, as_json: bool, say: Console, warn
     if as_json:
         _json(venue, report)
         return 1 if report["differing"] else 0
-    _told_range(venue, report, say, f"{report['bars']:,} bars of {report['trades']:,} trades")
+    made = f"{several(report['bars'], 'bar')} of {several(report['trades'], 'trade')}"
+    _told_range(venue, report, say, made)
+    if asked.only and not report["trades"]:
+        warn.print(f"no trade of {', '.join(order.tickers)} is stored there", markup=False)
     for name, meaning in (("equal", "are stored so"), ("differing", "are stored otherwise")):
         if report[name]:
             say.print(f"  {report[name]:>12,} {meaning}", markup=False)

@@ -29,6 +29,7 @@ from bursa.store.folder import DataFolder, ask
 
 COLUMNS = ("number", "venue", "kind", "symbol", "time", "position", "refused", "tries", "why")
 COUNTS = ("venue", "kind", "letters")
+NONE = "there are no dead letters: the store refused nothing\n"
 # A retry of many rows writes to the store.
 ANSWER_S = 600.0
 LIMIT_MAX = 1_000_000
@@ -85,9 +86,11 @@ def run_list(config: Config, meant: Meant, limit: int, form: str) -> str:
     for row in rows:
         row[4], row[6] = instant(row[4]), instant(row[6])
     listed = sql.render(sql.Answer(COLUMNS, rows), form)
-    return (
-        listed if form != "table" else sql.render(sql.Answer(COUNTS, counts), form) + "\n" + listed
-    )
+    if form != "table":
+        return listed
+    if not counts:
+        return "there are no such dead letters\n" if meant.venue or meant.kind else NONE
+    return sql.render(sql.Answer(COUNTS, counts), form) + "\n" + listed
 
 
 def run_show(config: Config, number: int, *, say: Console) -> int:

@@ -29,6 +29,7 @@ from bursa.store.folder import STORE_FILE, holder
 from bursa.verbs.driving import progress, running
 from bursa.verbs.gap_filling import Ask, Filled, Filling, Wanted
 from bursa.verbs.journal_part import find
+from bursa.verbs.options import several
 from bursa.verbs.times import instant, zone_of
 
 _COLUMNS = ("from", "to", "missing", "instruments", "put down to")
@@ -201,7 +202,7 @@ def _left_open(report: Mapping[str, Any], done: Sequence[Filled]) -> list[dict[s
 
 def _tell(venue: Venue, report: Mapping[str, Any], say: Console) -> None:
     bounds = " to ".join(venue.calendar.text(report[end]) for end in ("start_ns", "known_to_ns"))
-    say.print(f"{venue.name}: {bounds}, {report['tickers']:,} instruments, {report['tf']}")
+    say.print(f"{venue.name}: {bounds}, {several(report['tickers'], 'instrument')}, {report['tf']}")
     if report["gaps"]:
         table = Table(*_COLUMNS, box=None, pad_edge=False)
         for gap in report["gaps"]:

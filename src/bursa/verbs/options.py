@@ -31,3 +31,8 @@ def load(file: Path | None, data: Path | None, **flags: Any) -> config.Loaded:
     loaded = config.load(given, file=None if file is None else str(file))
     calendars.take(loaded.config)
     return loaded
+
+
+def several(count: int, what: str) -> str:
+    """`1 bar`, `2,000 bars`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -21,6 +21,7 @@ from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
+from bursa.verbs.options import several
 
 _FIGURES = ("rows", "nulls", "impossible", "gaps", "mismatches")
 _COLUMNS = ("table", "bars", *_FIGURES, "complete")
@@ -68,7 +69,7 @@ def _chosen(config: Config, venue: str) -> list[Venue]:
 def _tell(report: dict[str, Any], say: Console) -> None:
     days = report["days"]
     over = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, {len(days)} trading days"
-    say.print(f"{report['venue']}: {over}; {report['tickers']:,} instruments")
+    say.print(f"{report['venue']}: {over}; {several(report['tickers'], 'instrument')}")
     say.print(f"minutes that were closed at {report['until']}", markup=False)
     if not report["holidays_known"]:
         what = "its holidays are not known of these days: a holiday would be told as missing"

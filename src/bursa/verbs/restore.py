@@ -22,6 +22,7 @@ from bursa.pipeline.restore import NAME, Order
 from bursa.pipeline.restore_rows import REASONS
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
+from bursa.verbs.options import several
 from bursa.verbs.times import zone_of
 from bursa.wire import bar_headers
 
@@ -99,10 +100,10 @@ def _tell(venue: Venue, report: dict[str, Any], say: Console) -> None:
     if report["value_estimated"] and report["absent"]:
         lines.append("  the file has no value: it was made of volume and price")
     if report["dry_run"]:
-        lines.append(f"dry run: {report['absent']:,} bars would be written, nothing was")
+        lines.append(f"dry run: {several(report['absent'], 'bar')} would be written, nothing was")
     elif report["written"] or report["metric_rows"]:
-        rows = f"{report['metric_rows']:,} rows of metrics"
-        lines.append(f"{report['written']:,} bars written, {rows}")
+        rows = f"{several(report['metric_rows'], 'row')} of metrics"
+        lines.append(f"{several(report['written'], 'bar')} written, {rows}")
     else:
         lines.append("nothing was written")
     if report["rejects"]:
@@ -116,16 +117,16 @@ def _of_the_file(venue: Venue, report: dict[str, Any]) -> Iterator[str]:
         ours if ours == theirs else f"{ours} from {theirs!r}"
         for ours, theirs in report["columns"].items()
     )
-    yield f"{report['file']}: {report['rows']:,} {report['counts']}s; {read}"
+    yield f"{report['file']}: {several(report['rows'], report['counts'])}; {read}"
     if report["not_read"]:
         yield f"  not read: {', '.join(report['not_read'])}"
     if report["first"] is not None:
         first, last = (venue.calendar.text(report[end]) for end in ("first", "last"))
-        yield f"  {report['tickers']:,} tickers, from {first} to {last}"
+        yield f"  {several(report['tickers'], 'ticker')}, from {first} to {last}"
     if report["new_tickers_count"]:
         names = ", ".join(report["new_tickers"])
         more = ", ..." if report["new_tickers_count"] > len(report["new_tickers"]) else ""
-        yield f"  {report['new_tickers_count']:,} tickers had no bars: {names}{more}"
+        yield f"  {several(report['new_tickers_count'], 'ticker')} had no bars: {names}{more}"
 
 
 def _of_the_rows(venue: Venue, report: dict[str, Any]) -> Iterator[str]:

@@ -20,7 +20,18 @@ TARGETS = ("ticker", "freq", "rev", "ts", DATE, TIME, *NEEDED, *OPTIONAL)
 
 # Spelt in lower case, letters and digits alone; the first that a file has counts.
 _WORDS: dict[str, tuple[str, ...]] = {
-    "ticker": ("ticker", "symbol", "sym", "code", "stockcode", "instrument", "stock", "kode", "s"),
+    "ticker": (
+        "ticker",
+        "symbol",
+        "sym",
+        "code",
+        "stockcode",
+        "instrument",
+        "stock",
+        "kode",
+        "kodesaham",
+        "s",
+    ),
     "freq": ("freq", "timeframe", "interval", "per", "period"),
     "rev": ("rev",),
     "ts": (
@@ -37,10 +48,10 @@ _WORDS: dict[str, tuple[str, ...]] = {
     ),
     DATE: ("date", "dtyyyymmdd", "tradedate", "tradingdate", "day", "tanggal"),
     TIME: ("time", "tradetime", "hour", "jam"),
-    "open": ("open", "openprice", "first", "o"),
-    "high": ("high", "highprice", "max", "h"),
-    "low": ("low", "lowprice", "min", "l"),
-    "close": ("close", "closeprice", "last", "lastprice", "c"),
+    "open": ("open", "openprice", "first", "pembukaan", "o"),
+    "high": ("high", "highprice", "max", "tertinggi", "h"),
+    "low": ("low", "lowprice", "min", "terendah", "l"),
+    "close": ("close", "closeprice", "last", "lastprice", "penutupan", "c"),
     "volume": ("volume", "vol", "basevolume", "qty", "quantity", "v"),
     "value": ("value", "turnover", "amount", "notional", "quotevolume", "quoteassetvolume"),
     "trades": ("trades", "transactions", "numberoftrades", "tradecount", "frequency", "count", "n"),
