@@ -14,7 +14,7 @@ from bursa.model.batch import Batch
 from bursa.model.errors import Refuse, Reject
 from bursa.model.schema import CONTRACTS, OHLCV, ORDERBOOK, STATUS, TICKS, Kind
 from bursa.pipeline import letters
-from bursa.pipeline.dlq import AHEAD, KNOWN, REFUSED, STORED, Desk
+from bursa.pipeline.dlq import AHEAD, KNOWN, REFUSED, REPLACED, STORED, Desk
 from bursa.ports import Committed
 from bursa.store.rows import Dictionary
 from tests.fakes.state import FakeLetters
@@ -171,6 +171,21 @@ class TestDesk:
         found = desk.answer({"do": "replay", **self.ALL, "numbers": [1]})
         assert found["rows"][0][4] == KNOWN
         assert len(store.ticks("idx", "BBCA", *ALL)) == 3 and kept.show(1) is None
+
+    def test_a_bar_that_was_made_otherwise_meanwhile_keeps_its_place(self) -> None:
+        """Made of trades where it lacked, say: of one revision there is one row."""
+        store, kept = FakeStore(VENUES, KINDS), FakeLetters()
+        kept.add(letters.letters(batch(OHLCV, [bar("BBCA", 1), bar("BBCA", 2)]), {0: "", 1: ""}, 7))
+        made = bar("BBCA", 1, close=7.0, position=900)
+        put(store, batch(OHLCV, [made]))
+        desk = Desk(lambda: kept, lambda: store, {"idx": VENUES[0]}, KINDS)
+        every = {"do": "replay", "numbers": [], "venue": "", "kind": "", "after": 0}
+        for dry_run in (True, False):
+            found = desk.answer({**every, "dry_run": dry_run})
+            assert [(row[0], row[4]) for row in found["rows"]] == [(1, REFUSED), (2, STORED)]
+        assert rows_of(store.bars("idx", "BBCA", *ALL)) == [made, bar("BBCA", 2)]
+        [left] = kept.ls()
+        assert (left.number, left.why) == (1, REPLACED)
 
     def test_dropped(self, desk: Desk, kept: FakeLetters) -> None:
         assert desk.answer({"do": "drop", **self.ALL, "numbers": [2]})["dropped"] == 1

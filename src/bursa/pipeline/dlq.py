@@ -24,6 +24,7 @@ AT_ONCE = 1000
 # What became of a letter: its row is stored now, was there already, was refused again, or the store
 # has not come to its position (it will be derived again).
 STORED, KNOWN, REFUSED, AHEAD = "stored", "known", "refused", "ahead"
+REPLACED = "another row has its place by now, of a backfill or a repair"
 
 
 class Desk:
@@ -117,9 +118,13 @@ class Desk:
         if not there:
             return ahead
         dictionary = Dictionary(venue.words())
+        late = _replaced(store, there, kind, dictionary)
+        found = ahead + [self._again(n, REPLACED, dry_run=dry_run) for n in there if n in late]
+        there = [letter for letter in there if letter not in late]
+        if not there:
+            return found
         if not store.refuses(letters.rows(there, kind, dictionary)):
-            return [*ahead, *self._put(store, there, kind, dictionary, dry_run=dry_run)]
-        found = list(ahead)
+            return [*found, *self._put(store, there, kind, dictionary, dry_run=dry_run)]
         for letter in there:
             row = letters.rows([letter], kind, dictionary)
             if why := store.refuses(row):
@@ -157,9 +162,38 @@ class Desk:
         return _told(letter, REFUSED, why)
 
 
+def _replaced(
+    store: Store, several: Sequence[DeadLetter], kind: Kind, dictionary: Dictionary
+) -> list[DeadLetter]:
+    """Letters whose ticker, minute and revision are stored from another position."""
+    if "rev" not in kind.index:
+        return []
+    rows = letters.rows(several, kind, dictionary)
+    ts, names = rows.column("ts"), rows.text("ticker")
+    stored = store.revisions(
+        several[0].venue,
+        kind.name,
+        int(ts.min()),
+        int(ts.max()) + 1,
+        tickers=sorted({name for name in names if name is not None}),
+    )
+    place = dict(zip(_keys(stored), stored.column("position").tolist(), strict=True))
+    return [
+        letter
+        for letter, key in zip(several, _keys(rows), strict=True)
+        if place.get(key, letter.position) != letter.position
+    ]
+
+
 def handlers(desk: Desk) -> dict[str, Handler]:
     """What the holder of a folder answers."""
     return {DLQ: desk.answer}
+
+
+def _keys(rows: Batch) -> list[tuple[str | None, int, int]]:
+    """Ticker, time and revision of each row."""
+    when, rev = rows.column("ts").tolist(), rows.column("rev").tolist()
+    return list(zip(rows.text("ticker"), when, rev, strict=True))
 
 
 def _meant(key: tuple[str, str], payload: dict[str, Any]) -> bool:
