@@ -179,6 +179,11 @@ class Judged:
     empty: Bits
     missing: Bits
 
+    def of_days(self, rows: slice) -> "Judged":
+        """Those of some of the days."""
+        every = (self.received, self.backfilled, self.empty, self.missing)
+        return Judged(*(bits[..., rows, :] for bits in every))
+
     def counts(self) -> dict[str, Times]:
         """Minutes of each day by state, int64 (..., days)."""
         return {
@@ -240,7 +245,8 @@ def minutes_asked(asked: Asked, calendar: Calendar) -> tuple[int, int]:
     last = _bucket(end - 1, tf, calendar)
     while last >= start and (last >= end or bucket_end(last, tf, calendar) > asked.closed_ns):
         last = _bucket(minutes_of(last, tf, calendar)[0] - 1, tf, calendar)
-    return start, max(start, bucket_end(last, tf, calendar))
+    after = bucket_end(last, tf, calendar)
+    return (start, after) if after > start else (asked.start_ns, asked.start_ns)
 
 
 def _bucket(ts_ns: int, tf: str, calendar: Calendar) -> int:

@@ -191,7 +191,8 @@ class GapsJob:
         start, end = minutes_asked(asked, venue.calendar)
         first = venue.calendar.day_of(start)
         until = venue.calendar.day_of(max(end - 1, start)) + timedelta(days=1)
-        days = Days.of(venue.calendar, first, until)
+        days = Days.around(venue.calendar, first, until)
+        first, until = days.first, days.day(len(days))
         if self._named:
             self._all = len(self._named)
             for ticker in self._named:
@@ -202,11 +203,13 @@ class GapsJob:
         every = laid(self._store.coverage(venue.name, first, until), self._instruments())
         evidence = self._evidence(days, every)
         proof, self._all = proved(evidence, venue), max(1, len(every.tickers))
+        later = {name for name, (a, _) in self._spans.items() if a >= asked.end_ns}
         for at, ticker in enumerate(every.tickers):
             received, late, bad = (
                 bits[at] for bits in (every.received, every.backfilled, every.faulty)
             )
-            self._judge(ticker, Covered(received, late, bad, every.heard), evidence, proof)
+            if ticker not in later:
+                self._judge(ticker, Covered(received, late, bad, every.heard), evidence, proof)
             if at % _TICKERS_A_STEP == 0:
                 yield
 

@@ -46,7 +46,7 @@ class Heat:
 
     days      the trading days, ascending
     expected  minutes of each, int64 (days,)
-    tickers   those that have a bar in one of them, ascending
+    tickers   those that have a bar in one of them, or next to them, ascending
     counts    state -> minutes of each ticker and day, int64 (tickers, days)
     nobody    state -> minutes of each day for a ticker that has no bar at all, int64 (days,)
     """
@@ -101,7 +101,8 @@ class Ledger:
         nothing = Coverage(("",), blank, blank, blank, stored.heard)
         _, nobody = heat(what.start_ns, until, evidence, nothing, venue)
         shown = np.flatnonzero(np.bitwise_count(evidence.expected).any(axis=1))
-        shown = shown[days.midnights[shown] < what.end_ns]
+        opens, ends = days.midnights[shown], days.midnights[shown + 1]
+        shown = shown[(opens < what.end_ns) & (ends > what.start_ns)]
         return Heat(
             until,
             tuple(days.day(row) for row in shown.tolist()),
@@ -149,11 +150,11 @@ class Ledger:
         return Asked(asked.start_ns, asked.end_ns, closed_ns, asked.tf)
 
     def _days(self, start_ns: int, end_ns: int) -> Days:
-        """The days of some minutes; one at least."""
+        """The days of some minutes, one at least; and what proves their first and last ones."""
         calendar = self._market.venue.calendar
         first = calendar.day_of(start_ns)
         until = calendar.day_of(max(end_ns - 1, start_ns)) + timedelta(days=1)
-        return Days.of(calendar, first, until)
+        return Days.around(calendar, first, until)
 
     def _evidence(self, days: Days, heard: Bits, asked: Range) -> Evidence:
         venue = self._market.venue

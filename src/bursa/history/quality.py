@@ -233,13 +233,17 @@ class QualityJob:
         venue, calendar = self._venue, self._venue.calendar
         days = Days.of(calendar, self._days[0], self._days[-1] + timedelta(days=1))
         start, end = int(days.midnights[0]), int(days.midnights[-1])
+        wide = Days.around(calendar, days.first, days.day(len(days)))
+        inner = slice((days.first - wide.first).days, (days.first - wide.first).days + len(days))
         channels = [at for at, channel in enumerate(venue.channels) if channel.ticks]
-        stored = self._store.coverage(venue.name, days.first, days.day(len(days)))
+        stored = self._store.coverage(venue.name, wide.first, wide.day(len(wide)))
         stored = laid(stored, self._seen(start, end))
         evidence = Evidence(
-            days,
-            days.expected(calendar),
-            self._store.status(venue.name, start, end + DAY_NS),
+            wide,
+            wide.expected(calendar),
+            self._store.status(
+                venue.name, int(wide.midnights[0]), int(wide.midnights[-1]) + DAY_NS
+            ),
             channels,
             stored.heard,
             [self._subject.live_ns[at] for at in channels],
@@ -247,7 +251,8 @@ class QualityJob:
         until = min(end, self._subject.closed_until_ns)
         _, judged = judge_all(start, until, evidence, stored, venue)
         self._tickers = len(stored.tickers)
-        minutes = Minutes(days, stored.tickers, judged, stored.received, self._spots)
+        judged, received = judged.of_days(inner), stored.received[:, inner]
+        minutes = Minutes(days, stored.tickers, judged, received, self._spots)
         bars = self._figures["ohlcv"]
         for tf, tally in tallies(minutes, calendar).items():
             if tf == "1m":

@@ -42,6 +42,14 @@ class Days:
         every = [calendar.midnight_ns(first + n * _ONE_DAY) for n in range(count + 1)]
         return Days(first, np.array(every, np.int64))
 
+    @staticmethod
+    def around(calendar: Calendar, first: date, until: date) -> "Days":
+        """The days first <= day < until, and one more at an end where trading goes on over
+        midnight: what was heard there proves minutes of these."""
+        first -= _goes_on(calendar, first) * _ONE_DAY
+        until += _goes_on(calendar, until) * _ONE_DAY
+        return Days.of(calendar, first, until)
+
     def __len__(self) -> int:
         return len(self.midnights) - 1
 
@@ -101,6 +109,12 @@ class Coverage:
     backfilled: Bits
     faulty: Bits
     heard: Bits
+
+
+def _goes_on(calendar: Calendar, day: date) -> bool:
+    """Whether a day goes on what the one before ends with."""
+    before, after = (calendar.expected_minutes(one) for one in (day - _ONE_DAY, day))
+    return len(before) > 0 and len(after) > 0 and int(after[0] - before[-1]) == MINUTE_NS
 
 
 def none(days: int) -> Covered:
