@@ -283,6 +283,25 @@ def test_a_day_that_is_amended_while_it_is_drained_again(store: Moving) -> None:
     assert minutes(rows_of(store.metrics("idx", "BBCA", *ALL))) == [1, 2]
 
 
+def test_a_day_that_is_drained_between_its_thaw_and_what_amends_it(store: Moving) -> None:
+    rows = [metric("BBCA", m, hd=1.0) for m in range(3)]
+    put(store, batch(OHLCV, [bar("BBCA", m) for m in range(3)]), batch(METRICS, rows))
+    drain(store, "idx", "metrics")
+    thaw, left = store.hot.thaw, [1, 2]
+
+    def quick(venue: str, kind: str, day: date, file: Any) -> None:
+        thaw(venue, kind, day, file)
+        if left:
+            left.pop()
+            drain(store, venue, kind, [day])
+
+    store.hot.thaw = quick  # type: ignore[method-assign]
+    gone, none = batch(METRICS, rows[:1]), batch(METRICS, rows[:1])
+    none = replace(none, block=none.block[:, :0])
+    store.amend(gone, none, none, ())
+    assert not left and minutes(rows_of(store.metrics("idx", "BBCA", *ALL))) == [1, 2]
+
+
 def test_a_store_that_lost_its_file_reads_what_is_cold(tmp_path: Path) -> None:
     store = opened(tmp_path)
     rows = [tick("BBCA", n) for n in range(1, 6)]

@@ -256,10 +256,20 @@ class DuckStore(Reading):
         with self._engine.reading(RANGE) as cursor:
             self._spans[venue] = self._read_span(cursor, venue)
 
-    def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
-        """As ports.Store, of the rows that lie here."""
+    def amend(
+        self,
+        gone: Batch,
+        filled: Batch,
+        fresh: Batch,
+        columns: Collection[str],
+        all_here: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """As ports.Store, of the rows that lie here. Refuse `day_changed` where not `all_here`,
+        asked when nobody can let a day go."""
         with self._lock:
             self._engine.revive()
+            if not all_here():
+                raise Refuse("rows to be amended went cold meanwhile", "day_changed", 409)
             self.floors.note(fresh)
             with self._engine.transaction() as writer:
                 for batch, made in (

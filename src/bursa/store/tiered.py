@@ -152,23 +152,39 @@ class Tiered(Reading):
 
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         """As ports.Store. Cold days that have rows to be deleted or filled are hot afterwards."""
-        for batch in (gone, filled):
-            self._thaw(batch)
-        self.hot.amend(gone, filled, fresh, columns)
+        batches = (gone, filled)
+        for _ in range(TRIES):
+            for batch in batches:
+                for day in self._cold_days(batch):
+                    venue, kind = batch.span.source, batch.kind.name
+                    self.hot.thaw(venue, kind, day, partial(self._file, venue, kind, day))
+            try:
+                self.hot.amend(gone, filled, fresh, columns, partial(self._all_here, batches))
+                return
+            except Refuse as refused:  # drained between the two
+                if refused.code != "day_changed":
+                    raise
+        raise Retry("store: rows move too fast to be amended")
 
-    def _thaw(self, batch: Batch) -> None:
-        venue, kind = batch.span.source, batch.kind.name
-        split = self.hot.split(venue, kind)
+    def _all_here(self, batches: Sequence[Batch]) -> bool:
+        return not any(
+            self._file(batch.span.source, batch.kind.name, day)
+            for batch in batches
+            for day in self._cold_days(batch)
+        )
+
+    def _cold_days(self, batch: Batch) -> list[date]:
+        """The days of a batch that lie before the floor and are not thawed."""
+        venue = batch.span.source
+        split = self.hot.split(venue, batch.kind.name)
         ts = batch.column("ts")
-        before = ts[ts < split.from_ns]
-        if not len(before):
-            return
-        calendar = self._venues[venue].calendar
+        before, days = ts[ts < split.from_ns], []
         # Event times of a batch come in few days: each day's first tells the day.
         while len(before):
-            day = calendar.day_of(int(before.min()))
-            self.hot.thaw(venue, kind, day, partial(self._file, venue, kind, day))
+            day = self._venues[venue].calendar.day_of(int(before.min()))
+            days.append(day)
             before = before[before >= self.hot.floors.bounds(venue, day)[1]]
+        return [day for day in days if day not in split.thawed]
 
     def _file(self, venue: str, kind: str, day: date) -> Path | None:
         sealed = self.cold.sealed(venue, kind, day)
