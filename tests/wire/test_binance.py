@@ -471,6 +471,15 @@ def test_what_the_feed_says_goes_on_the_tape() -> None:
     assert [s for s in states if s != "gap"] == ["down", "up", "E", "end_of_file"]
 
 
+def test_a_line_whose_process_was_killed_was_away_though_nobody_said_so() -> None:
+    """Without numbers of its own nothing else tells that something may be lost meanwhile."""
+    up = (UP, 0, RECV, b"")
+    found = decode([up, *frames(trade(5)), up, *frames(trade(6)), (DOWN, 0, RECV, b"away"), up])
+    told = [(row["state"], row["ts"]) for row in rows(found, "status")]
+    first, second = (T0 + 5) * 10**6, (T0 + 6) * 10**6
+    assert told == [("down", first), ("up", first), ("down", second), ("up", second)]
+
+
 def test_an_end_is_told_once_until_there_is_news() -> None:
     end = (END_OF_FILE, 0, RECV, b"")
     assert not decode([end]).batches

@@ -306,20 +306,28 @@ class BinanceDecoder:
                 self._watermark[at] = now
                 rows.mark(now, MARK)
         elif kind in (UP, DOWN):
-            live = int(kind == UP)
-            if live != self._live[at]:
-                self._live[at] = live
-                downs, refused = self._troubles[at]
-                self._troubles[at] = (downs + 1 - live, refused)
-                rows.mark(ts, CHANNEL_UP if live else CHANNEL_DOWN)
-                if ts:  # before the first message there is no time to tell it at
-                    rows.status(ts, "up" if live else "down")
+            if kind == UP and self._live[at] == 1:
+                # A process that was killed did not say that its line went down with it.
+                self._link(rows, 0)
+            self._link(rows, int(kind == UP))
         elif kind in _ENDS:
             bit, role, state = _ENDS[kind]
             if self._news[at] & bit:
                 self._news[at] ^= bit
                 rows.mark(ts, role)
                 rows.status(ts or rows.recv(ts), state)
+
+    def _link(self, rows: Rows, live: int) -> None:
+        """The channel came or went. Told once a change."""
+        at, ts = rows.channel, self._watermark[rows.channel]
+        if live == self._live[at]:
+            return
+        self._live[at] = live
+        downs, refused = self._troubles[at]
+        self._troubles[at] = (downs + 1 - live, refused)
+        rows.mark(ts, CHANNEL_UP if live else CHANNEL_DOWN)
+        if ts:  # before the first message there is no time to tell it at
+            rows.status(ts, "up" if live else "down")
 
     # Checkpoints
 
