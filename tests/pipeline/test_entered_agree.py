@@ -137,7 +137,8 @@ class TestVerbs:
             bars = venue.all("ohlcv")
             named = (bars.column(name).tolist() for name in ("ticker", "ts", "rev"))
             assert len(set(zip(*named, strict=True))) == len(bars)
-        assert "rows of the journal" in self.told(run_journal, data, self.asked("index"))
+        told = self.told(run_journal, data, self.asked("index"))
+        assert "rows of the journal" in told and "nothing is absent" in told
         told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False)
         assert "rebuilt from the journal" in told
 

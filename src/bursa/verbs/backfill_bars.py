@@ -84,6 +84,8 @@ def run_journal(config: Config, asked: Asked, *, as_json: bool, say: Console, wa
         rows = sum(one["derived"] for one in report["kinds"].values())
         _told_range(venue, report, say, f"{rows:,} rows of the journal")
         _tell_kinds(report, say)
+        if not any(one["written"] or one["absent"] for one in report["kinds"].values()):
+            say.print("nothing is absent, nothing was written", markup=False)
         tell_other_clock(venue, asked.zone, report["venue_clock"], warn)
     return 1 if differ else 0
 

@@ -102,7 +102,7 @@ COLUMNS: Mapping[str, Callable[[Told], str]] = {
     "failed": lambda told: f"{told['failed']:,}",
     "rows": lambda told: f"{told['rows']:,}",
     "bytes": lambda told: f"{told['bytes']:,}",
-    "bytes a row": lambda told: f"{told['bytes_a_row'] or 0:.1f}",
+    "bytes a row": lambda told: f"{told['bytes_a_row']:.1f}" if told["rows"] else "",
     "text : file": lambda told: f"{told['ratio']:.1f} : 1" if told["ratio"] else "",
 }
 # Shown where there is something to show.

@@ -204,7 +204,9 @@ def _tell(venue: Venue, report: Mapping[str, Any], say: Console) -> None:
     bounds = " to ".join(venue.calendar.text(report[end]) for end in ("start_ns", "known_to_ns"))
     say.print(f"{venue.name}: {bounds}, {several(report['tickers'], 'instrument')}, {report['tf']}")
     if report["gaps"]:
-        table = Table(*_COLUMNS, box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for column in _COLUMNS:  # a time that is cut short says nothing
+            table.add_column(column, no_wrap=column in ("from", "to", "missing"))
         for gap in report["gaps"]:
             table.add_row(*_cells(venue, gap, report["tf"]))
         say.print(table)
@@ -215,7 +217,7 @@ def _tell(venue: Venue, report: Mapping[str, Any], say: Console) -> None:
 
 
 def _cells(venue: Venue, gap: Mapping[str, Any], tf: str) -> list[str]:
-    text = venue.calendar.text
+    begin, end = (_minute(venue, gap[one]) for one in ("start_ns", "end_ns"))
     names = ", ".join(gap["tickers"]) + (", ..." if gap["count"] > len(gap["tickers"]) else "")
     why = "nothing proves that the feed was heard"
     if gap["channel"]:
@@ -223,7 +225,12 @@ def _cells(venue: Venue, gap: Mapping[str, Any], tf: str) -> list[str]:
         cause = f": {_CAUSES[gap['cause']]}" if gap["cause"] else ""
         why = f"{gap['channel']} {first:,} to {last:,}{cause}"
     count = f"{gap['minutes']:,} min" if tf == "1m" else f"{gap['bars']:,} bars"
-    return [text(gap["start_ns"]), text(gap["end_ns"]), count, f"{gap['count']:,}: {names}", why]
+    return [begin, end, count, f"{gap['count']:,}: {names}", why]
+
+
+def _minute(venue: Venue, ns: int) -> str:
+    """A whole minute by the venue's clock, whose offset the line above the table has."""
+    return venue.calendar.text(ns)[:16].replace("T", " ")
 
 
 def _of_totals(report: Mapping[str, Any]) -> str:
