@@ -2,6 +2,7 @@
 
 import threading
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from bursa.api import ledger_shapes, rest, shapes
+from bursa.api.services import VenueService
 from bursa.metrics.engine import compute
+from bursa.model.venue import IDX
 from tests.api.clients import every_page
 from tests.api.floor import DAYS, NAMES, Served, at
 
@@ -292,6 +295,16 @@ def test_the_map_comes_in_pages_in_the_order_asked_for(client: httpx.Client) -> 
 def test_a_venue_without_bars_has_an_empty_map(client: httpx.Client) -> None:
     found = client.get("/v1/continuity?venue=binance").json()["data"]
     assert (found["days"], found["tickers"], found["kept_from"]) == ([], [], None)
+
+
+def test_minutes_in_memory_are_kept_before_the_store_has_committed_any() -> None:
+    newest_ns = IDX.calendar.day_open_ns(date(2026, 11, 20)) + 600 * 10**9
+    service: Any = SimpleNamespace(
+        venue=IDX, store=SimpleNamespace(span=lambda venue: {}), watermark_ns=lambda: newest_ns
+    )
+    assert VenueService.kept_from_ns(service) == IDX.calendar.midnight_ns(date(2026, 11, 20))
+    service.watermark_ns = lambda: 0
+    assert VenueService.kept_from_ns(service) is None
 
 
 # -- what is refused -------------------------------------------------------------------------------

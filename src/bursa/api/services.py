@@ -150,7 +150,10 @@ class VenueService:
         while the store is opened."""
         first = min((first for first, _ in self.store.span(self.venue.name).values()), default=None)
         if first is None:
-            return None
+            # The day's first bars are in memory before the store has committed any.
+            first = self.watermark_ns()
+            if first <= 0:
+                return None
         return self.venue.calendar.midnight_ns(self.venue.calendar.day_of(first))
 
 
