@@ -154,6 +154,29 @@ def test_a_lost_copy_is_made_again(tmp_path: Path) -> None:
     mirror.verify(target)
 
 
+def test_another_file_of_the_same_name_leaves_the_one_before_whole(tmp_path: Path) -> None:
+    folder, target = source(tmp_path), tmp_path / "backup"
+    back_up(folder, target)
+    before = brought_back(target, tmp_path / "before")
+    path = folder / "cold" / "b.parquet"
+    path.write_bytes(b"other")
+    back_up(folder, target, commit=False)
+    assert brought_back(target, tmp_path / "still") == before
+    with Mirror(target) as copies:
+        copies.copy("cold/b.parquet", path)
+        assert not copies.lacks("cold/b.parquet", path)
+        copies.commit("2025-11-21T10:00:00+00:00", FACTS)
+    assert brought_back(target, tmp_path / "new") == {"cold/b.parquet": b"other"}
+
+
+def test_a_copy_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    folder, target = source(tmp_path), tmp_path / "backup"
+    back_up(folder, target)
+    (target / mirror.FILES / "cold" / "b.parquet").write_bytes(b"b")
+    back_up(folder, target)
+    assert brought_back(target, tmp_path / "new") == content(folder) | {"state": b"state"}
+
+
 def test_one_backup_at_a_time(tmp_path: Path) -> None:
     with Mirror(tmp_path / "backup"):
         with pytest.raises(Refuse) as refused:

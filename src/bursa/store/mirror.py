@@ -98,6 +98,7 @@ class Mirror:
         self.number = 1 + (self.former.number if self.former else 0)
         self._known = {one.path: one for one in self.former.files} if self.former else {}
         self._held: dict[str, Stored] = {}
+        self._lasting: set[str] = set()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,16 +109,27 @@ class Mirror:
         """Must this file be copied? Not where it was, in this backup or in the former one, and has
         size and time as then. FileNotFoundError where it is gone."""
         found = source.stat()
-        for known in (self._held.get(path), self._known.get(path)):
+        held, former = self._held.get(path), self._known.get(path)
+        for known, lasting in (
+            (held, path in self._lasting),
+            (former, former is not None and former.stored == path),
+        ):
             if known is not None and (known.size, known.mtime_ns) == (
                 found.st_size,
                 found.st_mtime_ns,
             ):
-                if known.stored != path or not (self._files / known.stored).exists():
+                if not lasting or not self._is_there(known):
                     continue
                 self._held[path] = known
                 return False
         return True
+
+    def _is_there(self, known: Stored) -> bool:
+        """Is a copy as long as it was written?"""
+        try:
+            return (self._files / known.stored).stat().st_size == known.size
+        except FileNotFoundError:
+            return False
 
     def copy(self, path: str, source: Path, *, changes: bool = False, most: int = -1) -> None:
         """Take a file, of which `most` bytes where that is given. `changes`: it is another one
@@ -167,7 +179,11 @@ class Mirror:
         return manifest
 
     def _keep(self, path: str, pieces: Iterator[bytes], mtime_ns: int, changes: bool) -> None:
-        stored = f"{path}~{self.number}" if changes else path
+        # What the former backup has under this name is another file, and stays until this is whole.
+        former = self._known.get(path)
+        taken = former is not None and former.stored == path
+        stored = f"{path}~{self.number}" if changes or taken else path
+        (self._lasting.discard if changes else self._lasting.add)(path)
         to = self._files / stored
         to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = to.with_name(to.name + TEMPORARY)
