@@ -405,3 +405,10 @@ def test_one_flipped_value_in_any_column_changes_the_hash(bench: Bench, kind: Ki
         f"rowid = {other}",
     )  # fmt: skip
     assert swapped.hash not in seen
+
+
+def test_more_days_than_any_calendar_has_keep_all(bench: Bench) -> None:
+    bench.fill(minutes=1)
+    bench.drain()
+    report = bench.retention(days=10**9)
+    assert not any(told["days"] or told["kept"] for told in report["kinds"].values())

@@ -96,13 +96,15 @@ class Retention:
         newest = self._runtime.newest_ns
         if not count or not newest:
             return []
-        first = calendar.day_of(newest)
+        days, first = self._hot.days(self._venue, (kind,)), calendar.day_of(newest)
         for _ in range(count - 1):
+            if not days or first <= days[0]:  # all are of these days; the calendar may begin there
+                return []
             first = calendar.previous_day(first)
         floor = self._hot.floor(self._venue, kind)
         return [
             day
-            for day in self._hot.days(self._venue, (kind,))
+            for day in days
             if day < first and calendar.midnight_ns(day) >= floor and is_over(self._runtime, day)
         ]
 
