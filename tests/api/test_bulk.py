@@ -250,6 +250,7 @@ def test_copies_are_few_and_follow_their_day(
         ("/v1/bulk/ticks/..%5Clock", (400, "bad_day")),
         ("/v1/bulk/ticks/2026-11-18.parquet?venue=nope", (404, "unknown_venue")),
         ("/v1/bulk/ticks/2026-11-18.parquet?x=1", (400, "unknown_parameter")),
+        ("/v1/bulk/ticks/2026-11-21.parquet", (404, "no_file")),  # a Saturday
         ("/v1/bulk/ticks/2026-11-17.parquet", (404, "no_file")),
         ("/v1/bulk/ticks/2026-11-19.parquet", (404, "not_yet")),
         ("/v1/bulk/ticks/2026-11-19.parquet.sha256", (404, "not_yet")),

@@ -86,6 +86,8 @@ class BulkFiles:
         """Why a day has no file: it has not come so far, or has no rows."""
         venue, calendar = service.venue.name, service.venue.calendar
         due_ns = self._due_ns(service, day)
+        if not calendar.is_trading_day(day):
+            return Refuse(f"{day} is no trading day of {venue}", "no_file", 404, "file")
         if service.now_ns() < due_ns:
             text = f"{venue} {kind} of {day} is made from {calendar.text(due_ns)} on"
             return Refuse(text, "not_yet", 404, "file")
