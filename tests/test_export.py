@@ -376,6 +376,14 @@ def test_what_makes_no_sense_is_refused(
         exported(data, **{"file": tmp_path / "a.csv", **wrong})
 
 
+def test_the_stores_own_files_are_never_replaced(data: Path) -> None:
+    before = (data / "hot.duckdb").read_bytes()
+    for name in ("hot.duckdb", f"{COLD_FOLDER}/a.parquet"):
+        with pytest.raises(Refuse, match="lies in the data folder"):
+            exported(data, data / name, form="csv", force=True)
+    assert (data / "hot.duckdb").read_bytes() == before
+
+
 def test_a_file_that_is_there_is_replaced_on_request_alone(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("mine")

@@ -51,6 +51,9 @@ def run_export(config: Config, asked: Asked, *, say: Console, warn: Console) -> 
     if not asked.file.absolute().parent.is_dir():
         raise Refuse(f"--output: {asked.file.parent} is no folder", "not_a_file", 409, "output")
     venue, data = find(config, asked.venue).venue, Path(config.data)
+    if data.resolve() in asked.file.resolve().parents:
+        what = f"--output: {asked.file} lies in the data folder, among the store's own files"
+        raise Refuse(what, "not_a_file", 409, "output")
     if not (data / STORE_FILE).exists():
         raise Refuse(f"{data} has no store yet: there are no rows", "no_data", 404)
     order = _order(asked, venue, form)
