@@ -200,6 +200,40 @@ def test_what_comes_late_for_an_entered_day_is_seen_at_once(hot: Stock) -> None:
     assert count(every.backfilled).tolist() == [[2, 0], [1, 0]]
 
 
+@pytest.mark.parametrize("drained", [True, False], ids=["cold", "hot"])
+def test_a_bar_that_was_entered_and_is_taken_back_or_spoilt_later_is_no_bar(
+    tmp_path: Path, drained: bool
+) -> None:
+    """The newest revision counts, before the day is entered anew as after it."""
+    store = tiers.opened(tmp_path)
+    stock = Stock(store)
+    some_days(stock)
+    stock.write([bar("TLKM", at(MONDAY, 9, 0)), bar("BBCA", at(MONDAY, 9, 7), close=-1.0)])
+    coverage.cover(store.hot, IDX, MONDAY, store)
+    if drained:
+        tiers.drain(store, "idx", "ohlcv", [MONDAY])
+    stock.write(
+        [
+            bar("BBCA", at(MONDAY, 9, 0), 1, trades=0, volume=0.0),
+            bar("BBCA", at(MONDAY, 9, 5), 1, close=-1.0),
+            bar("BBCA", at(MONDAY, 9, 7), 1, "repair"),
+            bar("TLKM", at(MONDAY, 9, 0), 1, trades=0, volume=0.0),
+        ]
+    )
+    for _ in ("before", "after"):
+        found, every = of(store, "BBCA"), store.coverage("idx", MONDAY, WEDNESDAY)
+        assert every.tickers == ("BBCA", "BMRI")
+        bbca = Covered(every.received[0], every.backfilled[0], every.faulty[0], every.heard)
+        for one in (found, bbca):
+            assert clock(one.received)[0] == ["09:01", "09:07"]
+            assert clock(one.backfilled)[0] == []
+            assert clock(one.faulty)[0] == ["09:05"]
+            assert clock(one.heard)[0] == ["09:00", "09:01", "09:02", "09:05", "09:07"]
+        assert not of(store, "TLKM").received.any()
+        assert coverage.cover(store.hot, IDX, MONDAY, store) == 2
+    store.close()
+
+
 def test_a_day_that_is_forgotten_is_missing_again(hot: Stock) -> None:
     some_days(hot)
     coverage.cover(hot.store, IDX, MONDAY)

@@ -8,7 +8,8 @@ it is drained (`cover`), and again when it is drained anew. What lies in the hot
 as well, so that nothing waits for the drain; cold days that nobody entered, too.
 
 A bar counts where its newest revision breaks no rule (model/validate.py) and has a trade; one that
-breaks a rule is faulty, which is not the same as none.
+breaks a rule is faulty, which is not the same as none. What lies hot of a minute is newer than what
+was entered or is cold of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bursa.model.calendar import MINUTE_NS
-from bursa.model.covered import WORDS, Bits, Coverage, Covered, Days, none
+from bursa.model.covered import WORDS, Coverage, Covered, Days, none
 from bursa.model.schema import OHLCV
 from bursa.model.validate import Life, conditions
 from bursa.model.venue import Venue
@@ -109,7 +110,8 @@ def cover(hot: Hot, venue: Venue, day: date, source: Readable | None = None) -> 
         _forget(writer, venue.name, day)
         writer.register("incoming", found)
         writer.execute(
-            f"insert into {table(venue.name)} select ticker, ?::date, {_COLUMNS} from incoming",
+            f"insert into {table(venue.name)} select ticker, ?::date, {_COLUMNS} from incoming"
+            " where received > 0 or faulty > 0",
             [day],
         )
         writer.unregister("incoming")
@@ -118,15 +120,14 @@ def cover(hot: Hot, venue: Venue, day: date, source: Readable | None = None) -> 
         )
 
     hot.beside(enter)
-    return len(found.column("ticker").unique()) - bool(_has_anybody(found))
-
-
-def _has_anybody(found: Any) -> bool:
-    return ANYBODY in found.column("ticker").unique().to_pylist()
+    named = found.select(["ticker", "received", "faulty"]).to_pylist()
+    some = {row["ticker"] for row in named if row["received"] or row["faulty"]}
+    return len(some - {ANYBODY})
 
 
 def _bits(cursor: Any, source: str, venue: Venue, day: date) -> tuple[Any, int, int]:
-    """The rows of a day's coverage, and of how many bars up to which position."""
+    """The rows of a day's coverage, and of how many bars up to which position. `known`: minutes
+    with a row of any sort."""
     start, end = _bounds(venue, day)
     within = f"from {source} where freq = '1m' and ts >= {start} and ts < {end}"
     text = f"""
@@ -136,10 +137,10 @@ def _bits(cursor: Any, source: str, venue: Venue, day: date) -> tuple[Any, int, 
             {within} group by ticker, m)
         select ticker, {_WORD} as word, {_or(f"(sort = {_GOOD})")} as received,
             {_or(f"(sort = {_GOOD} and not live)")} as backfilled,
-            {_or(f"(sort = {_FAULTY})")} as faulty
-        from bars where sort <> {_VOID} group by ticker, word
+            {_or(f"(sort = {_FAULTY})")} as faulty, {_or("true")} as known
+        from bars group by ticker, word
         union all
-        select '{ANYBODY}', {_WORD} as word, {_or("true")}, 0::ubigint, 0::ubigint
+        select '{ANYBODY}', {_WORD} as word, {_or("true")}, 0::ubigint, 0::ubigint, 0::ubigint
         from bars where live group by word
         order by ticker, word"""
     found = cursor.sql(text).to_arrow_table()
@@ -240,13 +241,13 @@ def _kept(venue: str) -> str:
 
 
 def _minutes(venue: Venue, source: str) -> str:
-    """The minutes that stored bars have, in the same form (at: their opening; word 0)."""
+    """The minutes that stored bars have, in the same form (at: their opening; word 0); one whose
+    trades were all taken back is neither received nor faulty."""
     return f"""
         select {_MINUTE} as what, ts as at, 0 as word, (sort = {_GOOD})::ubigint as received,
             (not live)::ubigint as backfilled, (sort = {_FAULTY})::ubigint as faulty
         from (select ts, arg_max({_sort(venue)}, rev) as sort, bool_or({_LIVE}) as live
             from {source} where ticker = ? and freq = '1m' and ts >= ? and ts < ? group by ts)
-        where sort <> {_VOID}
         union all
         select distinct {_SPOKEN}, ts, 0, 0::ubigint, 0::ubigint, 0::ubigint
         from {source} where freq = '1m' and ts >= ? and ts < ? and {_LIVE}"""
@@ -271,16 +272,24 @@ def _laid_together(days: Days, parts: Sequence[Any]) -> Covered:
         place = at - zero, np.asarray(part["word"], np.int64)
         for chosen, into, bits in (
             (what == _MINE, received, every),
-            (what == _MINE, live, every & ~late),
+            # What is entered from elsewhere is judged before: a faulty one came live.
+            (what == _MINE, live, every & ~late | bad),
             (what == _MINE, faulty, bad),
             (what == _HEARD, heard, every),
         ):
             np.bitwise_or.at(into, (place[0][chosen], place[1][chosen]), bits[chosen])
-        minute = (what == _MINUTE) & (every > 0)
-        received |= days.pack(at[minute])
-        live |= days.pack(at[minute & (late == 0)])
-        faulty |= days.pack(at[(what == _MINUTE) & (bad > 0)])
         heard |= days.pack(at[what == _SPOKEN])
+    # What is hot, in the first part, is newer than all else.
+    for part in reversed(parts):
+        minute = np.asarray(part["what"]) == _MINUTE
+        at = np.asarray(part["at"], np.int64)[minute]
+        every, late, bad = (
+            np.asarray(part[name])[minute] > 0 for name in ("received", "backfilled", "faulty")
+        )
+        known = days.pack(at)
+        received = received & ~known | days.pack(at[every])
+        faulty = faulty & ~known | days.pack(at[bad])
+        live |= days.pack(at[~late])
     # A bar that came live is not backfilled, wherever its revisions lie.
     return Covered(received, received & ~live, faulty & ~received, heard)
 
@@ -302,9 +311,10 @@ def coverage(hot: Hot, cold: Cold | None, venue: Venue, first: date, until: date
         fresh = _changed(cursor, source, venue, days)
         return [*parts, *(_of_day(cursor, source, venue, day) for day in fresh)], fresh
 
-    parts, _ = hot.steady(venue.name, _OHLCV, within, WHOLE, look)
+    (kept, *fresh), _ = hot.steady(venue.name, _OHLCV, within, WHOLE, look)
     if cold is not None:
-        parts[0] = _without(parts[0], lost(hot, cold, venue))
+        kept = _without(kept, lost(hot, cold, venue))
+    parts = [kept]
     for day in [] if cold is None else _absent(hot, cold, venue, first, until):
         assert cold is not None, "there are none without cold days"
         parts.append(
@@ -316,7 +326,7 @@ def coverage(hot: Hot, cold: Cold | None, venue: Venue, first: date, until: date
                 lambda cursor, source, day=day: _of_day(cursor, source, venue, day),  # type: ignore[misc]
             )
         )
-    return _all_together(days, parts)
+    return _all_together(days, parts, fresh)
 
 
 def _changed(cursor: Any, source: str, venue: Venue, days: Days) -> list[date]:
@@ -343,30 +353,35 @@ def _of_day(cursor: Any, source: str, venue: Venue, day: date) -> Any:
     return out | {"at": np.full(len(found), (day - _EPOCH).days)}
 
 
-def _all_together(days: Days, parts: Sequence[Any]) -> Coverage:
-    every = {
-        name: np.concatenate([np.asarray(part[name]) for part in parts])
-        for name in ("ticker", "at", "word", "received", "backfilled", "faulty")
-    }
-    names = every["ticker"].astype(str)
-    anybody = names == ANYBODY
-    tickers, place = np.unique(names[~anybody], return_inverse=True)
-    at = every["at"].astype(np.int64) - (days.first - _EPOCH).days
-    word = every["word"].astype(np.int64)
-
-    def laid(name: str, at_rows: Any, shape: tuple[int, ...], chosen: Any) -> Bits:
-        out = np.zeros((*shape, WORDS), np.uint64)
-        bits = every[name].astype(np.uint64)[chosen]
-        np.bitwise_or.at(out, (*at_rows, word[chosen]), bits)
-        return out
-
-    mine, shape = ~anybody, (len(tickers), len(days))
-    every["live"] = every["received"].astype(np.uint64) & ~every["backfilled"].astype(np.uint64)
-    received, live, faulty = (
-        laid(name, (place, at[mine]), shape, mine) for name in ("received", "live", "faulty")
-    )
-    heard = laid("received", (at[anybody],), (len(days),), anybody)
-    every_ticker = tuple(tickers.tolist())
+def _all_together(days: Days, parts: Sequence[Any], fresh: Sequence[Any]) -> Coverage:
+    """`fresh`: what is hot, and newer than all else."""
+    names = np.concatenate([np.asarray(part["ticker"]) for part in (*parts, *fresh)]).astype(str)
+    tickers = np.unique(names[names != ANYBODY])
+    zero = (days.first - _EPOCH).days
+    shape = (len(tickers), len(days), WORDS)
+    received, live, faulty = (np.zeros(shape, np.uint64) for _ in range(3))
+    heard = np.zeros(shape[1:], np.uint64)
+    for part in (*parts, *fresh):
+        every, late, bad = (
+            np.asarray(part[name]).astype(np.uint64)
+            for name in ("received", "backfilled", "faulty")
+        )
+        names = np.asarray(part["ticker"]).astype(str)
+        row, word = np.asarray(part["at"]).astype(np.int64) - zero, np.asarray(part["word"])
+        mine = names != ANYBODY
+        np.bitwise_or.at(heard, (row[~mine], word[~mine]), every[~mine])
+        at = np.searchsorted(tickers, names[mine]), row[mine], word[mine]
+        if "known" in part:
+            known = ~np.asarray(part["known"]).astype(np.uint64)[mine]
+            received[at] &= known
+            faulty[at] &= known
+        np.bitwise_or.at(received, at, every[mine])
+        np.bitwise_or.at(faulty, at, bad[mine])
+        # What is entered from elsewhere is judged before: a faulty one came live.
+        np.bitwise_or.at(live, at, (every & ~late | bad)[mine])
+    some = received.any(axis=(1, 2)) | faulty.any(axis=(1, 2))
+    received, live, faulty = received[some], live[some], faulty[some]
+    every_ticker = tuple(tickers[some].tolist())
     return Coverage(every_ticker, received, received & ~live, faulty & ~received, heard)
 
 
