@@ -330,6 +330,31 @@ class TestJournal:
         assert not any(one["absent"] for one in again["kinds"].values())
         assert report["lacking"] == []
 
+    def test_what_was_lost_and_made_of_trades_is_not_there_twice_after_a_rebuild(
+        self, spoiled: Path, tmp_path: Path
+    ) -> None:
+        """The journal then has the bar's trades and, behind them, the bar that was entered."""
+        data = tmp_path / "data"
+        shutil.copytree(spoiled, data)
+        with Venue(data) as venue:
+            found = venue.store.revisions("idx", "ohlcv", START, END)
+            ticker, ts = str(found.text("ticker")[0]), int(found.column("ts")[0])
+            for kind in ("ohlcv", "metrics"):
+                venue.lose(kind, f"ticker = '{ticker}' and ts = {ts}")
+            order = backfill_ohlcv.Order(START, END, (ticker,))
+            assert venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, order))["written"] > 0
+        for part in ("journal", "checkpoints"):
+            shutil.copytree(data / part, tmp_path / "anew" / part)
+        with Venue(tmp_path / "anew") as anew:
+            for kind in ("ohlcv", "metrics"):
+                rows_ = anew.store.revisions("idx", kind, START, END)
+                numbers = rows_.column("ts").tolist(), rows_.column("rev").tolist()
+                keys = list(zip(rows_.text("ticker"), *numbers, strict=True))
+                assert len(set(keys)) == len(keys), kind
+                assert (ticker, ts, 0) in keys
+            first = anew.store.revisions("idx", "ohlcv", ts, ts + 1, tickers=[ticker])
+            assert first.text("source")[first.column("rev").tolist().index(0)] is None
+
     def test_some_kinds_alone(self, venue: Venue) -> None:
         venue.lose("ticks", f"ts < {END}")
         venue.lose("index", f"ts < {END}")

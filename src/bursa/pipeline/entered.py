@@ -6,7 +6,8 @@ bars and no metrics, and their texts are in a dictionary of their own: history l
 the line as it was. Pure.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from bursa.wire import ipc
 
 ENTERED = (OHLCV.name, "metrics", TICKS.name)
 """Kinds of which rows may be entered."""
+# A list of tickers that is longer is not asked for by name.
+_NAMED_MAX = 64
 UNREAD = "unread_rows"
 """What counts records that could not be read: another program's."""
 
@@ -69,6 +72,40 @@ def _read(chunk: Chunk, at: int, kinds: Mapping[str, Kind], words: Words) -> Bat
         if name in rows.kind.index:
             rows.block[rows.kind.index[name]] = value
     return rows
+
+
+def placed(rows: Batch, revisions: Callable[..., Batch]) -> Batch:
+    """Without the entered rows whose ticker, minute and revision a row has that lies before them in
+    the journal: of one revision there is one row. They entered when the store had lost that row;
+    where the journal gives both, the first one counts, as it does in rings. `revisions`: as
+    ports.Store, of the rows that are stored."""
+    if "source" not in rows.kind.index or not (rows.column("source") >= 0).any():
+        return rows
+    names, when, entered = rows.text("ticker"), rows.column("ts"), rows.column("source") >= 0
+    tickers = sorted({name for name in set(names) if name is not None})
+    ts = when[entered]
+    stored = revisions(
+        rows.span.source,
+        rows.kind.name,
+        int(ts.min()),
+        int(ts.max()) + 1,
+        tickers=None if len(tickers) > _NAMED_MAX else tickers,
+    )
+    near = np.flatnonzero(np.isin(stored.column("ts"), ts))
+    part = replace(stored, block=np.ascontiguousarray(stored.block[:, near]))
+    first = dict(zip(_keys(part), part.column("position").tolist(), strict=True))
+    stays = np.ones(len(rows), np.bool_)
+    for at, (key, position) in enumerate(
+        zip(_keys(rows), rows.column("position").tolist(), strict=True)
+    ):
+        before = first.setdefault(key, position)
+        stays[at] = not entered[at] or before >= position
+    return replace(rows, block=np.ascontiguousarray(rows.block[:, stays]))
+
+
+def _keys(rows: Batch) -> list[tuple[str | None, int, int]]:
+    when, rev = rows.column("ts").tolist(), rows.column("rev").tolist()
+    return list(zip(rows.text("ticker"), when, rev, strict=True))
 
 
 def joined(batches: Collection[Batch], entered: Collection[Batch]) -> tuple[Batch, ...]:

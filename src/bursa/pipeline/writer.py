@@ -23,6 +23,7 @@ from bursa.ops.breaker import CLOSED, FAILURES, HALF_OPEN, OPEN, OPEN_S, Breaker
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.buffer import Bounds, Buffer
+from bursa.pipeline.entered import placed
 from bursa.pipeline.letters import letters, sift, without
 from bursa.ports import Clock, Committed, DeadLetters, Store
 
@@ -177,7 +178,7 @@ class Writer:
         positions = {topic(self._venue, kind): at for kind in self._kinds}
         began_s = self._now_s()
         try:
-            written = self._store_rows(batches, positions)
+            written = self._store_rows([self._placed(batch) for batch in batches], positions)
         except Retry as away:
             self._note_away(away)
             return not self._given_up()
@@ -192,6 +193,17 @@ class Writer:
         self._note_pause()
         self._tell()
         return True
+
+    def _placed(self, batch: Batch) -> Batch:
+        """Without rows of the past whose place is taken (entered.py)."""
+        left = placed(batch, self._store.revisions)
+        if len(left) < len(batch):
+            self._log.warning(
+                "rows that were entered have their place taken by earlier ones",
+                kind=batch.kind.name,
+                rows=len(batch) - len(left),
+            )
+        return left
 
     def _store_rows(
         self, batches: Sequence[Batch], positions: Mapping[str, Committed]
