@@ -195,6 +195,23 @@ def test_an_operators_run_is_waited_for(planned: Planned) -> None:
     assert "a job is under way" in said["why"] and not planned.bench.files()
 
 
+def test_one_that_waits_is_called_late_once(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned.bench.fill(DAYS[:1])
+    now = 1000.0
+    monkeypatch.setattr("bursa.pipeline.schedule.monotonic", lambda: now)
+    leases = planned.bench.runtime.parts.state.leases
+    assert leases.take("idx.drain", "somebody else", 0, 1e10)
+    said = planned.at(DAYS[0])
+    for _ in range(3):
+        now += 400
+        said += planned.at(DAYS[0])
+    events = [line["event"] for line in said]
+    assert events.count("a scheduled job runs late") == planned.count("job_late") == 1
+    assert events.count("a scheduled job waits for another") == 4
+
+
 def test_days_that_were_not_drained_are_tried_again(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,11 +80,11 @@ def test_volumes_print_in_the_venues_unit(run: Run) -> None:
 def test_ages_spans_and_shares(run: Run) -> None:
     body = """return [
       [38, 7400, 240e3, 3 * 3600e3, 50 * 3600e3].map(m.age),
-      [40, 2100, 7500, 7200].map(m.span),
+      [40, 2100, 7500, 7200, 4500000].map(m.span),
       [1, 0.9999, 0.946, 0.0001, 0].map(m.share)];"""
     ages, spans, shares = run("format", body)
     assert ages == ["38 ms", "7 s", "4 min", "3 h", "2 d"]
-    assert spans == ["40 s", "35 min", "2 h 5 min", "2 h"]
+    assert spans == ["40 s", "35 min", "2 h 5 min", "2 h", "1,250 h"]
     assert shares == ["100.0%", "99.9%", "94.6%", "0.1%", "0.0%"]
 
 

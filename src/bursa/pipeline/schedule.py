@@ -44,11 +44,12 @@ class Limits:
 class _Turn:
     """Where one venue is. day: the newest that is done, None before the first look; due: what waits
     to be drained up to which day, since when (time.monotonic), and the journal's position then.
-    stood: the day of the newest event at the start."""
+    late_for: the `due` that was called late; stood: the day of the newest event at the start."""
 
     runtime: VenueRuntime
     day: date | None = None
     due: date | None = None
+    late_for: date | None = None
     since_s: float = 0.0
     upto: int = 0
     stood: date = date.min
@@ -137,7 +138,8 @@ class Schedule:
 
     def _drain(self, name: str, turn: _Turn) -> None:
         late_s = monotonic() - turn.since_s
-        if turn.days and late_s > self._limits.late_s:
+        if turn.days and late_s > self._limits.late_s and turn.late_for != turn.due:
+            turn.late_for = turn.due
             turn.runtime.telemetry.job_late.labels(name, DRAIN).inc()
             self._log.warning(
                 "a scheduled job runs late", venue=name, job=DRAIN, late_s=round(late_s),

@@ -110,7 +110,8 @@ export function span(s) {
   if (s < 60) return Math.round(s) + " s";
   const minutes = Math.round(s / 60);
   if (minutes < 120) return minutes + " min";
-  return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : minutes / 60 + " h";
+  const hours = digits(Math.floor(minutes / 60), 0);
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
 }
 
 /** A share of 1 in percent: 0.946 -> "94.6%"; not quite all is never printed as 100.0%. */
