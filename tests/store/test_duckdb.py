@@ -329,6 +329,17 @@ def test_settling_changes_no_row(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("name", ["a?b", "a\\b"])
+def test_a_folder_that_the_engine_takes_for_another_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").mkdir()
+    with pytest.raises(Refuse, match="cannot lie in a folder with") as refused:
+        opened(tmp_path / name / "hot.duckdb")
+    assert refused.value.code == "bad_folder"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_after_close_it_is_away(tmp_path: Path) -> None:
     store = opened(tmp_path / "hot.duckdb")
     put(store, batch(TICKS, [tick("BBCA", 1)]))

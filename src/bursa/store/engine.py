@@ -102,6 +102,10 @@ class Engine:
         waits: bool = False,
         folder: Path | None = None,
     ) -> None:
+        for sign in "?\\":  # the engine would open another file
+            if path is not None and sign in str(path):
+                told = f"{path}: the store cannot lie in a folder with {sign} in its name"
+                raise Refuse(told, "bad_folder", parameter="data")
         self.set_aside: list[Path] = []
         self._path, self._options, self._prepare = path, options, prepare
         self._folder = folder
