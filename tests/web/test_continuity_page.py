@@ -162,6 +162,24 @@ def test_nothing_moves_when_the_map_comes(browser: Any, shared: str, size: dict[
     tab.context.close()
 
 
+def test_many_rows_scroll_below_their_days_and_beside_the_chosen_one(
+    browser: Any, market: Market
+) -> None:
+    for number in range(90):
+        market.contract(f"T{number:03d}", f"Instrument {number}", at(MONDAY, 8, 45), 0)
+    trading_day(market, MONDAY, at(MONDAY, 9, 40), 8_700)
+    market.push()
+    tab = Tab(browser, market.serve())
+    page = tab.open("/continuity")
+    drawn(tab)
+    page.locator("#m-rows .m-c").last.click()
+    tab.until("#m-one-title", r"^T\d+")
+    for shown in ("#m-rows .m-c[aria-selected]", "#m-days th:last-child", "#m-one-title"):
+        box = page.locator(shown).bounding_box()
+        assert 0 <= box["y"] and box["y"] + box["height"] <= WIDE["height"], shown
+    tab.context.close()
+
+
 def test_a_venue_without_bars_says_so(browser: Any, market: Market) -> None:
     tab = Tab(browser, market.serve())
     tab.open("/continuity")
