@@ -227,6 +227,8 @@ def _iso(line: list[Any], at: str) -> list[Any]:
             {},
             "not_minutes",
         ),
+        # 9.025 would be nine.
+        ([*bars()[:3], [*bars()[3][:2], *["9.025"] * 4, "1.234.500"]], {}, "grouped_numbers"),
         (bars(), {"columns": {"close": "last"}}, "bad_columns"),
         (bars(), {"ticker": "bbca!"}, "bad_request"),
         (bars(), {"rejects": "/nowhere/rejects.csv"}, "bad_request"),

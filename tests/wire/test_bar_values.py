@@ -186,3 +186,10 @@ def test_a_column_of_nothing() -> None:
     assert read(["", "null"]) == [-3, -3]
     assert bar_values.is_date_alone("2025-01-15")
     assert not bar_values.is_date_alone("2025-01-15 09:30")
+
+
+def test_points_between_thousands_are_told_from_decimals() -> None:
+    for fine in (["1.5", "9.025"], ["1234.567"], ["1e6", "", "-"], [b"12.345"], [1.5], [None]):
+        assert bar_values.grouped(pa.array(fine)) == ""
+    assert bar_values.grouped(pa.array(["9.025", "1.234.500"])) == "1.234.500"
+    assert bar_values.grouped(pa.array([b"-12.345.678,90"])) == "-12.345.678,90"

@@ -33,7 +33,7 @@ from bursa.pipeline.by_time import metrics_by_time
 from bursa.pipeline.restore_rows import REASONS, Bad, RowReader
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.wire import bar_headers, bar_values
-from bursa.wire.bar_headers import DATE, TIME
+from bursa.wire.bar_headers import DATE, NEEDED, TIME
 from bursa.wire.bar_values import Clock
 
 NAME = "restore"
@@ -227,11 +227,14 @@ class Restore:
     # -- before anything is written --------------------------------------------------------------
 
     def _look(self, zone: tzinfo) -> None:
-        """Refuse a file whose first rows show that it is not one of 1-minute bars, or that its
-        times are those of another clock."""
+        """Refuse a file whose first rows show that it is not one of 1-minute bars, that its times
+        are those of another clock, or that its numbers are written otherwise."""
         taken = self._headers.taken
         columns = [taken[name] for name in ("ts", DATE, TIME) if name in taken]
-        for piece in self._file.pieces(columns):
+        amounts = [taken[name] for name in (*NEEDED, "value") if name in taken]
+        for piece in self._file.pieces(list(dict.fromkeys([*columns, *amounts]))):
+            for name in amounts:
+                _check_numbers(piece.columns[name])
             clock = Clock(zone, self._order.form)
             arrays = [piece.columns[name].slice(0, _SAMPLE) for name in columns]
             said = arrays[0] if len(arrays) == 1 else bar_values.joined(arrays[0], arrays[1], clock)
@@ -287,6 +290,12 @@ def trading_share(ts: Any, calendar: Calendar) -> float:
 
 def _part(batch: Batch, first: int, end: int) -> Batch:
     return replace(batch, block=np.ascontiguousarray(batch.block[:, first:end]))
+
+
+def _check_numbers(column: Any) -> None:
+    if said := bar_values.grouped(column):
+        what = f"its numbers, such as {said}, have points between thousands; allowed: digits, and"
+        raise Refuse(f"{what} a point before decimals", "grouped_numbers")
 
 
 def _check_ticker(ticker: str, venue: Venue) -> None:

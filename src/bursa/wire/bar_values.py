@@ -26,6 +26,7 @@ TEXT, TYPED = "text", "typed"
 
 _NOTHING = ("", "null", "none", "nan", "na", "n/a", "-", "\\n", "nil")
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$|^[+-]?(?i:inf|infinity)$"
+_GROUPED = r"^[+-]?\d{1,3}(?:\.\d{3}){2,}(?:,\d*)?$"
 _DIGITS = re.compile(r"^(\d+)(?:\.\d*)?$")
 # How many digits a time since 1970 has in a unit; 12 and 14 digits are a date and a time.
 _UNITS = {9: "s", 10: "s", 13: "ms", 16: "us", 19: "ns"}
@@ -104,6 +105,16 @@ def numbers(array: pa.Array) -> tuple[NDArray[np.float64], Mask]:
     fine = pc.if_else(fits, text, pa.scalar(None, pa.string()))
     # "+1" is a number to a spreadsheet.
     return _floats(pc.cast(pc.utf8_ltrim(fine, characters="+"), pa.float64())), bad
+
+
+def grouped(array: pa.Array) -> str:
+    """The first number of a column of text whose points part thousands, such as 1.234.567; "" where
+    there is none. Beside it, 9.025 is no 9."""
+    if not (pa.types.is_binary(array.type) or pa.types.is_string(array.type)):
+        return ""
+    text = words(array)
+    found = text.filter(pc.match_substring_regex(text, _GROUPED))
+    return str(found[0].as_py()) if len(found) else ""
 
 
 def integers(array: pa.Array) -> tuple[Ints, Mask]:
