@@ -17,6 +17,7 @@ from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.writer import Flush, Writer
 from bursa.store.duckdb import DuckStore
 from tests.fakes.flaky import FlakyStore
+from tests.fakes.state import FakeLetters
 from tests.fakes.store import FakeStore
 from tests.pipeline import market, rows, running
 from tests.pipeline.dead import entry
@@ -128,3 +129,25 @@ def test_a_clock_that_is_set_back_holds_up_no_commit() -> None:
     writer.check_long()
     log.close()
     assert writer.stop(running.RUN_S) and writer.rows == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_row_that_is_refused_again_when_the_store_is_back_counts_once() -> None:
+    real, kept, telemetry = FakeStore(VENUES, KINDS), FakeLetters(), Telemetry()
+    real.refuse = lambda kind, row: "even" if row["position"] % 2 == 0 else ""
+    shuts = iter(["", "before"])
+    store = FlakyStore(real, lambda: next(shuts, ""))
+    log = MemoryBus().open("idx", Limits(1_000, 1 << 20), lambda position: iter(()))
+    log.start(0)
+    every = Flush(1_000, 0.001)
+    writer = Writer(
+        "idx", KINDS, store, log.join("store", 0), every, running.WallClock(), telemetry
+    )
+    writer.letters = lambda: kept
+    writer.start(0)
+    log.publish(entry([batch(TICKS, [tick("BBCA", n) for n in (1, 2, 3)])]))
+    running.until(lambda: writer.committed > 0, "a commit")
+    log.close()
+    assert writer.stop(running.RUN_S) and writer.failure is None
+    assert store.writes == 4 and len(kept.ls()) == 1
+    assert telemetry.dead_letters.labels("idx", "ticks")._value.get() == 1

@@ -234,9 +234,12 @@ class Writer:
             taken.append(batch)
         if not dead:
             raise refused
-        new = kept.add(dead)
-        for letter in dead:
-            self._telemetry.dead_letters.labels(self._venue, letter.kind).inc()
+        new = 0
+        for kind in sorted({letter.kind for letter in dead}):
+            # Those of a write that is done again are there already.
+            added = kept.add([letter for letter in dead if letter.kind == kind])
+            self._telemetry.dead_letters.labels(self._venue, kind).inc(added)
+            new += added
         self._log.error(
             "store refuses rows: kept as dead letters",
             rows=len(dead),
