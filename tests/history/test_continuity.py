@@ -361,6 +361,15 @@ def test_bars_that_are_not_closed_yet_are_not_judged() -> None:
     assert judged([], at(wednesday, 0, 0), at(FRI, 23, 0), day, tf="1w").totals == totals()
 
 
+@pytest.mark.parametrize("tf", ["1h", "1d", "1w", "1M"])
+def test_where_no_bar_opens_and_closes_in_the_range_nothing_is_judged(tf: str) -> None:
+    """Not known to the opening of the next bar, which lies ahead."""
+    start, end = at(THU, 9, 20), at(THU, 9, 40)
+    assert minutes_asked(Asked(start, end, end, tf), IDX.calendar) == (start, start)
+    found = judged(WHOLE_DAY, start, end, tf=tf)
+    assert (found.known_to_ns, found.totals) == (start, totals())
+
+
 def test_days_over_a_weekend_are_next_to_one_another() -> None:
     days = IDX.calendar.days(date(2026, 11, 16), date(2026, 11, 28))
     bars = [int(m) for day in days for m in IDX.calendar.expected_minutes(day)]
