@@ -1,4 +1,5 @@
-"""A venue that never closes: what is known of a minute does not hang on the range that is asked."""
+"""A venue that never closes: what is known of a minute does not hang on the range that is asked,
+nor on whether its bar is in memory too."""
 
 from datetime import date, timedelta
 from types import SimpleNamespace
@@ -9,13 +10,13 @@ import pytest
 
 from bursa.history import gaps
 from bursa.history.ledger import Ledger, Range
-from bursa.model.batch import Span, Words
+from bursa.model.batch import Batch, Span, Words
 from bursa.model.calendar import DAY_NS, MINUTE_NS
 from bursa.model.covered import Days
 from bursa.model.schema import MARKET_KINDS, OHLCV
 from bursa.model.venue import BINANCE, IDX, VENUES
 from bursa.ports import Committed
-from tests.fakes.store import FakeStore, batch_of
+from tests.fakes.store import FakeStore, Row, batch_of
 
 DAY = date(2025, 11, 18)
 OPENS = BINANCE.calendar.midnight_ns(DAY)
@@ -23,17 +24,20 @@ LIVE = OPENS + DAY_NS + 600 * MINUTE_NS
 CLOSED = LIVE - MINUTE_NS
 
 
+def bar(ticker: str, ts: int, **other: Any) -> Row:
+    whole: Row = {name: 100.0 for name in ("open", "high", "low", "close", "vwap")}
+    whole |= {"volume": 5.0, "value": 500.0, "trades": 3, "final": True, "source": None}
+    head = {"ticker": ticker, "freq": "1m", "ts": ts, "rev": 0, "known_at": ts, "ts_recv": ts}
+    return whole | head | {"position": 1} | other
+
+
 @pytest.fixture(scope="module")
 def store() -> FakeStore:
     """Of three days up to 10:00 of the last one, a bar a minute of BTC, one an hour of ETH; SOL
     came on the last one."""
     words = Words(BINANCE.boards, [channel.name for channel in BINANCE.channels])
-    prices = {name: 100.0 for name in ("open", "high", "low", "close", "vwap")}
-    whole = prices | {"volume": 5.0, "value": 500.0, "trades": 3, "final": True, "source": None}
     rows = [
-        whole
-        | {"ticker": ticker, "freq": "1m", "ts": ts, "rev": 0, "known_at": ts, "ts_recv": ts}
-        | {"position": 1}
+        bar(ticker, ts)
         for ts in range(OPENS - DAY_NS, CLOSED, MINUTE_NS)
         for ticker, often, since in (("BTC", 1, 0), ("ETH", 60, 0), ("SOL", 1, OPENS + DAY_NS))
         if ts >= since and (ts + 30 * MINUTE_NS) // MINUTE_NS % often == 0
@@ -44,8 +48,8 @@ def store() -> FakeStore:
     return made
 
 
-def ledger(store: FakeStore) -> Ledger:
-    nothing = SimpleNamespace(bars=lambda *_: None)
+def ledger(store: FakeStore, ring: Batch | None = None) -> Ledger:
+    nothing = SimpleNamespace(bars=lambda *_: ring)
     market: Any = SimpleNamespace(venue=BINANCE, store=store, rings=nothing, words=None)
     market.closed_until_ns = lambda: CLOSED
     market.words = SimpleNamespace(symbols=[])
@@ -98,3 +102,15 @@ def test_only_where_trading_goes_on_over_midnight_a_day_more_is_read() -> None:
         days = Days.around(venue.calendar, DAY, after)
         assert (days.first, len(days)) == (DAY, 1)
         assert np.array_equal(days.midnights, Days.of(venue.calendar, DAY, after).midnights)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_bar_with_a_fault_is_missing_though_memory_has_it(in_memory: bool) -> None:
+    words = Words(BINANCE.boards, [channel.name for channel in BINANCE.channels])
+    bars = [bar("BTC", OPENS + n * MINUTE_NS, close=-1.0 if n == 2 else 100.0) for n in range(5)]
+    batch = batch_of(OHLCV, bars, words, Span(BINANCE.name, 1, 0, 1))
+    store = FakeStore([BINANCE], MARKET_KINDS)
+    store.write([batch], {"binance.ohlcv": Committed(1, 1)})
+    asked = Range(OPENS, OPENS + 5 * MINUTE_NS, (LIVE,))
+    found = ledger(store, batch if in_memory else None).read("BTC", asked)
+    assert (found.totals["received"], found.totals["missing"]) == (4, 1)

@@ -180,11 +180,11 @@ class Ledger:
 
 
 def _laid_over(stored: Covered, ring: Batch, days: Days) -> Covered:
-    """What is stored, and the bars of a ring."""
+    """What is stored, and the bars of a ring; there, one with a fault is a bar like any other."""
     bars = rows.traded(ring)
     live = bars.column("source") < 0
     heard = days.pack(bars.column("ts")[live])
-    received = stored.received | days.pack(bars.column("ts"))
+    received = stored.received | days.pack(bars.column("ts")) & ~stored.faulty
     alive = (stored.received & ~stored.backfilled) | heard
     return Covered(received, received & ~alive, stored.faulty, stored.heard | heard)
 
