@@ -1,6 +1,7 @@
 """The cold store: files come whole or not at all, what counts is what lies there, rot is told."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -232,6 +233,29 @@ def test_the_highest_generation_counts_and_older_ones_go_when_nobody_reads_them(
     assert two_days.sweep() == first.bytes
     assert not first.path.exists()
     assert second.path.exists()
+
+
+def test_a_file_is_on_disk_before_it_counts_and_its_name_before_rows_may_go(
+    tmp_path: Path, two_days: ColdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        done.append(("sync", Path(os.readlink(f"/proc/self/fd/{fd}")).name))
+
+    def renamed(path: Path, to: Any) -> Any:
+        done.append(("rename", path.name))
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    file = two_days.begin("idx", "ohlcv", DAY)
+    shutil.copy(newest(two_days).path, file)
+    two_days.adopt("idx", "ohlcv", DAY, file)
+    folders = [("sync", name) for name in (f"date={DAY}", "idx_ohlcv", "cold")]
+    assert done[:5] == [("sync", file.name), ("rename", file.name), *folders]
 
 
 def test_left_overs_of_a_killed_process_count_for_nothing_and_go(
