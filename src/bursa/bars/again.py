@@ -53,7 +53,7 @@ def _again(
 
 
 def bars_again(trades: Batch, venue: Venue) -> Batch:
-    """Final bars, rev 0, ascending by (ticker id, ts), of the trades of the venue's bar board; their
+    """Final bars, rev 0, ascending by (ticker id, ts), of trades on the venue's bar board. Their
     books are not known, `source` is null; known_at and ts_recv are those of the newest trade."""
     ours = trades.block[TICKS.index["board"]] == venue.boards.index(venue.bar_board)
     of = np.flatnonzero(ours)

@@ -115,7 +115,9 @@ def run_verify(config: Config, asked: Asked, *, as_json: bool, say: Console, war
         for one in found:
             state = "as it was filled" if one["same"] else f"other than filled: {one['why']}"
             say.print(f"{_range(venue, one)}: {one['rows']:,} bars, {state}", markup=False)
-        tale = f"{several(len(found), 'fill')} looked at again" if found else "nothing was filled yet"
+        tale = "nothing was filled yet"
+        if found:
+            tale = f"{several(len(found), 'fill')} looked at again"
         say.print(f"{venue.name}: {tale}; {_of_totals(now)}", markup=False)
         _tell_open(venue, report["open"], say)
     return 1 if changed else 0
