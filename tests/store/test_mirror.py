@@ -177,6 +177,16 @@ def test_a_copy_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
     assert brought_back(target, tmp_path / "new") == content(folder) | {"state": b"state"}
 
 
+def test_rot_behind_the_check_is_found_as_it_is_copied(tmp_path: Path) -> None:
+    folder, target = source(tmp_path), tmp_path / "backup"
+    back_up(folder, target)
+    manifest = mirror.verify(target)
+    (target / mirror.FILES / "cold" / "b.parquet").write_bytes(b"B" * 10)
+    with pytest.raises(Refuse, match=r"cold/b.parquet is not what was copied") as refused:
+        mirror.restore(target, manifest, tmp_path / "new")
+    assert refused.value.code == "backup_damaged"
+
+
 def test_one_backup_at_a_time(tmp_path: Path) -> None:
     with Mirror(tmp_path / "backup"):
         with pytest.raises(Refuse) as refused:
