@@ -26,7 +26,7 @@ def roll_up(bars: Batch, tf: str, venue: Venue) -> Batch:
               newest of the parts, ts_recv is that of the newest trade. A part whose trades were all
               taken back lends its prices only where all parts are such. delta and ruled are summed
               over the parts that know theirs; the book is that at the last part's close. source is
-              of a part that has one, null where none has
+              that of a part that has one, null where none has
     """
     if tf == "1m" or not len(bars):
         return bars
