@@ -41,7 +41,13 @@ def some_bars() -> Block:
         bits = np.array([price[symbol], 100.0 * int(random.integers(1, 90))]).view(np.int64)
         said = {"ticker": symbol, "ts": ts, "rev": rev, "volume": bits[1], "trades": 2, "final": 1}
         said |= dict.fromkeys(("open", "high", "low", "close", "vwap"), bits[0])
-        said |= {"value": bits[1], "known_at": ts, "ts_recv": ts, "position": len(columns) + 1}
+        said |= {
+            "source": -1,
+            "value": bits[1],
+            "known_at": ts,
+            "ts_recv": ts,
+            "position": len(columns) + 1,
+        }
         columns.append([int(said.get(column.name, 0)) for column in OHLCV.columns])
 
     for n in range(3 * 25):
