@@ -13,6 +13,7 @@ import pytest
 from bursa.api import ledger_shapes, rest, shapes
 from bursa.api.services import VenueService
 from bursa.metrics.engine import compute
+from bursa.model.covered import Covered, none
 from bursa.model.venue import IDX
 from tests.api.clients import every_page
 from tests.api.floor import DAYS, NAMES, Served, at
@@ -297,14 +298,37 @@ def test_a_venue_without_bars_has_an_empty_map(client: httpx.Client) -> None:
     assert (found["days"], found["tickers"], found["kept_from"]) == ([], [], None)
 
 
+def service_over(**store: Any) -> Any:
+    """A venue on Friday's morning, of which nothing but these answers of its store is there."""
+    service: Any = object.__new__(VenueService)
+    service.venue, service.store = IDX, SimpleNamespace(**store)
+    service.watermark_ns = service.now_ns = lambda: at(FRI, 9, 10)
+    service._live_from = None
+    return service
+
+
 def test_minutes_in_memory_are_kept_before_the_store_has_committed_any() -> None:
-    newest_ns = IDX.calendar.day_open_ns(date(2026, 11, 20)) + 600 * 10**9
-    service: Any = SimpleNamespace(
-        venue=IDX, store=SimpleNamespace(span=lambda venue: {}), watermark_ns=lambda: newest_ns
-    )
-    assert VenueService.kept_from_ns(service) == IDX.calendar.midnight_ns(date(2026, 11, 20))
+    service = service_over(span=lambda venue: {})
+    assert service.kept_from_ns() == IDX.calendar.midnight_ns(FRI)
     service.watermark_ns = lambda: 0
-    assert VenueService.kept_from_ns(service) is None
+    assert service.kept_from_ns() is None
+
+
+def test_a_file_of_one_instruments_past_says_nothing_of_the_others() -> None:
+    old, heard = date(2024, 1, 2), []
+
+    def covered(venue: str, ticker: str, first: date, until: date) -> Covered:
+        days = none((until - first).days)
+        days.heard[(THU - first).days, 9] = 1
+        heard.append((first, until))
+        return days
+
+    spans = {"BBCA": (at(old, 9, 0), at(FRI, 9, 0)), "GOTO": (at(FRI, 9, 0),) * 2}
+    service = service_over(span=lambda venue: spans, covered=covered)
+    midnights = {day: IDX.calendar.midnight_ns(day) for day in (old, THU)}
+    expected = service.expected_from_ns(["BBCA", "GOTO", "TLKM"])
+    assert expected == {"BBCA": midnights[old], "GOTO": midnights[THU], "TLKM": midnights[THU]}
+    assert service.expected_from_ns([]) == {} and len(heard) == 1
 
 
 # -- what is refused -------------------------------------------------------------------------------

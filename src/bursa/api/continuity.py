@@ -100,7 +100,7 @@ class Ledgers:
         if end - start > DAYS_MAX * DAY_NS:
             message = f"a range is at most {DAYS_MAX:,} days"
             raise Refuse(message, "range_too_long", parameter="from")
-        kept_ns = await self._services.offload.run(service.kept_from_ns)
+        kept_ns = await self._services.offload.run(_expected_from, service, ticker)
         judged = service.live_range(*_kept(start, end, kept_ns), values["tf"])
         found = await service.ledger.continuity(ticker, judged)
         question = ("continuity", service.venue.name, ticker, values["tf"], start, values["to"])
@@ -134,7 +134,7 @@ class Ledgers:
         found = await self._maps[service.venue.name].heat(
             *_kept(start, end, kept_ns), self._services.clock.now_ns()
         )
-        tickers, table = _table(service, found)
+        tickers, table = await self._services.offload.run(_table, service, found)
         order = _ordered(tickers, table["missing"], values["sort"])
         question = ("map", service.venue.name, values["from"], values["to"], values["sort"])
         places, next_page = paged(order, values, question)
@@ -184,6 +184,13 @@ def _kept(start_ns: int, end_ns: int, kept_ns: int | None) -> tuple[int, int]:
     return (end_ns, end_ns) if kept_ns is None else (min(max(start_ns, kept_ns), end_ns), end_ns)
 
 
+def _expected_from(service: VenueService, ticker: str) -> int | None:
+    """From when on bars of a ticker are expected; None where nothing is kept. Blocks."""
+    if service.kept_from_ns() is None:
+        return None
+    return service.expected_from_ns([ticker])[ticker]
+
+
 def _tomorrow(service: VenueService) -> int:
     calendar = service.venue.calendar
     return calendar.midnight_ns(calendar.next_day(calendar.day_of(service.now_ns())))
@@ -200,7 +207,8 @@ def _days_before(service: VenueService, end_ns: int, count: int) -> int:
 
 
 def _table(service: VenueService, found: Heat) -> tuple[list[str], dict[str, Ints]]:
-    """All tickers of the venue, and minutes by state of each and day."""
+    """All tickers of the venue, and minutes by state of each and day; none of days before it was
+    expected. Blocks."""
     known = set(found.tickers)
     silent = [s.ticker for s in service.directory.all() if s.ticker not in known]
     if not len(found.days):
@@ -209,7 +217,11 @@ def _table(service: VenueService, found: Heat) -> tuple[list[str], dict[str, Int
         word: np.concatenate((found.counts[word], np.tile(found.nobody[word], (len(silent), 1))))
         for word in _STATES
     }
-    return [*found.tickers, *silent], table
+    tickers = [*found.tickers, *silent]
+    since = service.expected_from_ns(tickers)
+    midnights = np.array([service.venue.calendar.midnight_ns(day) for day in found.days], np.int64)
+    expected = midnights >= np.array([since[ticker] for ticker in tickers], np.int64)[:, None]
+    return tickers, {word: minutes * expected for word, minutes in table.items()}
 
 
 def _ordered(tickers: Sequence[str], missing: Ints, by: str) -> list[int]:

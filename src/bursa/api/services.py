@@ -5,8 +5,11 @@ event time, carried on by our own clock: freshness, session state and UDF's time
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
 
 from bursa.history.candles import Market, Reader, Rings
 from bursa.history.day import MarketDay, Parts
@@ -17,7 +20,7 @@ from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Present, Recent
 from bursa.model.batch import Batch, Block, Words
-from bursa.model.calendar import HOW_TO_AMEND
+from bursa.model.calendar import DAY_NS, HOW_TO_AMEND
 from bursa.model.errors import Refuse, Retry
 from bursa.model.venue import Venue
 from bursa.ops.telemetry import Telemetry
@@ -82,6 +85,7 @@ class VenueService:
         self.catalogue = parts.rings.catalogue
         self.watermark_ns, self.published = parts.watermark_ns, parts.published
         self._clock = clock
+        self._live_from: int | None = None
         self._ticker = re.compile(parts.venue.ticker_pattern)
         self.names = parts.names or NameBook(parts.venue)
         sources = Sources(
@@ -154,7 +158,30 @@ class VenueService:
             first = self.watermark_ns()
             if first <= 0:
                 return None
-        return self.venue.calendar.midnight_ns(self.venue.calendar.day_of(first))
+        return self._midnight_ns(first)
+
+    def expected_from_ns(self, tickers: Collection[str]) -> dict[str, int]:
+        """Ticker -> beginning of the first day on which bars of it are expected: that of its first
+        bar, or of the first one that came live of anybody, where that is earlier. What a file
+        brought of one instrument's years before says nothing of the others. Blocks."""
+        spans = self.store.span(self.venue.name)
+        live = self._live_from_ns()
+        firsts = {ticker: spans[ticker][0] if ticker in spans else live for ticker in tickers}
+        return {ticker: self._midnight_ns(min(first, live)) for ticker, first in firsts.items()}
+
+    def _live_from_ns(self) -> int:
+        """When anything came live first; now, where nothing did."""
+        kept, now_ns, calendar = self.kept_from_ns(), self.now_ns(), self.venue.calendar
+        if self._live_from is None and kept is not None:
+            first, until = (calendar.day_of(ts) for ts in (kept, now_ns + DAY_NS))
+            heard = self.store.covered(self.venue.name, "", first, until).heard.any(axis=1)
+            if heard.any():
+                day = first + timedelta(days=int(np.argmax(heard)))
+                self._live_from = calendar.midnight_ns(day)
+        return now_ns if self._live_from is None else min(self._live_from, now_ns)
+
+    def _midnight_ns(self, ts_ns: int) -> int:
+        return self.venue.calendar.midnight_ns(self.venue.calendar.day_of(ts_ns))
 
 
 def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:
