@@ -238,6 +238,16 @@ def test_the_same_rows_that_come_again_count_once(store: Moving) -> None:
     assert read(store) == rows and bars(store) == found
 
 
+def test_rows_of_one_key_and_other_records_are_all_kept(store: Moving) -> None:
+    rows = [tick("BBCA", 1), tick("BBCA", 1, position=2, price=51.0)]
+    put(store, batch(TICKS, rows[:1]))
+    drain(store, "idx", "ticks")
+    put(store, batch(TICKS, rows[1:]))
+    assert read(store) == rows
+    drain(store, "idx", "ticks")
+    assert read(store) == rows and not store.hot.stray_days("idx", "ticks")
+
+
 def test_metrics_of_a_cold_day_are_amended(store: Moving) -> None:
     series = [bar("BBCA", m) for m in range(4)] + [bar("BBCA", 2_000)]
     rows = [metric("BBCA", m, hd=1.0) for m in range(4)] + [metric("BBCA", 2_000, hd=1.0)]
