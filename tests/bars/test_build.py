@@ -87,6 +87,7 @@ def test_a_bar_closes_when_the_watermark_is_its_end_and_grace() -> None:
             "close": 11.0, "volume": 4.0, "value": 42.0, "trades": 4, "vwap": 10.5,
             "delta": 1.0, "ruled": 3.0, "bid_volume": None, "ask_volume": None, "final": 1,
             "known_at": 6, "ts_recv": 4, "position": 6, "nth": (T // SECOND + 62) << 30,
+            "source": -1,
         }
     ]  # fmt: skip
     assert story.built.minutes.tolist() == [[T], [1], [6], [6]]

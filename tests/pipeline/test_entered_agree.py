@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bursa import config
 from bursa.metrics.engine import MetricEngine
+from bursa.model.errors import Refuse
 from bursa.pipeline import warmup
 from bursa.pipeline.backfill import Backfill, Order
 from bursa.pipeline.backfill_metric import ground_of
@@ -139,6 +140,8 @@ class TestVerbs:
             assert len(set(zip(*named, strict=True))) == len(bars)
         told = self.told(run_journal, data, self.asked("index"))
         assert "rows of the journal" in told and "nothing is absent" in told
+        with pytest.raises(Refuse, match="has anything of idx on 2019-01-02"):
+            self.told(run_repair, data, "2019-01-02", "idx", dry_run=False)
         told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False)
         assert "rebuilt from the journal" in told
 

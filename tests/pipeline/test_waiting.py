@@ -31,6 +31,9 @@ class Away:
         self._store, self.shut, self.asked = store, True, set[str]()
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("hot", "cold"):  # what has tiers
+            return getattr(self._store, name)
+
         def ask(*given: Any, **named: Any) -> Any:
             if self.shut:
                 self.asked.add(name)

@@ -176,7 +176,7 @@ def test_a_narrow_screen_leads_with_what_is_urgent(tab: Tab) -> None:
     assert tops == sorted(tops)
     assert page.locator("[data-list=gainers] .o-row:visible").count() == 5
     dock = page.locator(".b-dock a")
-    assert dock.all_text_contents() == ["Overview", "Chart", "Docs"]
+    assert dock.all_text_contents() == ["Overview", "Chart", "Continuity", "Docs"]
     box = dock.first.bounding_box()
     assert box["height"] >= 40
     assert page.get_attribute(".b-dock a >> nth=0", "aria-current") == "page"
@@ -319,6 +319,7 @@ CONTROLS: dict[tuple[str, ...], dict[str, Callable[[Tab], None]]] = {
         ".b-brand": _at(r"/$"),
         ".b-nav [data-key=o]": _at(r"/$"),
         ".b-nav [data-key=c]": _at(r"/chart(\?.*)?$"),
+        ".b-nav [data-key=m]": _at(r"/continuity(\?.*)?$"),
         ".b-nav [data-key=d]": _at(r"/docs$"),
         SEARCH: _shown("#palette[open]"),
         MENU: _shown("#settings[open] .b-pop"),
@@ -340,7 +341,8 @@ CONTROLS: dict[tuple[str, ...], dict[str, Callable[[Tab], None]]] = {
 DOCK = {
     ".b-dock a:nth-child(1)": r"/$",
     ".b-dock a:nth-child(2)": r"/chart(\?.*)?$",
-    ".b-dock a:nth-child(3)": r"/docs$",
+    ".b-dock a:nth-child(3)": r"/continuity(\?.*)?$",
+    ".b-dock a:nth-child(4)": r"/docs$",
 }
 # Whatever a pointer or the Tab key can reach and is not covered by one of these selectors.
 UNKNOWN = """(known) => {

@@ -100,11 +100,16 @@ def run_repair(
     say: Console,
     warn: Console,
 ) -> int:
-    """Rebuild a day. Returns 0."""
+    """Rebuild a day. Returns 0. Refuse `no_data` where there is nothing of it."""
     venue = _begun(config, name)
     order = repair.Order(a_day(text, "DATE").isoformat(), dry_run)
     title = f"{venue.name} {order.day}"
     report = drive(config, venue, repair.NAME, asdict(order), warn=warn, title=title)
+    found = [report[word] for word in ("trades", "absent", "equal", "differing", "left", "fewer")]
+    found += [count for kind in report["kinds"].values() for count in kind.values()]
+    if not any(found):
+        what = f"neither journal nor store has anything of {venue.name} on {order.day}"
+        raise Refuse(what, "no_data", 404)
     if as_json:
         _json(venue, report)
         return 0
