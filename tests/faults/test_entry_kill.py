@@ -18,7 +18,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.entry_life"])
 LIFE_S = 120.0
 # Places that are tried where all would take too long.
-TRIED = 4
+TRIED = 3
 
 
 @pytest.fixture(scope="module")

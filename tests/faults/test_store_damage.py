@@ -21,7 +21,7 @@ from tests.fakes.store import Row, rows_of
 from tests.pipeline import market, rows, running
 from tests.store.contract import ALL, KINDS, bar, batch, put, tick
 
-FLIPS, SOAK_FLIPS = 16, 500
+FLIPS, SOAK_FLIPS = 8, 500
 SECTOR = 512
 SCRIPT = market.channels(minutes=3, share=0.0)
 

@@ -22,7 +22,7 @@ from tests.store.contract import KINDS
 
 LIFE = Path(__file__).with_name("writer_life.py")
 TOP = Path(__file__).parents[2]
-KILLS, SOAK_KILLS, PUSHES = 4, 400, 40
+KILLS, SOAK_KILLS, PUSHES = 2, 400, 40
 # A life that nothing befalls has more statements than this.
 PLACES = 60
 

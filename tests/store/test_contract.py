@@ -23,17 +23,6 @@ class TestDuckStore(StoreContract):
         store.close()
 
 
-class TestDuckStoreReopened(StoreContract):
-    """As above, on a file that was closed and opened again."""
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[DuckStore]:
-        DuckStore(tmp_path / "hot.duckdb", VENUES, KINDS).close()
-        store = DuckStore(tmp_path / "hot.duckdb", VENUES, KINDS)
-        yield store
-        store.close()
-
-
 class Cold(StoreContract):
     """What lies cold is not dropped by event time."""
 
