@@ -189,14 +189,15 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
     rows = tiers.fill(store, market, days, hot_days)
     floor_ns, count = store.hot.floor("idx", "ohlcv"), 40 if options.quick else READS
     first_hot = IDX.calendar.expected_minutes(days[-hot_days])
-    end_ns = int(first_hot[300])  # 300 of that day, and as many cold ones
+    end_ns = int(first_hot[260])  # 260 of that day, the others cold
     # The days in which the reads look: two, or one and what is left.
     since_ns = IDX.calendar.midnight_ns(days[-2])
     asks = [latest(store), bare(store, since_ns, 2**62)]
     read(asks, so_many(10))
     idle = read(asks, so_many(count))
     writing = while_writing(store, market, asks, WRITING_QUICK_S if options.quick else WRITING_S)
-    over_ns = IDX.calendar.midnight_ns(days[-hot_days - 1])
+    # A Friday is short: two days before, so that there are 600.
+    over_ns = IDX.calendar.midnight_ns(days[-hot_days - 2])
     over = [latest(store, end_ns), bare(store, over_ns, end_ns)]
     read(over, so_many(5))
     split = read(over, so_many(count))
