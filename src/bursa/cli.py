@@ -26,7 +26,7 @@ from bursa.verbs.commands_export import export_verbs
 from bursa.verbs.commands_gaps import gaps_verbs
 from bursa.verbs.commands_journal import journal_verbs
 from bursa.verbs.commands_quality import quality_verbs
-from bursa.verbs.options import Data, File, Format, Json, VenueName, err, load, out
+from bursa.verbs.options import Data, File, Format, Json, TheOnlyVenue, VenueName, err, load, out
 
 app = typer.Typer(
     name="bursa",
@@ -208,9 +208,7 @@ def smoke(
 @app.command()
 def verify(
     day: Annotated[str, typer.Argument(help="The venue's day: 2025-11-21.", metavar="DATE")],
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
+    venue: TheOnlyVenue = "",
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="Only this kind, e.g. ohlcv; several times.")
     ] = None,

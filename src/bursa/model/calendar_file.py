@@ -115,16 +115,16 @@ class _Reader:
         for path, row in self._rows(tree, "closed"):
             sure = self._bool(row, path, "sure", True)
             source = self._text(row, path, "source")
-            self._days(row, path, lambda _, n: Holiday(n, source, sure), closed)  # noqa: B023
+            self._days(row, path, lambda _, n: Holiday(n, source, sure), closed)  # noqa: B023 -- called at once
         for path, row in self._rows(tree, "open"):
             source = self._text(row, path, "source")
-            self._days(row, path, lambda _, n: f"{n}: {source}", opened)  # noqa: B023
+            self._days(row, path, lambda _, n: f"{n}: {source}", opened)  # noqa: B023 -- called at once
         for path, row in self._rows(tree, "special"):
             made = self._hours(row, path, date.min, ())
             self._days(
                 row,
                 path,
-                lambda day, _: replace(made, since=day, weekdays=(day.weekday(),)),  # noqa: B023
+                lambda day, _: replace(made, since=day, weekdays=(day.weekday(),)),  # noqa: B023 -- called at once
                 special,
             )
         for day in sorted(closed):

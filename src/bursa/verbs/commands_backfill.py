@@ -6,40 +6,36 @@ from typing import Annotated
 
 import typer
 
-from bursa.verbs.options import Data, File, Json, err, load, out
+from bursa.verbs.options import (
+    Before,
+    Data,
+    DryRun,
+    File,
+    FirstBar,
+    Json,
+    TheOnlyVenue,
+    Tickers,
+    Zone,
+    err,
+    load,
+    out,
+)
 
 backfill_verbs = typer.Typer(help="Fill what the store lacks.", no_args_is_help=True)
 
 
 @backfill_verbs.command("metric")
 def backfill_metric(  # noqa: PLR0913 -- a command's options
-    begin: Annotated[
-        str,
-        typer.Option("--from", help="First bar: a date, or a time such as 2025-11-21T09:30."),
-    ],
-    end: Annotated[str, typer.Option("--to", help="The time, or the date, before which.")],
+    begin: FirstBar,
+    end: Before,
     engine: Annotated[
         str,
         typer.Option("--engine", help="all, a family such as hd, or one metric such as rsi_14."),
     ] = "all",
-    ticker: Annotated[
-        list[str] | None,
-        typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
-    ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
-    zone: Annotated[
-        str,
-        typer.Option(
-            "--tz",
-            help="Zone of times that name none: UTC, venue, or one such as Asia/Jakarta.",
-            metavar="ZONE",
-        ),
-    ] = "UTC",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    ticker: Tickers = None,
+    venue: TheOnlyVenue = "",
+    zone: Zone = "UTC",
+    dry_run: DryRun = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put right, too, stored rows that differ.")
     ] = False,
@@ -58,29 +54,12 @@ def backfill_metric(  # noqa: PLR0913 -- a command's options
 
 @backfill_verbs.command("ohlcv")
 def backfill_ohlcv(  # noqa: PLR0913 -- a command's options
-    begin: Annotated[
-        str,
-        typer.Option("--from", help="First bar: a date, or a time such as 2025-11-21T09:30."),
-    ],
-    end: Annotated[str, typer.Option("--to", help="The time, or the date, before which.")],
-    ticker: Annotated[
-        list[str] | None,
-        typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
-    ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
-    zone: Annotated[
-        str,
-        typer.Option(
-            "--tz",
-            help="Zone of times that name none: UTC, venue, or one such as Asia/Jakarta.",
-            metavar="ZONE",
-        ),
-    ] = "UTC",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    begin: FirstBar,
+    end: Before,
+    ticker: Tickers = None,
+    venue: TheOnlyVenue = "",
+    zone: Zone = "UTC",
+    dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,
@@ -100,25 +79,14 @@ def backfill_journal(  # noqa: PLR0913 -- a command's options
         str,
         typer.Option("--from", help="First row: a date, or a time such as 2025-11-21T09:30."),
     ],
-    end: Annotated[str, typer.Option("--to", help="The time, or the date, before which.")],
+    end: Before,
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", help="Only this kind of rows, e.g. ticks; several times."),
     ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
-    zone: Annotated[
-        str,
-        typer.Option(
-            "--tz",
-            help="Zone of times that name none: UTC, venue, or one such as Asia/Jakarta.",
-            metavar="ZONE",
-        ),
-    ] = "UTC",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    venue: TheOnlyVenue = "",
+    zone: Zone = "UTC",
+    dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,
@@ -138,9 +106,7 @@ def backfill_restore(  # noqa: PLR0913 -- a command's options
         Path,
         typer.Argument(help="Bars of a minute: CSV, plain or packed, or Parquet.", metavar="FILE"),
     ],
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
+    venue: TheOnlyVenue = "",
     ticker: Annotated[
         str, typer.Option("--ticker", help="Whose bars they are, where the file does not say.")
     ] = "",
@@ -174,9 +140,7 @@ def backfill_restore(  # noqa: PLR0913 -- a command's options
         Path | None,
         typer.Option("--rejects", help="Write rows that are kept out to this CSV.", metavar="FILE"),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,
@@ -196,12 +160,8 @@ repair_verbs = typer.Typer()
 @repair_verbs.command("repair")
 def repair(
     day: Annotated[str, typer.Argument(help="The day, e.g. 2025-11-21.", metavar="DATE")],
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    venue: TheOnlyVenue = "",
+    dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,

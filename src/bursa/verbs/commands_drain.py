@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bursa.verbs.commands import AnyVenue
-from bursa.verbs.options import Data, File, Json, err, load, out
+from bursa.verbs.options import Data, DryRun, File, Json, err, load, out
 
 drain_verbs = typer.Typer()
 
@@ -20,9 +20,7 @@ def drain(
         ),
     ] = None,
     venue: AnyVenue = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,

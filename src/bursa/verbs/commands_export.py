@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bursa.verbs.options import Data, File, err, load, out
+from bursa.verbs.options import Before, Data, File, TheOnlyVenue, Tickers, Zone, err, load, out
 
 export_verbs = typer.Typer()
 
@@ -24,20 +24,15 @@ def export(  # noqa: PLR0913 -- a command's options
         str,
         typer.Option("--from", help="First instant: a date, or a time such as 2025-11-21T09:30."),
     ],
-    end: Annotated[str, typer.Option("--to", help="The time, or the date, before which.")],
+    end: Before,
     file: Annotated[
         Path,
         typer.Option(
             "--output", "-o", help="The file to write; it must not be there yet.", metavar="FILE"
         ),
     ],
-    ticker: Annotated[
-        list[str] | None,
-        typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
-    ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
-    ] = "",
+    ticker: Tickers = None,
+    venue: TheOnlyVenue = "",
     as_of: Annotated[
         str,
         typer.Option("--as-of", help="Only what was known at that time, by our clock."),
@@ -51,14 +46,7 @@ def export(  # noqa: PLR0913 -- a command's options
             show_default="by the file's name",
         ),
     ] = "",
-    zone: Annotated[
-        str,
-        typer.Option(
-            "--tz",
-            help="Zone of times that name none: UTC, venue, or one such as Asia/Jakarta.",
-            metavar="ZONE",
-        ),
-    ] = "UTC",
+    zone: Zone = "UTC",
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     data: Data = None,
     settings: File = None,

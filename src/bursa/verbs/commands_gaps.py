@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bursa.verbs.options import Data, File, Json, err, load, out
+from bursa.verbs.options import Data, DryRun, File, Json, err, load, out
 
 gaps_verbs = typer.Typer(help="What is missing, and how it is filled.", no_args_is_help=True)
 
@@ -74,9 +74,7 @@ def gaps_fill(  # noqa: PLR0913 -- a command's options
         Path | None,
         typer.Option("--file", help="Bars of a minute, CSV or Parquet, instead.", metavar="FILE"),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     venue: Of = "",
     zone: Zone = "venue",
     data: Data = None,

@@ -20,6 +20,29 @@ File = Annotated[
 ]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.", metavar="FORMAT")]
 Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
+TheOnlyVenue = Annotated[
+    str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")
+]
+Zone = Annotated[
+    str,
+    typer.Option(
+        "--tz",
+        help="Zone of times that name none: UTC, venue, or one such as Asia/Jakarta.",
+        metavar="ZONE",
+    ),
+]
+Tickers = Annotated[
+    list[str] | None,
+    typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
+]
+FirstBar = Annotated[
+    str,
+    typer.Option("--from", help="First bar: a date, or a time such as 2025-11-21T09:30."),
+]
+Before = Annotated[str, typer.Option("--to", help="The time, or the date, before which.")]
 VenueName = Annotated[str, typer.Option("--venue", help="Whose instruments they are.")]
 
 
