@@ -6,8 +6,10 @@ are stored now, ticker by ticker: each is one question to the store.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+from bursa.model.batch import Batch
 from bursa.ops.logs import logger
 from bursa.pipeline.backfill import Backfill, Ground, Order
 from bursa.pipeline.line import Line
@@ -46,18 +48,18 @@ class MetricJob:
         """Have readers see what was written, a ticker at each step. Of a range that a ring does not
         reach back to it has nothing to learn."""
         runtime, end_ns = self._runtime, self._backfill.order.end_ns
-        rings, name = runtime.parts.rings, runtime.venue.name
+        rings = runtime.parts.rings
         for ticker in sorted(self._backfill.tickers - self._renewed):
             if not rings.covers(ticker, end_ns, "metrics"):
                 continue
-            rings.renew_metrics(
-                ticker,
-                lambda rows, ticker=ticker: runtime.hot.metrics(  # type: ignore[misc]
-                    name, ticker, 0, FOREVER_NS, newest=rows
-                ),
-            )
+            rings.renew_metrics(ticker, partial(self._newest, ticker))
             self._renewed.add(ticker)
             yield
+
+    def _newest(self, ticker: str, rows: int) -> Batch:
+        """The newest stored rows of a ticker, so many."""
+        name = self._runtime.venue.name
+        return self._runtime.hot.metrics(name, ticker, 0, FOREVER_NS, newest=rows)
 
     def close(self) -> None:
         """Say what was done, and show readers the rest of it."""

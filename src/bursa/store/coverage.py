@@ -14,6 +14,7 @@ was entered or is cold of it.
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -323,7 +324,7 @@ def coverage(hot: Hot, cold: Cold | None, venue: Venue, first: date, until: date
                 _OHLCV,
                 _bounds(venue, day),
                 RANGE,
-                lambda cursor, source, day=day: _of_day(cursor, source, venue, day),  # type: ignore[misc]
+                partial(_of_day, venue=venue, day=day),
             )
         )
     return _all_together(days, parts, fresh)
