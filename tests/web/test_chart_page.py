@@ -127,6 +127,28 @@ def test_search_by_company_name_with_the_keyboard_alone(tab: Tab) -> None:
     assert tab.said == []
 
 
+def test_what_a_reader_moved_to_stays_picked_when_a_slow_answer_comes(tab: Tab) -> None:
+    page = tab.open("/chart?symbol=BBCA&interval=1")
+    tab.drawn()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/udf/search?query=bank*", hold)
+    page.keyboard.press("/")
+    page.wait_for_selector("#palette[open] [role=option]")
+    page.keyboard.type("b")
+    tab.until("#pal-list", r"^Instruments.*BMRI")
+    page.keyboard.type("ank")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    for route in held:
+        route.continue_()
+    tab.until("#title", "BMRI, Bank Mandiri")
+
+
 def test_a_search_without_a_match_says_so(tab: Tab) -> None:
     page = tab.open("/chart?symbol=BBCA&interval=1")
     page.keyboard.press("/")

@@ -27,13 +27,14 @@ export class Palette {
     this.none = dialog.querySelector(".pal-none");
     this.items = [];
     this.picked = -1;
+    this.kept = null; // what the reader moved to: a later answer to the same words leaves it picked
     this.asking = null;
     this.answered = null;
     this.input.addEventListener("input", () => this.typed());
     dialog.addEventListener("keydown", (event) => this.key(event));
     dialog.addEventListener("click", (event) => this.click(event));
     dialog.addEventListener("close", () => this.asking?.abort());
-    this.list.addEventListener("pointermove", (event) => { const row = event.target.closest("[role=option]"); if (row) this.pick([...this.options()].indexOf(row), false); });
+    this.list.addEventListener("pointermove", (event) => { const row = event.target.closest("[role=option]"); if (row) this.move([...this.options()].indexOf(row), false); });
   }
 
   options() { return this.list.querySelectorAll("[role=option]"); }
@@ -42,12 +43,14 @@ export class Palette {
     if (this.dialog.open) return;
     this.input.value = "";
     this.answered = null;
+    this.kept = null;
     this.dialog.showModal();
     this.input.focus();
     this.ask("");
   }
 
   typed() {
+    this.kept = null;
     clearTimeout(this.wait);
     this.wait = setTimeout(() => this.ask(this.input.value.trim()), TYPING_MS);
   }
@@ -84,7 +87,9 @@ export class Palette {
     }));
     this.words(this.items.length ? "" : query ? `No code or company name holds \u201c${query}\u201d.` : "No instruments yet. They appear as the feed names them.");
     this.input.setAttribute("aria-expanded", String(this.items.length > 0));
-    this.pick(this.items.length ? 0 : -1);
+    const { kept } = this;
+    const again = kept ? this.items.findIndex((item) => item.symbol === kept.symbol && item.exchange === kept.exchange) : -1;
+    this.pick(this.items.length ? Math.max(again, 0) : -1);
   }
 
   row(item, n) {
@@ -119,11 +124,16 @@ export class Palette {
     else this.input.removeAttribute("aria-activedescendant");
   }
 
+  move(n, scroll = true) {
+    this.kept = this.items[n] ?? null;
+    this.pick(n, scroll);
+  }
+
   key(event) {
     const move = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (move && this.items.length) {
       event.preventDefault();
-      this.pick(Math.max(0, Math.min(this.items.length - 1, this.picked + move)));
+      this.move(Math.max(0, Math.min(this.items.length - 1, this.picked + move)));
     } else if (event.key === "Enter") { event.preventDefault(); this.take(); }
     /* A search field would keep the first Escape to empty itself. */
     else if (event.key === "Escape") { event.preventDefault(); this.dialog.close(); }
@@ -131,7 +141,7 @@ export class Palette {
 
   click(event) {
     const row = event.target.closest("[role=option]");
-    if (row) { this.pick([...this.options()].indexOf(row), false); this.take(); }
+    if (row) { this.move([...this.options()].indexOf(row), false); this.take(); }
     else if (event.target === this.dialog) this.dialog.close();
   }
 
