@@ -1,0 +1,1 @@
+"""Who may do what: users, keys, tokens, sessions, tiers, limits, usage and the audit."""
