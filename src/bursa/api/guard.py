@@ -14,6 +14,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from bursa.accounts.who import DEMO
 from bursa.api.errors import Failure, is_udf, note, send_failure
 from bursa.api.viewer.cors import is_own
 from bursa.api.viewer.door import Door, is_viewer
@@ -77,6 +78,7 @@ class Guard:
         host, given = _headers(scope, b"host", b"x-request-id")
         request_id = self._id(given)
         state["request_id"], state["began_ns"] = request_id, began_ns
+        state["who"], state["address"] = DEMO, scope["client"][0] if scope.get("client") else ""
         status = 0
 
         async def bearing(message: Message) -> None:
@@ -106,7 +108,9 @@ class Guard:
             self._count(scope, status, began_ns)
 
     async def _websocket(self, scope: Any, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["request_id"] = self._id(b"")
+        state = scope.setdefault("state", {})
+        state["request_id"], state["who"] = self._id(b""), DEMO
+        state["address"] = scope["client"][0] if scope.get("client") else ""
         host, origin = _headers(scope, b"host", b"origin")
         if _HOST.match(host) is None:
             failure = _misdirected(scope)
