@@ -87,6 +87,7 @@ def _route(method: str, path: str, operation: Schema, used: dict[str, None]) -> 
     if parameters:
         head = ("parameter", "type", "meaning", "default", "allowed", "in")
         parts.append(rows(head, [_parameter(one) for one in parameters]))
+    parts += _bodies(operation)
     parts.append(rows(("status", "answer", "meaning"), _answers(operation, used)))
     return "\n\n".join(part for part in parts if part)
 
@@ -130,6 +131,12 @@ def _parameter(one: Schema) -> tuple[str, ...]:
         allowed_of(schema),
         one["in"],
     )
+
+
+def _bodies(operation: Schema) -> Iterator[str]:
+    """What the body of a request is made of, where the route takes one."""
+    for kind, content in ((operation.get("requestBody") or {}).get("content") or {}).items():
+        yield f"The body, {code(kind)}:\n\n{_shape(content.get('schema', {}))}"
 
 
 def _answers(operation: Schema, used: dict[str, None]) -> Iterator[tuple[str, ...]]:
