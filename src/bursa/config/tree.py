@@ -39,6 +39,25 @@ class Viewer(Table, frozen=True):
     ] = 12_000
 
 
+class Mail(Table, frozen=True):
+    """The mail server that letters to users go through."""
+
+    host: Annotated[str, doc("name of the mail server; empty: mail is shown on standard error")] = (
+        ""
+    )
+    port: Annotated[Port, doc("its port: mostly 587 with starttls, 465 with tls")] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        doc("how the line to it is encrypted; starttls sends nothing where it is not offered"),
+    ] = "starttls"
+    user: Annotated[str, doc("whom bursa signs in as at the mail server; empty: as nobody")] = ""
+    password: Annotated[str, doc("password of that user; best set by its variable")] = ""
+    sender: Annotated[
+        str,
+        doc("whom letters are from: an address, or Name <address>", pattern=r"^[^\r\n]*@[^\r\n]+$"),
+    ] = "bursa@localhost"
+
+
 class Web(Table, frozen=True):
     """The pages."""
 
@@ -275,6 +294,7 @@ class Config(Table, frozen=True):
     data: Annotated[str, doc("the data folder", min_length=1)] = "data"
     http: Http = Http()
     viewer: Viewer = Viewer()
+    mail: Mail = Mail()
     web: Web = Web()
     telemetry: Telemetry = Telemetry()
     log: Log = Log()

@@ -284,6 +284,8 @@ class Telemetry:
         self.kernels_warm = make.gauge(
             "kernels_warm_seconds", "Seconds to compile or load the kernels at the start"
         )
+        self.mail = make.count("mail", "Letters to users, by what became of them", "outcome")
+        self.mail_waiting = make.gauge("mail_waiting", "Letters that wait for the mail server")
         self.disk_bytes = make.gauge("data_bytes", "Bytes that the data folder takes on disk")
 
     def names(self) -> list[Name]:
