@@ -84,3 +84,27 @@ NOTHING = Rights("none", 0, frozenset(), 0, "none", 0, 0, 0)
 # Who asks without credentials: of a demo, and anywhere else.
 DEMO = Principal("demo", "demo", "user", "demo", EVERYTHING)
 NOBODY = Principal("", "", "user", "nobody", NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something to an account, and from where: what the audit says of it.
+
+    user     id of the user; "" for somebody who has not signed in; `cli` for who runs a verb on the
+             machine, who may do all
+    role     what he may do with others
+    address  address that he came from; "" for a verb
+    via      how: `web`, `api`, `cli`, `job`
+    request  id of the request; "" where there is none
+    """
+
+    user: str
+    role: Role
+    address: str = ""
+    via: str = "web"
+    request: str = ""
+
+
+# Who runs a verb owns the machine; what is done at its time, nobody does.
+CLI = Actor("cli", "superadmin", via="cli")
+JOB = Actor("job", "superadmin", via="job")
