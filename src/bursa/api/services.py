@@ -11,6 +11,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from bursa.accounts.hd import Shown
+from bursa.api.front import Front
 from bursa.history.candles import Market, Reader, Rings
 from bursa.history.day import MarketDay, Parts
 from bursa.history.directory import Directory, Sources
@@ -83,9 +85,11 @@ class VenueService:
         self.open_bars, self.channels = parts.open_bars, parts.channels
         self.book = parts.book
         self.catalogue = parts.rings.catalogue
+        self.hd = Shown(self.catalogue)
         self.watermark_ns, self.published = parts.watermark_ns, parts.published
         self._clock = clock
         self._live_from: int | None = None
+        self._ago: tuple[int, dict[int, int]] = (0, {})
         self._ticker = re.compile(parts.venue.ticker_pattern)
         self.names = parts.names or NameBook(parts.venue)
         sources = Sources(
@@ -132,6 +136,19 @@ class VenueService:
         if newest.ended or newest.last_recv_ns <= 0:
             return newest.watermark_ns
         return newest.watermark_ns + max(self._clock.now_ns() - newest.last_recv_ns, 0)
+
+    def days_ago_ns(self, days: int) -> int:
+        """Beginning of the day of the venue so many days before its present one, ns UTC; not before
+        1970. Up to a second old."""
+        second = self._clock.now_ns() // SECOND_NS
+        if self._ago[0] != second:
+            self._ago = second, {}
+        found = self._ago[1].get(days)
+        if found is None:
+            calendar = self.venue.calendar
+            day = calendar.day_of(self.now_ns()) - timedelta(days=days)
+            found = self._ago[1][days] = max(calendar.midnight_ns(day), 0)
+        return found
 
     def closed_until_ns(self) -> int:
         """Event time up to which all bars are closed; 0 before the first event."""
@@ -215,6 +232,8 @@ class Services:
     backend      the store's name
     bulk         closed days as whole files; None: there are none
     drain_s      venue -> second of its clock's day from which a day is made one
+    desk         threads for calls of accounts: a flood of sign-ins holds up no reader of the market
+    front        how this server is reached
     """
 
     venues: Mapping[str, VenueService]
@@ -228,6 +247,8 @@ class Services:
     backend: str = ""
     bulk: DayFiles | None = None
     drain_s: Mapping[str, int] = field(default_factory=dict)
+    desk: Offload = field(default_factory=Offload)
+    front: Front = field(default_factory=Front)
 
     @property
     def default(self) -> VenueService:

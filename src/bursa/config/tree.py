@@ -18,10 +18,36 @@ class Http(Table, frozen=True):
     """The HTTP and WebSocket door."""
 
     host: Annotated[
-        Literal["127.0.0.1", "::1", "localhost"],
-        doc("address to listen on; loopback only, because there are no accounts yet"),
+        str,
+        doc(
+            "address to listen on: 127.0.0.1: this machine alone, 0.0.0.0: all its networks",
+            pattern=r"^(localhost|[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$",
+        ),
     ] = "127.0.0.1"
     port: Annotated[Port, doc("port; 0 takes a free one")] = 18090
+    hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:]{1,253}$")], ...],
+        doc("names it answers to beside loopback's, without ports; needed off loopback"),
+    ] = ()
+    proxies: Annotated[
+        tuple[str, ...],
+        doc("addresses or networks of the proxies before it, whose X-Forwarded-For is believed"),
+    ] = ()
+    public_url: Annotated[
+        str,
+        doc(
+            "how people reach it, such as https://data.example.com: links in mail begin with it",
+            pattern=r"^(|https?://[A-Za-z0-9.\-:\[\]]+/?)$",
+        ),
+    ] = ""
+    rate_per_minute: Annotated[
+        int,
+        doc(
+            "requests a minute from one address without a sign-in, and of pages from one session;"
+            " 0: no limit",
+            ge=0,
+        ),
+    ] = 6_000
 
 
 class Viewer(Table, frozen=True):
