@@ -78,6 +78,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
                 task.cancel()
             hub.stop()
             services.offload.close()
+            services.desk.close()
 
     surfaces = (
         Health(services),

@@ -38,11 +38,28 @@ class Ready(ASGIResponse):
 
 def answer(scope: Scope, data: bytes, next_page: str | None = None) -> ASGIResponse:
     """`data` is JSON already; the latency is counted from the guard on."""
+    return Ready(_enveloped(scope, data, next_page))
+
+
+def _enveloped(scope: Scope, data: bytes, next_page: str | None) -> bytes:
     began_ns: int = scope["state"]["began_ns"]
     latency_us = (time.perf_counter_ns() - began_ns) // 1_000
     page = "null" if next_page is None else f'"{next_page}"'
     tail = f',"meta":{{"latency_us":{latency_us},"next_page":{page}}}}}'.encode()
-    return Ready(b"".join((b'{"ok":true,"data":', data, tail)))
+    return b"".join((b'{"ok":true,"data":', data, tail))
+
+
+def told(
+    scope: Scope,
+    data: object,
+    status: int = 200,
+    headers: Sequence[tuple[str, str]] = (),
+    next_page: str | None = None,
+) -> ASGIResponse:
+    """A good answer that is not made for speed: any status, with headers of its own."""
+    body = _enveloped(scope, encode(data), next_page)
+    every = [("cache-control", "no-store"), *headers]
+    return ASGIResponse(body=body, status_code=status, media_type=JSON, headers=every)
 
 
 def joined(rows: Sequence[bytes]) -> bytes:
@@ -66,8 +83,12 @@ def responses(good: type[Any], *statuses: int) -> dict[int, ResponseSpec]:
     texts = {
         400: "a parameter is malformed or unknown; `meta.parameter` names it",
         404: "unknown ticker, symbol, index or venue",
-        403: "not for this address or origin",
+        401: "nobody, or somebody whose credentials are not good; `code` says which",
+        403: "not for this address or origin, or not within his rights; `code` says which",
+        409: "it contradicts what is there already; `code` says how",
         410: "the cursor is not retained any more",
+        413: "the body is too long",
+        415: "the body is of another type than those that are read",
         429: "too many requests a minute; `Retry-After` says how many seconds to wait",
         503: "something it needs is away; try again",
     }

@@ -43,6 +43,14 @@ class Failure(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class TooMany(Refuse):
+    """Refused for having been done too often; it may be done again in `wait_s` seconds."""
+
+    def __init__(self, message: str, wait_s: int, code: str = "too_many_requests") -> None:
+        super().__init__(message, code, 429)
+        self.wait_s = wait_s
+
+
 AnyRequest = Request[Any, Any, Any]
 # A page for people: what a browser gets for a path that is no API's.
 ErrorPage = Callable[[AnyRequest, Failure], Response[bytes]]
@@ -51,6 +59,9 @@ Handle = Callable[[AnyRequest, Exception], Response[bytes]]
 
 def failure_of(error: Exception) -> Failure:
     """Any exception as a failure. What is not foreseen is `internal` and tells nothing."""
+    if isinstance(error, TooMany):
+        told = (("retry-after", str(max(error.wait_s, 1))),)
+        return Failure(429, error.code, str(error), error.parameter, told)
     if isinstance(error, Refuse):
         wait = (("retry-after", "1"),) if error.status == 503 else ()
         return Failure(error.status, error.code, str(error), error.parameter, wait)
@@ -68,7 +79,8 @@ def _of_router(error: HTTPException) -> Failure:
         return Failure(404, "not_found", "there is no such path; /schema lists them")
     if isinstance(error, MethodNotAllowedException):
         text = "this path does not take that method; /schema lists them"
-        return Failure(405, "method_not_allowed", text, headers=(("allow", "GET, OPTIONS"),))
+        allowed = (error.headers or {}).get("allow", "GET, OPTIONS")
+        return Failure(405, "method_not_allowed", text, headers=(("allow", allowed),))
     code = "bad_request" if isinstance(error, ValidationException) else "refused"
     return Failure(error.status_code, _CODES.get(error.status_code, code), str(error.detail))
 

@@ -12,6 +12,8 @@ from datetime import timedelta
 import numpy as np
 
 from bursa.accounts.hd import Shown
+from bursa.accounts.tiers import SEED
+from bursa.accounts.who import Rights
 from bursa.api.front import Front
 from bursa.history.candles import Market, Reader, Rings
 from bursa.history.day import MarketDay, Parts
@@ -254,6 +256,11 @@ class Services:
     def default(self) -> VenueService:
         """The venue configured first."""
         return next(iter(self.venues.values()))
+
+    @property
+    def tiers(self) -> Mapping[str, Rights]:
+        """The tier matrix, the lowest tier first."""
+        return SEED
 
     def venue(self, name: str | None) -> VenueService:
         """The venue of that name, the default one for None. Refuse `unknown_venue`."""
