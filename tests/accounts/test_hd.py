@@ -13,7 +13,6 @@ from bursa.accounts.who import DEMO, Principal
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.metric import Output
 from bursa.model.batch import Batch, Span, Words
-from bursa.model.errors import Refuse
 
 SECRET = bytes(range(32))
 HALF: View = ("scaled", 0.5)
@@ -116,10 +115,7 @@ def test_metric_rows_pass_with_their_hd_as_it_is_shown_and_nothing_else_changed(
         assert seen is given_rows
 
 
-def test_what_only_a_raw_view_shows_is_refused_by_name() -> None:
+def test_metrics_that_only_a_raw_view_shows_are_known_by_name() -> None:
     shown = Shown(derived())
-    shown.require(RAW, ["sma_sma_hd"])
-    shown.require(NONE, ["hd", "rsi_14"])
-    with pytest.raises(Refuse, match="sma_sma_hd") as refusal:
-        shown.require(HALF, ["rsi_14", "sma_sma_hd"])
-    assert (refusal.value.code, refusal.value.status) == ("tier_hd", 403)
+    assert shown.raw_only(["hd", "rsi_14"]) == ()
+    assert shown.raw_only(["sma_sma_hd", "rsi_14", "sma_hd"]) == ("sma_sma_hd", "sma_hd")

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from bursa.accounts.who import HdView, Principal
 from bursa.metrics.catalog import Catalogue
 from bursa.model.batch import Batch
-from bursa.model.errors import Refuse
 
 FAMILY = "hd"
 # Of HD's own outputs those that are signs: -1, 0 or 1. They stay under a factor.
@@ -114,12 +113,12 @@ class Shown:
                 seen.column(name)[:] = self.column(view, name, rows.column(name))
         return seen
 
-    def require(self, view: View, metrics: Iterable[str]) -> None:
-        """Refuse `tier_hd` where metrics are asked for that only the raw view shows."""
-        if view[0] == "raw":
-            return
-        for name in metrics:
-            columns = (column.name for column in self.catalogue.find(name).columns)
-            if any(self.ways.get(column) == "zero" for column in columns):
-                message = f"metric={name} tells of hd, which only a raw view shows"
-                raise Refuse(message, "tier_hd", 403, "metric")
+    def raw_only(self, metrics: Iterable[str]) -> tuple[str, ...]:
+        """Those of some metrics that only the raw view shows. Refuse `unknown_metric`."""
+        return tuple(
+            name
+            for name in metrics
+            if any(
+                self.ways.get(column.name) == "zero" for column in self.catalogue.find(name).columns
+            )
+        )
