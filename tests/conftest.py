@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.fixtures import certificates, kafka, rabbitmq
+from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis
 
-__all__ = ["certificates", "kafka", "rabbitmq"]
+__all__ = ["certificates", "kafka", "postgres", "rabbitmq", "redis"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

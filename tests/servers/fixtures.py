@@ -1,7 +1,8 @@
-"""The brokers as fixtures: one process of each for a worker's whole run.
+"""The brokers and the databases as fixtures: one process of each for a worker's whole run.
 
-A test that asks for one bears the mark `xdist_group("rabbitmq")` or `xdist_group("kafka")`, so that
-each broker is started once. A test may kill it, and leaves it running.
+A test that asks for a broker bears the mark `xdist_group("rabbitmq")` or `xdist_group("kafka")`, so
+that each is started once; PostgreSQL and Redis are up in a second or two, once a worker. A test may
+kill one, and leaves it running.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ import pytest
 
 from tests.servers.certificates import Certificates, make
 from tests.servers.kraft import Kafka
+from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.redis import Redis
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,28 @@ def rabbitmq(
 def kafka(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Kafka]:
     """A running Kafka; skipped, or failed where servers are required, if there is none."""
     server = Kafka(tmp_path_factory.mktemp("kafka"), certificates)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; skipped, or failed where servers are required, if there is none."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A running Redis; skipped, or failed where servers are required, if there is none."""
+    server = Redis(tmp_path_factory.mktemp("redis"))
     try:
         server.start()
         yield server

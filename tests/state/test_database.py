@@ -14,9 +14,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from bursa.model.errors import Refuse, Retry
+from bursa.state.account_tables import USERS
 from bursa.state.database import HEAD, MIGRATIONS, Database
 from bursa.state.sqlite import StateDb
-from bursa.state.tables import METADATA
 from tests.state.contract import letter
 
 
@@ -29,7 +29,7 @@ def test_migrations_leave_the_tables_as_they_are_described(tmp_path: Path) -> No
     database = Database(tmp_path / "state.db")
     with database.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, METADATA) == []
+        assert compare_metadata(context, USERS.metadata) == []
     database.close()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -148,7 +148,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
 def test_a_file_that_another_process_writes_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bursa.state.database.BUSY_S", 0.05)
+    monkeypatch.setattr("bursa.state.on_sqlite.BUSY_S", 0.05)
     state = StateDb(tmp_path / "state.db")
     state.letters.add([letter(1)])
     with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:

@@ -1,153 +1,160 @@
-"""The file of the state database: opening it, bringing it forward, and what its errors mean.
+"""The state database: opening it, bringing it forward, its transactions, and what its errors mean.
 
+It is a file of the data folder (on_sqlite.py) or lies on a server (on_postgres.py); one chain of
+migrations makes the same tables on both.
 The SQL toolkit takes half a second to import, so nothing here imports it before the first use; a
-start only looks at the version (`check`). An older file is brought forward by the migrations, a
-newer one is refused, a damaged one too: what lies here cannot be derived again. Knows no table.
+start only looks at the version (`check`). Older tables are brought forward by the migrations, newer
+ones are refused, damaged ones too: what lies here cannot be derived again. Knows no table.
 """
 
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.logs import logger
+from bursa.state.engine import Adapter, Look
+from bursa.state.on_sqlite import OnSqlite
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 # The newest step of migrations/versions/.
-HEAD = "0002"
+HEAD = "0003"
 MIGRATIONS = Path(__file__).parent / "migrations"
-# How long one transaction waits for another process that has the file.
-BUSY_S = 5.0
-# A commit is on disk when it returns; readers and the one writer do not wait for each other.
-PRAGMAS = ("journal_mode = wal", "synchronous = full", "foreign_keys = on")
-_DAMAGED = ("malformed", "not a database", "corrupt")
+# What a transaction leaves in its connection that changed who may what (changes.py).
+BUMPED = "bursa_bumped"
+_MIGRATING = "bursa migrations"
 
 
 class Database:
-    """One SQLite file, opened when it is first needed; any thread may use it. What asks it raises
-    Retry where the file cannot be written or read now, Refuse `state_newer` or `state_damaged`
-    where no waiting helps."""
+    """One database, opened when it is first needed; any thread may use it. What asks it raises
+    Retry where it cannot be written or read now, Conflict where what may be there once is there
+    already, Refuse `state_newer` or `state_damaged` where no waiting helps.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._log = logger("state").bind(path=str(path))
+    where      path of a SQLite file, or a postgresql:// URL
+    dialect    sqlite or postgresql
+    place      where it lies, as people are told; bears no password
+    listeners  called, in the thread that committed, after a commit that changed who may what
+    """
+
+    def __init__(self, where: Path | str) -> None:
+        self._on = _adapter(where)
+        self.dialect, self.place = self._on.dialect, self._on.place
+        self.listeners: list[Callable[[], None]] = []
+        self._log = logger("state").bind(place=self.place)
         self._lock = Lock()
         self._engine: Engine | None = None
 
     def check(self) -> None:
-        """What a start does: an older file is brought forward now, a newer or a damaged one raises
-        Refuse. Takes a few milliseconds where there is nothing to do."""
-        if self.version() not in (None, HEAD):
+        """What a start does: older tables are brought forward now, newer or damaged ones raise
+        Refuse. Takes a few milliseconds where there is nothing to do. A file that is not there is
+        made when it is first needed, tables on a server now."""
+        if self.dialect != "sqlite" or self.version() not in (None, HEAD):
             self.open()
 
     def version(self) -> str | None:
-        """The version of the file as it lies there; None where there is none yet."""
-        if not self.path.exists() or not self.path.stat().st_size:
-            return None
-        try:
-            with closing(sqlite3.connect(f"file:{self.path}?mode=rw", uri=True)) as file:
-                found = file.execute("select name from sqlite_master").fetchall()
-                if not found:
-                    return None
-                (version,) = file.execute("select version_num from alembic_version").fetchone()
-        except (sqlite3.DatabaseError, TypeError) as error:
-            raise self.named(error) from error
-        if not str(version).isdigit() or int(version) > int(HEAD):
-            what = f"{self.path} is of version {version}; this program knows up to {HEAD}"
+        """The version of the tables as they lie there; None where there are none yet."""
+        return self._judged(self._on.version())
+
+    def _judged(self, version: str | None) -> str | None:
+        if version is not None and (not version.isdigit() or int(version) > int(HEAD)):
+            what = f"{self.place} is of version {version}; this program knows up to {HEAD}"
             raise Refuse(f"{what}: run the newer bursa", "state_newer", 503)
-        return str(version)
+        return version
 
     def open(self) -> "Engine":
         """The engine, open and at the newest version."""
         with self._lock:
             if self._engine is None:
                 before = self.version()
-                engine = _engine(self.path)
+                engine = self._on.engine()
                 try:
                     if before != HEAD:
-                        self._bring_forward(engine, before)
+                        self._bring_forward(engine)
                 except BaseException:
                     engine.dispose()
                     raise
                 self._engine = engine
             return self._engine
 
-    def _bring_forward(self, engine: "Engine", before: str | None) -> None:
+    def _bring_forward(self, engine: "Engine") -> None:
+        """All steps in one transaction, and of several processes one does them."""
         from alembic import command
         from alembic.config import Config
-        from sqlalchemy.exc import DBAPIError
+        from alembic.migration import MigrationContext
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
-        try:
-            with engine.begin() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, HEAD)
-        except DBAPIError as error:
-            raise self.named(error.orig or error) from error
+        with self._errors(), engine.begin() as connection:
+            self._on.alone(connection, _MIGRATING)
+            before = MigrationContext.configure(connection).get_current_revision()
+            if self._judged(before) == HEAD:
+                return
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
         if before is not None:
             self._log.info("state database brought forward", before=before, now=HEAD)
 
     @contextmanager
-    def transaction(self) -> Iterator["Connection"]:
-        """One transaction that may write: committed at the end and on disk then, or nothing."""
-        from sqlalchemy.exc import DBAPIError
+    def transaction(self, alone: str = "") -> Iterator["Connection"]:
+        """One transaction that may write: committed at the end and on disk then, or nothing. One
+        that is `alone` under a name waits for others of that name; those of a file all do."""
+        engine, bumped = self.open(), False
+        with self._errors(), engine.begin() as connection:
+            connection.info.pop(BUMPED, None)
+            if alone:
+                self._on.alone(connection, alone)
+            yield connection
+            bumped = bool(connection.info.pop(BUMPED, False))
+        if bumped:
+            for listener in self.listeners:
+                listener()
 
+    @contextmanager
+    def snapshot(self) -> Iterator["Connection"]:
+        """All as of one moment, to read; waits for nobody who writes."""
         engine = self.open()
-        try:
-            with engine.begin() as connection:
+        with self._errors(), engine.connect() as connection:
+            connection = connection.execution_options(**self._on.snapshot_options())
+            with connection.begin():
                 yield connection
+
+    def look(self) -> Look:
+        """A connection that sees changes of others (changes.py), of a database that is open."""
+        self.open()
+        return self._on.look()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import TimeoutError as NoConnection
+
+        try:
+            yield
         except DBAPIError as error:
             raise self.named(error.orig or error) from error
+        except NoConnection as error:
+            raise Retry(f"state database {self.place}: all connections are in use") from error
 
     def named(self, error: BaseException) -> Exception:
-        """An error of the file by who must act."""
-        said = str(error)
-        if isinstance(error, sqlite3.OperationalError) and not _is_damage(said):
-            if "no such table" in said:
-                what = f"{self.path} is no state database of bursa ({said})"
-                return Refuse(f"{what}: set it aside", "state_damaged", 503)
-            return Retry(f"state database: {said}")
-        if isinstance(error, sqlite3.DatabaseError | TypeError) and _is_damage(said):
-            what = f"{self.path} is damaged ({said})"
-            return Refuse(f"{what}: bring back a backup, or set it aside", "state_damaged", 503)
-        return error if isinstance(error, Exception) else Retry(f"state database: {said}")
+        """An error of the driver by who must act."""
+        return self._on.named(error)
 
     def close(self) -> None:
-        """Let go of the file; a later call opens it again."""
+        """Let go of it; a later call opens it again."""
         with self._lock:
             if self._engine is not None:
                 self._engine.dispose()
                 self._engine = None
 
 
-def _is_damage(said: str) -> bool:
-    return any(word in said for word in _DAMAGED)
+def _adapter(where: Path | str) -> Adapter:
+    if isinstance(where, Path):
+        return OnSqlite(where)
+    from bursa.state.on_postgres import OnPostgres
 
-
-def _engine(path: Path) -> "Engine":
-    from sqlalchemy import create_engine, event
-
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb"):
-        pass  # made here, so that only its user may read it
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        # Transactions are begun below: the driver's own would commit before each DDL statement.
-        connection.isolation_level = None
-        for pragma in PRAGMAS:
-            connection.execute(f"pragma {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: "Connection") -> None:
-        connection.exec_driver_sql("begin immediate")
-
-    return engine
+    return OnPostgres(where)

@@ -29,7 +29,7 @@ class SqlLeases:
 
     def take(self, name: str, holder: str, now_ns: int, for_s: float) -> bool:
         """As ports.Leases."""
-        with self._database.transaction() as to:
+        with self._database.transaction(alone=f"lease {name}") as to:
             held = to.execute(select(LEASES).where(LEASES.c.name == name)).one_or_none()
             if held is not None and not self._take_over(to, held, now_ns):
                 return False
@@ -73,7 +73,7 @@ class SqlLeases:
     ) -> bool:
         """As ports.Leases."""
         mine = (LEASES.c.name == name) & (LEASES.c.holder == holder)
-        with self._database.transaction() as to:
+        with self._database.transaction(alone=f"lease {name}") as to:
             run = to.execute(select(LEASES.c.run).where(mine)).scalar()
             if run is None:
                 return False

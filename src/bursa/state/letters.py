@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bursa.ports import DeadLetter
 from bursa.state.database import Database
 from bursa.state.tables import DEAD_LETTERS as LETTERS
+from bursa.state.upsert import insert_into
 
 # Values of one statement are limited: so many letters are dropped by one.
 DROPPED_AT_ONCE = 500
@@ -26,8 +26,8 @@ class SqlDeadLetters:
 
     def add(self, letters: Sequence[DeadLetter]) -> int:
         """As ports.DeadLetters."""
+        added = 0
         with self._database.transaction() as to:
-            before = to.execute(select(func.count()).select_from(LETTERS)).scalar_one()
             for one in letters:
                 values = {
                     "key": one.key,
@@ -41,9 +41,9 @@ class SqlDeadLetters:
                     "tries": one.tries,
                     "row": one.row,
                 }
-                to.execute(insert(LETTERS).values(values).on_conflict_do_nothing())
-            after = to.execute(select(func.count()).select_from(LETTERS)).scalar_one()
-        return int(after - before)
+                new = insert_into(to, LETTERS).values(values).on_conflict_do_nothing()
+                added += to.execute(new).rowcount
+        return added
 
     def ls(
         self, venue: str = "", kind: str = "", after: int = 0, limit: int = 1000

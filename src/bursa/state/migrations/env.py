@@ -1,6 +1,7 @@
 """What Alembic runs for a migration: on the connection it was handed, in the transaction it is in.
 
-Forward alone. A kill on the way leaves the database as it was: SQLite's DDL is transactional.
+Forward alone. A kill on the way leaves the database as it was: DDL is transactional, on both
+engines.
 """
 
 from alembic import context
