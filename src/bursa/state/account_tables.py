@@ -141,7 +141,7 @@ PLANS = Table(
     Column("offered", Boolean, nullable=False),
 )
 
-# The one without an end in the past is the present one.
+# The one that is not closed is the present one.
 SUBSCRIPTIONS = Table(
     "subscriptions",
     METADATA,
@@ -149,7 +149,8 @@ SUBSCRIPTIONS = Table(
     Column("user_id", Text, ForeignKey("users.id"), nullable=False, index=True),
     Column("plan", Text, ForeignKey("plans.name"), nullable=False),
     Column("began_ns", BigInteger, nullable=False),
-    Column("ends_ns", BigInteger),
+    Column("ends_ns", BigInteger),  # when it is to end; null: not by itself
+    Column("closed_ns", BigInteger),
     sqlite_autoincrement=True,
 )
 
