@@ -177,6 +177,7 @@ def _subscriptions() -> None:
         sa.Column("plan", sa.Text, sa.ForeignKey("plans.name"), nullable=False),
         sa.Column("began_ns", sa.BigInteger, nullable=False),
         sa.Column("ends_ns", sa.BigInteger),
+        sa.Column("closed_ns", sa.BigInteger),
         sqlite_autoincrement=True,
     )
     op.create_table(
