@@ -9,9 +9,10 @@ import httpx
 import msgspec
 import pytest
 
+from bursa.accounts.counters import Counters
 from bursa.api import shapes
 from bursa.api.viewer.candles import Face
-from bursa.api.viewer.rates import Counters, Rates
+from bursa.api.viewer.rates import Rates
 from bursa.model.calendar import SECOND_NS
 from bursa.model.timeframe import TIMEFRAMES
 from tests.api.floor import DAYS, Floor, HandClock, Served, at, serve
@@ -311,7 +312,7 @@ def test_no_minute_lets_much_more_through_than_the_limit() -> None:
 
 def test_the_counters_are_bounded_and_end() -> None:
     clock = HandClock(NOON_NS)
-    counters = Counters(clock, counters_max=10)
+    counters = Counters(clock, buckets_max=10)
     for number in range(50):
         assert counters.acquire_sliding_window_entry(f"address {number}", 5, 60)
     assert len(counters) == 10

@@ -52,6 +52,7 @@ class Telemetry:
         self._store(make)
         self._jobs(make)
         self._surfaces(make)
+        self._accounts(make)
         # The words that stages count by (`Decoded.counts`, `Built.counts`), labelled by venue.
         self.by_word = {
             "duplicates": self.duplicates,
@@ -267,6 +268,22 @@ class Telemetry:
         self.refused = make.count(
             "refused", "Requests and stream messages refused, by code", "code"
         )
+        self.limits_local = make.count(
+            "limits_local", "Requests judged by half their rate, the limits' server being away"
+        )
+        self.limits_away = make.gauge("limits_away", "1 while the server of the limits is away")
+        self.usage_lost = make.count(
+            "usage_lost", "Answers that no sum of usage counted, too many waiting for the database"
+        )
+        self.audit_waiting = make.gauge(
+            "audit_waiting_bytes", "Bytes of the audit's file that are not in the database yet"
+        )
+        self.audit_torn = make.count(
+            "audit_torn", "Torn lines of the audit's file that were set aside"
+        )
+        self.audit_lost = make.count(
+            "audit_lost", "Audit records that neither file nor memory could take"
+        )
         self.clients = make.gauge("stream_clients", "Connected stream clients")
         self.stream_frames = make.count("stream_frames", "Stream frames sent, by type", "type")
         self.stream_conflated = make.count(
@@ -287,6 +304,17 @@ class Telemetry:
         self.mail = make.count("mail", "Letters to users, by what became of them", "outcome")
         self.mail_waiting = make.gauge("mail_waiting", "Letters that wait for the mail server")
         self.disk_bytes = make.gauge("data_bytes", "Bytes that the data folder takes on disk")
+
+    def _accounts(self, make: _Maker) -> None:
+        self.accounts_watched = make.gauge(
+            "accounts_watched", "1 while changes of accounts are heard of"
+        )
+        self.accounts_age = make.gauge(
+            "accounts_age_seconds", "Seconds since all changes of accounts were known"
+        )
+        self.accounts_lost = make.count(
+            "accounts_lost", "Times the database of accounts was lost from sight"
+        )
 
     def names(self) -> list[Name]:
         """All that is counted, by name; a counter's bears the `_total` of the exposition."""

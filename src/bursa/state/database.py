@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 # The newest step of migrations/versions/.
-HEAD = "0003"
+HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # What a transaction leaves in its connection that changed who may what (changes.py).
 BUMPED = "bursa_bumped"
@@ -155,6 +155,9 @@ class Database:
 def _adapter(where: Path | str) -> Adapter:
     if isinstance(where, Path):
         return OnSqlite(where)
-    from bursa.state.on_postgres import OnPostgres
-
+    try:
+        from bursa.state.on_postgres import OnPostgres
+    except ModuleNotFoundError as error:
+        what = f"accounts.database: {error.name} is not installed: pip install 'bursa[postgres]'"
+        raise Refuse(what, "no_driver", parameter="accounts.database") from None
     return OnPostgres(where)

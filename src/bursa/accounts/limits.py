@@ -1,0 +1,195 @@
+"""How often one may ask: a sliding minute of each bucket, and what an answer says of it.
+
+A bucket is a user with all his keys, or an address where nobody is known. Counting and weighing are
+the library's (`limits`): in memory, or on a Redis or Valkey that several processes share
+(limits_server.py). While that one is away requests are judged here by half their rate, and whoever
+must not be judged by guess (sign-in, refresh, admin) sees it by `Taken.local`. Does not answer.
+"""
+
+import ipaddress
+import math
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+from bursa.accounts.counters import WINDOW_S, Counters
+from bursa.accounts.limits_server import LimitsAway, LimitsServer
+from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
+from bursa.ports import Clock
+
+MEMORY = "memory"
+# How long a server that failed is left alone: the first time, the second, and from then on.
+WAITS_S = (0.2, 0.5, 1.0)
+# Addresses whose bucket is remembered.
+ADDRESSES_MAX = 10_000
+_SECOND_NS = 1_000_000_000
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whether a request may go on, and the headers of its answer.
+
+    wait_s  if not, in how many whole seconds one may
+    local   the shared counters were away: this process judged, by half the rate
+    """
+
+    allowed: bool
+    headers: Headers
+    wait_s: int = 0
+    local: bool = False
+
+
+FREE = Taken(True, ())
+
+
+class Limiter:
+    """The limits of one process. `take_now` and `take` belong to the server's loop.
+
+    url     `memory`, or the server that counts: redis://, rediss://, valkey:// or valkeys://
+    secret  what addresses are hidden by, alike in all processes that share a server
+    """
+
+    def __init__(
+        self, clock: Clock, telemetry: Telemetry, url: str = MEMORY, secret: bytes = b""
+    ) -> None:
+        self._clock, self._telemetry = clock, telemetry
+        self._counters = Counters(clock)
+        self._server = None if url == MEMORY else LimitsServer(url)
+        self._secret = blake2b(secret or secrets.token_bytes(32), digest_size=32).digest()
+        self._addresses: OrderedDict[str, str] = OrderedDict()
+        self._failures = 0
+        self._again_ns = 0
+        self._log = logger("limits")
+
+    @property
+    def healthy(self) -> bool:
+        """Did the counters answer when they were asked last?"""
+        return not self._failures
+
+    def check(self) -> None:
+        """Raise Retry where the server does not answer. Blocks; for any thread."""
+        if self._server is not None:
+            self._server.check()
+
+    def of_address(self, address: str) -> str:
+        """The bucket of who is known by his address alone: a keyed digest, of an IPv6 address that
+        of its network of 64 bits, all of which one customer has."""
+        bucket = self._addresses.get(address)
+        if bucket is None:
+            digest = blake2b(_network(address).encode(), digest_size=12, key=self._secret)
+            bucket = self._addresses[address] = f"address/{digest.hexdigest()}"
+            if len(self._addresses) > ADDRESSES_MAX:
+                self._addresses.popitem(last=False)
+        return bucket
+
+    def of_name(self, kind: str, name: str) -> str:
+        """The bucket of something that must not be read in the server, such as an e-mail."""
+        return f"{kind}/{blake2b(name.encode(), digest_size=12, key=self._secret).hexdigest()}"
+
+    def take_now(self, bucket: str, per_minute: int) -> Taken | None:
+        """Count a request, if it may be made; 0 a minute: no limit, no headers. None: a server has
+        to be asked, by `take`."""
+        if per_minute <= 0:
+            return FREE
+        if self._server is None:
+            return told(per_minute, self._counters.take(bucket, per_minute))
+        if self._failures and self._clock.now_ns() < self._again_ns:
+            return self._local(bucket, per_minute)
+        return None
+
+    async def take(self, bucket: str, per_minute: int) -> Taken:
+        """The same, asking the server where there is one. Never raises: while that is away this
+        process judges by half the rate."""
+        now = self.take_now(bucket, per_minute)
+        if now is not None:
+            return now
+        assert self._server is not None
+        if self._failures:
+            # One asks, the others need not wait for it.
+            self._leave_alone()
+        try:
+            counted = await self._server.take(bucket, per_minute)
+        except LimitsAway as error:
+            self._lost(str(error))
+            return self._local(bucket, per_minute)
+        self._found()
+        return told(per_minute, counted)
+
+    def _local(self, bucket: str, per_minute: int) -> Taken:
+        self._telemetry.limits_local.inc()
+        half = max(per_minute // 2, 1)
+        taken = told(half, self._counters.take(bucket, half))
+        return Taken(taken.allowed, taken.headers, taken.wait_s, local=True)
+
+    def _leave_alone(self) -> None:
+        wait_s = WAITS_S[min(self._failures, len(WAITS_S)) - 1]
+        self._again_ns = self._clock.now_ns() + int(wait_s * _SECOND_NS)
+
+    def _lost(self, why: str) -> None:
+        if not self._failures:
+            self._telemetry.limits_away.set(1)
+            self._log.warning("limits are judged here by half the rate: their server is away",
+                              server=str(self._server), error=why)  # fmt: skip
+        self._failures += 1
+        self._leave_alone()
+
+    def _found(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._telemetry.limits_away.set(0)
+            self._log.info("the server of the limits is back", server=str(self._server))
+
+    async def clear(self, bucket: str) -> int:
+        """Forget what was counted in the buckets whose names begin so; returns how many there were.
+        Raises Retry where the server is away."""
+        count = self._counters.clear_from(bucket)
+        if self._server is None:
+            return count
+        return await self._server.clear(bucket)
+
+    async def close(self) -> None:
+        """Let go of the server's connections, on the loop that made them."""
+        if self._server is not None:
+            await self._server.close()
+
+
+def _network(address: str) -> str:
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False))
+
+
+@lru_cache(maxsize=256)
+def _policy(per_minute: int) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", f'"minute";q={per_minute};w={WINDOW_S}'.encode()
+
+
+def told(per_minute: int, counted: tuple[bool, int, float, int]) -> Taken:
+    """What is said of a count: draft-ietf-httpapi-ratelimit-headers, a policy called `minute`."""
+    allowed, before, left_s, present = counted
+    rest = per_minute - math.floor(before * left_s / WINDOW_S + present)
+    wait_s = 0 if allowed else _wait_s(per_minute, before, left_s, present)
+    told = b'"minute";r=%d;t=%d' % (max(rest, 0), wait_s or math.ceil(left_s))
+    headers = (_policy(per_minute), (b"ratelimit", told))
+    if allowed:
+        return Taken(True, headers)
+    return Taken(False, (*headers, (b"retry-after", b"%d" % wait_s)), wait_s)
+
+
+def _wait_s(limit: int, before: int, left_s: float, present: int) -> int:
+    """Whole seconds until a refused one may ask again: until enough of the minute before has slid
+    out, or, where the present one is full by itself, until that begins to."""
+    if present >= limit:
+        return math.floor(left_s) + 1
+    return max(math.floor(left_s - WINDOW_S * (limit - present) / before) + 1, 1)

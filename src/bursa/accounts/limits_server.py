@@ -1,0 +1,155 @@
+"""Counters on a Redis or a Valkey, which several processes share: the library's storage of it.
+
+One asks for at most TIMEOUT_S and then does without. The server counts by its own clock, by scripts
+that count and weigh in one step; keys end by themselves two minutes after their last request.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bursa.accounts.counters import WINDOW_S
+from bursa.model.errors import Refuse, Retry
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
+SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+PREFIX = "bursa"
+# A request waits no longer for its count.
+TIMEOUT_S = 0.5
+# Keys that the server looks at between two answers of a scan.
+SCANNED_AT_ONCE = 500
+
+
+class LimitsAway(Exception):
+    """The server did not count."""
+
+
+class LimitsServer:
+    """The counters of one server. Its methods are of one event loop at a time; a new loop gets new
+    connections. Raises Refuse `bad_config` where it cannot be used at all."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._parts = urlsplit(url)
+        if self._parts.scheme not in SCHEMES or not self._parts.hostname:
+            allowed = ", ".join(f"{scheme}://HOST:PORT/NUMBER" for scheme in SCHEMES)
+            raise Refuse(
+                f"accounts.limits: allowed: memory, {allowed}",
+                "bad_config",
+                parameter="accounts.limits",
+            )
+        self._options = _options(self._parts.scheme)
+        self._storage: RedisStorage | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __str__(self) -> str:
+        """Where it is, without its password."""
+        port = f":{self._parts.port}" if self._parts.port else ""
+        return f"{self._parts.scheme}://{self._parts.hostname}{port}"
+
+    async def take(self, key: str, limit: int) -> tuple[bool, int, float, int]:
+        """As Counters.take. Raises LimitsAway."""
+        storage = self._here()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                allowed = await storage.acquire_sliding_window_entry(key, limit, WINDOW_S)
+                window = await storage.get_sliding_window(key, WINDOW_S)
+        except _errors(storage) as error:
+            raise LimitsAway(str(error) or f"no answer within {TIMEOUT_S} s") from error
+        before, before_s, present, present_s = window
+        # Its minutes begin with a bucket's first request: the present one is over with the weight
+        # of the one before, or a minute before it would itself be forgotten.
+        left_s = max(before_s if before else present_s - WINDOW_S, 0.0)
+        return allowed, before, left_s, present
+
+    async def clear(self, start: str) -> int:
+        """Forget the buckets whose names begin so: by SCAN, which keeps nobody waiting as KEYS
+        would. Returns how many keys went. Raises Retry."""
+        storage = self._here()
+        client = _client(storage)
+        count = 0
+        # A key's name stands in braces, so that both of its minutes lie on one server.
+        pattern = _literal(f"{PREFIX}:{{{start}") + "*"
+        try:
+            async for key in client.scan_iter(match=pattern, count=SCANNED_AT_ONCE):
+                count += int(await client.delete(key))
+        except _errors(storage) as error:
+            raise Retry(f"limits: {self} is away: {error}") from error
+        return count
+
+    def check(self) -> None:
+        """Raise Retry where it does not answer. Blocks."""
+        from limits.storage import RedisStorage as Blocking
+
+        storage = Blocking(self._url, key_prefix=PREFIX, **self._options["blocking"])
+        try:
+            if not storage.check():
+                raise Retry(f"limits: {self} is away")
+        finally:
+            storage.storage.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._storage is not None and self._loop is asyncio.get_running_loop():
+            await _client(self._storage).aclose()
+        self._storage = None
+
+    def _here(self) -> "RedisStorage":
+        loop = asyncio.get_running_loop()
+        if self._storage is None or self._loop is not loop:
+            from limits.aio.storage import RedisStorage
+
+            self._loop = loop
+            self._storage = RedisStorage(
+                f"async+{self._url}",
+                implementation="redispy",
+                key_prefix=PREFIX,
+                **self._options["loop"],
+            )
+        return self._storage
+
+
+def _client(storage: "RedisStorage") -> Any:
+    """What the library asks the server by."""
+    bridge: Any = storage.bridge
+    return bridge.get_connection()
+
+
+def _errors(storage: "RedisStorage") -> tuple[type[Exception], ...]:
+    found = storage.base_exceptions
+    return (OSError, TimeoutError, *(found if isinstance(found, tuple) else (found,)))
+
+
+def _literal(text: str) -> str:
+    """Text as a pattern of the server's that matches nothing else."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in text)
+
+
+def _options(scheme: str) -> dict[str, dict[str, Any]]:
+    """What the clients are made with: short waits, and no tries of their own behind our back."""
+    name = "valkey" if scheme.startswith("valkey") else "redis"
+    try:
+        retry = _valkey() if name == "valkey" else _redis()
+    except ImportError as error:
+        what = f"accounts.limits: {name}:// needs its client: install bursa[{name}] ({error})"
+        raise Refuse(what, "bad_config", parameter="accounts.limits") from error
+    waits = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    return {use: {**waits, "retry": how} for use, how in retry.items()}
+
+
+def _redis() -> dict[str, Any]:
+    from redis.asyncio.retry import Retry as LoopRetry
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {"loop": LoopRetry(NoBackoff(), 0), "blocking": Retry(NoBackoff(), 0)}
+
+
+def _valkey() -> dict[str, Any]:
+    from valkey.asyncio.retry import Retry as LoopRetry
+    from valkey.backoff import NoBackoff
+    from valkey.retry import Retry
+
+    return {"loop": LoopRetry(NoBackoff(), 0), "blocking": Retry(NoBackoff(), 0)}
