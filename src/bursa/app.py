@@ -42,6 +42,7 @@ from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.upkeep import JournalLimits
 from bursa.pipeline.writer import Flush
 from bursa.sources import STDIN, recording
+from bursa.state.database import Database
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store import question, sql
 from bursa.store.cold_bulk import Bulk
@@ -223,6 +224,13 @@ def state_of(folder: DataFolder) -> Iterator[StateDb]:
         yield state
     finally:
         state.close()
+
+
+def database_of(config: Config, state: StateDb) -> Database:
+    """The database of accounts: a server's, or the folder's own state, by whom it is closed. Raises
+    Refuse where the URL is none, or the driver is not installed."""
+    url = config.accounts.database
+    return Database(url) if url else state.database
 
 
 def state_version(folder: Path) -> str | None:

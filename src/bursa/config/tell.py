@@ -5,6 +5,7 @@ several types of source have is told once.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -17,6 +18,9 @@ from bursa.config.tree import Config, Loaded
 
 PREFIX = "BURSA_"
 SECRETS = ("password", "secret", "token")
+MASK = "********"
+# The password of a URL: of its user, or a parameter.
+_IN_URL = re.compile(r"(://[^/@:\s]*:)[^/@\s]+(?=@)|([?&]password=)[^&\s]+")
 FEEDS = "feeds.NAME."
 
 
@@ -140,7 +144,9 @@ def rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
     out: list[tuple[str, Any, str]] = []
     for path, value in flatten(msgspec.to_builtins(loaded.config)):
         if any(word in path for word in SECRETS) and value:
-            value = "********"
+            value = MASK
+        elif isinstance(value, str):
+            value = _IN_URL.sub(rf"\1\2{MASK}", value)
         out.append((path, value, loaded.origins.get(path, "default")))
     return out
 

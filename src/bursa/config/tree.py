@@ -65,6 +65,19 @@ class Viewer(Table, frozen=True):
     ] = 12_000
 
 
+class Accounts(Table, frozen=True):
+    """Who may do what: users, their keys, tiers."""
+
+    database: Annotated[
+        str,
+        doc(
+            "postgresql://user:password@host:port/name, for several servers with the same users;"
+            " best set by its variable; empty: state.db of the data folder",
+            pattern=r"^(|postgres(ql)?://\S+)$",
+        ),
+    ] = ""
+
+
 class Mail(Table, frozen=True):
     """The mail server that letters to users go through."""
 
@@ -320,6 +333,7 @@ class Config(Table, frozen=True):
     data: Annotated[str, doc("the data folder", min_length=1)] = "data"
     http: Http = Http()
     viewer: Viewer = Viewer()
+    accounts: Accounts = Accounts()
     mail: Mail = Mail()
     web: Web = Web()
     telemetry: Telemetry = Telemetry()

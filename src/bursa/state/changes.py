@@ -15,9 +15,10 @@ from random import Random
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from bursa.model.errors import BursaError
+from bursa.model.errors import BursaError, Retry
 from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
+from bursa.ops.telemetry import Telemetry
 from bursa.state.database import BUMPED, Database
 from bursa.state.engine import CHANNEL, Look
 
@@ -58,7 +59,12 @@ class Watch:
     """
 
     def __init__(
-        self, database: Database, woken: Callable[[], None], *, poll_s: float = POLL_S
+        self,
+        database: Database,
+        woken: Callable[[], None],
+        *,
+        poll_s: float = POLL_S,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._database, self._woken, self._poll_s = database, woken, poll_s
         self._log = logger("state").bind(place=database.place)
@@ -71,6 +77,8 @@ class Watch:
         self._seen_s = time.monotonic()
         self.connected, self.reconnects = False, 0
         self._told = False
+        self._telemetry = telemetry or Telemetry()
+        self._telemetry.accounts_age.set_function(self.age_s)
 
     def start(self) -> None:
         """Begin to watch."""
@@ -98,6 +106,12 @@ class Watch:
         """Seconds since all changes were known."""
         return time.monotonic() - self._seen_s
 
+    def check(self) -> None:
+        """Raise Retry while changes are not seen (for /ready)."""
+        if not self.connected:
+            what = f"state database {self._database.place}: changes are not seen"
+            raise Retry(f"{what} since {self.age_s():.0f} s")
+
     def _run(self) -> None:
         before = False
         while not self._stopping.is_set():
@@ -112,7 +126,8 @@ class Watch:
                     self._log.exception("accounts are not watched", error=repr(error))
                 self._lost(str(named))
             before = before or self.connected
-            self.connected = False
+            self._telemetry.accounts_lost.inc(self.connected and not self._stopping.is_set())
+            self._see(False)
             if not self._stopping.is_set():
                 self._stopping.wait(self._back_off.next_s())
 
@@ -122,7 +137,8 @@ class Watch:
         if again:
             self.reconnects += 1
             self._log.info("accounts are watched again")
-        self.connected, self._told = True, False
+        self._told = False
+        self._see(True)
         self._back_off.reset()
         while not self._stopping.is_set():
             look.wait(self._near.fileno(), self._poll_s)
@@ -132,6 +148,10 @@ class Watch:
                 self._heard()
                 known = number
             self._seen_s = time.monotonic()
+
+    def _see(self, connected: bool) -> None:
+        self.connected = connected
+        self._telemetry.accounts_watched.set(connected)
 
     def _heard(self) -> None:
         self._woken()

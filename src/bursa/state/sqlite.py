@@ -21,6 +21,11 @@ class StateDb:
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
 
+    @property
+    def database(self) -> Database:
+        """What all parts are in."""
+        return self._database
+
     def check(self) -> None:
         """What a start does: an older file is brought forward now, a newer or a damaged one raises
         Refuse. Takes a few milliseconds where there is nothing to do."""
