@@ -60,7 +60,7 @@ class Audit:
         self._settled: Month | None = None
         self._settle_from_ns = 0
         self._names, self._boot = count(), secrets.token_hex(6)
-        self._woken, self._ended = threading.Event(), False
+        self._woken, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._log = logger("audit")
 
@@ -141,7 +141,7 @@ class Audit:
     def stop(self) -> None:
         """Bring the rest to the database, if it takes it now, and end. What it does not take is in
         the file for the next start."""
-        self._ended = True
+        self._ended.set()
         self._woken.set()
         if self._thread is not None:
             self._thread.join()
@@ -153,9 +153,9 @@ class Audit:
     def _run(self) -> None:
         away = False
         while True:
-            self._woken.wait(RETRY_S)
+            self._woken.wait(RETRY_S)  # a month may begin while nothing happens
             self._woken.clear()
-            ended = self._ended
+            ended = self._ended.is_set()
             try:
                 self.bring()
                 self._settle_if_due()
@@ -167,13 +167,7 @@ class Audit:
             if ended:
                 return
             if away:
-                self._wait()
-
-    def _wait(self) -> None:
-        """A moment for the outside, unless this is to end."""
-        ended = threading.Event()
-        if not self._ended:
-            ended.wait(RETRY_S)
+                self._ended.wait(RETRY_S)
 
     def bring(self) -> None:
         """Bring what waits to the database. Raises as Database, OSError where the disk fails; what

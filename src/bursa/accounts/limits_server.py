@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 PREFIX = "bursa"
-# A request waits no longer for its count.
-TIMEOUT_S = 0.5
+# A request waits no longer for its count, once it is asked for.
+TIMEOUT_S = 1.0
+# Questions at once, each on a connection of its own.
+TURNS = 8
 # Keys that the server looks at between two answers of a scan.
 SCANNED_AT_ONCE = 500
 
@@ -41,8 +43,11 @@ class LimitsServer:
                 parameter="accounts.limits",
             )
         self._options = _options(self._parts.scheme)
-        self._storage: RedisStorage | None = None
+        # Made now, so that what it imports holds up no loop; it connects when it is asked first.
+        self._storage: RedisStorage | None = self._made()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns = asyncio.Semaphore(TURNS)
+        self._failures = 0
 
     def __str__(self) -> str:
         """Where it is, without its password."""
@@ -51,13 +56,17 @@ class LimitsServer:
 
     async def take(self, key: str, limit: int) -> tuple[bool, int, float, int]:
         """As Counters.take. Raises LimitsAway."""
-        storage = self._here()
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                allowed = await storage.acquire_sliding_window_entry(key, limit, WINDOW_S)
-                window = await storage.get_sliding_window(key, WINDOW_S)
-        except _errors(storage) as error:
-            raise LimitsAway(str(error) or f"no answer within {TIMEOUT_S} s") from error
+        storage, failures = self._here(), self._failures
+        async with self._turns:
+            if self._failures != failures:
+                raise LimitsAway("it did not answer those who asked before")
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    allowed = await storage.acquire_sliding_window_entry(key, limit, WINDOW_S)
+                    window = await storage.get_sliding_window(key, WINDOW_S)
+            except _errors(storage) as error:
+                self._failures += 1
+                raise LimitsAway(str(error) or f"no answer within {TIMEOUT_S} s") from error
         before, before_s, present, present_s = window
         # Its minutes begin with a bucket's first request: the present one is over with the weight
         # of the one before, or a minute before it would itself be forgotten.
@@ -73,8 +82,10 @@ class LimitsServer:
         # A key's name stands in braces, so that both of its minutes lie on one server.
         pattern = _literal(f"{PREFIX}:{{{start}") + "*"
         try:
-            async for key in client.scan_iter(match=pattern, count=SCANNED_AT_ONCE):
-                count += int(await client.delete(key))
+            where = -1
+            while where:
+                where, found = await client.scan(max(where, 0), pattern, SCANNED_AT_ONCE)
+                count += int(await client.delete(*found)) if found else 0
         except _errors(storage) as error:
             raise Retry(f"limits: {self} is away: {error}") from error
         return count
@@ -99,16 +110,18 @@ class LimitsServer:
     def _here(self) -> "RedisStorage":
         loop = asyncio.get_running_loop()
         if self._storage is None or self._loop is not loop:
-            from limits.aio.storage import RedisStorage
-
-            self._loop = loop
-            self._storage = RedisStorage(
-                f"async+{self._url}",
-                implementation="redispy",
-                key_prefix=PREFIX,
-                **self._options["loop"],
-            )
+            if self._storage is None or self._loop is not None:
+                self._storage = self._made()
+            self._loop, self._turns = loop, asyncio.Semaphore(TURNS)
         return self._storage
+
+    def _made(self) -> "RedisStorage":
+        from limits.aio.storage import RedisStorage
+
+        options = self._options["loop"]
+        return RedisStorage(
+            f"async+{self._url}", implementation="redispy", key_prefix=PREFIX, **options
+        )
 
 
 def _client(storage: "RedisStorage") -> Any:

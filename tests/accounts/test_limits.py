@@ -1,0 +1,287 @@
+"""Requests are counted in memory or on a server; one that is away lets nobody through by guess."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from bursa.accounts.counters import Counters
+from bursa.accounts.limits import Limiter, Taken
+from bursa.accounts.limits_server import TIMEOUT_S
+from bursa.accounts.throttle import TRIES, Throttle
+from bursa.app import SystemClock
+from bursa.model.errors import Refuse, Retry
+from bursa.ops.telemetry import Telemetry
+from tests.servers.redis import Redis
+
+S = 1_000_000_000
+NOON_NS = 1_795_176_000 * S
+
+
+class HandClock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self, ns: int = NOON_NS) -> None:
+        self.ns = ns
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+def in_memory(clock: HandClock) -> Limiter:
+    return Limiter(clock, Telemetry())
+
+
+def headers(taken: Taken) -> dict[bytes, bytes]:
+    return dict(taken.headers)
+
+
+def now(limiter: Limiter, bucket: str, per_minute: int) -> Taken:
+    taken = limiter.take_now(bucket, per_minute)
+    assert taken is not None
+    return taken
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def test_a_user_has_one_minute_whatever_rate_his_keys_have() -> None:
+    clock = HandClock()
+    limiter = in_memory(clock)
+    first = now(limiter, "usr_1", 10)
+    assert headers(first) == {
+        b"ratelimit-policy": b'"minute";q=10;w=60',
+        b"ratelimit": b'"minute";r=9;t=60',
+    }
+    assert all(now(limiter, "usr_1", 10).allowed for _ in range(5))
+    assert not now(limiter, "usr_1", 5).allowed, "another key's lower rate finds them counted"
+    assert [now(limiter, "usr_1", 10).allowed for _ in range(5)] == [True] * 4 + [False]
+    refused = now(limiter, "usr_1", 10)
+    assert headers(refused)[b"retry-after"] == b"%d" % refused.wait_s == b"61"
+    assert now(limiter, "usr_2", 10).allowed
+    assert now(limiter, "usr_1", 0) == Taken(True, ()), "no limit, nothing to say"
+    assert limiter.healthy
+    limiter.check()
+
+
+def test_an_address_is_a_digest_and_a_network_of_ipv6_is_one() -> None:
+    limiter = in_memory(HandClock())
+    of = limiter.of_address
+    assert of("2001:db8:1:2::1") == of("2001:db8:1:2:ffff::9%eth0") != of("2001:db8:1:3::1")
+    assert of("::ffff:10.0.0.1") == of("10.0.0.1") != of("10.0.0.2")
+    assert "10.0.0.1" not in of("10.0.0.1") and of("") != of("unix")
+    assert of("10.0.0.1") != in_memory(HandClock()).of_address("10.0.0.1"), "by a key of its own"
+    shared = [Limiter(HandClock(), Telemetry(), secret=b"pages").of_address("::1") for _ in "12"]
+    assert shared[0] == shared[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    limit=st.integers(1, 9),
+    steps=st.lists(st.tuples(st.floats(0, 70), st.integers(1, 4)), max_size=40),
+)
+def test_counts_as_the_librarys_own_memory_does(limit: int, steps: list[tuple[float, int]]) -> None:
+    clock, item = HandClock(), RateLimitItemPerMinute(limit)
+    with pytest.MonkeyPatch.context() as patched:
+        watch = SimpleNamespace(time=lambda: clock.ns / S)
+        patched.setattr("limits.storage.memory.time", watch)
+        patched.setattr("limits.storage.base.time", watch, raising=False)
+        theirs, ours = MemoryStorage(), Counters(clock)
+        by_theirs, by_ours = (SlidingWindowCounterRateLimiter(one) for one in (theirs, ours))
+        for wait_s, tries in steps:
+            clock.ns += int(wait_s * S)
+            for _ in range(tries):
+                assert by_ours.hit(item, "x") == by_theirs.hit(item, "x")
+            key = item.key_for("x")
+            assert ours.get_sliding_window(key, 60)[::2] == theirs.get_sliding_window(key, 60)[::2]
+        theirs.timer.cancel()
+
+
+def test_a_throttled_account_is_free_after_its_owner_signed_in() -> None:
+    clock = HandClock()
+    throttle = Throttle(in_memory(clock))
+    of_address, of_account = TRIES["sign_in"]
+
+    async def tries(address: str, email: str, count: int) -> list[bool]:
+        taken = [await throttle.attempt("sign_in", address, email) for _ in range(count)]
+        assert all(dict(one.headers).get(b"retry-after") for one in taken if not one.allowed)
+        return [one.allowed for one in taken]
+
+    async def scenario() -> None:
+        good = [True] * of_account
+        assert await tries("10.0.0.1", "a@b.id", of_account + 1) == [*good, False]
+        assert await tries("10.0.0.2", " A@B.id", 1) == [False], "from elsewhere neither"
+        await throttle.succeeded("sign_in", "a@b.id")
+        assert await tries("10.0.0.2", "a@b.id", 1) == [True]
+        left = of_address - of_account - 1
+        assert await tries("10.0.0.1", "c@d.id", left + 1) == [True] * left + [False]
+        assert await tries("10.0.0.3", "", of_address + 1) == [True] * of_address + [False]
+        assert (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed, "another act"
+
+    asyncio.run(scenario())
+
+
+# -- a server --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def url(request: pytest.FixtureRequest, redis: Redis) -> Iterator[str]:
+    with redis.client() as client:
+        client.flushall()
+    yield redis.url(request.param)
+
+
+class Two:
+    """Two processes' limiters on one server; closed with the loop that they are of."""
+
+    def __init__(self, url: str) -> None:
+        self.telemetry = Telemetry()
+        self.one, self.other = (
+            Limiter(SystemClock(), self.telemetry, url, b"secret") for _ in "12"
+        )
+
+    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
+        async def whole() -> None:
+            try:
+                await scenario
+            finally:
+                await self.one.close()
+                await self.other.close()
+
+        asyncio.run(whole())
+
+    def counted(self, name: str) -> float:
+        return self.telemetry.registry.get_sample_value(f"bursa_{name}") or 0.0
+
+
+def test_two_processes_share_a_limit(url: str, redis: Redis) -> None:
+    two = Two(url)
+
+    async def scenario() -> None:
+        assert two.one.take_now("usr_1", 10) is None, "the server is to be asked"
+        assert two.one.take_now("usr_1", 0) == Taken(True, ())
+        taken = []
+        for turn in range(6):
+            taken += [await limiter.take("usr_1", 10) for limiter in (two.one, two.other)]
+            assert turn or headers(taken[1])[b"ratelimit"].startswith(b'"minute";r=8;t=')
+        assert [one.allowed for one in taken] == [True] * 10 + [False] * 2
+        assert not any(one.local for one in taken)
+        assert 0 < taken[-1].wait_s <= 61
+        assert headers(taken[-1])[b"retry-after"] == b"%d" % taken[-1].wait_s
+        many = await asyncio.gather(*(two.one.take("usr_2", 30) for _ in range(50)))
+        assert sum(one.allowed for one in many) == 30, "however many at once"
+        await two.one.take(two.one.of_address("10.9.8.7"), 10)
+
+    two.run(scenario())
+    two.one.check()
+    with redis.client() as client:
+        names = [key.decode() for key in client.scan_iter()]
+        assert all(0 < client.ttl(name) <= 120 for name in names), "they end by themselves"
+    assert not [name for name in names if "10.9.8.7" in name]
+    two.run(scenario_in_another_loop(two))
+
+
+async def scenario_in_another_loop(two: Two) -> None:
+    assert not (await two.one.take("usr_1", 10)).allowed
+
+
+def test_buckets_are_cleared_by_scan_and_nothing_asks_for_all_keys(url: str, redis: Redis) -> None:
+    two = Two(url)
+
+    async def scenario() -> None:
+        for number in range(600):
+            await two.one.take(f"many/{number}", 5)
+        for bucket in ("a[b]*", "a[b]*c", "ab", "b", "many"):
+            await two.one.take(bucket, 5)
+        assert await two.other.clear("a[b]*") == 2, "a name is no pattern"
+        assert await two.other.clear("many/") == 600
+        assert await two.other.clear("none") == 0
+        assert headers(await two.one.take("b", 5))[b"ratelimit"].startswith(b'"minute";r=3;')
+
+    two.run(scenario())
+    counted = redis.counted()
+    assert counted["scan"] >= 2 and "keys" not in counted
+
+
+def test_away_half_the_rate_is_given_and_back_all_is_as_before(url: str, redis: Redis) -> None:
+    two = Two(url)
+    throttle = Throttle(two.one)
+
+    async def scenario() -> None:
+        assert (await two.one.take("usr_1", 20)).allowed
+        assert (await throttle.attempt("sign_in", "10.0.0.1", "a@b.id")).allowed
+        redis.kill()
+        taken = [await two.one.take("usr_1", 20) for _ in range(12)]
+        assert [one.allowed for one in taken] == [True] * 10 + [False] * 2
+        assert all(one.local for one in taken) and not two.one.healthy
+        assert headers(taken[0])[b"ratelimit-policy"] == b'"minute";q=10;w=60'
+        assert (await two.one.take("usr_2", 1)).allowed, "half of one is one"
+        with pytest.raises(Refuse) as refused:
+            await throttle.attempt("sign_in", "10.0.0.1", "a@b.id")
+        assert (refused.value.code, refused.value.status) == ("limits_away", 503)
+        with pytest.raises(Retry):
+            await two.one.clear("usr_1")
+        with pytest.raises(Retry):
+            two.one.check()
+        assert two.counted("limits_away") == 1 and two.counted("limits_local_total") == 14
+        redis.start()
+        until = time.monotonic() + 5
+        while (await two.one.take("usr_1", 20)).local:
+            assert time.monotonic() < until, "it is back within 5 s"
+            await asyncio.sleep(0.05)
+        assert two.one.healthy and two.counted("limits_away") == 0
+        assert (await throttle.attempt("sign_in", "10.0.0.1", "a@b.id")).allowed
+        two.one.check()
+
+    try:
+        two.run(scenario())
+    finally:
+        if not redis.answers():
+            redis.start()
+
+
+def test_a_server_that_stands_still_or_refuses_holds_nobody_up(url: str, redis: Redis) -> None:
+    two = Two(url)
+
+    async def scenario() -> None:
+        assert not (await two.one.take("usr_1", 20)).local
+        redis.stand_still()
+        began = time.monotonic()
+        taken = await asyncio.gather(*(two.one.take("usr_1", 20) for _ in range(30)))
+        later = [two.one.take_now("usr_1", 20) for _ in range(3)]
+        took_s = time.monotonic() - began
+        redis.go_on()
+        assert sum(one.allowed for one in taken) == 10 and all(one.local for one in taken)
+        assert all(one is not None for one in later), "nobody asks again at once"
+        assert took_s < 10 * TIMEOUT_S, "all waited at once, and not for ever"
+        with redis.client() as client:
+            client.config_set("maxmemory", "1")
+            try:
+                assert (await two.other.take("usr_3", 20)).local, "a full one counts nothing"
+            finally:
+                client.config_set("maxmemory", "0")
+
+    try:
+        two.run(scenario())
+    finally:
+        redis.go_on()
+
+
+@pytest.mark.parametrize("said", ["", "redis", "redis://", "http://host", "memcached://h:1"])
+def test_what_is_no_server_is_refused_with_what_is_allowed(said: str) -> None:
+    with pytest.raises(Refuse, match="allowed: memory, redis://HOST") as refused:
+        Limiter(HandClock(), Telemetry(), said)
+    assert refused.value.parameter == "accounts.limits"
+
+
+def test_a_password_of_the_server_is_told_nobody() -> None:
+    limiter = Limiter(HandClock(), Telemetry(), "rediss://user:hunter2@host:6380/1")
+    assert str(limiter._server) == "rediss://host:6380"
