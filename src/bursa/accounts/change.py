@@ -78,6 +78,10 @@ class Change:
         self.told += 1
         self.audit.within(self.to, event(self.by, self.now_ns, act, target, before, after))
 
+    def may_be_nothing(self) -> None:
+        """Nothing was left to be done, which the audit need not hear of."""
+        self.told += 1
+
 
 class Changes:
     """Begins changes. Blocks: call it off the event loop."""

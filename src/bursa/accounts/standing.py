@@ -126,7 +126,7 @@ class Standing:
         return self._n
 
     def _read(self) -> bool:
-        with self._database.transaction() as to:
+        with self._database.snapshot() as to:
             # First: whatever is numbered up to it is committed, for numbers come in commit order.
             n = to.execute(select(VERSIONS.c.n).where(VERSIONS.c.name == "accounts")).scalar_one()
             if n == self._n:

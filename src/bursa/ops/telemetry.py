@@ -315,6 +315,9 @@ class Telemetry:
         self.accounts_lost = make.count(
             "accounts_lost", "Times the database of accounts was lost from sight"
         )
+        self.account_jobs_failed = make.count(
+            "account_jobs_failed", "Regular jobs of accounts that are to be tried again", "job"
+        )
 
     def names(self) -> list[Name]:
         """All that is counted, by name; a counter's bears the `_total` of the exposition."""

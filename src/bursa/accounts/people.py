@@ -1,0 +1,403 @@
+"""People: signing up and in, and what is done to an account.
+
+Passwords are computed outside of any transaction. Whether an address has an account is not told by
+an answer, nor by how long it takes; letters are sent by who calls. A link's secret works once. Who
+may do what to whom: change.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from bursa.accounts import sessions, settings, tiers
+from bursa.accounts.change import Change, Changes, may_raise
+from bursa.accounts.ids import digest, new_id, new_secret
+from bursa.accounts.keys import known_tier
+from bursa.accounts.passwords import Passwords, judged
+from bursa.accounts.texts import email as judged_email
+from bursa.accounts.texts import label
+from bursa.accounts.who import JOB, ROLES, Actor, Principal, Role
+from bursa.model.errors import Refuse
+from bursa.state.account_tables import EMAIL_TOKENS, USERS
+
+Purpose = Literal["verify", "reset"]
+# How long a link of a letter works, ns.
+LINK_NS: Mapping[Purpose, int] = {"verify": 24 * 3600 * 10**9, "reset": 3600 * 10**9}
+LINKS_KEPT_NS = 30 * 24 * 3600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUp:
+    """What came of a sign-up. user: "" where the address has an account already; token: for the
+    letter, "" where that one is to say so."""
+
+    email: str
+    user: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whose link it was."""
+
+    id: str
+    email: str
+
+
+class People:
+    """The users of one database. Blocks, some 20 ms a password; Retry while it is away."""
+
+    def __init__(self, changes: Changes, passwords: Passwords) -> None:
+        self._changes, self._passwords = changes, passwords
+
+    # -- by themselves -----------------------------------------------------------------------------
+
+    def signup(self, email: str, password: str, name: str, by: Actor) -> SignedUp:
+        """Make an account that waits for its address to be verified. Where the address has one that
+        waits, that one begins anew; where it has another, nothing is changed. Refuse `bad_email`,
+        `weak_password`, `bad_name`."""
+        email, name = judged_email(email), label(name, least=0)
+        kept = self._passwords.hash(judged(password, email))
+        with self._changes.begin(by) as change:
+            row = _by_email(change, email)
+            if row is not None and row.state != "unverified":
+                change.tell("user.sign_up", row.id, after={"email": email, "known": True})
+                return SignedUp(email, "", "")
+            if row is None:
+                tier = settings.sign_up_tier(self._changes.standing)
+                user = _add(change, email, "user", tier, kept, name=name, state="unverified")
+            else:
+                user = str(row.id)
+                change.set(USERS, USERS.c.id == user, password=kept, name=name)
+            change.tell("user.sign_up", user, after={"email": email})
+            return SignedUp(email, user, _link(change, user, "verify"))
+
+    def verify(self, token: str, by: Actor) -> Person:
+        """The address is whose he says. Refuse `bad_link` where the link is none, was used or is
+        too old."""
+        with self._changes.begin(by) as change:
+            row = _followed(change, token, "verify")
+            values = {"state": "active", "verified_ns": change.now_ns}
+            change.set(USERS, USERS.c.id == row.id, **values)
+            change.tell("user.verify", row.id, {"state": row.state}, {"state": "active"})
+        return Person(row.id, row.email)
+
+    def forgot(self, email: str, by: Actor) -> str:
+        """The secret for a letter by which a password is set anew; "" where there is nobody to
+        write to. Refuse `bad_email`."""
+        email = judged_email(email)
+        with self._changes.begin(by) as change:
+            row = _by_email(change, email)
+            known = row is not None and row.state != "disabled"
+            change.tell("password.forgot", email, after={"known": known})
+            return _link(change, row.id, "reset") if row is not None and known else ""
+
+    def reset(self, token: str, password: str, by: Actor) -> Person:
+        """Set a password by a letter's link; every session ends. Who could read the letter has
+        verified the address. Refuse `bad_link`, `weak_password`."""
+        kept = self._passwords.hash(judged(password))
+        with self._changes.begin(by) as change:
+            row = _followed(change, token, "reset")
+            judged(password, row.email)
+            values: dict[str, Any] = {"password": kept, "state": "active"}
+            if row.verified_ns is None:
+                values["verified_ns"] = change.now_ns
+            change.set(USERS, USERS.c.id == row.id, **values)
+            ended = sessions.end(change, sessions.of(row.id))
+            change.tell("password.reset", row.id, after={"sessions_ended": ended})
+        return Person(row.id, row.email)
+
+    def login(self, email: str, password: str, by: Actor, agent: str = "") -> tuple[str, Principal]:
+        """Begin a session: its cookie, and who has it. Refuse 401 `sign_in_failed`, the same
+        whether the address is unknown or the password wrong; 403 `unverified`, `user_disabled`
+        to who knows the password. All of them are audited."""
+        try:
+            return self._login(email, password, by, agent)
+        except Refuse as why:
+            self._changes.refused(by, "sign_in", email.strip().lower()[:254], why)
+            raise
+
+    def _login(self, email: str, password: str, by: Actor, agent: str) -> tuple[str, Principal]:
+        with self._changes.database.snapshot() as to:
+            wanted = select(USERS).where(USERS.c.email == email.strip().lower())
+            found = to.execute(wanted).one_or_none()
+        kept = "" if found is None else str(found.password)
+        if not self._passwords.verify(kept, password):
+            raise _failed()
+        assert found is not None, "nobody's password is none"
+        if found.state == "disabled":
+            raise Refuse("the account is disabled", "user_disabled", 403)
+        if found.state != "active":
+            text = "the e-mail address is not verified yet: follow the link of the letter"
+            raise Refuse(text, "unverified", 403)
+        newer = self._passwords.hash(password) if self._passwords.outdated(kept) else kept
+        me = Actor(found.id, found.role, by.address, by.via, by.request)
+        with self._changes.begin(me) as change:
+            row = change.user(found.id)
+            if row.password != kept or row.state != "active":
+                raise _failed()  # changed while it was compared
+            change.set(USERS, USERS.c.id == row.id, password=newer, seen_ns=change.now_ns)
+            cookie = sessions.begin(change, row.id, row.role, agent)
+            change.tell("sign_in", row.id)
+            now_ns = change.now_ns
+        return cookie, self._changes.standing.principal_of_session(digest(cookie), now_ns)
+
+    def change_me(
+        self,
+        by: Actor,
+        *,
+        name: str | None = None,
+        old: str = "",
+        new: str | None = None,
+        session: str = "",
+    ) -> None:
+        """Change one's own name, or one's password by the `old` one: every session but `session`
+        ends then. Refuse `bad_name`, `weak_password`, 403 `wrong_password`."""
+        name = None if name is None else label(name, least=0)
+        kept = self._own_new(by, old, new)
+        with self._changes.begin(by) as change:
+            row = change.user(by.user)
+            if name is not None:
+                change.set(USERS, USERS.c.id == row.id, name=name)
+                change.tell("user.name", row.id, {"name": row.name}, {"name": name})
+            if kept:
+                change.set(USERS, USERS.c.id == row.id, password=kept)
+                ended = sessions.end(change, sessions.of(row.id, but=session))
+                change.tell("password.change", row.id, after={"sessions_ended": ended})
+            change.may_be_nothing()
+
+    def _own_new(self, by: Actor, old: str, new: str | None) -> str:
+        if new is None:
+            return ""
+        with self._changes.database.snapshot() as to:
+            row = to.execute(select(USERS).where(USERS.c.id == by.user)).one()
+        if not self._passwords.verify(row.password, old):
+            why = Refuse("old: this is not the password", "wrong_password", 403, "old")
+            self._changes.refused(by, "password.change", by.user, why)
+            raise why
+        return self._passwords.hash(judged(new, row.email, "new"))
+
+    # -- by those who mind accounts ----------------------------------------------------------------
+
+    def create(
+        self, email: str, role: str, tier: str, password: str | None, by: Actor, name: str = ""
+    ) -> str:
+        """Make a user, verified; without a password he sets one by `forgot`. Returns his id. Refuse
+        `bad_email`, `weak_password`, `bad_role`, `unknown_tier`, 403 `not_allowed`, 409
+        `email_taken`."""
+        email, name, role = judged_email(email), label(name, least=0), judged_role(role)
+        if by.role == "user" or (role != "user" and by.role != "superadmin"):
+            raise Refuse(f"only a superadmin makes a user of role {role}", "not_allowed", 403)
+        kept = "" if password is None else self._passwords.hash(judged(password, email))
+        with self._changes.begin(by) as change:
+            known_tier(change, tier)
+            if _by_email(change, email) is not None:
+                text = f"{email} has an account already"
+                raise Refuse(text, "email_taken", 409, "email")
+            user = _add(change, email, role, tier, kept, name=name, state="active")
+            change.tell("user.create", user, after={"email": email, "role": role, "tier": tier})
+        return user
+
+    def first(self, email: str, password: str) -> bool:
+        """Make the first superadmin; nothing where there is one. Returns whether one was made."""
+        email = judged_email(email)
+        with self._changes.database.snapshot() as to:
+            wanted = select(USERS.c.id).where(USERS.c.role == "superadmin").limit(1)
+            if to.execute(wanted).all():
+                return False
+        kept = self._passwords.hash(judged(password, email))
+        with self._changes.begin(JOB) as change:
+            change.may_be_nothing()  # another process may have been first
+            if change.to.execute(wanted).all():
+                return False
+            if _by_email(change, email) is not None:
+                text = f"{email} is a user already: `bursa user role` makes him a superadmin"
+                raise Refuse(text, "email_taken", 409)
+            user = _add(change, email, "superadmin", tiers.DEFAULT, kept, name="", state="active")
+            change.tell("user.create", user, after={"email": email, "role": "superadmin"})
+        return True
+
+    def set_role(self, user: str, role: str, by: Actor, reason: str = "") -> None:
+        """What a user may do with others; his sessions end. Refuse `bad_role`, 403 `not_allowed`,
+        `own_role`, 404 `unknown_user`, 409 `last_superadmin`."""
+        role = judged_role(role)
+        if by.role != "superadmin":
+            raise Refuse("only a superadmin changes roles", "not_allowed", 403)
+        if by.user == user:
+            raise Refuse("nobody changes his own role", "own_role", 403)
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            if role != "superadmin":
+                _leaves_one(change, row)
+            change.set(USERS, USERS.c.id == user, role=role)
+            sessions.end(change, sessions.of(user))
+            change.tell("user.role", user, {"role": row.role}, _because({"role": role}, reason))
+
+    def set_tier(self, user: str, tier: str, by: Actor, reason: str = "") -> None:
+        """The tier of a user. Refuse 400 `unknown_tier`, 403 `not_allowed`, `own_rights`, 404
+        `unknown_user`."""
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            may_raise(by, user, row.role)
+            known_tier(change, tier)
+            change.set(USERS, USERS.c.id == user, tier=tier)
+            change.tell("user.tier", user, {"tier": row.tier}, _because({"tier": tier}, reason))
+
+    def set_override(
+        self, user: str, override: Mapping[str, Any], by: Actor, reason: str = ""
+    ) -> None:
+        """Fields of Rights that beat a user's tier, all there are; {}: none. Refuse 400
+        `bad_rights`, 403 `not_allowed`, `own_rights`, 404 `unknown_user`."""
+        kept = tiers.kept(tiers.judged(override))
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            may_raise(by, user, row.role)
+            change.set(USERS, USERS.c.id == user, override=kept)
+            after = _because({"override": kept}, reason)
+            change.tell("user.override", user, {"override": row.override}, after)
+
+    def disable(self, user: str, by: Actor, reason: str = "") -> None:
+        """Have a user's keys, tokens and sessions open nothing from now on. Refuse 403
+        `not_allowed`, `own_rights`, `own_account`, 404 `unknown_user`, 409 `last_superadmin`."""
+        if by.user == user:
+            raise Refuse("nobody disables himself", "own_account", 403)
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            may_raise(by, user, row.role)
+            _leaves_one(change, row)
+            change.set(USERS, USERS.c.id == user, state="disabled")
+            sessions.end(change, sessions.of(user))
+            _void(change, user)
+            after = _because({"state": "disabled"}, reason)
+            change.tell("user.disable", user, {"state": row.state}, after)
+
+    def enable(self, user: str, by: Actor, reason: str = "") -> None:
+        """Undo `disable`. Refuse 403 `not_allowed`, `own_rights`, 404 `unknown_user`."""
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            may_raise(by, user, row.role)
+            state = row.state
+            if state == "disabled":
+                state = "unverified" if row.verified_ns is None else "active"
+                change.set(USERS, USERS.c.id == user, state=state)
+            after = _because({"state": state}, reason)
+            change.tell("user.enable", user, {"state": row.state}, after)
+
+    def set_password(self, user: str, password: str, by: Actor) -> None:
+        """Give a user a password; his sessions end. Refuse 403 `not_allowed` to all but a
+        superadmin, 404 `unknown_user`, `weak_password`."""
+        if by.role != "superadmin":
+            raise Refuse("only a superadmin sets somebody's password", "not_allowed", 403)
+        kept = self._passwords.hash(judged(password))
+        with self._changes.begin(by) as change:
+            row = change.user(user)
+            judged(password, row.email)
+            change.set(USERS, USERS.c.id == user, password=kept)
+            ended = sessions.end(change, sessions.of(user))
+            _void(change, user)
+            change.tell("password.set", user, after={"sessions_ended": ended})
+
+    def find(self, email: str) -> str:
+        """Id of the user with this address. Refuse 404 `unknown_user`."""
+        wanted = select(USERS.c.id).where(USERS.c.email == email.strip().lower())
+        with self._changes.database.snapshot() as to:
+            found = to.execute(wanted).scalar_one_or_none()
+        if found is None:
+            raise Refuse(f"there is no user {email[:64]!r}", "unknown_user", 404, "email")
+        return str(found)
+
+    def prune(self, now_ns: int) -> int:
+        """Delete links that were over long ago; returns how many."""
+        old = EMAIL_TOKENS.c.expires_ns < now_ns - LINKS_KEPT_NS
+        with self._changes.database.transaction() as to:
+            return to.execute(delete(EMAIL_TOKENS).where(old)).rowcount
+
+
+def judged_role(given: str) -> Role:
+    """A role. Refuse 400 `bad_role`."""
+    for role in ROLES:
+        if role == given:
+            return role
+    raise Refuse(f"role={given[:64]!r} is none of {', '.join(ROLES)}", "bad_role", 400, "role")
+
+
+def _failed() -> Refuse:
+    return Refuse("the e-mail address or the password is wrong", "sign_in_failed", 401)
+
+
+def _because(after: dict[str, Any], reason: str) -> dict[str, Any]:
+    return {**after, "reason": reason} if reason else after
+
+
+def _by_email(change: Change, email: str) -> Row[Any] | None:
+    return change.to.execute(select(USERS).where(USERS.c.email == email)).one_or_none()
+
+
+def _add(
+    change: Change, email: str, role: Role, tier: str, password: str, *, name: str, state: str
+) -> str:
+    user = new_id("usr")
+    change.add(
+        USERS,
+        id=user,
+        email=email,
+        name=name,
+        password=password,
+        role=role,
+        tier=tier,
+        state=state,
+        override="{}",
+        created_ns=change.now_ns,
+        verified_ns=change.now_ns if state == "active" else None,
+        seen_ns=None,
+    )
+    return user
+
+
+def _link(change: Change, user: str, purpose: Purpose) -> str:
+    """A secret for a letter; those before it work no longer."""
+    token = new_secret()
+    _void(change, user, purpose)
+    change.to.execute(
+        insert(EMAIL_TOKENS).values(
+            hash=digest(token),
+            user_id=user,
+            purpose=purpose,
+            expires_ns=change.now_ns + LINK_NS[purpose],
+            used_ns=None,
+        )
+    )
+    return token
+
+
+def _void(change: Change, user: str, *purposes: Purpose) -> None:
+    old = (EMAIL_TOKENS.c.user_id == user) & EMAIL_TOKENS.c.used_ns.is_(None)
+    if purposes:
+        old &= EMAIL_TOKENS.c.purpose.in_(purposes)
+    change.to.execute(update(EMAIL_TOKENS).where(old).values(used_ns=change.now_ns))
+
+
+def _followed(change: Change, token: str, purpose: Purpose) -> Row[Any]:
+    """Use a link up; the user whose it was. Refuse `bad_link`."""
+    mine = (EMAIL_TOKENS.c.hash == digest(token)) & (EMAIL_TOKENS.c.purpose == purpose)
+    good = mine & EMAIL_TOKENS.c.used_ns.is_(None) & (EMAIL_TOKENS.c.expires_ns > change.now_ns)
+    used = update(EMAIL_TOKENS).where(good).values(used_ns=change.now_ns)
+    user = change.to.execute(used.returning(EMAIL_TOKENS.c.user_id)).scalar_one_or_none()
+    row = None if user is None else change.user(user)
+    if row is None or row.state == "disabled":
+        text = "the link is not valid: it was used, it is too old, or a newer one was sent"
+        raise Refuse(text, "bad_link", 400, "token")
+    return row
+
+
+def _leaves_one(change: Change, row: Row[Any]) -> None:
+    """Refuse 409 `last_superadmin` where without him nobody could do all."""
+    if row.role != "superadmin" or row.state != "active":
+        return
+    active = (USERS.c.role == "superadmin") & (USERS.c.state == "active")
+    many = change.to.execute(select(func.count()).select_from(USERS).where(active)).scalar_one()
+    if many < 2:
+        text = f"{row.email} is the last superadmin: make another one first"
+        raise Refuse(text, "last_superadmin", 409)
