@@ -76,6 +76,14 @@ class Accounts(Table, frozen=True):
             pattern=r"^(|postgres(ql)?://\S+)$",
         ),
     ] = ""
+    limits: Annotated[
+        str,
+        doc(
+            "where requests are counted: memory, or redis://, rediss://, valkey:// or valkeys://"
+            " and user:password@host:port/number, for several servers that share each user's rate",
+            pattern=r"^(memory|(redis|valkey)s?://\S+)$",
+        ),
+    ] = "memory"
 
 
 class Mail(Table, frozen=True):
