@@ -120,6 +120,19 @@ class Limiter:
         self._found()
         return told(per_minute, counted)
 
+    async def left(self, bucket: str, per_minute: int) -> tuple[int, int] | None:
+        """How many requests of a bucket are left, and in how many whole seconds more may be; counts
+        none. None while the server is away."""
+        try:
+            if self._server is None:
+                before, left_s, present, _ = self._counters.get_sliding_window(bucket, WINDOW_S)
+            else:
+                before, left_s, present = await self._server.look(bucket)
+        except LimitsAway:
+            return None
+        rest = per_minute - math.floor(before * left_s / WINDOW_S + present)
+        return max(rest, 0), math.ceil(left_s)
+
     def _local(self, bucket: str, per_minute: int) -> Taken:
         self._telemetry.limits_local.inc()
         half = max(per_minute // 2, 1)

@@ -56,13 +56,22 @@ class LimitsServer:
 
     async def take(self, key: str, limit: int) -> tuple[bool, int, float, int]:
         """As Counters.take. Raises LimitsAway."""
+        return await self._ask(key, limit)
+
+    async def look(self, key: str) -> tuple[int, float, int]:
+        """The same without counting, and so without the first figure. Raises LimitsAway."""
+        return (await self._ask(key, None))[1:]
+
+    async def _ask(self, key: str, limit: int | None) -> tuple[bool, int, float, int]:
         storage, failures = self._here(), self._failures
         async with self._turns:
             if self._failures != failures:
                 raise LimitsAway("it did not answer those who asked before")
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    allowed = await storage.acquire_sliding_window_entry(key, limit, WINDOW_S)
+                    allowed = limit is not None and await storage.acquire_sliding_window_entry(
+                        key, limit, WINDOW_S
+                    )
                     window = await storage.get_sliding_window(key, WINDOW_S)
             except _errors(storage) as error:
                 self._failures += 1

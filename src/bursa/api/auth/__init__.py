@@ -1,0 +1,1 @@
+"""Who one is: keys exchanged for tokens, sign-up and sign-in, one's own account, the plugin."""
