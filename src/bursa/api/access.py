@@ -14,7 +14,7 @@ from bursa.api import params
 from bursa.api.services import Services, VenueService
 from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
-from bursa.model.timeframe import TIMEFRAMES
+from bursa.model.timeframe import RESOLUTIONS, TIMEFRAMES
 
 
 def who(scope: Mapping[str, Any]) -> Principal:
@@ -154,6 +154,12 @@ def floor_ns(asks: Principal, service: VenueService) -> int:
     where he may have all of it."""
     days = asks.rights.history_days
     return 0 if days is None else service.days_ago_ns(days)
+
+
+def resolutions(asks: Principal) -> tuple[str, ...]:
+    """TradingView's names of the timeframes that a reader has, in the order they are shown."""
+    allowed = asks.rights.timeframes
+    return tuple(name for name, tf in RESOLUTIONS.items() if allowed is None or tf in allowed)
 
 
 def _tier(asks: Principal) -> str:

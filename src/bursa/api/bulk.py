@@ -20,7 +20,9 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from bursa.api import params, shapes
+from bursa.accounts.who import Principal
+from bursa.api import access, params, shapes
+from bursa.api.access import Access
 from bursa.api.envelope import responses
 from bursa.api.services import Services, VenueService
 from bursa.model.calendar import SECOND_NS
@@ -41,7 +43,7 @@ class BulkFiles:
     """The route over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -64,13 +66,14 @@ class BulkFiles:
         """All rows of a kind of one closed day, every revision, as a Parquet file: FILE is a day of
         the venue and `.parquet`, such as 2026-11-20.parquet, or that and `.sha256`. Sorted by
         ticker and time. `ETag` and `Repr-Digest` are the SHA-256 of the whole file. Metric rows
-        come without the columns of hd."""
+        come without the columns of hd. For tiers with all timeframes, within their history."""
         values = params.read_query(scope["query_string"], BULK)
         service = self._services.venue(values["venue"])
         if kind not in COLD_KINDS:
             known = ", ".join(COLD_KINDS)
             raise Refuse(f"kind={kind[:64]!r} is none of {known}", "unknown_kind", 404, "kind")
         day, summed = _asked(file)
+        self._in_rights(access.who(scope), service, day)
         name = service.venue.name
         files, found = self._services.bulk, None
         if files is not None:
@@ -80,7 +83,16 @@ class BulkFiles:
         if summed:
             line = f"{found.sha256}  {name}_{kind}-{day}.parquet\n"
             return ASGIResponse(body=line.encode(), media_type="text/plain")
-        return FileAnswer(found, f"{name}_{kind}-{day}.parquet", scope)
+        file_answer = FileAnswer(found, f"{name}_{kind}-{day}.parquet", scope)
+        if file_answer.begins:
+            access.count_rows(scope, found.rows)
+        return file_answer
+
+    def _in_rights(self, asks: Principal, service: VenueService, day: date) -> None:
+        self._access.raw(asks, "a day's file")
+        begins_ns = service.venue.calendar.midnight_ns(day)
+        if begins_ns < access.floor_ns(asks, service):
+            raise self._access.too_early(asks, service, begins_ns, "file")
 
     def _none(self, service: VenueService, kind: str, day: date) -> Refuse:
         """Why a day has no file: it has not come so far, or has no rows."""
@@ -142,6 +154,11 @@ class FileAnswer(ASGIResponse):
             ("accept-ranges", "bytes"),
             ("cache-control", "no-cache"),
         ]
+
+    @property
+    def begins(self) -> bool:
+        """Does it send the file's beginning? Each transfer has one, in however many parts."""
+        return self._part.start == 0 < self._part.end and not self._head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. A file that goes meanwhile is read to its end: it stays open."""

@@ -1,8 +1,9 @@
 """Bars as JSON rows, each serialised once: closed minutes are kept as bytes until they change.
 
 An answer is then a join, and a whole answer is kept as long as its ring's version stands. Rows are
-keyed by what they show (ts, rev and HD). Both caches are bounded, and who was asked for longest ago
-leaves first. Does not read bars (history/candles.py).
+keyed by what they show (ts, rev and HD), and kept as the raw view has them: a row ends with its HD,
+so that for another view its end alone is made anew. Both caches are bounded, and who was asked for
+longest ago leaves first. Does not read bars (history/candles.py).
 """
 
 from collections import OrderedDict
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bursa.accounts import hd
+from bursa.accounts.hd import RAW, View
 from bursa.api import text
 from bursa.history.candles import Candles
 from bursa.model.batch import Batch
@@ -33,10 +36,11 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of an answer as a JSON array, and the token of the page before them."""
+    """The rows of an answer as a JSON array, the token of the page before them, how many rows."""
 
     data: bytes
     next_page: str | None
+    rows: int = 0
 
 
 class Answers:
@@ -77,10 +81,14 @@ class CandleRows:
     def __len__(self) -> int:
         return self._size
 
-    def rows(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
-        """The JSON of each bar, in order."""
+    def rows(self, ticker: str, tf: str, candles: Candles, view: View = RAW) -> list[bytes]:
+        """The JSON of each bar as a view shows it, in order."""
         if tf != "1m":
-            return serialise(ticker, tf, candles, self._calendar)
+            return serialise(ticker, tf, candles, self._calendar, view)
+        raw = self._raw(ticker, candles)
+        return raw if view[0] == "raw" else _ended(raw, _hd(candles, view))
+
+    def _raw(self, ticker: str, candles: Candles) -> list[bytes]:
         keys = _keys(candles)
         kept = self._kept.get(ticker)
         final = bool(candles.bars.column("final").all())
@@ -129,8 +137,10 @@ class CandleRows:
             self._size -= len(gone.rows)
 
 
-def serialise(ticker: str, tf: str, candles: Candles, calendar: Calendar) -> list[bytes]:
-    """The JSON of each bar."""
+def serialise(
+    ticker: str, tf: str, candles: Candles, calendar: Calendar, view: View = RAW
+) -> list[bytes]:
+    """The JSON of each bar as a view shows it; HD comes last."""
     bars = candles.bars
     if not len(bars):
         return []
@@ -153,9 +163,22 @@ def serialise(ticker: str, tf: str, candles: Candles, calendar: Calendar) -> lis
             bars.column("trades").tolist(),
             vwap,
             bars.column("rev").tolist(),
-            text.numbers(candles.hd),
+            text.numbers(_hd(candles, view)),
             strict=True,
         )
+    ]
+
+
+def _hd(candles: Candles, view: View) -> NDArray[np.float64]:
+    return hd.values(view, candles.hd)
+
+
+def _ended(rows: list[bytes], shown: NDArray[np.float64]) -> list[bytes]:
+    """Rows that end with another HD."""
+    ends = text.numbers(shown)
+    return [
+        b"%b:%b}" % (row[: row.rindex(b":")], end.encode())
+        for row, end in zip(rows, ends, strict=True)
     ]
 
 

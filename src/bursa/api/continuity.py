@@ -16,8 +16,9 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
+from bursa.api import access, params, text
 from bursa.api import ledger_shapes as shapes
-from bursa.api import params, text
+from bursa.api.access import Access
 from bursa.api.envelope import answer, encode, known_ticker
 from bursa.api.paging import paged
 from bursa.api.services import Services, VenueService
@@ -74,7 +75,7 @@ class Ledgers:
     """The routes over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
         self._maps = {name: _Maps(service) for name, service in services.venues.items()}
 
     def routes(self) -> list[HTTPRouteHandler]:
@@ -104,7 +105,9 @@ class Ledgers:
         judged = service.live_range(*_kept(start, end, kept_ns), values["tf"])
         found = await service.ledger.continuity(ticker, judged)
         question = ("continuity", service.venue.name, ticker, values["tf"], start, values["to"])
+        values["limit"] = self._access.rows(access.who(scope), values["limit"])
         stretches, next_page = paged(found.stretches, values, question)
+        access.count_rows(scope, len(stretches))
         row = shapes.ContinuityRow(
             ticker,
             values["tf"],
@@ -137,7 +140,9 @@ class Ledgers:
         tickers, table = await self._services.offload.run(_table, service, found)
         order = _ordered(tickers, table["missing"], values["sort"])
         question = ("map", service.venue.name, values["from"], values["to"], values["sort"])
+        values["limit"] = self._access.rows(access.who(scope), values["limit"], MAP_LIMIT)
         places, next_page = paged(order, values, question)
+        access.count_rows(scope, len(places))
         row = shapes.Map(
             service.venue.name,
             text.instant(start),

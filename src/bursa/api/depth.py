@@ -8,7 +8,8 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, shapes, text
+from bursa.api import access, params, shapes, text
+from bursa.api.access import Access
 from bursa.api.envelope import answer, encode, known_ticker
 from bursa.api.services import Services
 from bursa.api.short import data_route
@@ -31,7 +32,7 @@ class Books:
     """The route over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -43,6 +44,7 @@ class Books:
         values = _ORDERBOOK.read(scope["query_string"])
         service = self._services.venue(values["venue"])
         known_ticker(service, ticker)
+        self._access.raw(access.who(scope), "a book")
         service.require(ORDERBOOK_KIND.name)
         found = service.book(ticker, values["depth"])
         row = shapes.BookRow(
@@ -53,6 +55,7 @@ class Books:
             _levels(found.bids),
             _levels(found.asks),
         )
+        access.count_rows(scope, len(row.bids) + len(row.asks))
         return answer(scope, encode(row))
 
 

@@ -12,7 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from bursa.api import shapes
+from bursa.api import shapes, text
 from bursa.api.errors import JSON
 from bursa.api.services import VenueService
 from bursa.model.errors import Refuse
@@ -36,16 +36,20 @@ class Ready(ASGIResponse):
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def answer(scope: Scope, data: bytes, next_page: str | None = None) -> ASGIResponse:
-    """`data` is JSON already; the latency is counted from the guard on."""
-    return Ready(_enveloped(scope, data, next_page))
+def answer(
+    scope: Scope, data: bytes, next_page: str | None = None, floor_ns: int = 0
+) -> ASGIResponse:
+    """`data` is JSON already; the latency is counted from the guard on. floor_ns: where the
+    reader's history begins, ns UTC; 0: he has all of it, and nothing is said."""
+    return Ready(_enveloped(scope, data, next_page, floor_ns))
 
 
-def _enveloped(scope: Scope, data: bytes, next_page: str | None) -> bytes:
+def _enveloped(scope: Scope, data: bytes, next_page: str | None, floor_ns: int = 0) -> bytes:
     began_ns: int = scope["state"]["began_ns"]
     latency_us = (time.perf_counter_ns() - began_ns) // 1_000
     page = "null" if next_page is None else f'"{next_page}"'
-    tail = f',"meta":{{"latency_us":{latency_us},"next_page":{page}}}}}'.encode()
+    begins = f',"history_from":"{text.instant(floor_ns)}"' if floor_ns else ""
+    tail = f',"meta":{{"latency_us":{latency_us},"next_page":{page}{begins}}}}}'.encode()
     return b"".join((b'{"ok":true,"data":', data, tail))
 
 

@@ -13,7 +13,8 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, shapes, text
+from bursa.api import access, params, shapes, text
+from bursa.api.access import Access
 from bursa.api.envelope import answer, encode, joined
 from bursa.api.paging import leading_on, turned
 from bursa.api.services import Services, VenueService
@@ -72,7 +73,7 @@ class Ranked:
     """The routes over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -86,20 +87,29 @@ class Ranked:
         equal ones by ticker."""
         values = _RANKING.read(scope["query_string"])
         service = self._services.venue(values["venue"])
-        return answer(scope, encode(_ranked(service, values)))
+        limit = self._access.rows(access.who(scope), values["limit"], RANKING_DEFAULT)
+        rows = _ranked(service, {**values, "limit": limit})
+        access.count_rows(scope, len(rows))
+        return answer(scope, encode(rows))
 
     async def index(self, scope: Scope, code: FromPath[str]) -> ASGIResponse:
-        """Rows of an index as they came, ascending by date."""
+        """Rows of an index as they came, ascending by date. They are finer than any bar."""
         values = _INDEX.read(scope["query_string"])
         service = self._services.venue(values["venue"])
+        asks = access.who(scope)
+        self._access.raw(asks, "an index's rows")
         service.require("index")
         _known(service, code)
-        ask, question = _ask(service, code, values)
+        limit = self._access.rows(asks, values["limit"])
+        bounds = params.ranged(values, service.venue.calendar)
+        floor = self._access.history(asks, service, *bounds)
+        ask, question = _ask(service, code, {**values, "limit": limit}, floor)
         found, more = await service.indices.rows(ask)
+        access.count_rows(scope, len(found))
         # 10,000 rows take 80 ms: nobody else is to wait for them.
         data = await self._services.offload.run(_index_rows, code, found, service.venue.price_scale)
         on = leading_on(found.column("ts"), question, ask.newest) if more else None
-        return answer(scope, data, on)
+        return answer(scope, data, on, floor)
 
 
 def _ranked(service: VenueService, values: Mapping[str, Any]) -> list[shapes.RankedRow]:
@@ -144,16 +154,16 @@ def _known(service: VenueService, code: str) -> None:
 
 
 def _ask(
-    service: VenueService, code: str, values: Mapping[str, Any]
+    service: VenueService, code: str, values: Mapping[str, Any], floor_ns: int
 ) -> tuple[IndexAsk, tuple[object, ...]]:
-    """The question, and what its page tokens are sealed with."""
+    """The question, with nothing before `floor_ns`, and what its page tokens are sealed with."""
     start, end = params.ranged(values, service.venue.calendar)
     question = ("index", service.venue.name, code, values["from"], values["to"])
-    start_ns, end_ns = start or 0, FOREVER_NS if end is None else end
+    start_ns, end_ns = max(start or 0, floor_ns), FOREVER_NS if end is None else end
     newest = start is None
     page = turned(values["page"], question, newest)
     if page is not None:
-        start_ns, end_ns = (start_ns, page.at) if newest else (page.at, end_ns)
+        start_ns, end_ns = (start_ns, page.at) if newest else (max(page.at, start_ns), end_ns)
     return IndexAsk(code, values["limit"], start_ns, end_ns, newest), question
 
 

@@ -1,7 +1,9 @@
 """The data API: symbols, bars, the catalogue and metric rows, the newest of a ticker.
 
 Every route reads its parameters from one table, asks history/ and shapes the answer. Without `from`
-the newest rows are given and pages lead back in time; with it the oldest, and pages lead on.
+the newest rows are given and pages lead back in time; with it the oldest, and pages lead on. What a
+reader may have, and how he sees HD, is asked of access.py before anything is read; answers that are
+kept are kept by that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,10 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params, shapes, text
+from bursa.accounts.hd import View
+from bursa.accounts.who import Principal
+from bursa.api import access, params, shapes, text
+from bursa.api.access import Access, Grant
 from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, CandleRows, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.paging import leading_on, paged, turned
@@ -30,6 +35,8 @@ from bursa.model.errors import Refuse
 
 TICKERS_MAX = 2_000
 METRICS_MAX = 64
+# Whole answers under factors: each is of use to one reader.
+_SCALED_BYTES_MAX = 16 << 20
 
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
 _OPEN = params.Param(
@@ -71,7 +78,8 @@ class Rest:
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services, self._hub = services, hub
-        self._answers = Answers()
+        self._access = Access(services)
+        self._answers, self._scaled = Answers(), Answers(_SCALED_BYTES_MAX)
         self._rows = {
             name: CandleRows(service.venue.calendar) for name, service in services.venues.items()
         }
@@ -98,48 +106,80 @@ class Rest:
         values = _OHLCV.read(scope["query_string"])
         service = self._services.venue(values["venue"])
         known_ticker(service, ticker)
+        asks = access.who(scope)
+        grant = self._access.grant(asks, service, values["tf"], values["limit"])
         if values["since"] is not None:
-            found = await self._since(service, ticker, values)
-            rows = serialise(ticker, values["tf"], found, service.venue.calendar)
-            return answer(scope, joined(rows))
-        made = self._kept(service, ticker, values) or await self._bars(service, ticker, values)
-        return answer(scope, made.data, made.next_page)
+            found = await self._since(service, ticker, values, grant)
+            rows = serialise(ticker, values["tf"], found, service.venue.calendar, grant.view)
+            access.count_rows(scope, len(rows))
+            return answer(scope, joined(rows), floor_ns=grant.floor_ns)
+        made = self._kept(service, ticker, values, grant)
+        if made is None:
+            self._in_history(asks, service, values)
+            made = await self._bars(service, ticker, values, grant)
+        access.count_rows(scope, made.rows)
+        return answer(scope, made.data, made.next_page, grant.floor_ns)
 
-    def _kept(self, service: VenueService, ticker: str, values: Mapping[str, Any]) -> Answer | None:
+    def _in_history(
+        self, asks: Principal, service: VenueService, values: Mapping[str, Any]
+    ) -> None:
+        """Refuse `tier_history` where the range leads below what a reader may have."""
+        self._access.history(asks, service, *params.ranged(values, service.venue.calendar))
+
+    def _keeper(self, grant: Grant) -> Answers:
+        return self._scaled if grant.view[0] == "scaled" else self._answers
+
+    def _kept(
+        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
+    ) -> Answer | None:
         """The answer if it is the newest minutes of a ring that did not change since."""
-        question = (service.venue.name, ticker, values["limit"])
-        return self._answers.get(question, _version(service, ticker)) if _plain(values) else None
+        if not _plain(values):
+            return None
+        question = (service.venue.name, ticker, grant)
+        return self._keeper(grant).get(question, _version(service, ticker))
 
-    async def _bars(self, service: VenueService, ticker: str, values: Mapping[str, Any]) -> Answer:
-        ask, question = _ask(service, ticker, values)
+    async def _bars(
+        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
+    ) -> Answer:
+        ask, question = _ask(service, ticker, values, grant)
         version = _version(service, ticker)
         found = await service.reader.candles(ask)
         if len(found.bars) > TICKER_ROWS_MAX:  # so many rows are not kept one by one
             calendar = service.venue.calendar
-            rows = await self._services.offload.run(serialise, ticker, ask.tf, found, calendar)
+            rows = await self._services.offload.run(
+                serialise, ticker, ask.tf, found, calendar, grant.view
+            )
         else:
-            rows = self._rows[service.venue.name].rows(ticker, ask.tf, found)
-        made = Answer(joined(rows), _next_page(ask, found.bars, found.more, question))
+            rows = self._rows[service.venue.name].rows(ticker, ask.tf, found, grant.view)
+        following = _next_page(ask, found.bars, found.more, question)
+        made = Answer(joined(rows), following, len(rows))
         if _plain(values) and version[0]:
-            self._answers.put((service.venue.name, ticker, ask.limit), version, made)
+            self._keeper(grant).put((service.venue.name, ticker, grant), version, made)
         return made
 
     async def _since(
-        self, service: VenueService, ticker: str, values: Mapping[str, Any]
+        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
     ) -> Candles:
         for name in ("from", "to", "page", "as_of", "open"):
             if values[name]:
                 message = f"since and {name} exclude each other"
                 raise Refuse(message, "exclusive_parameters", parameter=name)
         bars = self._hub.changed_since(values["since"], service.venue.name, ticker)
-        return await service.reader.changed(ticker, values["tf"], bars)
+        found = await service.reader.changed(ticker, values["tf"], bars)
+        allowed = found.bars.column("ts") >= grant.floor_ns
+        if allowed.all():
+            return found
+        kept = replace(found.bars, block=found.bars.block[:, allowed])
+        return Candles(kept, found.hd[allowed], found.more)
 
     async def metrics(self, scope: Scope) -> ASGIResponse:
         """The catalogue: every metric with its parameters, inputs, outputs and definition."""
         values = params.read_query(scope["query_string"], METRICS)
         service = self._services.venue(values["venue"])
         every = list(service.catalogue.metrics.values())
+        values["limit"] = self._access.rows(access.who(scope), values["limit"])
         found, next_page = paged(every, values, ("metrics", service.venue.name))
+        access.count_rows(scope, len(found))
         terms = terms_of(service.venue)
         return answer(scope, encode([described(metric, terms) for metric in found]), next_page)
 
@@ -152,34 +192,51 @@ class Rest:
         service = self._services.venue(values["venue"])
         ticker = known_ticker(service, values["ticker"])
         metrics = [service.catalogue.find(name) for name in values["metric"]]
-        ask, question = _ask(service, ticker, {**values, "open": False})
+        asks = access.who(scope)
+        grant = self._access.grant(asks, service, values["tf"], values["limit"])
+        self._access.hd(asks, service, values["metric"])
+        self._in_history(asks, service, values)
+        ask, question = _ask(service, ticker, {**values, "open": False}, grant)
         found, more = await service.reader.metrics(ask, metrics)
+        access.count_rows(scope, len(found))
         # 10,000 rows take 80 ms: nobody else is to wait for them.
         data = await self._services.offload.run(
-            _metric_rows, service, [ticker] * len(found), values["tf"], metrics, found
+            _metric_rows, service, [ticker] * len(found), values["tf"], metrics, found, grant.view
         )
-        return answer(scope, data, _next_page(ask, found, more, question))
+        return answer(scope, data, _next_page(ask, found, more, question), grant.floor_ns)
 
     async def metrics_latest(self, scope: Scope) -> ASGIResponse:
         """The newest 1-minute row of metrics for each ticker that has one, from memory."""
         values = params.read_query(scope["query_string"], self._latest)
         service = self._services.venue(values["venue"])
         metrics = [service.catalogue.find(name) for name in values["metric"]]
+        asks = access.who(scope)
+        grant = self._access.grant(asks, service, "1m", values["limit"])
+        self._access.hd(asks, service, values["metric"])
         question = ("latest", service.venue.name, values["metric"], values["tickers"])
+        values["limit"] = grant.limit
         tickers, next_page = paged(_tickers(service, values["tickers"]), values, question)
         newest = ((ticker, service.rings.metrics(ticker, 1)) for ticker in tickers)
-        held = {ticker: row for ticker, row in newest if row is not None and len(row)}
+        held = {
+            ticker: row
+            for ticker, row in newest
+            if row is not None and len(row) and int(row.column("ts")[-1]) >= grant.floor_ns
+        }
+        access.count_rows(scope, len(held))
         if not held:
             return answer(scope, joined([]), next_page)
         rows = concat(list(held.values()))
-        return answer(scope, _metric_rows(service, [*held], "1m", metrics, rows), next_page)
+        data = _metric_rows(service, [*held], "1m", metrics, rows, grant.view)
+        return answer(scope, data, next_page)
 
     async def symbols(self, scope: Scope) -> ASGIResponse:
         """The instruments of a venue, by ticker."""
         values = params.read_query(scope["query_string"], SYMBOLS)
         service = self._services.venue(values["venue"])
         every = service.directory.all()
+        values["limit"] = self._access.rows(access.who(scope), values["limit"])
         found, next_page = paged(every, values, ("symbols", service.venue.name))
+        access.count_rows(scope, len(found))
         lately_ns = service.lately_ns()
         return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
 
@@ -203,6 +260,7 @@ class Rest:
             row.quote = _newest(present.last("snapshot", ticker), shapes.Quote)
         if row.day is None:
             row.day = await self._day(service, ticker)
+        access.count_rows(scope, 1)
         return answer(scope, encode(row))
 
     async def _day(self, service: VenueService, ticker: str) -> shapes.Day | None:
@@ -255,9 +313,10 @@ def _version(service: VenueService, ticker: str) -> tuple[int, int]:
 
 
 def _ask(
-    service: VenueService, ticker: str, values: Mapping[str, Any]
+    service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
 ) -> tuple[Ask, tuple[object, ...]]:
-    """The question of a ranged route, and what its page tokens are sealed with."""
+    """The question of a ranged route within what is granted, and what its page tokens are sealed
+    with."""
     calendar = service.venue.calendar
     start, end = params.ranged(values, calendar)
     as_of = values["as_of"]
@@ -270,8 +329,8 @@ def _ask(
     ask = Ask(
         ticker,
         values["tf"],
-        values["limit"],
-        start or 0,
+        grant.limit,
+        max(start or 0, grant.floor_ns),
         FOREVER_NS if end is None else end,
         newest=start is None,
         as_of_ns=as_of_ns,
@@ -281,7 +340,7 @@ def _ask(
     if page is not None and ask.newest:
         ask = replace(ask, end_ns=page.at, open=False)
     elif page is not None:
-        ask = replace(ask, start_ns=page.at)
+        ask = replace(ask, start_ns=max(page.at, ask.start_ns))  # a token is no proof of a right
     return ask, question
 
 
@@ -305,12 +364,20 @@ def _tickers(service: VenueService, given: str | None) -> list[str]:
 
 
 def _metric_rows(
-    service: VenueService, tickers: Sequence[str], tf: str, metrics: Sequence[Metric], rows: Batch
+    service: VenueService,
+    tickers: Sequence[str],
+    tf: str,
+    metrics: Sequence[Metric],
+    rows: Batch,
+    view: View,
 ) -> bytes:
-    """Metric rows as a JSON array; `tickers` in step with them."""
+    """Metric rows as a view shows them, a JSON array; `tickers` in step with them."""
     ts = rows.column("ts")
     names = [column.name for metric in metrics for column in metric.columns]
-    values = [[text.json_value(v) for v in rows.column(name).tolist()] for name in names]
+    values = [
+        [text.json_value(v) for v in service.hd.column(view, name, rows.column(name)).tolist()]
+        for name in names
+    ]
     heads = zip(
         tickers,
         text.utc(ts),

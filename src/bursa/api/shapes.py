@@ -6,7 +6,7 @@ into these. Times are ISO texts.
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Date = Annotated[str, Meta(description="opening of the bar, ISO, UTC with Z")]
 BarTime = Annotated[str, Meta(description="opening of the bar, ISO, the venue's clock and offset")]
@@ -35,6 +35,10 @@ class Facts(_Row):
     next_page: Annotated[
         str | None, Meta(description="token for `page`; null: this is the last page")
     ] = None
+    history_from: Annotated[
+        str | UnsetType,
+        Meta(description="where the reader's history begins, ISO, UTC; absent: he has all of it"),
+    ] = UNSET
 
 
 About = Annotated[Facts, Meta(description="what the answer says about itself")]

@@ -59,10 +59,10 @@ def _numbers(values: NDArray[np.float64]) -> list[float] | list[int]:
 
 
 async def between(service: VenueService, ask: Ask, start_s: int, end_s: int) -> Columns:
-    """The newest bars shown in [start, end), the open one included; `ask` says of what, and how
-    many at most."""
+    """The newest bars shown in [start, end), the open one included; `ask` says of what, how many at
+    most, and before which opening none (`start_ns`)."""
     # A bar is shown within a day of its opening: at its session's, or at 00:00 UTC of its day.
-    start_ns = max(start_s * SECOND_NS - DAY_NS, 0)
+    start_ns = max(start_s * SECOND_NS - DAY_NS, ask.start_ns)
     end_ns = end_s * SECOND_NS + (DAY_NS if TIMEFRAMES[ask.tf] >= DAY_NS else 0)
     limit = ask.limit + SPARE + ask.limit // SPARE_IN
     wider = replace(ask, limit=limit, start_ns=start_ns, end_ns=end_ns, open=True)

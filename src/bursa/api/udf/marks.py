@@ -15,7 +15,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 from numpy.typing import NDArray
 
-from bursa.api import params
+from bursa.api import access, params
+from bursa.api.access import Access
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services, VenueService
 from bursa.api.udf import bars as udf_bars
@@ -86,6 +87,7 @@ class _Range:
 
     times    seconds at which they are shown, ascending
     after_s  when the first bar after them is shown; far away where there is none
+    floor_ns no bar that opens earlier is read
     """
 
     service: VenueService
@@ -93,12 +95,13 @@ class _Range:
     tf: str
     times: Times
     after_s: int
+    floor_ns: int = 0
 
     @property
     def start_ns(self) -> int:
         """Event time from which on marks can stand at these bars: an opening auction is before its
         day's first bar, and a long bar's day may begin before midnight UTC."""
-        return max(int(self.times[0]) * SECOND_NS - DAY_NS, 0)
+        return max(int(self.times[0]) * SECOND_NS - DAY_NS, self.floor_ns)
 
     @property
     def end_ns(self) -> int:
@@ -110,7 +113,7 @@ class UdfMarks:
     """The routes over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -167,18 +170,21 @@ class UdfMarks:
     async def _range(self, scope: Scope) -> _Range:
         values = read(scope, MARKS)
         service, symbol = asked(self._services, values)
+        asks = access.who(scope)
+        self._access.timeframe(asks, values["resolution"], "resolution")
+        floor_ns = access.floor_ns(asks, service)
         if values["from"] > values["to"]:
             raise Refuse("from lies after to", "bad_range", parameter="from")
         tf, start_s, end_s = values["resolution"], max(values["from"], 0), max(values["to"], 0)
-        ask = Ask(symbol.ticker, tf, BARS_MAX)
+        ask = Ask(symbol.ticker, tf, min(BARS_MAX, asks.rights.rows), floor_ns)
         columns = await udf_bars.between(service, ask, start_s, end_s + 1)
         after_s = await udf_bars.first_after(service, ask, end_s) if len(columns.t) else None
         after_s = FOREVER_NS // SECOND_NS if after_s is None else after_s
-        return _Range(service, symbol.ticker, tf, columns.t, after_s)
+        return _Range(service, symbol.ticker, tf, columns.t, after_s, floor_ns)
 
     async def _before(self, asked_for: _Range) -> Times:
         """The bar before the first one; it tells whether that one begins its day."""
-        ask = Ask(asked_for.ticker, asked_for.tf, 1)
+        ask = Ask(asked_for.ticker, asked_for.tf, 1, asked_for.floor_ns)
         return (await udf_bars.between(asked_for.service, ask, 0, int(asked_for.times[0]))).t
 
     async def _minutes(self, asked_for: _Range) -> Batch:

@@ -10,7 +10,7 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params, text
+from bursa.api import access, params, text
 from bursa.api.envelope import Ready
 from bursa.api.services import Services, VenueService
 from bursa.api.udf import shapes as udf_shapes
@@ -60,6 +60,7 @@ class UdfQuotes:
         if len(names) > SYMBOLS_MAX:
             message = f"symbols names {len(names)}, {SYMBOLS_MAX} at most"
             raise Refuse(message, "too_many_symbols", parameter="symbols")
+        access.count_rows(scope, len(names))
         return json({"s": "ok", "d": [self._quote(name, values["venue"]) for name in names]})
 
     def _quote(self, name: str, venue: str | None) -> dict[str, Any]:

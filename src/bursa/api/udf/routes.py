@@ -4,6 +4,7 @@ The client polls `history` and draws what it gets. The other routes are beside: 
 (symbols.py), quotes (quotes.py), marks (marks.py).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from litestar import MediaType
@@ -11,7 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import params
+from bursa.api import access, params
+from bursa.api.access import Access
 from bursa.api.envelope import Ready
 from bursa.api.services import SECOND_NS, Services
 from bursa.api.udf import bars as udf_bars
@@ -22,7 +24,6 @@ from bursa.api.udf.quotes import UdfQuotes
 from bursa.api.udf.symbols import UdfSymbols
 from bursa.history.candles import Ask
 from bursa.model.errors import Refuse
-from bursa.model.timeframe import RESOLUTIONS
 
 COUNTBACK_MAX = 5_000
 
@@ -46,7 +47,7 @@ class Udf:
     """The routes over some services."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._services, self._access = services, Access(services)
         self._beside = (UdfSymbols(services), UdfQuotes(services), UdfMarks(services))
 
     def routes(self) -> list[HTTPRouteHandler]:
@@ -70,7 +71,7 @@ class Udf:
         types = sorted({kind_of(service) for service in self._services.venues.values()})
         return json(
             {
-                "supported_resolutions": list(RESOLUTIONS),
+                "supported_resolutions": access.resolutions(access.who(scope)),
                 # The adapter wants exactly one of the two.
                 "supports_search": True,
                 "supports_group_request": False,
@@ -86,19 +87,25 @@ class Udf:
         )
 
     async def history(self, scope: Scope) -> Ready:
-        """Bars with from <= t < to, or the last `countback` before `to`."""
+        """Bars with from <= t < to, or the last `countback` before `to`. Before a reader's history
+        there are none."""
         values = read(scope, HISTORY)
         service, symbol = asked(self._services, values)
+        asks = access.who(scope)
+        self._access.timeframe(asks, values["resolution"], "resolution")
+        floor_ns = access.floor_ns(asks, service)
         tf, start_s, end_s = values["resolution"], max(values["from"], 0), max(values["to"], 0)
         if values["countback"]:
             start_s = 0
         elif values["from"] > values["to"]:
             raise Refuse("from lies after to", "bad_range", parameter="from")
-        count = min(values["countback"] or COUNTBACK_MAX, COUNTBACK_MAX)
-        found = await udf_bars.between(service, Ask(symbol.ticker, tf, count), start_s, end_s)
+        count = min(values["countback"] or COUNTBACK_MAX, COUNTBACK_MAX, asks.rights.rows)
+        ask = Ask(symbol.ticker, tf, count, floor_ns)
+        found = await udf_bars.between(service, ask, start_s, end_s)
         if len(found.t):
+            access.count_rows(scope, len(found.t))
             return Ready(found.body())
-        older = await udf_bars.between(service, Ask(symbol.ticker, tf, 1), 0, end_s)
+        older = await udf_bars.between(service, replace(ask, limit=1), 0, end_s)
         answer: dict[str, Any] = {"s": "no_data"}
         if len(older.t):
             answer["nextTime"] = int(older.t[-1])

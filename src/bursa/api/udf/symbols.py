@@ -3,24 +3,27 @@
 `/udf/symbol_info` is what TradingView's adapter falls back to when it could not read /udf/config.
 It then asks for three groups by names of its own (`BUILT_IN`), gives up at an answer without
 symbols, and knows no instrument but those it was told of. So those names mean everything.
+A symbol has the resolutions that its reader has.
 """
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 
-from bursa.api import params
+from bursa.api import access, params
 from bursa.api.envelope import Ready, encode
 from bursa.api.services import Services, VenueService
 from bursa.api.udf import shapes as udf_shapes
 from bursa.api.udf.form import SYMBOL, asked, by_exchange, json, kind_of, read, route
 from bursa.history.directory import Symbol
 from bursa.model.errors import Refuse
-from bursa.model.timeframe import RESOLUTIONS
 
 SEARCH_DEFAULT, SEARCH_MAX = 30, 200
 BUILT_IN = ("NYSE", "FOREX", "AMEX")
+_TABLES_KEPT = 8
 
 SYMBOLS = (params.VENUE, SYMBOL)
 SEARCH = (
@@ -71,7 +74,7 @@ class UdfSymbols:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._tables: dict[tuple[str, ...], tuple[list[tuple[Any, ...]], bytes]] = {}
+        self._tables: OrderedDict[object, tuple[list[tuple[Any, ...]], bytes]] = OrderedDict()
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -83,7 +86,8 @@ class UdfSymbols:
 
     async def symbols(self, scope: Scope) -> Ready:
         """One symbol."""
-        return json(described(*asked(self._services, read(scope, SYMBOLS))))
+        found = asked(self._services, read(scope, SYMBOLS))
+        return json(described(*found, access.resolutions(access.who(scope))))
 
     async def search(self, scope: Scope) -> Ready:
         """Symbols by code or name, the best match first."""
@@ -99,6 +103,7 @@ class UdfSymbols:
             query = _code(values["query"], service.venue.exchange)
             most = values["limit"] - len(found)
             found += [_found(service, symbol) for symbol in service.directory.search(query, most)]
+        access.count_rows(scope, len(found))
         return json(found)
 
     async def symbol_info(self, scope: Scope) -> Ready:
@@ -110,21 +115,23 @@ class UdfSymbols:
             message = f"group={group[:32]!r} is none of {known}; an empty one is all of them"
             raise Refuse(message, "unknown_group", 404, "group")
         chosen = [groups[group]] if group in groups else list(groups.values())
-        return Ready(self._table(chosen))
+        return Ready(self._table(chosen, access.resolutions(access.who(scope))))
 
-    def _table(self, services: list[VenueService]) -> bytes:
+    def _table(self, services: list[VenueService], resolutions: Sequence[str]) -> bytes:
         """The table of some venues, made anew when what it shows of a symbol changed."""
         every = [service.directory.listed() for service in services]
-        key = tuple(service.venue.name for service in services)
+        key = tuple(service.venue.name for service in services), tuple(resolutions)
         state = [_state(symbol) for symbols in every for symbol in symbols]
         kept = self._tables.get(key)
         if kept is None or kept[0] != state:
             rows = [
-                described(service, symbol)
+                described(service, symbol, resolutions)
                 for service, symbols in zip(services, every, strict=True)
                 for symbol in symbols
             ]
             kept = self._tables[key] = (state, encode(table(rows)))
+            if len(self._tables) > _TABLES_KEPT:
+                self._tables.popitem(last=False)
         return kept[1]
 
 
@@ -141,8 +148,9 @@ def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def described(service: VenueService, symbol: Symbol) -> dict[str, Any]:
-    """A symbol as the library wants it."""
+def described(service: VenueService, symbol: Symbol, resolutions: Sequence[str]) -> dict[str, Any]:
+    """A symbol with some resolutions as the library wants it."""
+    intraday = [key for key in resolutions if key.isdigit()]
     venue = service.venue
     full_name = f"{venue.exchange}:{symbol.ticker}"
     return {
@@ -163,11 +171,11 @@ def described(service: VenueService, symbol: Symbol) -> dict[str, Any]:
         "minmove2": 0,
         "fractional": False,
         "pricescale": 10**symbol.price_decimals,
-        "has_intraday": True,
-        "intraday_multipliers": [key for key in RESOLUTIONS if key.isdigit()],
-        "has_daily": True,
-        "has_weekly_and_monthly": True,
-        "supported_resolutions": list(RESOLUTIONS),
+        "has_intraday": bool(intraday),
+        "intraday_multipliers": intraday,
+        "has_daily": "D" in resolutions,
+        "has_weekly_and_monthly": {"W", "M"} <= set(resolutions),
+        "supported_resolutions": list(resolutions),
         "visible_plots_set": "ohlcv",
         "volume_precision": symbol.volume_decimals,
         "currency_code": symbol.currency,
