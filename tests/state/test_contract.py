@@ -1,4 +1,4 @@
-"""The contract suites of leases, dead letters and reports, on the database and on the fakes."""
+"""The contract suites of leases, dead letters and reports, on both engines and on the fakes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +8,30 @@ import pytest
 from bursa.ports import DeadLetters, Leases, Report, Reports
 from bursa.state.sqlite import StateDb
 from tests.fakes.state import FakeLeases, FakeLetters, FakeReports
+from tests.servers.postgres import Postgres
 from tests.state.contract import LeasesContract, LettersContract, ReportsContract
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDb]:
-    state = StateDb(tmp_path / "state.db")
+@pytest.fixture(scope="module")
+def served(postgres: Postgres) -> Iterator[StateDb]:
+    state = StateDb(postgres.database())
+    state.check()
     yield state
     state.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateDb]:
+    if request.param == "sqlite":
+        state = StateDb(tmp_path / "state.db")
+        yield state
+        state.close()
+        return
+    state = request.getfixturevalue("served")
+    with state.database.transaction() as to:
+        names = "leases, runs, dead_letters, quality_reports"
+        to.exec_driver_sql(f"truncate {names} restart identity")
+    yield state
 
 
 class TestSqlLeases(LeasesContract):
@@ -47,13 +63,14 @@ class TestSqlReports(ReportsContract):
     def reports(self, state: StateDb) -> Reports:
         return state.reports
 
-    def test_old_reports_go(self, reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_old_reports_go(
+        self, state: StateDb, reports: Reports, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("bursa.state.reports.REPORTS_KEPT", 2)
         reports.add(Report("idx", "week", 0, {}))
         for nth in range(5):
             reports.add(Report("idx", "day", nth, {}))
-        database = reports._database  # type: ignore[attr-defined]
-        with database.transaction() as to:
+        with state.database.transaction() as to:
             found = to.exec_driver_sql("select span, at_ns from quality_reports order by id").all()
         assert found == [("week", 0), ("day", 3), ("day", 4)]
 

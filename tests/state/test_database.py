@@ -8,14 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from bursa.model.errors import Refuse, Retry
-from bursa.state.account_tables import USERS
-from bursa.state.database import HEAD, MIGRATIONS, Database
+from bursa.state.database import Database
 from bursa.state.sqlite import StateDb
 from tests.state.contract import letter
 
@@ -23,18 +18,6 @@ from tests.state.contract import letter
 def asked(file: Path, text: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(file)) as connection, connection:
         return connection.execute(text).fetchall()
-
-
-def test_migrations_leave_the_tables_as_they_are_described(tmp_path: Path) -> None:
-    database = Database(tmp_path / "state.db")
-    with database.transaction() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, USERS.metadata) == []
-    database.close()
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_a_start_that_finds_nothing_to_do_imports_no_toolkit(tmp_path: Path) -> None:
@@ -109,40 +92,6 @@ def test_another_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refuse, match="no state database of bursa") as refused:
         StateDb(file).check()
     assert refused.value.code == "state_damaged"
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "state.db"
-    steps = MIGRATIONS / "versions"
-    mine = tmp_path / "migrations"
-    (mine / "versions").mkdir(parents=True)
-    (mine / "env.py").write_text((MIGRATIONS / "env.py").read_text())
-    for step in steps.glob("v*.py"):
-        (mine / "versions" / step.name).write_text(step.read_text())
-    StateDb(file).letters.add([letter(1)])
-    (mine / "versions" / "v9000_next.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\n"
-        f"revision, down_revision = '9000', '{HEAD}'\n"
-        "def upgrade():\n"
-        "    op.add_column('dead_letters', sa.Column('note', sa.Text))\n"
-        "    op.execute('insert into nowhere values (1)')\n"
-    )
-    monkeypatch.setattr("bursa.state.database.HEAD", "9000")
-    monkeypatch.setattr("bursa.state.database.MIGRATIONS", mine)
-    before = asked(file, "select sql from sqlite_master")
-    with pytest.raises(Refuse):
-        StateDb(file).check()
-    assert asked(file, "select sql from sqlite_master") == before
-    assert asked(file, "select version_num from alembic_version") == [(HEAD,)]
-    step = mine / "versions" / "v9000_next.py"
-    step.write_text(
-        step.read_text().replace("    op.execute('insert into nowhere values (1)')", "")
-    )
-    StateDb(file).check()
-    assert asked(file, "select version_num from alembic_version") == [("9000",)]
-    assert asked(file, "select note, position from dead_letters") == [(None, 101)]
 
 
 def test_a_file_that_another_process_writes_is_away(

@@ -42,7 +42,7 @@ class SqlDeadLetters:
                     "row": one.row,
                 }
                 new = insert_into(to, LETTERS).values(values).on_conflict_do_nothing()
-                added += to.execute(new).rowcount
+                added += len(to.execute(new.returning(LETTERS.c.id)).all())
         return added
 
     def ls(

@@ -6,6 +6,7 @@ A commit is on disk when it returns; who writes waits for others that write, rea
 import os
 import select
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # How long one transaction waits for another process that has the file.
 BUSY_S = 5.0
+_AGAIN_S = 0.01
 PRAGMAS = ("journal_mode = wal", "synchronous = full", "foreign_keys = on")
 _DAMAGED = ("malformed", "not a database", "corrupt")
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -57,7 +59,7 @@ class OnSqlite:
             # Transactions are begun below: the driver's own would commit before each DDL statement.
             connection.isolation_level = None
             for pragma in PRAGMAS:
-                connection.execute(f"pragma {pragma}")
+                _patiently(connection, f"pragma {pragma}")
 
         @event.listens_for(engine, "begin")
         def begin(connection: "Connection") -> None:
@@ -112,6 +114,20 @@ class Look:
     def close(self) -> None:
         """As engine.Look."""
         self._file.close()
+
+
+def _patiently(connection: Any, text: str) -> None:
+    """The engine does not wait where the file gets its log: two that make it at once."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute(text)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _is_damage(said: str) -> bool:

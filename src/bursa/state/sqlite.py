@@ -1,4 +1,4 @@
-"""The state database of a data folder: its parts behind one object, each made when first asked for.
+"""The state database: its parts behind one object, each made when first asked for.
 
 What the program does not use yet is not imported: a start pays nothing for it (database.py).
 """
@@ -16,10 +16,10 @@ STATE_FILE = "state.db"
 
 
 class StateDb:
-    """DATA/state.db. Any thread may use it and its parts."""
+    """DATA/state.db, or what a postgresql:// URL names. Any thread may use it and its parts."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    def __init__(self, where: Path | str) -> None:
+        self._database = Database(where)
 
     @property
     def database(self) -> Database:
