@@ -31,7 +31,7 @@ up: $(VENV)/.run ## run bursa with the demo exchange: make up ARGS="--port 8080"
 test: $(VENV)/.dev ## all tests
 	@sh scripts/browser
 	@sh scripts/servers
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -56,6 +56,9 @@ from bursa.store.tiered import Tiered
 from bursa.wire.binance import BinanceDecoder
 from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
+
+if TYPE_CHECKING:
+    from bursa.accounts.clerk import Clerk
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
@@ -231,6 +234,35 @@ def database_of(config: Config, state: StateDb) -> Database:
     Refuse where the URL is none, or the driver is not installed."""
     url = config.accounts.database
     return Database(url) if url else state.database
+
+
+def secrets_of(config: Config, data: Path) -> Path:
+    """The folder of the secrets that tokens are signed with."""
+    return Path(config.accounts.secrets) if config.accounts.secrets else data / "secrets"
+
+
+@contextlib.contextmanager
+def clerk_of(config: Config) -> Iterator["Clerk"]:
+    """Who takes orders about accounts where no process that holds the folder does. The folder is
+    held meanwhile, unless the accounts lie elsewhere."""
+    from bursa.accounts.audit import Audit
+    from bursa.accounts.clerk import Clerk
+    from bursa.accounts.parts import Acts
+    from bursa.accounts.secrets import Secrets
+    from bursa.accounts.tokens import Tokens
+
+    data, clock = Path(config.data), SystemClock()
+    with contextlib.ExitStack() as stack:
+        if not config.accounts.database:
+            data = stack.enter_context(DataFolder(data)).path
+        state = stack.enter_context(contextlib.closing(StateDb(data / STATE_FILE)))
+        database = stack.enter_context(contextlib.closing(database_of(config, state)))
+        database.check()
+
+        def tokens() -> Tokens:
+            return Tokens(Secrets(secrets_of(config, data), clock.now_ns()))
+
+        yield Clerk(Acts(database, clock, Audit(database, clock, Telemetry(), None)), tokens)
 
 
 def state_version(folder: Path) -> str | None:

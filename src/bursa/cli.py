@@ -25,7 +25,9 @@ from bursa.verbs.commands_drain import drain_verbs
 from bursa.verbs.commands_export import export_verbs
 from bursa.verbs.commands_gaps import gaps_verbs
 from bursa.verbs.commands_journal import journal_verbs
+from bursa.verbs.commands_key import key_verbs, tier_verbs
 from bursa.verbs.commands_quality import quality_verbs
+from bursa.verbs.commands_user import user_verbs
 from bursa.verbs.options import Data, File, Format, Json, TheOnlyVenue, VenueName, err, load, out
 
 app = typer.Typer(
@@ -49,6 +51,9 @@ app.add_typer(quality_verbs)
 app.add_typer(journal_verbs, name="journal")
 app.add_typer(quarantine_verbs, name="quarantine")
 app.add_typer(dlq_verbs, name="dlq")
+app.add_typer(user_verbs, name="user")
+app.add_typer(key_verbs, name="key")
+app.add_typer(tier_verbs, name="tier")
 symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
 app.add_typer(symbols_verbs, name="symbols")
 

@@ -1,13 +1,12 @@
 """Who may speak to bursa, what every answer bears, and what a crash becomes."""
 
 import socket
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from bursa.api.guard import loopback_only
+from bursa.api.front import front_of
 from bursa.model.errors import Refuse, Reject, Retry
 from tests.api.floor import Floor, Served, crash, serve
 
@@ -161,9 +160,19 @@ def test_a_crash_under_udf_is_udf_shaped(crashing: httpx.Client) -> None:
         assert answer.status_code == status and answer.json()["s"] == "error"
 
 
-def test_bursa_listens_on_loopback_only(tmp_path: Path) -> None:
-    assert [loopback_only(host) for host in ("127.0.0.1", "::1", "localhost")]
-    for host in ("0.0.0.0", "::", "192.168.1.5", "example.com", ""):
-        with pytest.raises(Refuse) as refusal:
-            loopback_only(host)
-        assert refusal.value.code == "not_loopback"
+def test_off_loopback_it_is_told_its_names_and_is_no_demo() -> None:
+    assert all(front_of(host, demo=True).demo for host in ("127.0.0.1", "::1", "localhost"))
+    for host in ("0.0.0.0", "::", "192.168.1.5"):
+        for wrong, code in (({}, "bad_config"), ({"demo": True, "hosts": ["a.b"]}, "demo_exposed")):
+            with pytest.raises(Refuse) as refusal:
+                front_of(host, **wrong)  # type: ignore[arg-type]
+            assert refusal.value.code == code
+    front = front_of("0.0.0.0", ["Data.Example.com"], ["10.0.0.0/8"], "https://x.example.com:8443/")
+    for host in ("data.example.com", "DATA.example.com:80", "x.example.com", "localhost:1"):
+        assert front.answers_to(host.encode())
+    for host in ("example.com", "data.example.com.", "data.example.com:x", "[data.example.com]"):
+        assert not front.answers_to(host.encode())
+    assert front.public_url == "https://x.example.com:8443" and front.secure
+    for proxies in (["10.0.0.1/8"], ["proxy"]):
+        with pytest.raises(Refuse, match=r"http\.proxies"):
+            front_of("127.0.0.1", proxies=proxies)

@@ -11,7 +11,6 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -148,13 +147,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What `bursa audit verify` says of one table or file."""
-
-    what: str
-    records: int
-    said: str
-    good: bool

@@ -81,7 +81,7 @@ class Desk:
         where += [USERS.c.state == asked.state] if asked.state else []
         if asked.text:
             where.append(_like(asked.text, [USERS.c.email, USERS.c.name], [USERS.c.id]))
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             query = self._users().where(*where).order_by(USERS.c.created_ns.desc(), USERS.c.id)
             rows = connection.execute(query.offset(asked.first).limit(asked.limit)).mappings()
             found = [self._user_row(row) for row in rows]
@@ -90,7 +90,7 @@ class Desk:
 
     def user(self, name: str) -> Row:
         """One user, by id or e-mail address. Refuse `unknown_user`."""
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             wanted = USERS.c.id if name.startswith("usr_") else USERS.c.email
             asked = name if name.startswith("usr_") else name.strip().lower()
             row = connection.execute(self._users().where(wanted == asked)).mappings().one_or_none()
@@ -100,7 +100,7 @@ class Desk:
 
     def people(self) -> dict[str, dict[str, int]]:
         """How many people there are by `tier`, `state` and `role`."""
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             return {
                 column.name: dict(
                     connection.execute(select(column, func.count()).group_by(column)).tuples().all()
@@ -156,7 +156,7 @@ class Desk:
                     "expired": and_(KEYS.c.revoked_ns.is_(None), KEYS.c.expires_ns <= now_ns),
                 }[asked.state]
             )
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             both = select(*_KEY, USERS.c.email).join(USERS, USERS.c.id == KEYS.c.user_id)
             query = both.where(*where).order_by(KEYS.c.created_ns.desc(), KEYS.c.id)
             rows = connection.execute(query.offset(asked.first).limit(asked.limit)).mappings()
@@ -166,7 +166,7 @@ class Desk:
 
     def key(self, key_id: str) -> Row:
         """One key. Refuse `unknown_key`."""
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             both = select(*_KEY, USERS.c.email).join(USERS, USERS.c.id == KEYS.c.user_id)
             row = connection.execute(both.where(KEYS.c.id == key_id)).mappings().one_or_none()
             if row is None:
@@ -184,7 +184,7 @@ class Desk:
         if asked.state:
             gone = MACHINES.c.released_ns
             where.append(gone.is_(None) if asked.state == "active" else gone.is_not(None))
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             query = _machines().where(*where)
             query = query.order_by(MACHINES.c.heartbeat_ns.desc(), MACHINES.c.id)
             rows = connection.execute(query.offset(asked.first).limit(asked.limit)).mappings()
@@ -195,7 +195,7 @@ class Desk:
 
     def machine(self, machine_id: str) -> Row:
         """One machine, with the newest of its reports in `reports`. Refuse `unknown_machine`."""
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             query = _machines().where(MACHINES.c.id == machine_id)
             row = connection.execute(query).mappings().one_or_none()
             if row is None:
@@ -218,7 +218,7 @@ class Desk:
         )
         every = of_users.union_all(of_keys).subquery()
         where = [_like(asked.text, [every.c.email], [every.c.id])] if asked.text else []
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             query = select(every).where(*where).order_by(every.c.email, every.c.id.desc())
             rows = connection.execute(query.offset(asked.first).limit(asked.limit)).mappings()
             found = [dict(row) | {"override": json.loads(row["override"])} for row in rows]

@@ -29,7 +29,7 @@ class Matrix:
         """The tiers, the lowest first: `name`, the fields of Rights, and how many `users` have
         it."""
         count = select(USERS.c.tier, func.count()).group_by(USERS.c.tier)
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             people: dict[str, int] = dict(to.execute(count).tuples().all())
             rows = to.execute(select(TIERS).order_by(TIERS.c.rank)).all()
         return [{"name": r.name, **_fields(r), "users": people.get(r.name, 0)} for r in rows]

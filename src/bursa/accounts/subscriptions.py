@@ -37,7 +37,7 @@ class Subscriptions:
 
     def plans(self) -> list[Found]:
         """The plans that are offered: `name`, `tier`, `text`; the lowest tier first."""
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             rows = to.execute(select(PLANS).where(PLANS.c.offered)).all()
         order = list(self._changes.standing.tiers())
         found = [{"name": row.name, "tier": row.tier, "text": row.text} for row in rows]
@@ -48,7 +48,7 @@ class Subscriptions:
         newest one as `requests` tells it (None)."""
         query = _requests().where(UPGRADE_REQUESTS.c.user_id == user)
         query = query.order_by(UPGRADE_REQUESTS.c.id.desc()).limit(1)
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             held = _subscriptions(SUBSCRIPTIONS.c.user_id == user, _IS_PRESENT)
             subscription = to.execute(held).mappings().first()
             request = to.execute(query).mappings().first()
@@ -78,7 +78,7 @@ class Subscriptions:
 
     def request(self, number: int) -> Found:
         """One request. Refuse `unknown_request`."""
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             query = _requests().where(UPGRADE_REQUESTS.c.id == number)
             row = to.execute(query).mappings().one_or_none()
         if row is None:
@@ -88,12 +88,12 @@ class Subscriptions:
     def waiting(self) -> int:
         """How many requests wait."""
         query = select(func.count()).where(UPGRADE_REQUESTS.c.state == WAITING)
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             return to.execute(query).scalar_one()
 
     def _listed(self, query: Select[Any], asked: Asked) -> Listed:
         counted = select(func.count()).select_from(query.order_by(None).subquery())
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             rows = to.execute(query.offset(asked.first).limit(asked.limit)).mappings()
             return Listed([dict(row) for row in rows], to.execute(counted).scalar_one())
 
@@ -159,7 +159,7 @@ class Subscriptions:
         over = and_(_IS_PRESENT, SUBSCRIPTIONS.c.ends_ns <= now_ns)
         columns = SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.plan, PLANS.c.tier, USERS.c.id, USERS.c.tier
         query = select(*columns).select_from(_SUBSCRIBED).where(over).order_by(SUBSCRIPTIONS.c.id)
-        with self._changes.database.transaction() as to:
+        with self._changes.database.snapshot() as to:
             if to.execute(query.limit(1)).first() is None:
                 return 0
         with self._changes.begin(JOB) as change:

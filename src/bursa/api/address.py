@@ -47,6 +47,11 @@ def client_of(
     return Client(found, not hops and address.is_loopback, https)
 
 
+def is_own(origin: bytes, host: bytes) -> bool:
+    """Is a request's origin the host it is sent to?"""
+    return origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+
+
 def _bare(hop: str) -> str:
     """Some proxies add the port: `[::1]:80`, `10.0.0.1:80`."""
     if hop.startswith("["):

@@ -17,16 +17,19 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from bursa.api import errors
+from bursa.api.admission import Admission
 from bursa.api.asyncapi import AsyncApi
+from bursa.api.auth import routes as auth
 from bursa.api.bulk import BulkFiles
 from bursa.api.continuity import Ledgers
 from bursa.api.depth import Books
-from bursa.api.guard import Guard, loopback_only
+from bursa.api.guard import Guard, Layers
 from bursa.api.health import Health
 from bursa.api.market import Ranked
 from bursa.api.rest import Rest
 from bursa.api.services import Services
 from bursa.api.short import ShortWay
+from bursa.api.stream.admitted import Admitted
 from bursa.api.stream.hub import Hub
 from bursa.api.stream.sse import EventsProtocol, Live
 from bursa.api.stream.ws import MESSAGE_BYTES_MAX, Stream, StreamProtocol
@@ -66,6 +69,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     @contextlib.asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         hub.start()
+        admitted.start()
         renewing = [
             asyncio.create_task(part.run())
             for service in services.venues.values()
@@ -76,10 +80,13 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         finally:
             for task in renewing:
                 task.cancel()
+            admitted.stop()
             hub.stop()
             services.offload.close()
             services.desk.close()
 
+    admission = Admission(services)
+    admitted = Admitted(services, hub, admission)
     surfaces = (
         Health(services),
         Rest(services, hub),
@@ -90,14 +97,16 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
         Udf(services),
         Viewer(services),
         Stats(services),
-        Stream(services, hub),
-        Live(services, hub),
+        Stream(services, hub, admitted),
+        Live(services, hub, admitted),
         ViewerStream(services, hub),
         AsyncApi(services.version, services.default.catalogue.kind),
     )
     own: list[BaseRouteHandler] = []
     for surface in surfaces:
         own += surface.routes()
+    if services.accounts is not None:
+        own += auth.routes(services, services.accounts)
     handle = errors.handler(extra.error_page)
     app = Litestar(
         route_handlers=[*own, *extra.routes],
@@ -116,14 +125,14 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     rates = Rates(extra.face.rate_per_minute, services.clock)
     short = ShortWay(app, handle)
     door = Door(short, Origins(extra.face.origins), rates, services.telemetry)
-    return Guard(short, services.telemetry, boot, door)
+    return Guard(short, services, admission, Layers(boot, door, handle))
 
 
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """A server of the application on a loopback address (Refuse `not_loopback` otherwise). Run it
+    """A server of the application. Run it
     with `serve(sockets=...)` on a uvloop loop; setting `should_exit` stops it."""
     settings: dict[str, Any] = {
-        "host": loopback_only(host),
+        "host": host,
         "port": port,
         "http": EventsProtocol,
         "loop": "uvloop",

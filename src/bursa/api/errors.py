@@ -26,8 +26,13 @@ _log = logger("api")
 
 # Codes of what no route of ours raises: the router's refusals and whatever a library answers.
 _CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+# What a refusal of a status says besides.
+_MORE = {401: (("www-authenticate", "Bearer"),), 503: (("retry-after", "1"),)}
 # Below these nobody gets a page.
-_API = ("/v1/", "/api/", "/udf", "/health", "/ready", "/schema", "/version", "/stats", "/ws")
+_API = (
+    "/v1/", "/api/", "/udf", "/health", "/ready", "/schema", "/version", "/stats", "/ws",
+    "/portal/api/", "/admin/api/", "/ops/", "/.well-known/",
+)  # fmt: skip
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -63,8 +68,8 @@ def failure_of(error: Exception) -> Failure:
         told = (("retry-after", str(max(error.wait_s, 1))),)
         return Failure(429, error.code, str(error), error.parameter, told)
     if isinstance(error, Refuse):
-        wait = (("retry-after", "1"),) if error.status == 503 else ()
-        return Failure(error.status, error.code, str(error), error.parameter, wait)
+        more = _MORE.get(error.status, ())
+        return Failure(error.status, error.code, str(error), error.parameter, more)
     if isinstance(error, Retry):
         wait = (("retry-after", str(max(round(error.after_s), 1))),)
         return Failure(503, "unavailable", f"{error}; try again", headers=wait)
@@ -151,12 +156,17 @@ async def send_failure(
     await send({"type": f"{kind}.body", "body": body})
 
 
+def wants_page(path: str, accept: str) -> bool:
+    """Is it a browser that asks for a page, where there may be one?"""
+    return "text/html" in accept and not routed(path).startswith(_API)
+
+
 def handler(page: ErrorPage | None = None) -> Handle:
     """What becomes of exceptions, in the router and before it: an answer of ours."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        wants_page = "text/html" in request.headers.get("accept", "")
-        if page is None or not wants_page or routed(request.scope["path"]).startswith(_API):
+        accept = request.headers.get("accept", "")
+        if page is None or not wants_page(request.scope["path"], accept):
             return answer(request, error)
         return page(request, note(request.scope, error))
 

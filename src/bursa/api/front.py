@@ -4,6 +4,7 @@ Values that the configuration gives and the guard reads. Listens on nothing.
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from bursa.api.cookies import SessionCookie
 from bursa.model.errors import Refuse
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+# [::1]:80, name:80, and an IPv6 address without brackets.
+_HOST = re.compile(rb"(?:\[([0-9a-f:.]*:[0-9a-f:.]*)\]|([a-z0-9.\-]+))(?::\d{1,5})?|([0-9a-f:]+)")
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -59,22 +62,10 @@ class Front:
 
     def answers_to(self, host: bytes) -> bool:
         """Does it answer to the value of a Host header?"""
-        try:
-            name = host.decode("ascii").lower()
-        except UnicodeDecodeError:
+        found = _HOST.fullmatch(host.lower())
+        if found is None:
             return False
-        if name.startswith("["):
-            name, _, port = name[1:].partition("]")
-            port = port or ":0"
-            if not port.startswith(":"):
-                return False
-            port = port[1:]
-        elif name.count(":") == 1:
-            name, _, port = name.partition(":")
-        else:
-            port = "0"
-        if not (port.isdecimal() and len(port) <= 5):
-            return False
+        name = (found[1] or found[2] or found[3]).decode()
         return name in _LOOPBACK_NAMES or name in self.names
 
 

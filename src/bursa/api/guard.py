@@ -1,28 +1,40 @@
 """The outermost layer: who may speak to the application, and what every answer bears.
 
-Until there are accounts bursa serves this machine alone. It listens on loopback, and answers only
-to a Host that names loopback, so that a page of another origin cannot reach it through a name that
-resolves here; WebSockets open for its own origin, the viewer's also for those listed (cors.py). A
-crash past every other layer becomes an answer here, in the form of its path.
+bursa answers to the names that it knows (front.py), so that a page of another origin cannot reach
+it through a name that resolves here; WebSockets open for its own origin, the viewer's also for
+those listed (cors.py). What a path asks of whoever comes is its door's (doors.py), judged by
+admission.py. A crash past every other layer becomes an answer here, in the form of its path; a
+browser that must sign in is led there.
 """
 
-import ipaddress
 import itertools
 import re
 import time
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.accounts.who import DEMO
-from bursa.api.errors import Failure, is_udf, note, send_failure
-from bursa.api.viewer.cors import is_own
-from bursa.api.viewer.door import Door, is_viewer
-from bursa.model.errors import Refuse
+from bursa.accounts.who import NOBODY
+from bursa.api import admission
+from bursa.api.address import Client, client_of, is_own
+from bursa.api.admission import COUNTED, Admission
+from bursa.api.doors import Door, door_of
+from bursa.api.errors import (
+    AnyRequest,
+    Failure,
+    Handle,
+    failure_of,
+    is_udf,
+    note,
+    send_failure,
+    wants_page,
+)
+from bursa.api.services import Services
+from bursa.api.viewer.door import Door as ViewerDoor
+from bursa.model.errors import BursaError, Refuse
 from bursa.ops.spread import Spread
-from bursa.ops.telemetry import Telemetry
 
-_HOST = re.compile(rb"^(127\.0\.0\.1|localhost|\[::1\]|::1)(:\d{1,5})?$", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._\-]{1,64}$")
 
 # Borne by every answer that does not set its own; pages set a wider policy (web/).
@@ -33,31 +45,48 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+# Where it is reached over TLS, browsers are to come by nothing else for a year.
+LASTING_TLS = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
+_FORWARDED, _PROTO = b"x-forwarded-for", b"x-forwarded-proto"
+_READ = admission.READ | {b"host", b"x-request-id", b"origin", b"accept", _FORWARDED, _PROTO}
+_STREAM = "/v1/stream"
+# Names that a Host header had and that were found to be ours: they are not looked at again.
+_HOSTS_KEPT = 256
+_VIEWERS = frozenset({Door.VIEWER, Door.STATS})
+_LED = frozenset({Door.PAGE, Door.SELF, Door.ADMIN})
 
 
-def loopback_only(host: str) -> str:
-    """The address, if it is loopback's. Refuse `not_loopback` otherwise."""
-    try:
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return host
-    except ValueError:
-        pass
-    message = f"http.host={host!r}: without accounts bursa serves this machine alone (127.0.0.1)"
-    raise Refuse(message, "not_loopback", parameter="http.host")
+class Layers(NamedTuple):
+    """What else the guard is made of.
+
+    boot    makes request ids differ between starts
+    viewer  the application for the viewer's paths
+    handle  makes answers of refusals
+    """
+
+    boot: str
+    viewer: ViewerDoor
+    handle: Handle
 
 
 class Guard:
-    """The application around the application. `boot` makes request ids differ between starts;
-    `door` is the application for the viewer's paths."""
+    """The application around the application."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, boot: str, door: Door) -> None:
-        self._app, self._telemetry = app, telemetry
-        self._door = door
+    def __init__(
+        self, app: ASGIApp, services: Services, admitting: Admission, layers: Layers
+    ) -> None:
+        self._app, self._telemetry = app, services.telemetry
+        self._front, self._clock = services.front, services.clock
+        self._usage = None if services.accounts is None else services.accounts.usage
+        self._boot, self._viewer, self._handle = layers
+        self._admission = admitting
+        self._hosts: set[bytes] = set()
         self._numbers = itertools.count(1)
-        self._boot = boot
         self._counters: dict[tuple[str, int], Any] = {}
         self._spreads: dict[str, Any] = {}
+        over_tls = self._front.public_url.startswith("https://")
+        self._borne = (*SECURITY_HEADERS, LASTING_TLS) if over_tls else SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a connection through, or answer it."""
@@ -75,60 +104,139 @@ class Guard:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server knows what was asked, and sends no body
             state["head"] = True
-        host, given = _headers(scope, b"host", b"x-request-id")
-        request_id = self._id(given)
-        state["request_id"], state["began_ns"] = request_id, began_ns
-        state["who"], state["address"] = DEMO, scope["client"][0] if scope.get("client") else ""
-        status = 0
+        given = _given(scope)
+        request_id = self._id(given.get(b"x-request-id", b""))
+        state["request_id"], state["began_ns"], state["who"] = request_id, began_ns, NOBODY
+        client = self._client(scope, given)
+        status, borne = 0, self._borne
+        if client.https and borne is SECURITY_HEADERS:
+            borne = (*borne, LASTING_TLS)
 
         async def bearing(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers: Any = message["headers"]
+                wanted: Any = borne
                 own = {name.lower() for name, _ in headers}
-                wanted = SECURITY_HEADERS
                 if not own.isdisjoint(_SECURITY_NAMES):
                     wanted = tuple(pair for pair in wanted if pair[0] not in own)
                 request = (b"x-request-id", request_id.encode())
-                message["headers"] = [*headers, request, *wanted]
+                message["headers"] = [*headers, request, *state.get("marks", ()), *wanted]
             await send(message)
 
+        door = door_of(scope["path"])
         try:
-            if _HOST.match(host) is None:
-                await send_failure(bearing, scope, _misdirected(scope))
+            if not self._is_ours(given.get(b"host", b"")):
+                await send_failure(bearing, scope, self._misdirected(scope))
             else:
-                app = self._door if is_viewer(scope["path"]) else self._app
-                await app(scope, receive, bearing)
+                await self._enter(scope, receive, bearing, (given, client, door))
         except Exception as error:  # noqa: BLE001 -- the last layer: logged there, then answered
             failure = note(scope, error)
             if not status:
                 await send_failure(bearing, scope, failure)
         finally:
             self._count(scope, status, began_ns)
+            if self._usage is not None and door in COUNTED and (user := state["who"]).user:
+                rows = state.get("rows", 0)
+                self._usage.add(user.user, user.key, rows, status, self._clock.now_ns())
+
+    async def _enter(
+        self,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+        asked: tuple[dict[bytes, bytes], Client, Door],
+    ) -> None:
+        """Let in by the path's door, or refuse."""
+        given, client, door = asked
+        if door is not Door.VIEWER:
+            try:
+                receive = await self._admission.admit(scope, receive, given, client, door)
+            except BursaError as refusal:
+                await self._turn_away(scope, receive, send, refusal, given.get(b"accept", b""))
+                return
+        await (self._viewer if door in _VIEWERS else self._app)(scope, receive, send)
+
+    async def _turn_away(
+        self, scope: Any, receive: Receive, send: Send, refusal: BursaError, accept: bytes
+    ) -> None:
+        """A refusal as an answer: a browser that could sign in is led there, or sees a page."""
+        path = scope["path"]
+        if not wants_page(path, accept.decode("latin-1")):
+            await send_failure(send, scope, note(scope, refusal))
+            return
+        leads = isinstance(refusal, Refuse) and refusal.status == 401 and door_of(path) in _LED
+        if leads and scope["method"] == "GET":
+            note(scope, refusal)
+            query = scope["query_string"].decode("latin-1")
+            meant = quote(f"{path}?{query}" if query else path, safe="/")
+            await _lead(send, b"/sign-in?next=" + meant.encode())
+            return
+        request = AnyRequest(scope, receive, send)
+        answer: Any = self._handle(request, refusal).to_asgi_response(app=None, request=request)
+        await answer(scope, receive, send)
 
     async def _websocket(self, scope: Any, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
-        state["request_id"], state["who"] = self._id(b""), DEMO
-        state["address"] = scope["client"][0] if scope.get("client") else ""
-        host, origin = _headers(scope, b"host", b"origin")
-        if _HOST.match(host) is None:
-            failure = _misdirected(scope)
-        elif is_udf(scope["path"]):
+        state["request_id"], state["who"] = self._id(b""), NOBODY
+        given = _given(scope)
+        host, origin = given.get(b"host", b""), given.get(b"origin", b"")
+        client, path = self._client(scope, given), scope["path"]
+        failure = None
+        if not self._is_ours(host):
+            failure = self._misdirected(scope)
+        elif is_udf(path):
             failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
-        elif is_viewer(scope["path"]):
+        elif (door := door_of(path)) in _VIEWERS:
             # It knows the origins that may open it.
-            await self._door(scope, receive, _naming(scope, send))
+            await self._viewer(scope, receive, _naming(scope, send))
             return
         elif origin and not is_own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
-        else:
+        elif path == _STREAM:
+            # Who shows nothing yet may do so by his first message.
+            state["later"] = True
+            try:
+                await self._admission.admit(scope, receive, given, client, door)
+            except BursaError as refusal:
+                failure = failure_of(refusal)
+        if failure is None:
             await self._app(scope, receive, _naming(scope, send))
             return
-        scope["state"]["failure"] = failure.code
+        state["failure"] = failure.code
         self._telemetry.refused.labels(failure.code).inc()
         await receive()
         await send_failure(send, scope, failure, "websocket.http.response")
+
+    def _client(self, scope: Any, given: dict[bytes, bytes]) -> Client:
+        """Who asks, through the proxies; whoever looks at the scope finds him there."""
+        peer = scope.get("client")
+        host: str = peer[0] if peer else ""
+        forwarded = given.get(_FORWARDED, b"")
+        if not forwarded and host == "127.0.0.1" and not self._front.proxies:
+            scope["state"]["address"] = host
+            return _LOCAL
+        proto, proxies = given.get(_PROTO, b""), self._front.proxies
+        found = client_of(host, forwarded, proto, proxies)
+        scope["state"]["address"] = found.address
+        if found.address != host:
+            scope["client"] = (found.address, 0)
+        return found
+
+    def _is_ours(self, host: bytes) -> bool:
+        if host in self._hosts:
+            return True
+        if not self._front.answers_to(host):
+            return False
+        if len(self._hosts) < _HOSTS_KEPT:
+            self._hosts.add(host)
+        return True
+
+    def _misdirected(self, scope: Any) -> Failure:
+        scope["state"]["failure"] = "bad_host"
+        names = ", ".join(["127.0.0.1, localhost, ::1", *sorted(self._front.names)])
+        return Failure(421, "bad_host", f"bursa answers to none but {names} (http.hosts)")
 
     def _id(self, given: bytes) -> str:
         if given and _REQUEST_ID.match(given):
@@ -152,14 +260,23 @@ class Guard:
             self._telemetry.refused.labels(code).inc()
 
 
-def _headers(scope: Any, *names: bytes) -> list[bytes]:
-    """The values of some headers, b"" where there is none; of a repeated one, all with commas
-    between, which no Host and no id matches."""
-    found = dict.fromkeys(names, b"")
+_LOCAL = Client("127.0.0.1", True)
+
+
+def _given(scope: Any) -> dict[bytes, bytes]:
+    """The headers that are looked at here; of a repeated one, all with commas between, which no
+    Host, no id and no credentials match."""
+    found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in found:
-            found[name] = found[name] + b"," + value if found[name] else value
-    return list(found.values())
+        if name in _READ:
+            found[name] = found[name] + b"," + value if name in found else value
+    return found
+
+
+async def _lead(send: Send, where: bytes) -> None:
+    headers = [(b"location", where), (b"cache-control", b"no-store"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _naming(scope: Any, send: Send) -> Send:
@@ -176,9 +293,3 @@ def _naming(scope: Any, send: Send) -> Send:
         await send_failure(send, scope, failure, "websocket.http.response")
 
     return naming
-
-
-def _misdirected(scope: Any) -> Failure:
-    scope["state"]["failure"] = "bad_host"
-    message = "bursa answers only to 127.0.0.1, localhost and ::1"
-    return Failure(421, "bad_host", message)

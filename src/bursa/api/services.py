@@ -12,6 +12,7 @@ from datetime import timedelta
 import numpy as np
 
 from bursa.accounts.hd import Shown
+from bursa.accounts.parts import Accounts
 from bursa.accounts.tiers import SEED
 from bursa.accounts.who import Rights
 from bursa.api.front import Front
@@ -236,6 +237,7 @@ class Services:
     drain_s      venue -> second of its clock's day from which a day is made one
     desk         threads for calls of accounts: a flood of sign-ins holds up no reader of the market
     front        how this server is reached
+    accounts     who may what; None: everybody is the demo's user
     """
 
     venues: Mapping[str, VenueService]
@@ -251,6 +253,7 @@ class Services:
     drain_s: Mapping[str, int] = field(default_factory=dict)
     desk: Offload = field(default_factory=Offload)
     front: Front = field(default_factory=Front)
+    accounts: Accounts | None = None
 
     @property
     def default(self) -> VenueService:

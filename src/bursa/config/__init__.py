@@ -5,7 +5,7 @@ of a variable is the dotted path in capitals: `http.port` is `BURSA_HTTP_PORT`. 
 sources.py, up.py and the verbs read these modules; parts receive the few values they use.
 """
 
-from bursa.config.load import file_of, load
+from bursa.config.load import file_of, load, superadmin_password
 from bursa.config.tell import SECRETS, Setting, leaves, rows, settings, variable
 from bursa.config.tree import Config, Loaded
 
@@ -19,5 +19,6 @@ __all__ = [
     "load",
     "rows",
     "settings",
+    "superadmin_password",
     "variable",
 ]

@@ -23,6 +23,14 @@ from bursa.model.errors import Refuse
 # These belong to the test suite; the program ignores them.
 FOREIGN = frozenset({"BURSA_SHARED_DATA", "BURSA_REQUIRE_SERVERS"})
 
+# Not a setting: no file has it, and nothing shows it.
+PASSWORD = "BURSA_SUPERADMIN_PASSWORD"
+
+
+def superadmin_password(environment: Mapping[str, str] | None = None) -> str:
+    """The password that the first superadmin is made with; "" where none is given."""
+    return (os.environ if environment is None else environment).get(PASSWORD, "")
+
 
 def load(
     flags: Mapping[str, Any], environment: Mapping[str, str] | None = None, file: str | None = None
@@ -110,7 +118,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     lists = {path for path, default, _ in leaves() if isinstance(default, tuple)}
     out: dict[str, Any] = {}
     for name, text in environment.items():
-        if not name.startswith(PREFIX) or name in FOREIGN or name == "BURSA_CONFIG":
+        if not name.startswith(PREFIX) or name in FOREIGN | {PASSWORD, "BURSA_CONFIG"}:
             continue
         path = known.get(name)
         parts = name.removeprefix(PREFIX).lower().split("_")

@@ -76,6 +76,21 @@ class Accounts(Table, frozen=True):
             pattern=r"^(|postgres(ql)?://\S+)$",
         ),
     ] = ""
+    secrets: Annotated[
+        str,
+        doc(
+            "folder of the secrets that tokens are signed with, alike for all servers of one"
+            " database; empty: secrets in the data folder"
+        ),
+    ] = ""
+    superadmin: Annotated[
+        str,
+        doc(
+            "e-mail address of the first superadmin, who is made at a start where"
+            " BURSA_SUPERADMIN_PASSWORD is set and there is none",
+            min_length=3,
+        ),
+    ] = "superadmin@localhost"
     limits: Annotated[
         str,
         doc(

@@ -26,8 +26,10 @@ from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
 from bursa.web import assets, display, tradingview
+from bursa.web.account_pages import AccountPages
 from bursa.web.facts import LIST_ROWS, Instrument, PageSource, Tape, away, freshness, session_at
 from bursa.web.overview import Overviews
+from bursa.web.reader import Locks, PageAccounts, locks, reader
 
 _ROOM = Path(__file__).parent
 _MS = 1_000_000
@@ -79,9 +81,11 @@ class Pages:
         source: PageSource,
         library: tradingview.Library | None = None,
         catalogue: Catalogue = STANDARD,
+        accounts: PageAccounts | None = None,
     ) -> None:
         self._source, self._library, self._catalogue = source, library, catalogue
-        self._told: dict[str, Markup] = {}
+        self._accounts = accounts
+        self._told: dict[tuple[str, str], Markup] = {}
         self._assets = assets.load(_ROOM / "static")
         self._templates = Environment(
             loader=FileSystemLoader(_ROOM / "templates"),
@@ -94,7 +98,8 @@ class Pages:
         self._overviews = Overviews(source)
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """`/`, `/chart`, `/continuity`, `/static/...`, `/web/overview` and `/web/tape`."""
+        """`/`, `/chart`, `/continuity`, `/static/...`, `/web/overview` and `/web/tape`; where there
+        are accounts, their pages too."""
 
         @get("/", include_in_schema=False, sync_to_thread=False)
         def home(request: PageRequest) -> Response[bytes]:
@@ -138,7 +143,8 @@ class Pages:
             """A file of the operator's charting library."""
             return self._licensed(request, str(request.path_params["name"]).lstrip("/"))
 
-        return [home, chart, continuity, static, overview, tape, licensed]
+        own = [home, chart, continuity, static, overview, tape, licensed]
+        return own if self._accounts is None else own + AccountPages(self, self._accounts).routes()
 
     def error(self, request: PageRequest, failure: Failure) -> Response[bytes]:
         """The error page: what happened, in the look of the others; the message as it is."""
@@ -180,12 +186,8 @@ class Pages:
         query = request.query_params
         library = self._drawn_by(query.get("lib", ""))
         venue, ticker = self._symbol(query.get("symbol", ""), query.get("venue", ""))
-        interval = query.get("interval", "1")
-        interval = _BY_NAME.get(interval, interval)
-        if interval not in RESOLUTIONS:
-            known = " ".join(RESOLUTIONS)
-            text = f"There is no interval {interval!r}. A chart knows {known}."
-            raise Refuse(text, "unknown_interval", parameter="interval")
+        locked = locks(request.scope, self._accounts, RESOLUTIONS.values())
+        interval, refused = _interval(query.get("interval", ""), locked)
         instrument = self._source.instrument(venue.name, ticker) if ticker else None
         known_any = self._source.instruments(venue.name) > 0
         state = "ready" if instrument else "unknown" if ticker and known_any else "empty"
@@ -197,8 +199,10 @@ class Pages:
             "state": state,
             "interval": interval,
             "intervals": RESOLUTIONS,
-            "facts": chart_facts(venue, instrument),
-            "catalogue": self._metrics(venue),
+            "facts": chart_facts(venue, instrument) | ({"hd": "no"} if locked.hd else {}),
+            "locked": locked,
+            "refused": refused,
+            "catalogue": self._metrics(venue, locked.hd),
             "modules": self._assets.modules(_CHART_ENTRY),
         }
         status = 404 if state == "unknown" else 200
@@ -219,12 +223,18 @@ class Pages:
         }
         return self._page("continuity.html", request, 200, context)
 
-    def _metrics(self, venue: Venue) -> Markup:
-        """The catalogue as the chart's scripts read it; made once."""
-        if venue.name not in self._told:
+    def _metrics(self, venue: Venue, hd_tier: str) -> Markup:
+        """The catalogue as the chart's scripts read it, made once; where HD is locked, what tells
+        of it names the tier that has it."""
+        key = venue.name, hd_tier
+        if key not in self._told:
             data = catalogue_data(self._catalogue.metrics.values(), terms_of(venue))
-            self._told[venue.name] = script_data(msgspec.json.encode(data))
-        return self._told[venue.name]
+            told = self._catalogue.telling("hd")
+            for metric in data["metrics"] if hd_tier else ():
+                if any(output["column"] in told for output in metric["outputs"]):
+                    metric["locked"] = hd_tier
+            self._told[key] = script_data(msgspec.json.encode(data))
+        return self._told[key]
 
     def _drawn_by(self, name: str) -> tradingview.Library | None:
         """The library that a reader wants; None for the built-in one."""
@@ -293,6 +303,10 @@ class Pages:
         """Addresses of a page's scripts, `entry` first."""
         return self._assets.modules(entry)
 
+    def facts(self) -> dict[str, str]:
+        """How the default venue's times and numbers are printed."""
+        return chart_facts(self._source.venues()[0], None)
+
     def _page(
         self, template: str, request: PageRequest, status: int, context: Mapping[str, Any]
     ) -> Response[bytes]:
@@ -304,12 +318,27 @@ class Pages:
         text = self._templates.get_template(template).render(
             context,
             display=settings.attributes(),
+            reader=reader(request.scope, self._accounts),
             choices=display.CHOICES,
             venue_is_default=context["venue"] == self._source.venues()[0],
         )
         return Response(
             text.encode(), status_code=status, media_type="text/html", headers=page_headers(request)
         )
+
+
+def _interval(asked: str, locked: Locks) -> tuple[str, str]:
+    """What a chart opens at, and the interval that was asked for but is locked ("" else). Refuse
+    `unknown_interval`."""
+    interval = _BY_NAME.get(asked, asked)
+    if asked and interval not in RESOLUTIONS:
+        known = " ".join(RESOLUTIONS)
+        text = f"There is no interval {asked!r}. A chart knows {known}."
+        raise Refuse(text, "unknown_interval", parameter="interval")
+    free = [one for one, tf in RESOLUTIONS.items() if tf not in locked.timeframes]
+    if not interval or (free and interval not in free):
+        return (free or list(RESOLUTIONS))[0], interval
+    return interval, ""
 
 
 def script_data(body: bytes) -> Markup:

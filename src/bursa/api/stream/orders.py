@@ -27,13 +27,14 @@ THROTTLE_MS_MAX = 60_000
 class Ask(msgspec.Struct, forbid_unknown_fields=True):
     """What a client may say."""
 
-    action: Literal["subscribe", "unsubscribe", "ping"]
+    action: Literal["subscribe", "unsubscribe", "ping", "auth"]
     tickers: tuple[str, ...] | None = None
     freq: str = "1m"
     channels: tuple[str, ...] = (BARS,)
     venue: str | None = None
     resume: str | None = None
     throttle_ms: int | None = None
+    token: str | None = None
 
 
 class Missed(NamedTuple):
@@ -65,6 +66,11 @@ class Orders:
         """Tell a client that it may not, and count it."""
         self._services.telemetry.refused.labels(failure_of(refusal).code).inc()
         self.tell(client, error_frame(refusal))
+
+    def trim(self, client: Client) -> None:
+        """The rights of a client are others now: it begins again by those."""
+        self.refuse(client, Refuse("your rights have changed; reconnect", "rights_changed", 403))
+        self._hub.post.close(client, 4401, "rights_changed")
 
     def tell(self, client: Client, frame: bytes) -> None:
         """Send a frame to one client at once."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from bursa.accounts.who import NOBODY, Principal
 from bursa.api.stream.frames import said
 
 SLOW = 4008
@@ -45,13 +46,20 @@ Form = Callable[[bytes], bytes]
 
 
 class Client:
-    """One connected client. `quiet`: those of its keys whose bars under way it does not want."""
+    """One connected client.
+
+    quiet  those of its keys whose bars under way it does not want
+    who    who listens, from `address`
+    again  asks who listens, at a time; raises Refuse where he may no longer; None: nobody is asked
+    """
 
     def __init__(
         self, wire: Wire, limits: OutboxLimits, throttle_ms: int, form: Form | None = None
     ) -> None:
         self.wire = wire
         self.throttle_ms = throttle_ms
+        self.who, self.address = NOBODY, ""
+        self.again: Callable[[int], Principal] | None = None
         self.keys: set[Key] = set()
         self.quiet: set[Key] = set()
         self.later: set[tuple[str, str, str, str]] = set()

@@ -137,6 +137,15 @@ class Pong(_Frame, tag="pong"):
     cursor: Cursor
 
 
+class Authenticated(_Frame, tag="authenticated"):
+    """The answer to `auth`: who shows this token may listen."""
+
+    tier: Annotated[str, Meta(description="name of the tier")]
+    stream_symbols: Annotated[
+        int | None, Meta(description="instruments at once; 0: none; null: no limit")
+    ]
+
+
 class Error(_Frame, tag="error"):
     """A message of this client was refused; the connection stays open."""
 
@@ -154,7 +163,10 @@ class Shutdown(_Frame, tag="shutdown"):
 class Closed(_Frame, tag="closed"):
     """Server-sent events only: the answer ends here, with the code a WebSocket would close with."""
 
-    code: Annotated[int, Meta(description="1001: the server stops; 4008: too slow a reader")]
+    code: Annotated[
+        int,
+        Meta(description="1001: the server stops; 4008: too slow a reader; 4401: not let in now"),
+    ]
     reason: Annotated[str, Meta(description="why, in a word")]
 
 
@@ -191,6 +203,12 @@ class Unsubscribe(_Order, tag="unsubscribe"):
     freq: Freq = "1m"
     channels: Wanted = ("bars",)
     venue: Annotated[str | None, Meta(description="venue; default: the first that runs")] = None
+
+
+class Auth(_Order, tag="auth"):
+    """Say who listens, where the handshake did not; or go on by a newer token."""
+
+    token: Annotated[str, Meta(description="a token that an API key was exchanged for")]
 
 
 class Ping(_Order, tag="ping"):
@@ -249,10 +267,11 @@ class ViewerUnsubscribe(_Order, tag="unsubscribe"):
 
 
 FRAMES = (
-    Bar, Metrics, EndOfInterval, Gap, Subscribed, Unsubscribed, Pong, Error, Shutdown,
+    Bar, Metrics, EndOfInterval, Gap, Authenticated, Subscribed, Unsubscribed, Pong, Error,
+    Shutdown,
 )  # fmt: skip
 EVENTS = (Bar, Metrics, EndOfInterval, Gap, Subscribed, Shutdown, Closed)
-ORDERS = (Subscribe, Unsubscribe, Ping)
+ORDERS = (Auth, Subscribe, Unsubscribe, Ping)
 VIEWER_FRAMES = (
     Candle, ViewerSubscribed, ViewerUnsubscribed, ViewerPong, Gap, Error, Shutdown,
 )  # fmt: skip

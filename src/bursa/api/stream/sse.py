@@ -24,6 +24,7 @@ from litestar.types import Receive, Scope, Send
 from bursa.api import envelope, params
 from bursa.api.http import AnswerProtocol
 from bursa.api.services import Services
+from bursa.api.stream.admitted import Admitted
 from bursa.api.stream.frames import payload
 from bursa.api.stream.hub import Hub
 from bursa.api.stream.orders import THROTTLE_MS_MAX, Ask, Missed, Orders
@@ -175,8 +176,8 @@ _LIVE = params.Table(LIVE)
 class Live:
     """The route over a hub."""
 
-    def __init__(self, services: Services, hub: Hub) -> None:
-        self._hub, self._orders = hub, Orders(services, hub)
+    def __init__(self, services: Services, hub: Hub, admitted: Admitted) -> None:
+        self._hub, self._orders, self._admitted = hub, Orders(services, hub), admitted
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -202,15 +203,15 @@ class Live:
         last = [value for name, value in scope["headers"] if name == b"last-event-id"]
         if last and last[-1]:
             values["resume"] = last[-1].decode("latin-1")
-        return Events(self._hub, self._orders, Ask("subscribe", **values))
+        return Events(self._hub, self._orders, self._admitted, Ask("subscribe", **values))
 
 
 class Events(ASGIResponse):
     """The answer that does not end."""
 
-    def __init__(self, hub: Hub, orders: Orders, ask: Ask) -> None:
+    def __init__(self, hub: Hub, orders: Orders, admitted: Admitted, ask: Ask) -> None:
         self.status_code = 200
-        self._hub, self._orders, self._ask = hub, orders, ask
+        self._hub, self._orders, self._admitted, self._ask = hub, orders, admitted, ask
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one client, from its order to its end."""
@@ -220,6 +221,7 @@ class Events(ASGIResponse):
         client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, event)
         wire.on_writable = lambda: self._hub.post.writable(client)
         try:
+            self._admitted.let_in(client, state["who"], state)
             missed = self._orders.obey(client, self._ask)
             state[_STOPPING] = lambda: self._hub.dismiss(client)
             state["answered_ns"] = time.perf_counter_ns()

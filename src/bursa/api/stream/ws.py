@@ -16,6 +16,7 @@ core. Compression is off: a frame would have to be packed once a client.
 import asyncio
 import socket as sockets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar, cast, get_args
 
 import msgspec
@@ -25,9 +26,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
+from bursa.accounts.who import NOBODY, Principal
 from bursa.api.services import Services
+from bursa.api.stream.admitted import Admitted, turn_away
 from bursa.api.stream.hub import Hub
-from bursa.api.stream.orders import Ask, Orders, error_frame
+from bursa.api.stream.orders import Ask, Orders
 from bursa.api.stream.outbox import Client, Form
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops.logs import logger
@@ -143,8 +146,9 @@ def reader(kind: type[Said]) -> Callable[[str], Said]:
 class Conversation:
     """One way of talking with clients of the hub over WebSockets.
 
-    heard  what a client said; raises what it is to be told
-    form   what frames become on the way to it; None: they stay
+    heard     what a client said; raises what it is to be told
+    form      what frames become on the way to it; None: they stay
+    admitted  lets clients in; None: anybody may listen
     """
 
     def __init__(
@@ -153,9 +157,10 @@ class Conversation:
         hub: Hub,
         heard: Callable[[Client, str], Awaitable[None]],
         form: Form | None = None,
+        admitted: Admitted | None = None,
     ) -> None:
         self._services, self._hub = services, hub
-        self._heard, self._form = heard, form
+        self._heard, self._form, self._admitted = heard, form, admitted
         self._orders = Orders(services, hub)
 
     async def hold(
@@ -169,12 +174,8 @@ class Conversation:
         wire: SocketWire = extensions[EXTENSION]
         await socket.accept()
         post = self._hub.post
-        try:
-            client = post.connect(wire, self._hub.limits.throttle_ms, self._form)
-        except Refuse as full:
-            self._services.telemetry.refused.labels(full.code).inc()
-            wire.write(error_frame(full))
-            wire.close(1013, full.code)
+        client = await self._let_in(socket, wire)
+        if client is None:
             return
         wire.on_writable = lambda: post.writable(client)
         wire.on_shutdown = lambda: self._hub.dismiss(client)
@@ -196,6 +197,27 @@ class Conversation:
         finally:
             post.leave(client)
 
+    async def _let_in(self, socket: WebSocket[Any, Any, Any], wire: SocketWire) -> Client | None:
+        """A socket's client, once it is known who listens; None where it was turned away."""
+        state = socket.scope["state"]
+        who: Principal = state["who"]
+        client = None
+        try:
+            if self._admitted is not None and who is NOBODY:
+                first = partial(_first, socket)
+                who = await self._admitted.introduced(first, wire, state["address"])
+            client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, self._form)
+            if self._admitted is not None:
+                self._admitted.let_in(client, who, state)
+        except BursaError as refusal:
+            if client is not None:
+                self._hub.post.leave(client)
+            turn_away(self._services.telemetry, wire, refusal)
+            return None
+        except ConnectionError:
+            return None
+        return client
+
     async def _listen(self, client: Client, text: str | None) -> None:
         if text is None:
             raise Refuse("messages are JSON texts", "bad_message")
@@ -211,12 +233,23 @@ class Conversation:
             self._orders.refuse(client, refusal)
 
 
+async def _first(socket: WebSocket[Any, Any, Any]) -> str | None:
+    """A message's text, None where it is none. ConnectionError where the client is gone."""
+    message: Any = {"type": ""}
+    while message["type"] != "websocket.receive":
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ConnectionError
+    text: str | None = message.get("text")
+    return text
+
+
 class Stream:
     """The route over a hub."""
 
-    def __init__(self, services: Services, hub: Hub) -> None:
-        self._hub, self._orders = hub, Orders(services, hub)
-        self._conversation = Conversation(services, hub, self._heard)
+    def __init__(self, services: Services, hub: Hub, admitted: Admitted) -> None:
+        self._hub, self._orders, self._admitted = hub, Orders(services, hub), admitted
+        self._conversation = Conversation(services, hub, self._heard, admitted=admitted)
         self._read = reader(Ask)
 
     def routes(self) -> list[WebsocketRouteHandler]:
@@ -228,6 +261,10 @@ class Stream:
         await self._conversation.hold(socket)
 
     async def _heard(self, client: Client, text: str) -> None:
-        missed = self._orders.obey(client, self._read(text))
+        ask = self._read(text)
+        if ask.action == "auth":
+            await self._admitted.renewed(client, ask.token)
+            return
+        missed = self._orders.obey(client, ask)
         if missed is not None:
             await self._hub.resume(client, *missed)

@@ -25,11 +25,6 @@ def is_open(path: str) -> bool:
     return path.startswith("/api/v1/") or path in _PATHS
 
 
-def is_own(origin: bytes, host: bytes) -> bool:
-    """Is a request's origin the host it is sent to?"""
-    return origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
-
-
 class Origins:
     """The listed origins: blanks between them, `*` for any, "" for none."""
 

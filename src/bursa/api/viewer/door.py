@@ -9,8 +9,9 @@ from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from bursa.api.address import is_own
 from bursa.api.errors import Failure, routed, send_failure
-from bursa.api.viewer.cors import PREFLIGHT, Header, Origins, is_open, is_own
+from bursa.api.viewer.cors import PREFLIGHT, Header, Origins, is_open
 from bursa.api.viewer.rates import Rates
 from bursa.ops.telemetry import Telemetry
 

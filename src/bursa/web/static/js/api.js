@@ -6,6 +6,15 @@ export class ApiError extends Error {
   constructor(message, code, status = 0) { super(message); this.code = code; this.status = status; }
 }
 
+let leaving = false;
+
+/** To sign-in and back: what was a session is none any more. */
+export function leave() {
+  if (leaving) return;
+  leaving = true;
+  location.assign(`/sign-in?${new URLSearchParams({ next: location.pathname + location.search })}`);
+}
+
 async function get(path, params, signal) {
   const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
   let response, body;
@@ -16,6 +25,7 @@ async function get(path, params, signal) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The server does not answer.", "unreachable", response?.status ?? 0);
   }
+  if (response.status === 401) leave();
   if (body.s === "error") throw new ApiError(body.errmsg ?? "refused", "udf_error", response.status);
   if (body.ok === false) throw new ApiError(body.error, body.code, response.status);
   if (!response.ok) throw new ApiError(response.statusText, "http_error", response.status);

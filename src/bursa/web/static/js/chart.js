@@ -21,6 +21,8 @@ import { Stream } from "./stream.js";
 
 const HD = field("hd");
 const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000, TOLD_MAX = 3;
+/* How often is asked where nothing comes by itself. */
+const LOOK_MS = 15_000;
 const $ = (id) => document.getElementById(id);
 const page = $("page").dataset;
 
@@ -226,7 +228,9 @@ async function open(ticker, interval, push = true) {
   feed.loaded = feed.load();
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;
-  if (push || !again) stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
+  /* Who may not stream looks now and then: the tape's tick is his clock. */
+  if (page.live) looked = performance.now();
+  else if (push || !again) stream.follow({ venue: facts.venue, ticker, freq: tf, channels: tf === "1m" ? ["bars", "metrics"] : ["bars"] });
   try {
     const named = api.symbol(facts.exchange, ticker).then((info) => { if (current()) head(info); });
     refreshQuote();
@@ -340,6 +344,14 @@ function followAway() {
 }
 document.addEventListener("bursa:away", followAway);
 
+let looked = -Infinity;
+function look() {
+  if (page.live && performance.now() - looked < LOOK_MS) return;
+  looked = performance.now();
+  refreshQuote();
+  if (page.live && !document.hidden) now.feed.tail();
+}
+
 let progressClosed = false, wasStreaming = false, dayShown = "", holesSeen = 0;
 document.addEventListener("bursa:tape", ({ detail: tape }) => {
   const { progress } = tape;
@@ -354,7 +366,7 @@ document.addEventListener("bursa:tape", ({ detail: tape }) => {
   if (!now.ticker) { showEmpty("none"); openFirst(tape); }
   if (now.bars && (tape.holes.length !== holesSeen || tape.date !== dayShown)) now.feed.ledger();
   [holesSeen, dayShown] = [tape.holes.length, tape.date];
-  if (now.bars) { refreshQuote(); showStatus(); if (!now.bars.list.length) showEmpty("none"); }
+  if (now.bars) { look(); showStatus(); if (!now.bars.list.length) showEmpty("none"); }
 });
 $("progress-close").addEventListener("click", () => { progressClosed = true; $("progress").hidden = true; });
 
@@ -363,7 +375,14 @@ $("progress-close").addEventListener("click", () => { progressClosed = true; $("
 plot.onRange(({ from }) => { if (from < NEAR_EDGE) now.feed?.older(); });
 plot.onHover((slot) => { now.hover = slot; showBar(); });
 
-$("intervals").addEventListener("click", (event) => { const value = event.target.closest("button")?.value; if (value && value !== now.interval) open(now.ticker, value); });
+/* The tier that has an interval which this reader has not; undefined where he has it. */
+const lockOf = (interval) => $("intervals").querySelector(`button[value="${CSS.escape(interval)}"]`)?.dataset.tier;
+const lockedWords = (interval) => `${INTERVALS[interval].tf} bars come with ${lockOf(interval)}. You have ${page.tier}.`;
+$("intervals").addEventListener("click", (event) => {
+  const value = event.target.closest("button")?.value;
+  if (value && lockOf(value)) toast(lockedWords(value));
+  else if (value && value !== now.interval) open(now.ticker, value);
+});
 
 /* Switch an indicator; answers why not, or "". */
 function toggle(name) {
@@ -431,7 +450,8 @@ document.addEventListener("bursa:display", ({ detail }) => {
 addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search), names = asked(location.search);
   if (names && names.join() !== choice.names.join()) { choice.set(names); rebuilt(); }
-  open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), query.get("interval") in INTERVALS ? query.get("interval") : "1", false);
+  const interval = query.get("interval");
+  open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), interval in INTERVALS && !lockOf(interval) ? interval : page.interval, false);
 });
 plot.onLayout(() => { legend.place(); showBar(); });
 
@@ -441,5 +461,6 @@ shell.open = (item) => {
 };
 
 history.replaceState(history.state, "", choice.write(new URL(location.href)));
+if (page.refused) toast(`${lockedWords(page.refused)} ${INTERVALS[page.interval].tf} bars are shown.`);
 if (wanted && choice.left.length) toast(choice.left.slice(0, TOLD_MAX).join(" "), true);
 if (page.state !== "unknown") open(now.ticker, now.interval, false);

@@ -69,11 +69,11 @@ export class IndicatorMenu {
     row.dataset.name = metric.name;
     row.setAttribute("role", "option");
     row.setAttribute("aria-selected", String(this.choice.has(metric.name)));
-    row.setAttribute("aria-disabled", String(!metric.available));
+    row.setAttribute("aria-disabled", String(!metric.available || Boolean(metric.locked)));
     const parameters = parameterWords(metric);
     const about = node("span", "i-about", metric.description);
     if (parameters) about.title = parameters;
-    row.append(tick, name, about, node("span", "b-tag", !metric.available ? "not on this venue" : metric.overlay ? "on prices" : "pane"));
+    row.append(tick, name, about, node("span", "b-tag", metric.locked ? `comes with ${metric.locked}` : !metric.available ? "not on this venue" : metric.overlay ? "on prices" : "pane"));
     return row;
   }
 

@@ -8,7 +8,7 @@ const KEPT_KEY = "bursa.metrics", IN_ADDRESS = "metrics", DEFAULT = ["vwap", "hd
 export const PANES_MAX = 6, OVERLAYS_MAX = 8;
 
 /** The catalogue as the server tells it: [{name, title, description, unit, group, parameters, outputs: [{name,
-    column, unit, draw}], overlay, guides, warmup, timeframes, available}], groups {key: title} in order. */
+    column, unit, draw}], overlay, guides, warmup, timeframes, available, locked}], groups {key: title} in order. */
 export class Catalogue {
   constructor({ metrics, groups }) {
     this.list = metrics;
@@ -47,13 +47,14 @@ export class Choice {
   set(names) {
     const left = [];
     this.names = [];
-    /* What this venue has not is wanted on others still. */
+    /* What this venue has not is wanted on others still; what is locked, once it is open. */
     this.elsewhere = [];
     for (const name of new Set(names)) {
       const why = this.refusal(name);
       if (!why) this.names.push(name);
       else left.push(why);
-      if (this.catalogue.find(name)?.available === false) this.elsewhere.push(name);
+      const metric = this.catalogue.find(name);
+      if (metric?.available === false || metric?.locked) this.elsewhere.push(name);
     }
     return (this.left = left);
   }
@@ -68,6 +69,7 @@ export class Choice {
   refusal(name) {
     const metric = this.catalogue.find(name);
     if (!metric) return `There is no indicator ${String(name).slice(0, 64)} here. \u201cmetrics.extra\u201d in the configuration adds some.`;
+    if (metric.locked) return `${metric.title} comes with ${metric.locked}.`;
     if (!metric.available) return `${metric.title} is not computed on this venue.`;
     const others = metric.overlay ? this.overlays : this.panes, most = metric.overlay ? OVERLAYS_MAX : PANES_MAX;
     if (others.length < most) return "";

@@ -1,8 +1,13 @@
 /* The live stream of one instrument over /v1/stream: connects, resumes by cursor after a cut, notices
    silence, tells its state. Does not know what frames mean; hands them on in order. */
 
+import { leave } from "./api.js";
+
 const BACKOFF_S = [0.5, 1, 2, 4, 8, 16];
 const PING_S = 15, SILENT_S = 40;
+
+/* The server's word for: whoever opened this may not any more. */
+const REVOKED = 4401;
 
 export class Stream {
   /** handlers: frame(frame), state("open" | "cut" | "connecting"), lost() when frames could not be had
@@ -46,7 +51,10 @@ export class Stream {
     this.heard = performance.now();
     socket.addEventListener("open", () => { this.subscribe(); });
     socket.addEventListener("message", ({ data }) => this.take(JSON.parse(data)));
-    socket.addEventListener("close", () => { if (this.socket === socket) this.again(); });
+    socket.addEventListener("close", ({ code }) => {
+      if (code === REVOKED && this.wanted) leave();
+      else if (this.socket === socket) this.again();
+    });
   }
 
   subscribe() {
