@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.api.services import closed_until_ns
 from bursa.bus.memory import Limits, MemoryBus
-from bursa.config import Config
+from bursa.config import Config, superadmin_password
 from bursa.feeds import layouts
 from bursa.history import gaps as history_gaps
 from bursa.history import quality as history_quality
@@ -239,6 +240,41 @@ def database_of(config: Config, state: StateDb) -> Database:
 def secrets_of(config: Config, data: Path) -> Path:
     """The folder of the secrets that tokens are signed with."""
     return Path(config.accounts.secrets) if config.accounts.secrets else data / "secrets"
+
+
+def secrets_of(config: Config) -> Path:
+    """The folder of secrets, in the data folder unless the configuration names another."""
+    from bursa.accounts.secrets import SECRETS_FOLDER
+
+    return Path(config.accounts.secrets or Path(config.data) / SECRETS_FOLDER)
+
+
+def accounts_of(shared: Shop, demo: bool = False) -> "Accounts":
+    """The accounts of a process that serves, not begun, with the first superadmin where a password
+    is given for him. Raises Retry where their database is away, Refuse as parts.Accounts."""
+    from bursa.accounts import limits, mail, outgoing, parts, usage
+    from bursa.accounts.audit import FOLDER, Audit
+
+    config, clock, telemetry = shared.config, shared.clock, shared.telemetry
+    database, post = database_of(config, shared.state), config.mail
+    sends: mail.Mail = mail.ConsoleMail()
+    if post.host:
+        of = post.host, post.port, post.security, post.user, post.password, post.sender
+        sends = mail.SmtpMail(mail.Server(*of), clock)
+    beside = parts.Beside(
+        secrets_of(config),
+        functools.partial(limits.Limiter, clock, telemetry, config.accounts.limits),
+        usage.Usage(database, clock, telemetry),
+        outgoing.Outgoing(sends, telemetry, Random()),
+        telemetry,
+        config.http.public_url.rstrip("/"),
+        demo,
+    )
+    audit = Audit(database, clock, telemetry, shared.folder.path / FOLDER)
+    accounts = parts.Accounts(database, clock, audit, beside)
+    if password := superadmin_password():
+        accounts.first_superadmin(config.accounts.superadmin, password)
+    return accounts
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterato
     parts.append(f"environment: {kinds.count('environment')} values")
     yield ok("configuration", ", ".join(parts))
     secret = any(
-        origin.startswith("file") and any(word in path for word in SECRETS)
+        origin.startswith("file") and path.endswith(SECRETS)
         for path, origin in loaded.origins.items()
     )
     if secret and file and Path(file).stat().st_mode & 0o077:
