@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,6 +59,7 @@ from bursa.wire.itch50 import ItchDecoder
 
 if TYPE_CHECKING:
     from bursa.accounts.clerk import Clerk
+    from bursa.accounts.parts import Accounts
 
 MB = 1 << 20
 STORE_NAME = "duckdb"
@@ -237,41 +237,24 @@ def database_of(config: Config, state: StateDb) -> Database:
     return Database(url) if url else state.database
 
 
-def secrets_of(config: Config, data: Path) -> Path:
-    """The folder of the secrets that tokens are signed with."""
-    return Path(config.accounts.secrets) if config.accounts.secrets else data / "secrets"
-
-
-def secrets_of(config: Config) -> Path:
-    """The folder of secrets, in the data folder unless the configuration names another."""
-    from bursa.accounts.secrets import SECRETS_FOLDER
-
-    return Path(config.accounts.secrets or Path(config.data) / SECRETS_FOLDER)
-
-
 def accounts_of(shared: Shop, demo: bool = False) -> "Accounts":
     """The accounts of a process that serves, not begun, with the first superadmin where a password
     is given for him. Raises Retry where their database is away, Refuse as parts.Accounts."""
-    from bursa.accounts import limits, mail, outgoing, parts, usage
-    from bursa.accounts.audit import FOLDER, Audit
+    from bursa.accounts.mail import Server
+    from bursa.accounts.parts import Accounts, Beside
 
-    config, clock, telemetry = shared.config, shared.clock, shared.telemetry
-    database, post = database_of(config, shared.state), config.mail
-    sends: mail.Mail = mail.ConsoleMail()
-    if post.host:
-        of = post.host, post.port, post.security, post.user, post.password, post.sender
-        sends = mail.SmtpMail(mail.Server(*of), clock)
-    beside = parts.Beside(
-        secrets_of(config),
-        functools.partial(limits.Limiter, clock, telemetry, config.accounts.limits),
-        usage.Usage(database, clock, telemetry),
-        outgoing.Outgoing(sends, telemetry, Random()),
-        telemetry,
+    config, data, post = shared.config, shared.folder.path, shared.config.mail
+    server = Server(post.host, post.port, post.security, post.user, post.password, post.sender)
+    beside = Beside(
+        data,
+        secrets_of(config, data),
+        config.accounts.limits,
+        server if post.host else None,
         config.http.public_url.rstrip("/"),
         demo,
     )
-    audit = Audit(database, clock, telemetry, shared.folder.path / FOLDER)
-    accounts = parts.Accounts(database, clock, audit, beside)
+    database = database_of(config, shared.state)
+    accounts = Accounts(database, shared.clock, shared.telemetry, beside)
     if password := superadmin_password():
         accounts.first_superadmin(config.accounts.superadmin, password)
     return accounts
@@ -296,7 +279,7 @@ def clerk_of(config: Config) -> Iterator["Clerk"]:
         database.check()
 
         def tokens() -> Tokens:
-            return Tokens(Secrets(secrets_of(config, data), clock.now_ns()))
+            return Tokens(Secrets(secrets_of(config), clock.now_ns()))
 
         yield Clerk(Acts(database, clock, Audit(database, clock, Telemetry(), None)), tokens)
 

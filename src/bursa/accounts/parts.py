@@ -9,17 +9,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from sqlalchemy import select
 
 from bursa.accounts import hd
-from bursa.accounts.audit import Audit
+from bursa.accounts.audit import FOLDER, Audit
 from bursa.accounts.change import Changes
 from bursa.accounts.desk import Desk
 from bursa.accounts.jobs import Job, Jobs
 from bursa.accounts.keys import Keys
-from bursa.accounts.limits import Limiter
+from bursa.accounts.limits import MEMORY, Limiter
 from bursa.accounts.machines import Machines
+from bursa.accounts.mail import ConsoleMail, Server, SmtpMail
 from bursa.accounts.matrix import Matrix
 from bursa.accounts.outgoing import Outgoing
 from bursa.accounts.passwords import Passwords
@@ -32,6 +34,7 @@ from bursa.accounts.tokens import Tokens
 from bursa.accounts.usage import Usage
 from bursa.accounts.who import JOB
 from bursa.model.errors import Refuse
+from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.ports import Clock
 from bursa.state.account_tables import SETTINGS
@@ -67,19 +70,20 @@ class Acts:
 
 @dataclass(frozen=True)
 class Beside:
-    """What accounts of a process have besides their database.
+    """What a process has beside the database of its accounts.
 
+    data        its data folder: the audit's files lie in it
     secrets     folder of secrets
-    limiter     made with a secret by which it hides addresses
+    limits      where requests are counted: `memory`, or the URL of a server
+    server      the mail server; None: letters are shown on standard error
     public_url  what links in letters begin with; "": the address by which one came
     demo        is who shows nothing the demo's user?
     """
 
+    data: Path
     secrets: Path
-    limiter: Callable[[bytes], Limiter]
-    usage: Usage
-    mail: Outgoing
-    telemetry: Telemetry
+    limits: str = MEMORY
+    server: Server | None = None
     public_url: str = ""
     demo: bool = False
 
@@ -89,20 +93,21 @@ class Accounts(Acts):
     database is away, Refuse `bad_secrets`, `secrets_differ` where the folder of secrets is not the
     one that these accounts were made with."""
 
-    def __init__(self, database: Database, clock: Clock, audit: Audit, beside: Beside) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, telemetry: Telemetry, beside: Beside
+    ) -> None:
+        audit = Audit(database, clock, telemetry, beside.data / FOLDER)
         super().__init__(database, clock, audit, self._factor)
-        self._factors: dict[str, float] = {}
         self.standing.refresh()
         self.secrets = self._secrets(beside.secrets)
         self.tokens = Tokens(self.secrets)
-        self.limiter, self.usage, self.mail = (
-            beside.limiter(self.secrets.pages),
-            beside.usage,
-            beside.mail,
-        )
+        self.limiter = Limiter(clock, telemetry, beside.limits, self.secrets.pages)
+        self.usage = Usage(database, clock, telemetry)
+        sends = ConsoleMail() if beside.server is None else SmtpMail(beside.server, clock)
+        self.mail = Outgoing(sends, telemetry, Random())
         self.public_url, self.demo = beside.public_url, beside.demo
-        self.watch = Watch(database, self.standing.refresh, telemetry=beside.telemetry)
-        self._jobs = Jobs(self._due(), beside.telemetry)
+        self.watch = Watch(database, self.standing.refresh, telemetry=telemetry)
+        self._jobs = Jobs(self._due(), telemetry)
 
     def start(self) -> None:
         """Hear of changes, write, send, and do what is to be done every so often."""
@@ -119,6 +124,12 @@ class Accounts(Acts):
         self.usage.stop()
         self.watch.stop()
         self.audit.stop()
+
+    def first_superadmin(self, email: str, password: str) -> None:
+        """Make the first superadmin; nothing where there is one. Refuse `weak_password`,
+        `bad_email`, `email_taken`."""
+        if self.people.first(email, password):
+            logger("accounts").info("the first superadmin is made", email=email)
 
     def _factor(self, user: str) -> float:
         return hd.factor(self.secrets.hd, user)

@@ -143,7 +143,7 @@ def rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
     """(dotted path, value, origin) of every value in force, secrets masked, for `config show`."""
     out: list[tuple[str, Any, str]] = []
     for path, value in flatten(msgspec.to_builtins(loaded.config)):
-        if any(word in path for word in SECRETS) and value:
+        if path.endswith(SECRETS) and value:
             value = MASK
         elif isinstance(value, str):
             value = _IN_URL.sub(rf"\1\2{MASK}", value)
