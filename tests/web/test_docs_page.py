@@ -118,8 +118,7 @@ LOOKED_AT = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("look", ["dark", "light"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "look"), [(1440, "dark"), (390, "light")])
 def test_no_page_scrolls_sideways_and_text_keeps_its_measure(
     browser: Any, site: Site, look: str, width: int
 ) -> None:
@@ -129,7 +128,7 @@ def test_no_page_scrolls_sideways_and_text_keeps_its_measure(
     tab.context.add_cookies([cookie])
     for address in LOOKED_AT:
         page = tab.open(address)
-        page.wait_for_load_state("networkidle")
+        page.evaluate("document.fonts.ready.then(() => true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         assert page.get_attribute("html", "data-theme") == look
         longest = page.evaluate(
