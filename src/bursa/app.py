@@ -237,6 +237,11 @@ def database_of(config: Config, state: StateDb) -> Database:
     return Database(url) if url else state.database
 
 
+def secrets_of(config: Config, data: Path) -> Path:
+    """The folder of the secrets that tokens are signed with."""
+    return Path(config.accounts.secrets) if config.accounts.secrets else data / "secrets"
+
+
 def accounts_of(shared: Shop, demo: bool = False) -> "Accounts":
     """The accounts of a process that serves, not begun, with the first superadmin where a password
     is given for him. Raises Retry where their database is away, Refuse as parts.Accounts."""
@@ -279,7 +284,7 @@ def clerk_of(config: Config) -> Iterator["Clerk"]:
         database.check()
 
         def tokens() -> Tokens:
-            return Tokens(Secrets(secrets_of(config), clock.now_ns()))
+            return Tokens(Secrets(secrets_of(config, data), clock.now_ns()))
 
         yield Clerk(Acts(database, clock, Audit(database, clock, Telemetry(), None)), tokens)
 

@@ -138,8 +138,9 @@ def rendered(columns: Sequence[str], rows: Iterable[Row], form: str) -> str:
     """Rows as `bursa sql` shows them; objects and lists are told in words but in JSON."""
     if form not in sql.FORMATS:
         raise Refuse(f"--format: {form}; allowed: {', '.join(sql.FORMATS)}", parameter="format")
-    told = (lambda value: value) if form == "json" else _cell
-    cells = [[told(row.get(name)) for name in columns] for row in rows]
+    cells = [[row.get(name) for name in columns] for row in rows]
+    if form != "json":
+        cells = [list(map(_cell, row)) for row in cells]
     return sql.render(sql.Answer(tuple(columns), cells), form)
 
 
