@@ -157,8 +157,7 @@ class Audit:
             self._woken.clear()
             ended = self._ended.is_set()
             try:
-                self.bring()
-                self._settle_if_due()
+                self.turn()
                 away = False
             except (BursaError, OSError) as error:
                 if not away:
@@ -195,7 +194,9 @@ class Audit:
             self._read = 0
             self._telemetry.audit_waiting.set(0)
 
-    def _settle_if_due(self) -> None:
+    def turn(self) -> None:
+        """What the thread does each time: `bring`, and `settle` where a month has begun."""
+        self.bring()
         now_ns = self._clock.now_ns()
         if Month.of(now_ns) != self._settled and now_ns >= self._settle_from_ns:
             self._settle_from_ns = now_ns + int(SETTLE_AGAIN_S * 1e9)
@@ -205,11 +206,13 @@ class Audit:
         """Make the tables of the months ahead, and put those of old ones into files. Raises as
         Database, OSError where the disk fails."""
         assert self.folder is not None
-        month = Month.of(self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        month = Month.of(now_ns)
         self._ready = frozenset()
-        settle(self._database, self.folder, month)
+        done = settle(self._database, self.folder, month, now_ns)
         self._ready = frozenset(month.plus(ahead) for ahead in range(AHEAD_MONTHS + 1))
-        self._settled = month
+        if done:
+            self._settled = month
 
 
 def _text(given: str) -> str:

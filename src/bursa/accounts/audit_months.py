@@ -32,26 +32,51 @@ from bursa.accounts.audit_tables import (
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
 from bursa.state.database import Database
+from bursa.state.holder import me
+from bursa.state.leases import SqlLeases
 
 AHEAD_MONTHS, KEPT_MONTHS = 3, 6
 ROWS_AT_ONCE = 2_000
 _ALONE = "bursa audit"
+# Who writes files; a process that ended without a word holds it up no longer.
+LEASE, LEASED_S = "audit/files", 900.0
 _FILE = re.compile(r"^audit-(\d{4})-(\d\d)\.jsonl\.zst$")
 
 
-def settle(database: Database, folder: Path, present: Month) -> None:
-    """Make the months ahead, and put into files what is older than is kept."""
+def settle(database: Database, folder: Path, present: Month, now_ns: int) -> bool:
+    """Make the months ahead, and put into files what is older than is kept. False: another process
+    is at the files; see later whether all are done. Raises as Database, OSError where the disk
+    fails, Refuse `audit_damaged` where a file cannot be added to."""
     with database.transaction(_ALONE) as connection:
         for ahead in range(AHEAD_MONTHS + 1):
             make(connection, present.plus(ahead))
         found = tables(connection)
         for name, month in found.items():
-            if month < present.plus(-KEPT_MONTHS) and name + OUT not in found:
-                if not name.endswith(OUT):
-                    _detach(connection, month)
-        out = [(name, month) for name, month in tables(connection).items() if name.endswith(OUT)]
-    for name, month in out:
-        _export(database, folder, name, month)
+            old = month < present.plus(-KEPT_MONTHS) and not name.endswith(OUT)
+            if old and name + OUT not in found:
+                _detach(connection, month)
+        out = [name for name in tables(connection) if name.endswith(OUT)]
+    if not out:
+        return True
+    leases = SqlLeases(database)
+    if not leases.take(LEASE, me(), now_ns, LEASED_S):
+        return False
+    try:
+        for name, month in _out(database).items():
+            _export(database, folder, name, month)
+    finally:
+        leases.release(LEASE, me(), now_ns, "done", {})
+    # What came late while a table was on its way out goes next.
+    return not any(month < present.plus(-KEPT_MONTHS) for month in _all(database).values())
+
+
+def _all(database: Database) -> dict[str, Month]:
+    with database.snapshot() as connection:
+        return tables(connection)
+
+
+def _out(database: Database) -> dict[str, Month]:
+    return {name: month for name, month in _all(database).items() if name.endswith(OUT)}
 
 
 def _detach(connection: Connection, month: Month) -> None:
@@ -65,6 +90,7 @@ def _detach(connection: Connection, month: Month) -> None:
 
 
 def _export(database: Database, folder: Path, name: str, month: Month) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = file_of(folder, month)
     records = heapq.merge(exported(path), _stored(database, name), key=place_of)
     lines = (next(same) for _, same in groupby(records, place_of))
@@ -74,9 +100,13 @@ def _export(database: Database, folder: Path, name: str, month: Month) -> None:
         raise OSError(f"{temporary} does not read back as it was written")
     temporary.replace(path)
     _sync_folder(folder)
+    _drop(database, name)
+    logger("audit").info("a month of the audit went into a file", file=str(path), records=count)
+
+
+def _drop(database: Database, name: str) -> None:
     with database.transaction(_ALONE) as connection:
         connection.execute(text(f"drop table if exists {name}"))
-    logger("audit").info("a month of the audit went into a file", file=str(path), records=count)
 
 
 def _write(path: Path, records: Iterator[Record]) -> int:
