@@ -213,6 +213,8 @@ def test_frames_of_the_stream_are_as_published(site: Site) -> None:
             seen = tags(await heard(socket, shapes, "error"))
             await say(socket, action="subscribe", tickers=["BBCA"], resume="x" * 30)
             seen |= tags(await heard(socket, shapes, "error"))
+            await say(socket, action="auth", token="of nobody, where there are no accounts")
+            seen |= tags(await heard(socket, shapes, "authenticated"))
             await say(
                 socket, action="subscribe", tickers=["BBCA"], channels=["bars", "metrics"],
                 throttle_ms=0,
