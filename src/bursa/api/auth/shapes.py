@@ -38,6 +38,11 @@ MachineName = Annotated[str, Meta(description="what the machine calls itself")]
 Plugin = Annotated[str, Meta(description="version of its plugin")]
 
 
+_Name = Annotated[str, Meta(max_length=100)]
+_Password = Annotated[str, Meta(max_length=PASSWORD_CHARS_MAX)]
+_Time = Annotated[str, Meta(max_length=40)]
+
+
 class _Form(Struct, forbid_unknown_fields=True):
     """A body or a row: no field beside those named."""
 
@@ -97,17 +102,12 @@ class ResetForm(_Form):
 class MeForm(_Form):
     """What changes of one's own account; what is left out stays."""
 
-    name: Annotated[str | UnsetType, Meta(description="what one is called", max_length=100)] = UNSET
+    name: Annotated[_Name | UnsetType, Meta(description="what one is called")] = UNSET
     new: Annotated[
-        str | UnsetType,
-        Meta(
-            description="new password; wants the old one, and ends all other sessions",
-            max_length=PASSWORD_CHARS_MAX,
-        ),
+        _Password | UnsetType,
+        Meta(description="new password; wants the old one, and ends all other sessions"),
     ] = UNSET
-    old: Annotated[
-        str | UnsetType, Meta(description="present password", max_length=PASSWORD_CHARS_MAX)
-    ] = UNSET
+    old: Annotated[_Password | UnsetType, Meta(description="present password")] = UNSET
 
 
 class NewKeyForm(_Form):
@@ -115,8 +115,7 @@ class NewKeyForm(_Form):
 
     name: Annotated[str, Meta(description="where it will live", min_length=1, max_length=100)]
     expires: Annotated[
-        str | None,
-        Meta(description="when it ends: ISO with an offset; null: never", max_length=40),
+        _Time | None, Meta(description="when it ends: ISO with an offset; null: never")
     ] = None
 
 
