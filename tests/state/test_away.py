@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import delete, insert, text, update
 
 from bursa.model.errors import Refuse, Retry
 from bursa.state import on_postgres
@@ -29,10 +29,17 @@ from tests.state.test_changes import SOON_S, Reader, change, until, watching
 HEARS_S = 10.0
 
 
+@pytest.fixture(scope="module")
+def url(postgres: Postgres) -> str:
+    """A database of this file's tests."""
+    return postgres.database()
+
+
 @pytest.fixture
-def shared(postgres: Postgres) -> Iterator[Database]:
-    database = Database(postgres.database())
-    database.check()
+def shared(url: str) -> Iterator[Database]:
+    database = Database(url)
+    with database.transaction() as to:
+        to.execute(delete(SETTINGS))
     yield database
     database.close()
 
@@ -92,14 +99,15 @@ def test_a_row_that_another_one_holds_is_waited_for_so_long(
     assert change(second, "b") == 3
 
 
-def test_a_statement_that_takes_too_long_is_ended(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(on_postgres._SETTINGS, "statement_timeout", "200ms")
-    database = Database(postgres.database())
-    with away("statement timeout"), database.transaction() as to:
+def test_a_statement_that_takes_too_long_is_ended(shared: Database) -> None:
+    with shared.transaction() as to:
+        limits = text(
+            "select current_setting('statement_timeout'), current_setting('lock_timeout')"
+        )
+        assert to.execute(limits).one() == ("10s", "5s")
+    with away("statement timeout"), shared.transaction() as to:
+        to.execute(text("set local statement_timeout = '50ms'"))
         to.execute(text("select pg_sleep(60)"))
-    database.close()
 
 
 def test_more_at_once_than_connections_are_told_so(
@@ -115,7 +123,9 @@ def test_more_at_once_than_connections_are_told_so(
         bump(to)
 
 
-def test_a_server_that_is_killed_and_comes_back(postgres: Postgres, shared: Database) -> None:
+def test_a_server_that_is_killed_and_comes_back(
+    postgres: Postgres, url: str, shared: Database
+) -> None:
     """Callers hear it soon; of what was under way nothing stays; back, all is known at once."""
     reader = Reader(shared)
     with watching(reader) as watch:
@@ -134,9 +144,9 @@ def test_a_server_that_is_killed_and_comes_back(postgres: Postgres, shared: Data
         with pytest.raises(Retry, match="not seen"):
             watch.check()
         with away():
-            Database(postgres.url("test_1")).check()
+            Database(url).check()
         postgres.start()
-        other = Database(postgres.url(shared.place.rpartition("/")[2]))
+        other = Database(url)
         change(other, "by another")
         until(reader.knows("by another"))
         change(shared, "by us")
@@ -201,14 +211,13 @@ def test_without_the_driver_it_is_said_what_to_install(monkeypatch: pytest.Monke
     assert refused.value.code == "no_driver"
 
 
-def test_what_an_url_says_goes_before_what_we_say(postgres: Postgres) -> None:
-    url = postgres.database() + "?application_name=mine&options=-c%20statement_timeout%3D7s"
+def test_what_an_url_says_goes_before_what_we_say(url: str) -> None:
+    url += "?application_name=mine&options=-c%20statement_timeout%3D7s"
     database = Database(url)
     with database.transaction() as to:
-        told = to.execute(text("select current_setting('application_name')")).scalar_one()
-        limit = to.execute(text("select current_setting('statement_timeout')")).scalar_one()
-        lock = to.execute(text("select current_setting('lock_timeout')")).scalar_one()
-    assert (told, limit, lock) == ("mine", "7s", "5s")
+        names = ("application_name", "statement_timeout", "lock_timeout")
+        told = [to.execute(text(f"show {name}")).scalar_one() for name in names]
+    assert told == ["mine", "7s", "5s"]
     assert database.place == url.partition("?")[0].replace(f"bursa:{PASSWORD}@", "")
     database.close()
 
