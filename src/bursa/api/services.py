@@ -263,7 +263,7 @@ class Services:
     @property
     def tiers(self) -> Mapping[str, Rights]:
         """The tier matrix, the lowest tier first."""
-        return SEED
+        return SEED if self.accounts is None else self.accounts.standing.tiers()
 
     def venue(self, name: str | None) -> VenueService:
         """The venue of that name, the default one for None. Refuse `unknown_venue`."""

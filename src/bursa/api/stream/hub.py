@@ -27,6 +27,7 @@ from bursa.api.stream.post import Post
 from bursa.api.stream.retained import SAID, Retained, Segment
 from bursa.api.stream.rolling import Rolling
 from bursa.api.stream.subscriptions import BARS, METRICS, VenueStream
+from bursa.api.stream.views import Views
 from bursa.model.batch import Batch, Block
 from bursa.model.errors import Refuse
 from bursa.model.schema import STATES
@@ -96,7 +97,8 @@ class Hub:
     def __init__(self, services: Services, limits: StreamLimits, epoch: str) -> None:
         self.limits = limits
         self.retained = Retained(epoch, limits.retain)
-        self.post = Post(limits.outbox, limits.clients, services.telemetry)
+        views = Views(services.default.hd)
+        self.post = Post(limits.outbox, limits.clients, services.telemetry, views.seen_by)
         self.post.resumed, self.post.left = self._resumed, self._left
         self.streams = {name: VenueStream(service) for name, service in services.venues.items()}
         self.partials = {name: Partials(s, self.post) for name, s in self.streams.items()}
@@ -406,6 +408,7 @@ class Hub:
             frames, offset = self._missed(wanted, offset)
             self.post.send_each(client, frames)
             if offset == self.retained.head:
+                client.owed = ()
                 self.subscribe(client, keys)
                 return
             self.post.flush()

@@ -2,7 +2,9 @@
 
 The WebSocket (ws.py) and the event stream (sse.py) take the same orders and give the same
 acknowledgements: all that the client is subscribed to, a cursor, and where it resumed whether all
-that it missed is coming. Does not read from clients and knows no wire.
+that it missed is coming. Who may stream what is asked of access.py, for all connections of a user
+together; where his rights change, what they do not cover any more is dropped. Does not read from
+clients and knows no wire.
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from bursa.api.access import Access
 from bursa.api.errors import failure_of
 from bursa.api.services import Services, VenueService
 from bursa.api.stream.frames import said
@@ -17,11 +20,16 @@ from bursa.api.stream.hub import Hub
 from bursa.api.stream.outbox import Client, Key
 from bursa.api.stream.subscriptions import BARS, CHANNELS, METRICS
 from bursa.model.errors import BursaError, Refuse
-from bursa.model.timeframe import parse
+from bursa.model.timeframe import TIMEFRAMES, parse
 
 TICKERS_MAX = 1_000
 SUBSCRIPTIONS_MAX = 5_000
 THROTTLE_MS_MAX = 60_000
+# A client is closed with it that may not listen any more.
+NOT_LET_IN = 4401
+
+# (venue, ticker)
+Instrument = tuple[str, str]
 
 
 class Ask(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +57,7 @@ class Orders:
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services, self._hub = services, hub
+        self._access = Access(services)
 
     def obey(self, client: Client, ask: Ask) -> Missed | None:
         """Do as a client asks, and tell it so. What it is still owed is the caller's to send.
@@ -68,9 +77,70 @@ class Orders:
         self.tell(client, error_frame(refusal))
 
     def trim(self, client: Client) -> None:
-        """The rights of a client are others now: it begins again by those."""
-        self.refuse(client, Refuse("your rights have changed; reconnect", "rights_changed", 403))
-        self._hub.post.close(client, 4401, "rights_changed")
+        """The rights of a client are others now: drop what they do not cover, and say so. One that
+        has nothing left, or still takes up what it missed, is closed and may begin again."""
+        if client.owed:
+            changed = Refuse("your rights have changed; reconnect", "rights_changed", 403)
+            self._expel(client, changed)
+            return
+        refusals = self._drop_timeframes(client) + self._drop_surplus(client)
+        for refusal in refusals:
+            self.refuse(client, refusal)
+        if refusals and not (client.keys or client.later):
+            self._hub.post.close(client, NOT_LET_IN, refusals[-1].code)
+        elif refusals:
+            self.tell(client, said(self._state(client, "unsubscribed", (), None)))
+
+    def _expel(self, client: Client, refusal: Refuse) -> None:
+        self.refuse(client, refusal)
+        self._hub.post.close(client, NOT_LET_IN, refusal.code)
+
+    def _drop_timeframes(self, client: Client) -> list[Refuse]:
+        """Drop what is of a timeframe that a client has not; why, for each."""
+        refusals = []
+        for freq in sorted({key[2] for key in client.keys | client.later}):
+            try:
+                self._access.timeframe(client.who, freq, "freq")
+            except Refuse as refusal:
+                refusals.append(refusal)
+                self._drop(client, self._instruments(client), freq)
+        return refusals
+
+    def _drop_surplus(self, client: Client) -> list[Refuse]:
+        """Drop the instruments that are too many, the last by code; why."""
+        own, others = self._instruments(client), self._streamed(client.who.user, client)
+        try:
+            self._access.streaming(client.who, len(own | others))
+        except Refuse as refusal:
+            room = max((client.who.rights.stream_symbols or 0) - len(others - own), 0)
+            gone = set(sorted(own)[room:])
+            self._drop(client, gone)
+            return [refusal] if gone else []
+        return []
+
+    def _drop(self, client: Client, gone: set[Instrument], freq: str | None = None) -> None:
+        """Have a client listen to these no more, to bars of one timeframe or to anything."""
+        freqs = (freq,) if freq is not None else TIMEFRAMES
+        keys = [key for key in client.keys if key[2] in freqs and self._instrument(key) in gone]
+        self._hub.unsubscribe(client, keys)
+        later = {one for one in client.later if one[2] in freqs and (one[0], one[3]) in gone}
+        client.later -= later
+
+    def _instrument(self, key: Key) -> Instrument:
+        return key[0], self._services.venues[key[0]].words.symbols[key[3]]
+
+    def _instruments(self, client: Client) -> set[Instrument]:
+        """What a client streams, or will."""
+        found = {self._instrument(key) for key in (*client.keys, *client.owed)}
+        return found | {(one[0], one[3]) for one in client.later}
+
+    def _streamed(self, user: str, but: Client | None = None) -> set[Instrument]:
+        """What all clients of a user stream, less one of them."""
+        found = set[Instrument]()
+        for client in self._hub.post.clients:
+            if client.who.user == user and client is not but:
+                found |= self._instruments(client)
+        return found
 
     def tell(self, client: Client, frame: bytes) -> None:
         """Send a frame to one client at once."""
@@ -81,6 +151,7 @@ class Orders:
         _check(ask)
         tickers = list(dict.fromkeys(ask.tickers or ()))
         known, coming = _sorted_out(service, tickers)
+        self._in_rights(client, service, ask.freq, tickers)
         channels = list(dict.fromkeys(ask.channels))
         keys = [
             (service.venue.name, channel, ask.freq, service.words.find_symbol(ticker))
@@ -103,7 +174,19 @@ class Orders:
             self._hub.subscribe(client, fresh, lambda: self.tell(client, said(told)))
             return None
         self.tell(client, said(told))
+        client.owed = fresh
         return Missed(fresh, offset)
+
+    def _in_rights(
+        self, client: Client, service: VenueService, freq: str, tickers: Sequence[str]
+    ) -> None:
+        """Refuse what a client's tier does not have: `tier_streaming`, `tier_timeframe`,
+        `tier_symbols`."""
+        who = client.who
+        if who.rights.stream_symbols is not None:
+            wanted = {(service.venue.name, ticker) for ticker in tickers}
+            self._access.streaming(who, len(self._streamed(who.user) | wanted))
+        self._access.timeframe(who, freq, "freq")
 
     def _unsubscribe(self, client: Client, service: VenueService, ask: Ask) -> None:
         venue = service.venue.name

@@ -6,7 +6,7 @@ outbox with limits; a client past them, or stalled with frames waiting, is close
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,22 +43,32 @@ Key = tuple[str, str, str, int]
 # What a frame, as frames.py makes it, becomes on the way to a client; b"": it is left out. Frames
 # are made once for all clients, so a form that remembers what it made makes each once too.
 Form = Callable[[bytes], bytes]
+# What frames become for somebody, before they take the form of his way; None: they stay.
+Seen = Callable[[Principal], Form | None]
 
 
 class Client:
     """One connected client.
 
-    quiet  those of its keys whose bars under way it does not want
-    who    who listens, from `address`
-    again  asks who listens, at a time; raises Refuse where he may no longer; None: nobody is asked
+    quiet    those of its keys whose bars under way it does not want
+    who      who listens, from `address`; what frames become for him goes by it (`seen`)
+    again    asks who listens, at a time; raises Refuse where he may no longer; None: nobody asks
+    owed     those of which it still takes up what it missed; it listens to them once it has
     """
 
     def __init__(
-        self, wire: Wire, limits: OutboxLimits, throttle_ms: int, form: Form | None = None
+        self,
+        wire: Wire,
+        limits: OutboxLimits,
+        throttle_ms: int,
+        seen: Seen,
+        form: Form | None = None,
     ) -> None:
         self.wire = wire
         self.throttle_ms = throttle_ms
+        self._see = seen
         self.who, self.address = NOBODY, ""
+        self.owed: Sequence[Key] = ()
         self.again: Callable[[int], Principal] | None = None
         self.keys: set[Key] = set()
         self.quiet: set[Key] = set()
@@ -72,8 +82,19 @@ class Client:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
 
+    @property
+    def who(self) -> Principal:
+        """Who listens. Nobody, who sees no HD, until it is said."""
+        return self._who
+
+    @who.setter
+    def who(self, who: Principal) -> None:
+        self._who, self._seen = who, self._see(who)
+
     def put(self, frame: bytes) -> bool:
         """Gather a frame for the next `flush`. True: it is the first since the last one."""
+        if self._seen is not None:
+            frame = self._seen(frame)
         if self._form is not None:
             frame = self._form(frame)
             if not frame:

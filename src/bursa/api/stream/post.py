@@ -6,7 +6,7 @@ Does not know what is in a frame, nor who asked for it (hub.py, partials.py).
 import asyncio
 from collections.abc import Callable, Iterable
 
-from bursa.api.stream.outbox import SLOW, Client, Form, Key, OutboxLimits, Wire
+from bursa.api.stream.outbox import SLOW, Client, Form, Key, OutboxLimits, Seen, Wire
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
@@ -19,17 +19,20 @@ _log = logger("stream")
 class Post:
     """The clients of the stream. All methods run on the server's loop.
 
+    seen     what frames become for whom
     resumed  called with a client whose socket takes again and the keys whose newest partial bar it
              is owed
     left     called with a client that is gone or is being closed
     """
 
-    def __init__(self, limits: OutboxLimits, clients_max: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self, limits: OutboxLimits, clients_max: int, telemetry: Telemetry, seen: Seen
+    ) -> None:
         self.clients: set[Client] = set()
         self.resumed: Callable[[Client, list[Key]], None] = lambda client, keys: None
         self.left: Callable[[Client], None] = lambda client: None
         self._limits, self._clients_max = limits, clients_max
-        self._telemetry = telemetry
+        self._telemetry, self._seen = telemetry, seen
         self._gathering: list[Client] = []
         self._blocked: set[Client] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -38,7 +41,7 @@ class Post:
         """A new client. Refuse `too_many_clients`."""
         if len(self.clients) >= self._clients_max:
             raise Refuse("the stream is full; try again later", "too_many_clients", 503)
-        client = Client(wire, self._limits, throttle_ms, form)
+        client = Client(wire, self._limits, throttle_ms, self._seen, form)
         self.clients.add(client)
         self._telemetry.clients.set(len(self.clients))
         return client
