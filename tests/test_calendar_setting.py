@@ -14,7 +14,7 @@ from bursa.exchange import launch
 from bursa.model import venue
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, VENUES, XNAS
-from bursa.up import demo_exchange
+from bursa.sources import demo_exchange
 from bursa.verbs.options import load
 
 FILE = """

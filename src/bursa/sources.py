@@ -17,6 +17,7 @@ from bursa.config.brokers import Amqp, Broker, Kafka
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.exchange.launch import Running
+from bursa.exchange.watched import DemoExchange
 from bursa.feeds import itch_file, layouts, pcap
 from bursa.feeds.raw import RawFeed, Timing
 from bursa.feeds.replay import ReplayFeed
@@ -208,3 +209,13 @@ def demo_feed(running: Running) -> SoupFeed:
     """The demo exchange's line."""
     endpoints = {0: ("127.0.0.1", running.port_trades), 1: ("127.0.0.1", running.port_market)}
     return SoupFeed("demo", IDX, endpoints, running.user, running.password)
+
+
+def demo_exchange(config: Config, data: Path) -> DemoExchange:
+    """The demo exchange as it is configured."""
+    knobs = config.exchange
+    market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
+    market += ["--history-days", str(knobs.history_days)]
+    rate = ["--rate", knobs.rate] if knobs.rate else []
+    days = ["--calendar", config.calendar.idx] if config.calendar.idx else []
+    return DemoExchange(data, market, ["--speed", str(knobs.speed), *rate, *days])

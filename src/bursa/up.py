@@ -8,6 +8,7 @@ state is saved, then the clients are told and the port is closed. Names no adapt
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import secrets
 import signal
 import socket
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -25,8 +26,10 @@ import uvloop
 from rich.console import Console
 
 from bursa import __version__
+from bursa.accounts.parts import begun
 from bursa.api import asyncapi
-from bursa.api.app import Extra, build_api, server
+from bursa.api.app import Extra, build_api, listen, server
+from bursa.api.front import Front, front_of
 from bursa.api.running import (
     channels_of,
     delivers,
@@ -38,7 +41,17 @@ from bursa.api.services import Dependency, Services, VenueParts, VenueService
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.api.stream.outbox import OutboxLimits
 from bursa.api.viewer.candles import Face
-from bursa.app import JOBS, STORE_NAME, Shop, shop, switches, venues_of, warm, with_demo
+from bursa.app import (
+    JOBS,
+    STORE_NAME,
+    Shop,
+    accounts_of,
+    shop,
+    switches,
+    venues_of,
+    warm,
+    with_demo,
+)
 from bursa.config import Config
 from bursa.exchange.watched import DemoExchange
 from bursa.history.name_book import NameBook
@@ -56,13 +69,14 @@ from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.schedule import Limits, Schedule
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
-from bursa.sources import demo_feed, feeds
+from bursa.sources import demo_exchange, demo_feed, feeds
 from bursa.store import question, standing
 from bursa.store.folder import DataFolder, Handler
 from bursa.web import tradingview
 from bursa.web.docs.made import Told
 from bursa.web.docs.pages import Docs
 from bursa.web.pages import Pages
+from bursa.web.reader import asked_of
 from bursa.web.source import LiveSource, View
 
 # How often threads are looked at, and the terminal's progress is drawn.
@@ -80,7 +94,9 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
     config = with_demo(config) if demo else config
     if demo and config.feeds:
         raise Refuse("--demo brings its own feed; feeds.* is configured too", "bad_config")
-    library = tradingview.load(config.web.tradingview)
+    library, http = tradingview.load(config.web.tradingview), config.http
+    reached = http.public_url, http.rate_per_minute
+    front = front_of(http.host, http.hosts, http.proxies, *reached, demo)
     with DataFolder(Path(config.data)) as folder:
         venues = venues_of(config, folder.path, demo)
         if not venues:
@@ -94,20 +110,23 @@ def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Tol
             if exchange is not None:
                 exchange.begin()
             with shop(config, folder, venues, waits=True) as shared:
-                return Up(shared, venues, exchange, say, warn, library).run(told)
+                return Up(shared, venues, Outside(front, exchange, library), say, warn).run(told)
         finally:
             if exchange is not None:
                 exchange.end()
 
 
-def demo_exchange(config: Config, data: Path) -> DemoExchange:
-    """The demo exchange as it is configured."""
-    knobs = config.exchange
-    market = ["--seed", str(knobs.seed), "--tickers", str(knobs.tickers)]
-    market += ["--history-days", str(knobs.history_days)]
-    rate = ["--rate", knobs.rate] if knobs.rate else []
-    days = ["--calendar", config.calendar.idx] if config.calendar.idx else []
-    return DemoExchange(data, market, ["--speed", str(knobs.speed), *rate, *days])
+@dataclass(frozen=True)
+class Outside:
+    """What a run has to do with beside its venues.
+
+    exchange  the demo's; None: this is no demo
+    library   the operator's charting library, if there is one
+    """
+
+    front: Front
+    exchange: DemoExchange | None = None
+    library: tradingview.Library | None = None
 
 
 def settle() -> None:
@@ -125,13 +144,13 @@ class Up:
         self,
         shared: Shop,
         venues: Sequence[Venue],
-        exchange: DemoExchange | None,
+        outside: Outside,
         say: Console,
         warn: Console,
-        library: tradingview.Library | None = None,
     ) -> None:
-        self._shared, self._config, self._exchange = shared, shared.config, exchange
-        self._say, self._warn, self._library = say, warn, library
+        self._shared, self._config, self._say, self._warn = shared, shared.config, say, warn
+        self._front, self._exchange = outside.front, outside.exchange
+        self._library = outside.library
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
@@ -158,6 +177,8 @@ class Up:
         self._shared.telemetry.kernels_warm.set(time.monotonic() - began)
         with contextlib.ExitStack() as stack:
             self._telemetry(stack)
+            self._accounts = begun(lambda: accounts_of(self._shared, self._front.demo))
+            stack.callback(self._accounts.stop)
             self._shared.folder.serve(self._handlers())
             services = self._services()
             limits = self._config.stream
@@ -165,13 +186,14 @@ class Up:
             stream = StreamLimits(limits.throttle_ms, limits.retain, outbox=outbox)
             hub = Hub(services, stream, secrets.token_hex(8))
             self._listen(hub)
-            pages = Pages(self._source, self._library, self._shared.catalogue)
+            asked = asked_of(self._accounts)
+            pages = Pages(self._source, self._library, self._shared.catalogue, asked)
             routes = [*pages.routes(), *Docs(pages, self._told(told)).routes()]
             viewer = self._config.viewer
             face = Face(viewer.origins, viewer.rate_per_minute)
             app = build_api(services, hub, Extra(routes, pages.error, face))
             http = self._config.http
-            listener = _bind(http.host, http.port)
+            listener = listen(http.host, http.port)
             stack.callback(listener.close)
             stack.callback(gc.unfreeze)
             uvloop.run(self._serve(server(app, http.host, http.port), listener))
@@ -236,17 +258,24 @@ class Up:
             for name, service in venues.items()
             if service.venue.calendar.holidays
         ]
+        accounts = self._accounts
+        beside = [
+            Dependency("accounts", accounts.watch.check, required=False),
+            Dependency("limits", accounts.limiter.check, required=False),
+        ]
         return Services(
             venues,
             shared.clock,
             offload,
             shared.telemetry,
             __version__,
-            (hot, *writers, *journals, *lines, *calendars),
+            (hot, *writers, *journals, *lines, *calendars, *beside),
             self._awaited,
             self._public(),
             STORE_NAME,
             *shared.closed_days(self._runtimes),
+            front=self._front,
+            accounts=accounts,
         )
 
     def _hot(self) -> None:
@@ -347,6 +376,8 @@ class Up:
 
     def _announce(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._shared.folder.announce(url)
         what = "demo exchange" if self._exchange is not None else ", ".join(self._runtimes)
@@ -441,16 +472,3 @@ def stop_all(runtimes: Sequence[VenueRuntime], until: float) -> bool:
 
     with ThreadPoolExecutor(max(1, len(runtimes)), "stop") as pool:
         return all(list(pool.map(stop, runtimes)))
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise Refuse(
-            f"http.port: {port} on {host} cannot be had ({error.strerror}); another one:"
-            " --port N, or --port 0 for a free one",
-            "port_taken",
-            parameter="http.port",
-        ) from None

@@ -6,6 +6,7 @@ sends letters, and one here does what is to be done every so often.
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ from bursa.accounts.subscriptions import Subscriptions
 from bursa.accounts.tokens import Tokens
 from bursa.accounts.usage import Usage
 from bursa.accounts.who import JOB
-from bursa.model.errors import Refuse
+from bursa.model.errors import Refuse, Retry
+from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.ports import Clock
@@ -43,6 +45,8 @@ from bursa.state.database import Database
 
 # Which folder of secrets the accounts are tied to: a setting that nobody sets.
 FINGERPRINT = "secrets_fingerprint"
+# How long a start waits before it asks a database that is away again, seconds.
+WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
 class Acts:
@@ -171,6 +175,20 @@ class Accounts(Acts):
             Job("old links", 360, lambda: self.people.prune(now_ns())),
             Job("old signing keys", 360, lambda: len(self.tokens.retire(now_ns()))),
         )
+
+
+def begun(make: Callable[[], Accounts]) -> Accounts:
+    """Accounts that are begun, made as soon as their database answers; waits for it."""
+    waits = BackOff(Random(), WAITS_S)
+    while True:
+        try:
+            accounts = make()
+        except Retry as away:
+            logger("accounts").warning("waiting for the database of accounts", why=str(away))
+            time.sleep(waits.next_s())
+            continue
+        accounts.start()
+        return accounts
 
 
 def _differ(folder: Path) -> Refuse:

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ from bursa.api.viewer.door import Door
 from bursa.api.viewer.rates import Rates
 from bursa.api.viewer.stats import Stats
 from bursa.api.viewer.ws import ViewerStream
+from bursa.model.errors import Refuse
 
 PING_S, PONG_S = 30.0, 75.0
 KEEP_ALIVE_S = 75
@@ -84,6 +86,8 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
             hub.stop()
             services.offload.close()
             services.desk.close()
+            if services.accounts is not None:
+                await services.accounts.limiter.close()
 
     admission = Admission(services)
     admitted = Admitted(services, hub, admission)
@@ -151,3 +155,17 @@ def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         "backlog": BACKLOG,
     }
     return uvicorn.Server(uvicorn.Config(app, **settings))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Refuse `port_taken` where the port cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Refuse(
+            f"http.port: {port} on {host} cannot be had ({error.strerror}); another one:"
+            " --port N, or --port 0 for a free one",
+            "port_taken",
+            parameter="http.port",
+        ) from None
