@@ -59,7 +59,7 @@ def judged(password: str, email: str = "", name: str = "password") -> str:
         what = f"{len(folded)} characters, allowed: {CHARS_MIN} to {CHARS_MAX}"
     elif len(set(folded)) < 4:
         what = "fewer than four different characters"
-    elif email and folded.casefold() in (email.casefold(), email.partition("@")[0].casefold()):
+    elif email and folded.casefold().strip() in (email.casefold(), email.partition("@")[0]):
         what = "the e-mail address is no password"
     else:
         return password

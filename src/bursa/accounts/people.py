@@ -6,6 +6,7 @@ may do what to whom: change.py.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,9 +121,11 @@ class People:
             raise
 
     def _login(self, email: str, password: str, by: Actor, agent: str) -> tuple[str, Principal]:
+        address = ""  # nobody's
+        with suppress(Refuse):
+            address = judged_email(email)
         with self._changes.database.snapshot() as to:
-            wanted = select(USERS).where(USERS.c.email == email.strip().lower())
-            found = to.execute(wanted).one_or_none()
+            found = to.execute(select(USERS).where(USERS.c.email == address)).one_or_none()
         kept = "" if found is None else str(found.password)
         if not self._passwords.verify(kept, password):
             raise _failed()
@@ -300,8 +303,8 @@ class People:
             change.tell("password.set", user, after={"sessions_ended": ended})
 
     def find(self, email: str) -> str:
-        """Id of the user with this address. Refuse 404 `unknown_user`."""
-        wanted = select(USERS.c.id).where(USERS.c.email == email.strip().lower())
+        """Id of the user with this address. Refuse 404 `unknown_user`, `bad_email`."""
+        wanted = select(USERS.c.id).where(USERS.c.email == judged_email(email))
         with self._changes.database.snapshot() as to:
             found = to.execute(wanted).scalar_one_or_none()
         if found is None:

@@ -96,17 +96,13 @@ class Tokens:
         claims = self._verified.get(token)
         if claims is None:
             claims = self._verify(token, now_ns)
-        now_s = now_ns / 1e9
+        now_s = now_ns // 10**9
         if claims.issued_s > now_s + AHEAD_S:
             raise _invalid("it comes from the future")
         until_s = claims.issued_s + REFRESH_S if late else claims.expires_s
         if now_s >= until_s:
-            text = (
-                "the token is over: exchange the API key again"
-                if late
-                else ("the token is over: refresh it, or exchange the API key again")
-            )
-            raise Refuse(text, "token_expired", 401)
+            how = "" if late else "refresh it, or "
+            raise Refuse(f"the token is over: {how}exchange the key again", "token_expired", 401)
         return claims
 
     def rotate(self, now_ns: int) -> str:
