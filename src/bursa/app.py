@@ -42,7 +42,7 @@ from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.upkeep import JournalLimits
 from bursa.pipeline.writer import Flush
 from bursa.sources import STDIN, recording
-from bursa.state.database import Database
+from bursa.state.database import HEAD, Database
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store import question, sql
 from bursa.store.cold_bulk import Bulk
@@ -287,6 +287,18 @@ def clerk_of(config: Config) -> Iterator["Clerk"]:
             return Tokens(Secrets(secrets_of(config, data), clock.now_ns()))
 
         yield Clerk(Acts(database, clock, Audit(database, clock, Telemetry(), None)), tokens)
+
+
+@contextlib.contextmanager
+def audit_of(config: Config) -> Iterator[tuple[Database, Path] | None]:
+    """The audit to read, whoever holds the folder: its database, and the folder of its files. None
+    where there is none yet. Refuse `state_newer`, `state_damaged`."""
+    from bursa.accounts.audit import FOLDER
+
+    data = Path(config.data)
+    with contextlib.closing(StateDb(data / STATE_FILE)) as state:
+        with contextlib.closing(database_of(config, state)) as database:
+            yield (database, data / FOLDER) if database.version() == HEAD else None
 
 
 def state_version(folder: Path) -> str | None:

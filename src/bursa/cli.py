@@ -18,6 +18,7 @@ from rich.table import Table
 from bursa import __version__, config
 from bursa.model.errors import BursaError, Refuse
 from bursa.verbs.commands import hd_verbs, kinds_verbs, quarantine_verbs
+from bursa.verbs.commands_audit import audit_verbs
 from bursa.verbs.commands_backfill import backfill_verbs, repair_verbs
 from bursa.verbs.commands_backup import backup_verbs
 from bursa.verbs.commands_dlq import dlq_verbs
@@ -54,6 +55,7 @@ app.add_typer(dlq_verbs, name="dlq")
 app.add_typer(user_verbs, name="user")
 app.add_typer(key_verbs, name="key")
 app.add_typer(tier_verbs, name="tier")
+app.add_typer(audit_verbs, name="audit")
 symbols_verbs = typer.Typer(help="What instruments are called.", no_args_is_help=True)
 app.add_typer(symbols_verbs, name="symbols")
 

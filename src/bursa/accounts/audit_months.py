@@ -92,7 +92,7 @@ def _detach(connection: Connection, month: Month) -> None:
 def _export(database: Database, folder: Path, name: str, month: Month) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = file_of(folder, month)
-    records = heapq.merge(exported(path), _stored(database, name), key=place_of)
+    records = heapq.merge(exported(path), stored(database, name), key=place_of)
     lines = (next(same) for _, same in groupby(records, place_of))
     temporary = path.with_name(path.name + ".part")
     count = _write(temporary, lines)
@@ -122,7 +122,7 @@ def _write(path: Path, records: Iterator[Record]) -> int:
     return count
 
 
-def _stored(database: Database, name: str) -> Iterator[Record]:
+def stored(database: Database, name: str) -> Iterator[Record]:
     """A table's records by time, in pieces that each are one short transaction."""
     table = table_of(name)
     at_ns, id_ = table.c.at_ns, table.c.id
