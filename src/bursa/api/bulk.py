@@ -23,7 +23,7 @@ from litestar.types import Receive, Scope, Send
 from bursa.accounts.who import Principal
 from bursa.api import access, params, shapes
 from bursa.api.access import Access
-from bursa.api.envelope import responses
+from bursa.api.envelope import LIMITED, responses
 from bursa.api.services import Services, VenueService
 from bursa.model.calendar import SECOND_NS
 from bursa.model.errors import Refuse
@@ -57,7 +57,7 @@ class BulkFiles:
         route = get(
             "/v1/bulk/{kind:str}/{file:str}",
             operation_class=params.documented(BULK),
-            responses={**responses(shapes.Error, 400, 404, 503), 200: file},
+            responses={**responses(shapes.Error, 400, 404, *LIMITED), 200: file},
             tags=["data"],
         )
         return [route(self.bulk)]

@@ -19,6 +19,10 @@ from bursa.model.errors import Refuse
 
 _HEADERS = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 
+# What any route of somebody's may answer: to nobody, beyond his rights, too often, or while what it
+# needs is away.
+LIMITED = (401, 403, 429, 503)
+
 encode = msgspec.json.Encoder().encode
 
 

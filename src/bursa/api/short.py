@@ -17,7 +17,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Receive, Send
 
 from bursa.api import params
-from bursa.api.envelope import responses
+from bursa.api.envelope import LIMITED, responses
 from bursa.api.errors import AnyRequest, Handle
 
 # The mark of a route: get(path, opt=SHORT).
@@ -28,7 +28,8 @@ def data_route(
     path: str, table: Sequence[params.Param], good: type[Any], *statuses: int, tag: str = "data"
 ) -> get:
     """A GET route, marked SHORT, that reads `table`; documented as answering with a `good`, or
-    refusing with 400 or one of `statuses`."""
+    refusing with 400, one of `statuses`, or, of the data API, what any of its routes may refuse."""
+    statuses = (*statuses, *LIMITED) if tag == "data" else statuses
     return get(
         path,
         operation_class=params.documented(table),

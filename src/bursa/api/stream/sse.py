@@ -181,7 +181,7 @@ class Live:
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
-        found = envelope.responses(str, 400, 404, 503)
+        found = envelope.responses(str, 400, 404, *envelope.LIMITED)
         found[200] = ResponseSpec(
             str,
             generate_examples=False,

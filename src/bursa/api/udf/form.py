@@ -15,7 +15,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.types import Scope
 
 from bursa.api import params, shapes
-from bursa.api.envelope import Ready, encode
+from bursa.api.envelope import LIMITED, Ready, encode
 from bursa.api.services import Services, VenueService
 from bursa.api.short import SHORT
 from bursa.history.directory import Symbol
@@ -75,7 +75,7 @@ def route(
     return get(
         path,
         operation_class=params.documented(table),
-        responses={200: fine, 400: wrong, 404: wrong},
+        responses={200: fine, **dict.fromkeys((400, 404, *LIMITED), wrong)},
         tags=["udf"],
         opt=SHORT,
     )
