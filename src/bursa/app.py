@@ -291,14 +291,13 @@ def clerk_of(config: Config) -> Iterator["Clerk"]:
 
 @contextlib.contextmanager
 def audit_of(config: Config) -> Iterator[tuple[Database, Path] | None]:
-    """The audit to read, whoever holds the folder: its database, and the folder of its files. None
-    where there is none yet. Refuse `state_newer`, `state_damaged`."""
+    """The audit to read: its database, the folder of its files. None where there is none yet."""
     from bursa.accounts.audit import FOLDER
 
     data = Path(config.data)
-    with contextlib.closing(StateDb(data / STATE_FILE)) as state:
-        with contextlib.closing(database_of(config, state)) as database:
-            yield (database, data / FOLDER) if database.version() == HEAD else None
+    closing = contextlib.closing
+    with closing(StateDb(data / STATE_FILE)) as state, closing(database_of(config, state)) as found:
+        yield (found, data / FOLDER) if found.version() == HEAD else None
 
 
 def state_version(folder: Path) -> str | None:
