@@ -3,7 +3,9 @@
 The hot store's file comes first, as it stands still (store/standing.py): it holds all rows up to
 the positions P. Everything else is copied after it, so that it reaches as far or further:
 
-    state.db      letters of rows that the store refused up to P, or later ones: known by their keys
+    audit         what was told of acts and is in no table yet: before the state, to which it goes
+    state.db      letters of rows that the store refused up to P, or later: known by their keys; and
+                  accounts, whose secrets come after it, for they are made before it knows them
     cold          each day that was taken off hot before P; a day drained since is there twice, and
                   what lies hot counts
     checkpoints   one at or before P at least: none of those goes while the store does not fold
@@ -27,7 +29,7 @@ from bursa.state.copy import copy_database
 from bursa.store.folder import STORE_FILE
 from bursa.store.mirror import Mirror
 
-JOURNAL, STATE = "journal", "state.db"
+JOURNAL, STATE, AHEAD = "journal", "state.db", "audit/ahead.jsonl"
 # Whose bytes are the same as long as size and time are: made whole, or never changed once closed.
 LASTING = (".parquet", PACKED, PLAIN, ".index", ".checkpoint", ".part")
 # Of a process, not of the data; what is being made; what only the engine knows how to read.
@@ -82,6 +84,8 @@ class Backup:
             for path in self._hot():
                 self._mirror.copy(path.name, path, changes=True)
             self._hold.check()
+            with suppress(FileNotFoundError):
+                self._mirror.copy(AHEAD, self._data / AHEAD, changes=True)
             if (self._data / STATE).exists():
                 self._mirror.make(STATE, self._copy_state)
             for _ in range(_ROUNDS_MAX):
@@ -196,7 +200,7 @@ def _walk(data: Path, backup: Path) -> Iterator[tuple[str, Path]]:
 def _special(name: str) -> bool:
     file = name.rpartition("/")[2]
     own = file in _OWN or file.endswith(_TEMPORARY) or f"{_TEMPORARY}/" in name
-    return own or name.startswith((STORE_FILE, STATE))
+    return own or name == AHEAD or name.startswith((STORE_FILE, STATE))
 
 
 def _lasting(name: str) -> bool:

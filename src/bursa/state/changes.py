@@ -70,9 +70,9 @@ class Watch:
         self._log = logger("state").bind(place=database.place)
         self._stopping = Event()
         self._back_off = BackOff(Random(), WAITS_S)
-        self._near, self._far = socket.socketpair()
-        self._near.setblocking(False)
-        self._far.setblocking(False)
+        # Made at the start: who is never started has nothing to close.
+        self._near: socket.socket | None = None
+        self._far: socket.socket | None = None
         self._thread = Thread(target=self._run, name="accounts-watch", daemon=True)
         self._seen_s = time.monotonic()
         self.connected, self.reconnects = False, 0
@@ -82,6 +82,9 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
         self._database.listeners.append(self.wake)
         self._thread.start()
 
@@ -93,14 +96,15 @@ class Watch:
         self.wake()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
-        if not self._thread.is_alive():
-            self._near.close()
-            self._far.close()
+        for end in (self._near, self._far):
+            if end is not None and not self._thread.is_alive():
+                end.close()
 
     def wake(self) -> None:
         """Look now. Any thread; returns at once."""
-        with suppress(OSError):  # full: it is awake; closed: it is over
-            self._far.send(b"!")
+        if self._far is not None:
+            with suppress(OSError):  # full: it is awake; closed: it is over
+                self._far.send(b"!")
 
     def age_s(self) -> float:
         """Seconds since all changes were known."""
@@ -132,6 +136,7 @@ class Watch:
                 self._stopping.wait(self._back_off.next_s())
 
     def _watch(self, look: Look, again: bool) -> None:
+        assert self._near is not None, "made at the start"
         known = look.number()
         self._heard()
         if again:
@@ -142,7 +147,9 @@ class Watch:
         self._back_off.reset()
         while not self._stopping.is_set():
             look.wait(self._near.fileno(), self._poll_s)
-            self._drain()
+            with suppress(BlockingIOError):
+                while self._near.recv(512):
+                    pass
             number = look.number()
             if number != known:
                 self._heard()
@@ -156,11 +163,6 @@ class Watch:
     def _heard(self) -> None:
         self._woken()
         self._seen_s = time.monotonic()
-
-    def _drain(self) -> None:
-        with suppress(BlockingIOError):
-            while self._near.recv(512):
-                pass
 
     def _lost(self, why: str) -> None:
         if not self._told:

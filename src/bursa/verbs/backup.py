@@ -157,7 +157,17 @@ def run_backup(config: Config, target: Path, *, as_json: bool, say: Console, war
         f" {_mb(manifest.bytes)}; {_mb(copies.copied)} copied in {took:.1f} s",
         markup=False,
     )
+    _tell_of_what_is_elsewhere(config, data, warn)
     return 0
+
+
+def _tell_of_what_is_elsewhere(config: Config, data: Path, warn: Console) -> None:
+    """What belongs to the program and is not in its data folder."""
+    if config.accounts.database:
+        warn.print("accounts lie on a server, and are not in it: back that up too", markup=False)
+    secrets = config.accounts.secrets
+    if secrets and not Path(secrets).absolute().is_relative_to(data):
+        warn.print(f"secrets lie in {secrets}, and are not in it: keep a copy", markup=False)
 
 
 def run_restore(
