@@ -26,6 +26,7 @@ import uvloop
 from rich.console import Console
 
 from bursa import __version__
+from bursa.accounts import clerk
 from bursa.accounts.parts import begun
 from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, listen, server
@@ -178,6 +179,7 @@ class Up:
         with contextlib.ExitStack() as stack:
             self._telemetry(stack)
             self._accounts = begun(lambda: accounts_of(self._shared, self._front.demo))
+            stack.callback(self._accounts.database.close)
             stack.callback(self._accounts.stop)
             self._shared.folder.serve(self._handlers())
             services = self._services()
@@ -297,6 +299,7 @@ class Up:
             **retry.handlers(self._runtimes, store),
             **dlq.handlers(desk),
             **jobs.handlers(self._jobs),
+            **clerk.handlers(clerk.Clerk(self._accounts, lambda: self._accounts.tokens)),
         }
 
     def _told(self, told: Told) -> Told:
@@ -389,6 +392,9 @@ class Up:
         most = f" (at most {cap:g} GB; the oldest goes first)" if cap else ""
         self._say.print(f"  data       {self._shared.folder.path}{most}")
         self._say.print(f"  telemetry  http://127.0.0.1:{self._port}/metrics")
+        if not self._accounts.standing.has_users:
+            make = f"bursa user create EMAIL --role superadmin --data {self._shared.folder.path}"
+            self._say.print(f"  accounts   none yet; the first: {make}", markup=False)
         self._say.print("  stop       Ctrl-C")
         self._say.print(f"listening {url}")
         self._say.file.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, false, func, or_, select
 
 from bursa.accounts import tiers
 from bursa.accounts.who import Rights
@@ -152,8 +152,10 @@ class Desk:
             where.append(
                 {
                     "active": _is_active(now_ns),
-                    "revoked": KEYS.c.revoked_ns.is_not(None),
-                    "expired": and_(KEYS.c.revoked_ns.is_(None), KEYS.c.expires_ns <= now_ns),
+                    "revoked": and_(KEYS.c.revoked_ns.is_not(None), ~_AT_ITS_END),
+                    "expired": or_(
+                        _AT_ITS_END, and_(KEYS.c.revoked_ns.is_(None), KEYS.c.expires_ns <= now_ns)
+                    ),
                 }[asked.state]
             )
         with self._database.snapshot() as connection:
@@ -236,6 +238,10 @@ def _like(
     return or_(*parts)
 
 
+# A job revokes keys that are past their time: that they were revoked says nothing then.
+_AT_ITS_END = func.coalesce(KEYS.c.revoked_ns >= KEYS.c.expires_ns, false())
+
+
 def _is_active(now_ns: int) -> ColumnElement[bool]:
     """Is a key neither revoked nor past its time?"""
     return and_(
@@ -245,8 +251,11 @@ def _is_active(now_ns: int) -> ColumnElement[bool]:
 
 def _key_row(row: RowMapping, now_ns: int) -> Row:
     found: Row = dict(row)
-    past = found["expires_ns"] is not None and found["expires_ns"] <= now_ns
-    state = "revoked" if found["revoked_ns"] is not None else "expired" if past else "active"
+    ends, revoked = found["expires_ns"], found["revoked_ns"]
+    if revoked is not None and (ends is None or revoked < ends):
+        state = "revoked"
+    else:
+        state = "expired" if ends is not None and ends <= now_ns else "active"
     return found | {"state": state, "override": json.loads(found["override"])}
 
 
