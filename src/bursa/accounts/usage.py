@@ -77,10 +77,10 @@ class Usage:
                 sums[3] += 1
             sums[4] = now_ns
 
-    def _begin(self, of: tuple[str, str, int]) -> list[int]:
+    def _begin(self, of: tuple[str, str, int], answers: int = 1) -> list[int]:
         sums = [0, 0, 0, 0, 0]
         if len(self._waiting) >= WAITING_MAX:
-            self._telemetry.usage_lost.inc()
+            self._telemetry.usage_lost.inc(answers)
         else:
             self._waiting[of] = sums
         return sums
@@ -159,7 +159,7 @@ class Usage:
             for of, sums in taken.items():
                 now = self._waiting.get(of)
                 if now is None:
-                    now = self._begin(of)
+                    now = self._begin(of, sums[0])
                 for at, sum_ in enumerate(sums[:4]):
                     now[at] += sum_
                 now[4] = max(now[4], sums[4])
