@@ -26,16 +26,16 @@ from tests.running import Bursa, environment, wait_for
 
 Told = dict[str, dict[str, str]]
 QUESTIONS = {
-    *("health", "ready", "version", "symbols", "feed", "ranking", "candles", "stream"),
+    *("health", "ready", "version", "key", "symbols", "feed", "ranking", "candles", "stream"),
     *("live events", "udf config", "udf symbols", "udf search", "udf history", "udf errors"),
     *("viewer", "pages", "headers", "guard", "schema"),
 }
 
 
-def smoke(url: str, timeout_s: float = 10.0) -> tuple[int, Told]:
+def smoke(url: str, timeout_s: float = 10.0, key: str = "") -> tuple[int, Told]:
     """Exit code, and the findings by name."""
     out = io.StringIO()
-    code = run_smoke(url, timeout_s, as_json=True, say=Console(file=out))
+    code = run_smoke(url, timeout_s, as_json=True, say=Console(file=out), key=key)
     body = json.loads(out.getvalue())
     assert body["ok"] == (code == 0)
     return code, {finding["name"]: finding for finding in body["findings"]}
@@ -116,6 +116,9 @@ def test_history_without_a_feed_passes(tmp_path: Path) -> None:
         wait_for(lambda: is_ready(running), what="the start")
         wait_for(lambda: running.get("/v1/symbols")["data"], what="the symbols")
         code, told = smoke(running.url)
+        assert code == 1 and told["key"]["remedy"] == "give one: --key-file FILE"
+        code, told = smoke(running.url, key=running.guest.key)
+        assert "tier enterprise" in told["key"]["fact"] and "401" in told["key"]["fact"]
     assert code == 0, [f for f in told.values() if f["state"] != OK]
     assert "history only" in told["feed"]["fact"]
     assert "now none is due" in told["candles"]["fact"]

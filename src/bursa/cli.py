@@ -204,12 +204,19 @@ def smoke(
     timeout: Annotated[
         float, typer.Option("--timeout", help="Seconds one answer may take.", min=0.1, max=600)
     ] = 10.0,
+    key: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            "--key-file", help="File with an API key, - for standard input; a demo needs none."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a running server what a deployer would; exit code 1 if an answer is bad."""
     from bursa.verbs.smoke import run_smoke
 
-    sys.exit(run_smoke(url, timeout, as_json=as_json, say=out))
+    shown = "" if key is None else key.read(1024).strip()
+    sys.exit(run_smoke(url, timeout, as_json=as_json, say=out, key=shown))
 
 
 @app.command()

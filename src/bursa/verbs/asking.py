@@ -72,11 +72,27 @@ class Server:
         self.host, self.timeout_s = found.hostname, timeout_s
         self.url = f"{found.scheme}://{found.netloc}{found.path.rstrip('/')}"
         self._scheme, self._base = found.scheme, found.path.rstrip("/")
+        self._shown: dict[str, str] = {}
+
+    def enter(self, key: str) -> dict[str, Any]:
+        """Exchange an API key for a token, which every later question bears; what was answered."""
+        body = json.dumps({"api_key": key}).encode()
+        found = self._read("/v1/auth/token", {"Content-Type": "application/json"}, body).at(200)
+        data: dict[str, Any] = found.json()["data"]
+        self._shown = {"Authorization": f"Bearer {data['token']}"}
+        return data
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
         """Ask for a path; redirections are not followed. OSError or Wrong where nothing comes."""
+        return self._read(path, {**self._shown, **(headers or {})})
+
+    def get_as_nobody(self, path: str) -> Reply:
+        """The same, without the token."""
+        return self._read(path, {})
+
+    def _read(self, path: str, headers: Mapping[str, str], said: bytes | None = None) -> Reply:
         began = time.perf_counter()
-        with self._asked(path, headers or {}) as answer:
+        with self._asked(path, headers, said) as answer:
             body = answer.read(BODY_BYTES_MAX + 1)
         if len(body) > BODY_BYTES_MAX:
             raise Wrong(f"{path} answers with more than {BODY_BYTES_MAX >> 20} MB")
@@ -97,7 +113,7 @@ class Server:
     def events(self, path: str) -> Iterator[Any]:
         """Server-sent events: the JSON of each one's data, until the time is up (Wrong)."""
         until = time.monotonic() + self.timeout_s
-        with self._asked(path, {"Accept": "text/event-stream"}) as answer:
+        with self._asked(path, {"Accept": "text/event-stream", **self._shown}) as answer:
             if answer.status != 200:
                 begin = answer.read(160).decode("utf-8", "replace")
                 raise Wrong(f"{path} answers {answer.status}: {begin}")
@@ -116,17 +132,27 @@ class Server:
         url = self.url.replace("http", "ws", 1) + path
         limit = self.timeout_s
         try:
-            with connect(url, open_timeout=limit, close_timeout=1, proxy=None) as socket:
+            with connect(
+                url,
+                open_timeout=limit,
+                close_timeout=1,
+                proxy=None,
+                additional_headers=self._shown,
+            ) as socket:
                 yield Stream(path, socket, limit)
         except WebSocketException as error:
             raise Wrong(f"{path}: {error}") from None
 
     @contextmanager
-    def _asked(self, path: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
+    def _asked(
+        self, path: str, headers: Mapping[str, str], said: bytes | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         line = _ANSWERS[self._scheme](self.host, self._port, timeout=self.timeout_s)
         with closing(line):
             try:
-                line.request("GET", self._base + path, headers={"Connection": "close", **headers})
+                method = "GET" if said is None else "POST"
+                headers = {"Connection": "close", **headers}
+                line.request(method, self._base + path, said, headers)
                 with closing(line.getresponse()) as answer:
                     yield answer
             except http.client.HTTPException as error:

@@ -32,9 +32,10 @@ _FEED = "see the feed: `bursa doctor`, and /ready"
 _NOT_BURSA = "is it bursa, of this version, that answers there?"
 
 
-def run_smoke(url: str, timeout_s: float, *, as_json: bool, say: Console) -> int:
-    """Ask and tell. Returns 1 if any answer is bad. Refuse where the URL is none."""
-    return tell(_Smoke(Server(url, timeout_s)).findings(), say, as_json)
+def run_smoke(url: str, timeout_s: float, *, as_json: bool, say: Console, key: str = "") -> int:
+    """Ask and tell, as whose API key that is. Returns 1 if any answer is bad. Refuse where the URL
+    is none."""
+    return tell(_Smoke(Server(url, timeout_s), key).findings(), say, as_json)
 
 
 class _Smoke:
@@ -44,8 +45,8 @@ class _Smoke:
     advances  must bars go on now?
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, key: str) -> None:
+        self._server, self._key = server, key
         self._tickers: list[str] = []
         self._advances = False
 
@@ -55,6 +56,7 @@ class _Smoke:
             ("health", self._health),
             ("ready", self._ready),
             ("version", self._version),
+            ("key", self._enter),
             ("symbols", self._symbols),
             ("feed", self._feed),
             ("ranking", self._ranking),
@@ -110,6 +112,22 @@ class _Smoke:
     def _version(self) -> Finding:
         body = self._server.json("/version")
         return ok("version", f"bursa {body['version']}, Python {body['python']}")
+
+    def _enter(self) -> Finding:
+        """Without credentials only a demo answers; with a key there is a token for it."""
+        nobody = self._server.get_as_nobody("/v1/symbols?limit=1").at(200, 401)
+        refused = nobody.status == 401
+        if not refused:
+            _ = [row["ticker"] for row in nobody.json()["data"]]
+        if not self._key:
+            if refused:
+                raise Wrong("who has no key is not answered", "give one: --key-file FILE")
+            return ok("key", "none is needed: this is a demo")
+        if not refused:
+            return warn("key", "who has none is answered too: this is a demo", "run no demo here")
+        found = self._server.enter(self._key)
+        fact = f"a token of tier {found['tier']} for {found['expires_in']} s"
+        return ok("key", f"{fact}; without one the answer is {nobody.status}")
 
     # -- the market --------------------------------------------------------------------------------
 
@@ -309,7 +327,7 @@ class _Smoke:
         if not _is_loopback(self._server.host):
             return ok("guard", "not asked: not on loopback")
         reply = self._server.get("/v1/symbols?limit=1", {"Host": "rebound.example"})
-        if reply.status < 400:
+        if reply.status != 421:
             raise Wrong("it answers to a foreign Host", "something between must not rewrite Host")
         return ok("guard", f"a foreign Host is refused with {reply.status}")
 
