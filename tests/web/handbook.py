@@ -16,11 +16,14 @@ from litestar.handlers import BaseRouteHandler
 from bursa import cli
 from bursa.api import asyncapi
 from bursa.api.app import Extra, build_api, server
+from bursa.api.front import Front
 from bursa.model.venue import BINANCE, IDX
 from bursa.verbs.told import told
 from bursa.web.docs.made import Told
 from bursa.web.docs.pages import Docs
 from bursa.web.pages import Pages
+from bursa.web.reader import asked_of
+from tests.accounts.house import accounts
 from tests.web.market import Market
 
 HEADINGS = ("h1", "h2", "h3", "h4")
@@ -46,7 +49,15 @@ class Site:
         self, folder: Path, say: Told | None = None, extra: Sequence[BaseRouteHandler] = ()
     ) -> None:
         self.market = Market(folder)
-        services = replace(self.market.services, public=frozenset({"idx"}))
+        services = self.market.services
+        # With accounts, and so with their routes; who shows nothing reads the docs all the same.
+        self.accounts = accounts(folder, services.clock, services.telemetry, None, "memory")
+        services = replace(
+            services,
+            public=frozenset({"idx"}),
+            accounts=self.accounts,
+            front=Front(demo=True),
+        )
         base = told(cli.app) if say is None else say
         self.told = replace(
             base,
@@ -54,7 +65,7 @@ class Site:
             telemetry=services.telemetry,
             venues=[IDX, BINANCE],
         )
-        pages = Pages(self.market)
+        pages = Pages(self.market, accounts=asked_of(self.accounts))
         routes = [*pages.routes(), *Docs(pages, self.told).routes(), *extra]
         served: Any = build_api(services, self.market.hub, Extra(routes, pages.error))
         self._server = server(served, "127.0.0.1", 0)
@@ -82,6 +93,7 @@ class Site:
         self.stop()
         self._thread.join(15)
         self.market.close()
+        self.accounts.database.close()
 
     def get(self, path: str, **headers: str) -> Answer:
         request = Request(self.url + path, headers=headers)

@@ -131,6 +131,8 @@ IN_PATH = {
     "code": "code of the index",
     "symbol": "a code, or EXCHANGE:code",
     "kind": "kind of rows: ticks, quotes, snapshot, orderbook, index, ohlcv or metrics",
+    "key": "id of an API key, `key_` and hex digits",
+    "machine": "id of a machine's place, `mch_` and hex digits",
     "file": "a day of the venue and .parquet, or that and .sha256",
 }
 

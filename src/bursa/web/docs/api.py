@@ -4,6 +4,7 @@ One page for each tag of the routes, with every route's parameters, an example, 
 shapes they are made of; and the messages of the streams. Asks the program nothing itself.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -35,12 +36,34 @@ EXAMPLES = {
     "kind": "ticks",
     "file": "2026-11-20.parquet",
 }
+# The same of fields in bodies.
+BODIES = {
+    "api_key": "idx_live_...",
+    "email": "sari@example.com",
+    "machine_id": "DESK-03",
+    "plugin_version": "1.4.2",
+    "level": "warning",
+    "event": "sync.failed",
+    "name": "Backtest box",
+    "plan": "pro",
+}
+# How one shows who one is, by the tag of a route.
+TOKEN = ' -H "Authorization: Bearer $TOKEN"'
+SESSION = '-b "bursa_session=$SESSION" '
+CSRF = '-H "X-CSRF-Token: $CSRF" '
+OF_TOKENS = frozenset({"data", "stream", "udf", "plugin"})
+OF_SESSIONS = frozenset({"portal", "admin"})
+KEY_IN_BODY = frozenset({"/v1/plugin/activate"})
 # Pages in this order; a tag that is not here comes last, under its own name.
 TITLES = {
     "data": "Data API",
     "stream": "Stream over HTTP",
     "udf": "UDF routes",
     "viewer": "Viewer API routes",
+    "auth": "Sign-in and tokens",
+    "portal": "Portal routes",
+    "plugin": "Plugin routes",
+    "admin": "Admin routes",
     "health": "Health",
 }
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -83,7 +106,7 @@ def page(openapi: Schema, tag: str) -> str:
 def _route(method: str, path: str, operation: Schema, used: dict[str, None]) -> str:
     parameters = operation.get("parameters") or ()
     parts = [f"## {method} {path}", _sentence(operation.get("description", ""))]
-    parts.append(_example(method, path, parameters))
+    parts.append(_example(method, path, operation))
     if parameters:
         head = ("parameter", "type", "meaning", "default", "allowed", "in")
         parts.append(rows(head, [_parameter(one) for one in parameters]))
@@ -96,9 +119,9 @@ def _sentence(text: str) -> str:
     return " ".join(text.split())
 
 
-def _example(method: str, path: str, parameters: Sequence[Schema]) -> str:
+def _example(method: str, path: str, operation: Schema) -> str:
     query = {}
-    for one in parameters:
+    for one in operation.get("parameters") or ():
         name = one["name"]
         wanted = one.get("required") or name in ("tf", "limit", "interval", "countback", "by")
         if one["in"] == "path":
@@ -106,8 +129,33 @@ def _example(method: str, path: str, parameters: Sequence[Schema]) -> str:
         elif wanted:
             query[name] = _value(one)
     asked = f"?{urlencode(query, safe=',:')}" if query else ""
-    how = "" if method == "GET" else f"-X {method} "
-    return f"```sh\ncurl {how}'http://{HOST}{path}{asked}'\n```"
+    said = "" if method == "GET" else f"-X {method} "
+    tag = _tags(operation)[0]
+    # A session is shown before the address, a token behind it, where it is not in the way.
+    said += SESSION if tag in OF_SESSIONS else ""
+    said += CSRF if tag in OF_SESSIONS and method != "GET" else ""
+    shown = TOKEN if tag in OF_TOKENS and path not in KEY_IN_BODY else ""
+    body = _body_example(operation)
+    said += f"--json '{body}' " if body else ""
+    return f"```sh\ncurl {said}'http://{HOST}{path}{asked}'{shown}\n```"
+
+
+def _body_example(operation: Schema) -> str:
+    """A body with the fields that must be there; "" where none is read, or it may be empty."""
+    content = (operation.get("requestBody") or {}).get("content", {})
+    schema = content.get(_JSON, {}).get("schema", {})
+    fields, needed = schema.get("properties") or {}, schema.get("required") or ()
+    said = {name: _said(name, fields[name]) for name in needed if name in fields}
+    return json.dumps(said, ensure_ascii=False) if said else ""
+
+
+def _said(name: str, schema: Schema) -> Any:
+    """What the example says for a field of a body."""
+    if name in BODIES:
+        return BODIES[name]
+    kind = str(getattr(schema.get("type"), "value", schema.get("type")))
+    simple = {"boolean": True, "integer": schema.get("minimum", 1), "array": [], "object": {}}
+    return simple.get(kind, (schema.get("enum") or ["..."])[0])
 
 
 def _value(parameter: Schema) -> str:
