@@ -73,10 +73,11 @@ class Access:
         raise Refuse(message, "tier_timeframe", 403, parameter)
 
     def raw(self, asks: Principal, what: str) -> None:
-        """For rows that are finer than any bar. Refuse `tier_timeframe`."""
+        """For trades, books and whole files, which hold more than bars of some timeframe. Refuse
+        `tier_timeframe`."""
         if asks.rights.timeframes is not None:
             has = self._having(lambda rights: rights.timeframes is None)
-            message = f"{what} is finer than any bar: {_tier(asks)} have not all timeframes; {has}"
+            message = f"{what} takes all timeframes, which {_tier(asks)} have not; {has}"
             raise Refuse(message, "tier_timeframe", 403)
 
     def rows(self, asks: Principal, limit: int, default: int = params.LIMIT_DEFAULT) -> int:

@@ -107,13 +107,14 @@ class Orders:
         return refusals
 
     def _drop_surplus(self, client: Client) -> list[Refuse]:
-        """Drop the instruments that are too many, the last by code; why."""
-        own, others = self._instruments(client), self._streamed(client.who.user, client)
+        """Drop the instruments that are too many for a user, the last by code, whichever of his
+        clients is looked at first; why."""
+        every = self._streamed(client.who.user)
         try:
-            self._access.streaming(client.who, len(own | others))
+            self._access.streaming(client.who, len(every))
         except Refuse as refusal:
-            room = max((client.who.rights.stream_symbols or 0) - len(others - own), 0)
-            gone = set(sorted(own)[room:])
+            gone = {*sorted(every)[client.who.rights.stream_symbols or 0 :]}
+            gone &= self._instruments(client)
             self._drop(client, gone)
             return [refusal] if gone else []
         return []
@@ -134,11 +135,11 @@ class Orders:
         found = {self._instrument(key) for key in (*client.keys, *client.owed)}
         return found | {(one[0], one[3]) for one in client.later}
 
-    def _streamed(self, user: str, but: Client | None = None) -> set[Instrument]:
-        """What all clients of a user stream, less one of them."""
+    def _streamed(self, user: str) -> set[Instrument]:
+        """What all clients of a user stream."""
         found = set[Instrument]()
         for client in self._hub.post.clients:
-            if client.who.user == user and client is not but:
+            if client.who.user == user:
                 found |= self._instruments(client)
         return found
 
