@@ -23,9 +23,10 @@ from bursa.model.errors import Refuse
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.folder import DataFolder
 from bursa.verbs import machine
-from bursa.verbs.doctor import calendars, disk, run_doctor
-from bursa.verbs.finding import BAD, OK, WARN, ok, tell, warn
+from bursa.verbs.doctor import accounts, calendars, disk, run_doctor
+from bursa.verbs.finding import BAD, OK, WARN, Finding, ok, tell, warn
 from tests.running import Bursa, environment, wait_for
+from tests.servers.postgres import PASSWORD, Postgres
 
 Told = dict[str, dict[str, str]]
 FREE = {"BURSA_HTTP_PORT": "0", "BURSA_TELEMETRY_PORT": "0"}
@@ -330,3 +331,24 @@ def test_a_refused_file_is_told_too(data: Path, tmp_path: Path) -> None:
         config.load({}, {}, str(tmp_path / "none.toml"))
     code, told = doctor(data, file=str(tmp_path / "none.toml"))
     assert code == 1 and "none.toml cannot be read" in told["configuration"]["fact"]
+
+
+def test_accounts_on_a_server(postgres: Postgres) -> None:
+    def found(url: str) -> Finding:
+        loaded = config.load({}, FREE | {"BURSA_ACCOUNTS_DATABASE": url})
+        return next(accounts(loaded.config))
+
+    url = postgres.database()
+    assert found(url) == ok(
+        "accounts", "their database answers, without tables: a start makes them"
+    )
+    state = StateDb(url)
+    state.check()
+    assert found(url).fact.startswith("their database answers, version 0")
+    with state.database.transaction() as to:
+        to.exec_driver_sql("update alembic_version set version_num = '9999'")
+    state.close()
+    assert (found(url).state, found(url).remedy) == (BAD, "run the newer bursa")
+    wrong = found(url.replace(PASSWORD, "wrong-secret"))
+    assert wrong.state == BAD and "password authentication failed" in wrong.fact
+    assert "wrong-secret" not in wrong.fact and "accounts.database" in wrong.remedy

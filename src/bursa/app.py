@@ -58,7 +58,6 @@ from bursa.wire.idx import IdxDecoder
 from bursa.wire.itch50 import ItchDecoder
 
 if TYPE_CHECKING:
-    from bursa.accounts.clerk import Clerk
     from bursa.accounts.parts import Accounts
 
 MB = 1 << 20
@@ -266,27 +265,12 @@ def accounts_of(shared: Shop, demo: bool = False) -> "Accounts":
 
 
 @contextlib.contextmanager
-def clerk_of(config: Config) -> Iterator["Clerk"]:
-    """Who takes orders about accounts where no process that holds the folder does. The folder is
-    held meanwhile, unless the accounts lie elsewhere."""
-    from bursa.accounts.audit import Audit
-    from bursa.accounts.clerk import Clerk
-    from bursa.accounts.parts import Acts
-    from bursa.accounts.secrets import Secrets
-    from bursa.accounts.tokens import Tokens
-
-    data, clock = Path(config.data), SystemClock()
-    with contextlib.ExitStack() as stack:
-        if not config.accounts.database:
-            data = stack.enter_context(DataFolder(data)).path
-        state = stack.enter_context(contextlib.closing(StateDb(data / STATE_FILE)))
-        database = stack.enter_context(contextlib.closing(database_of(config, state)))
-        database.check()
-
-        def tokens() -> Tokens:
-            return Tokens(Secrets(secrets_of(config, data), clock.now_ns()))
-
-        yield Clerk(Acts(database, clock, Audit(database, clock, Telemetry(), None)), tokens)
+def accounts_database(config: Config) -> Iterator[Database]:
+    """The database of accounts without what serves them, closed at the end. Where it lies in the
+    data folder, who writes holds that."""
+    closing, data = contextlib.closing, Path(config.data)
+    with closing(StateDb(data / STATE_FILE)) as state, closing(database_of(config, state)) as found:
+        yield found
 
 
 @contextlib.contextmanager
@@ -294,16 +278,14 @@ def audit_of(config: Config) -> Iterator[tuple[Database, Path] | None]:
     """The audit to read: its database, the folder of its files. None where there is none yet."""
     from bursa.accounts.audit import FOLDER
 
-    data = Path(config.data)
-    closing = contextlib.closing
-    with closing(StateDb(data / STATE_FILE)) as state, closing(database_of(config, state)) as found:
-        yield (found, data / FOLDER) if found.version() == HEAD else None
+    with accounts_database(config) as found:
+        yield (found, Path(config.data) / FOLDER) if found.version() == HEAD else None
 
 
-def state_version(folder: Path) -> str | None:
-    """The version of a folder's state database, None where there is none. Raises what a start
-    would; changes nothing."""
-    return StateDb(folder / STATE_FILE).version()
+def state_version(where: Path | str) -> str | None:
+    """The version of a folder's state database, or of a server's, None where there is none. Raises
+    what a start would; changes nothing."""
+    return StateDb(where / STATE_FILE if isinstance(where, Path) else where).version()
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ def run_doctor(
         _folder(folder),
         (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
         state(folder),
+        accounts(config),
         _ports(config, by),
         _tradingview(config.web.tradingview),
         sources(config),
@@ -195,6 +196,25 @@ def state(folder: Path) -> Iterator[Finding]:
     else:
         if version is not None:
             yield ok(name, f"{folder / 'state.db'} can be read, version {version}")
+
+
+def accounts(config: Config) -> Iterator[Finding]:
+    """The server's database of accounts, where one is configured."""
+    name = "accounts"
+    if not config.accounts.database:
+        return
+    try:
+        version = state_version(config.accounts.database)
+    except Refuse as refused:
+        fact, _, remedy = str(refused).partition(": ")
+        yield bad(name, fact, remedy)
+    except Retry as away:
+        fact = str(away).removeprefix("state database ")
+        remedy = "see that the server runs, and accounts.database; a start waits for it"
+        yield bad(name, fact, remedy)
+    else:
+        what = "without tables: a start makes them" if version is None else f"version {version}"
+        yield ok(name, f"their database answers, {what}")
 
 
 def disk(folder: Path, segment_bytes: int, cap_gb: float) -> Finding:

@@ -1,0 +1,48 @@
+"""`bursa up` with its accounts on a PostgreSQL server that is away at the start, and later."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.running import Bursa, wait_for
+from tests.servers.postgres import PASSWORD, Postgres
+
+
+def test_a_start_waits_for_its_accounts_and_then_serves_without_their_database(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    data, url = tmp_path / "data", postgres.database()
+    (data / "journal" / "idx").mkdir(parents=True)
+    postgres.kill()
+    bursa = Bursa(data, accounts_database=url)
+
+    def ready() -> dict[str, Any]:
+        told: dict[str, Any] = httpx.get(bursa.url + "/ready", timeout=30).json()
+        return told
+
+    try:
+        wait_for(lambda: "waiting for the database of accounts" in bursa.log(), what="a word")
+        assert PASSWORD not in bursa.log()
+        postgres.start()
+        with bursa:
+            wait_for(lambda: bursa.get("/health"))
+            wait_for(lambda: bursa.count("bursa_accounts_watched") == 1)
+            wait_for(lambda: ready()["ok"] and ready()["dependencies"]["accounts"]["ok"])
+            postgres.kill()
+            wait_for(lambda: "accounts" in ready()["degraded"])
+            told = ready()
+            assert told["ok"], "what is known by heart serves"
+            assert "changes are not seen" in told["dependencies"]["accounts"]["error"]
+            assert bursa.count("bursa_accounts_watched") == 0
+            postgres.start()
+            wait_for(lambda: "accounts" not in ready()["degraded"])
+            assert bursa.count("bursa_accounts_lost_total") >= 1
+            assert bursa.stop() == 0
+    finally:
+        if bursa.process.poll() is None:
+            bursa.process.kill()
+            bursa.process.wait()
+        if not postgres.answers():
+            postgres.start()
+    assert PASSWORD not in bursa.log()
