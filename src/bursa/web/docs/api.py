@@ -51,8 +51,19 @@ BODIES = {
 TOKEN = ' -H "Authorization: Bearer $TOKEN"'
 SESSION = '-b "bursa_session=$SESSION" '
 CSRF = '-H "X-CSRF-Token: $CSRF" '
-OF_TOKENS = frozenset({"data", "stream", "udf", "plugin"})
+OF_TOKENS = frozenset({"plugin"})
 OF_SESSIONS = frozenset({"portal", "admin"})
+# Where a token is wanted everywhere but in the demo, so that examples of it work there too.
+WANTED = f"They want `{TOKEN.strip()}`, the [token of a key](accounts.md#keys-and-tokens)"
+HOW = {
+    "data": f"{WANTED}; the demo asks for none.",
+    "stream": f"{WANTED}; the demo asks for none.",
+    "udf": f"{WANTED}, or the key itself as `X-Api-Key`; the demo asks for neither.",
+    "plugin": f"{WANTED}, one that was made for a machine.",
+    "portal": "They want a [session](accounts.md#signing-up), and its CSRF token for changes.",
+    "admin": "They want a session of an admin, and its CSRF token for changes.",
+    "auth": "Nothing is to be shown here but what the body bears.",
+}
 KEY_IN_BODY = frozenset({"/v1/plugin/activate"})
 # Pages in this order; a tag that is not here comes last, under its own name.
 TITLES = {
@@ -98,6 +109,7 @@ def page(openapi: Schema, tag: str) -> str:
     title = TITLES.get(tag, tag.capitalize())
     head = f"# {title}\n\nThe routes of this server under the tag {code(tag)}, as it tells them"
     head += " at `/schema`. What holds for all of them: [using the API](api.md)."
+    head += f" {HOW[tag]}" if tag in HOW else ""
     described = _shapes(used, shapes)
     shown = ["## Shapes\n\nWhat the answers are made of.", *described] if described else []
     return "\n\n".join([head, *parts, *shown])

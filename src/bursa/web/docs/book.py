@@ -23,7 +23,7 @@ _CHECKOUT = Path(__file__).parents[4] / "docs"
 _API = "api"
 CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (HOME, "quick-start", "concepts")),
-    ("Use", ("pages", "stream", "udf", "viewer", _API)),
+    ("Use", ("accounts", "pages", "stream", "udf", "viewer", _API)),
     ("Reference", ("tables", "metrics", "configuration", "command-line", "telemetry")),
     ("Run", ("operate", "sources", "idx-1", "itch")),
     ("Inside", ("life-of-a-tick", "add-a-metric", "decisions")),
