@@ -295,7 +295,7 @@ class Up:
         return {
             **question.handlers(store),
             **standing.handlers(store.hot),
-            **control.handlers(self._runtimes, defaults),
+            **control.handlers(self._runtimes, defaults, self._accounts.orders.keeper()),
             **retry.handlers(self._runtimes, store),
             **dlq.handlers(desk),
             **jobs.handlers(self._jobs),

@@ -18,12 +18,14 @@ from bursa.accounts import hd
 from bursa.accounts.audit import FOLDER, Audit
 from bursa.accounts.change import Changes
 from bursa.accounts.desk import Desk
+from bursa.accounts.imports import Imports
 from bursa.accounts.jobs import Job, Jobs
 from bursa.accounts.keys import Keys
 from bursa.accounts.limits import MEMORY, Limiter
 from bursa.accounts.machines import Machines
 from bursa.accounts.mail import ConsoleMail, Server, SmtpMail
 from bursa.accounts.matrix import Matrix
+from bursa.accounts.orders import Orders
 from bursa.accounts.outgoing import Outgoing
 from bursa.accounts.passwords import Passwords
 from bursa.accounts.people import People
@@ -70,6 +72,7 @@ class Acts:
         self.machines, self.matrix = Machines(self.changes), Matrix(self.changes)
         self.subscriptions = Subscriptions(self.changes)
         self.desk = Desk(database, self.standing, clock.now_ns)
+        self.imports, self.orders = Imports(self.changes), Orders(self.changes)
 
 
 @dataclass(frozen=True)

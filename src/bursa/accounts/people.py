@@ -68,7 +68,7 @@ class People:
                 return SignedUp(email, "", "")
             if row is None:
                 tier = settings.sign_up_tier(self._changes.standing)
-                user = _add(change, email, "user", tier, kept, name=name, state="unverified")
+                user = add(change, email, "user", tier, kept, name=name, state="unverified")
             else:
                 user = str(row.id)
                 change.set(USERS, USERS.c.id == user, password=kept, name=name)
@@ -199,7 +199,7 @@ class People:
             if _by_email(change, email) is not None:
                 text = f"{email} has an account already"
                 raise Refuse(text, "email_taken", 409, "email")
-            user = _add(change, email, role, tier, kept, name=name, state="active")
+            user = add(change, email, role, tier, kept, name=name, state="active")
             change.tell("user.create", user, after={"email": email, "role": role, "tier": tier})
         return user
 
@@ -218,7 +218,7 @@ class People:
             if _by_email(change, email) is not None:
                 text = f"{email} is a user already: `bursa user role` makes him a superadmin"
                 raise Refuse(text, "email_taken", 409)
-            user = _add(change, email, "superadmin", tiers.DEFAULT, kept, name="", state="active")
+            user = add(change, email, "superadmin", tiers.DEFAULT, kept, name="", state="active")
             change.tell("user.create", user, after={"email": email, "role": "superadmin"})
         return True
 
@@ -338,9 +338,10 @@ def _by_email(change: Change, email: str) -> Row[Any] | None:
     return change.to.execute(select(USERS).where(USERS.c.email == email)).one_or_none()
 
 
-def _add(
+def add(
     change: Change, email: str, role: Role, tier: str, password: str, *, name: str, state: str
 ) -> str:
+    """Add a user, of values that were judged; `password` as it is kept. Returns his id."""
     user = new_id("usr")
     change.add(
         USERS,

@@ -14,10 +14,11 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bursa.history import names
+from bursa.history.names import CHANGED, NEW, Change
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
@@ -107,6 +108,26 @@ def keep(data: Path, venue: Venue, kept: Mapping[str, str]) -> Path:
     except OSError as error:
         raise _unkept(data, error) from error
     return path
+
+
+def take(
+    data: Path,
+    venue: Venue,
+    given: Mapping[str, str],
+    known: Collection[str] | None,
+    *,
+    dry_run: bool,
+) -> tuple[Sequence[Change], Path | None]:
+    """Take a list's names, ticker -> name as the venue's are written, into the imported list.
+    Returns what becomes of each, and where they are kept: None where nothing was written. `known`:
+    tickers that trade, others are left out; None: nobody knows. Refuse where a list that is kept
+    cannot be read, or cannot be written."""
+    with contextlib.nullcontext() if dry_run else changing(data):
+        by_hand(data, venue)  # refused before anything is written where it is bad
+        kept = imported(data, venue)
+        changes = names.plan(given, kept, None if known is None else frozenset(known))
+        new = {change.ticker: change.name for change in changes if change.what in (NEW, CHANGED)}
+        return changes, keep(data, venue, kept | new) if new and not dry_run else None
 
 
 def _folder(data: Path) -> Path:

@@ -166,35 +166,59 @@ class Row:
     name: str
 
 
-def parse(raw: bytes, venue: Venue, where: str) -> list[Row]:
+class BadLine(Refuse):
+    """A line of a list that cannot be. `why` says what is allowed."""
+
+    def __init__(self, where: str, line: int, why: str) -> None:
+        super().__init__(f"{where}, line {line}: {why}", "bad_names", parameter="file")
+        self.line, self.why = line, why
+
+
+def parse(raw: bytes, venue: Venue, where: str, refused: list[BadLine] | None = None) -> list[Row]:
     """The rows of a list, in its order. UTF-8, with or without a mark in front; comma, semicolon or
     tab, told by the first line; a header names the columns, without one they are ticker and name.
     Empty lines and those that begin with # are passed over. Refuse `bad_names` with `where`, the
-    line and what is allowed."""
+    line and what is allowed; a line that is at fault by itself goes to `refused`, where there is
+    such a list."""
     text = _decoded(raw, where)
     pattern = re.compile(venue.ticker_pattern)
     places: tuple[int, int, int] | None = None
     rows: list[Row] = []
-    for line, cells in _lines(text, where):
+    for line, cells in _lines(text, where, refused):
         if places is None:
             header = _header(cells, where, line)
             places = header or (0, 1, 2)
             if header is not None:
                 continue
-        ticker_at, name_at, width = places
-        if len(cells) != width:
-            what = "ticker and name" if width == 2 else "as the header names them"
-            raise _bad(where, line, f"{len(cells)} columns; allowed: {width}, {what}")
-        ticker, name = cells[ticker_at].upper(), cells[name_at]
-        if not pattern.fullmatch(ticker):
-            raise _bad(where, line, f"{ticker[:24]!r} is no ticker; allowed: {pattern.pattern}")
-        _check_name(venue, name, where, line)
-        rows.append(Row(line, ticker, name))
+        try:
+            rows.append(_row(cells, places, pattern, venue, (where, line)))
+        except BadLine as bad:
+            if refused is None:
+                raise
+            refused.append(bad)
         if len(rows) > ROWS_MAX:
-            raise _bad(where, line, f"allowed: {ROWS_MAX:,} rows at most")
-    if not rows:
-        raise _bad(where, 1, "no row; allowed: lines of ticker and name")
+            raise BadLine(where, line, f"allowed: {ROWS_MAX:,} rows at most")
+    if not rows and not refused:
+        raise BadLine(where, 1, "no row; allowed: lines of ticker and name")
     return rows
+
+
+def _row(
+    cells: Sequence[str],
+    places: tuple[int, int, int],
+    pattern: re.Pattern[str],
+    venue: Venue,
+    at: tuple[str, int],
+) -> Row:
+    ticker_at, name_at, width = places
+    if len(cells) != width:
+        what = "ticker and name" if width == 2 else "as the header names them"
+        raise BadLine(*at, f"{len(cells)} columns; allowed: {width}, {what}")
+    ticker, name = cells[ticker_at].upper(), cells[name_at]
+    if not pattern.fullmatch(ticker):
+        raise BadLine(*at, f"{ticker[:24]!r} is no ticker; allowed: {pattern.pattern}")
+    _check_name(venue, name, *at)
+    return Row(at[1], ticker, name)
 
 
 def chosen(rows: Iterable[Row], venue: Venue) -> dict[str, str]:
@@ -211,10 +235,10 @@ def _decoded(raw: bytes, where: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise _bad(where, line, f"byte {raw[error.start]:#04x} is not UTF-8") from None
+        raise BadLine(where, line, f"byte {raw[error.start]:#04x} is not UTF-8") from None
 
 
-def _lines(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, where: str, refused: list[BadLine] | None) -> Iterator[tuple[int, list[str]]]:
     """(number, cells without blanks around) of each line that says something."""
     lines = text.splitlines()
     first = next((line for line in lines if line.strip() and line[0] != "#"), "")
@@ -225,7 +249,11 @@ def _lines(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
         try:
             (cells,) = csv.reader([line], delimiter=delimiter, strict=True)
         except (csv.Error, ValueError) as error:
-            raise _bad(where, number, f"no line of a CSV: {error}") from None
+            bad = BadLine(where, number, f"no line of a CSV: {error}")
+            if refused is None:
+                raise bad from None
+            refused.append(bad)
+            continue
         yield number, [cell.strip() for cell in cells]
 
 
@@ -236,21 +264,17 @@ def _header(cells: Sequence[str], where: str, line: int) -> tuple[int, int, int]
     names = [at for at, word in enumerate(words) if word in NAME_WORDS]
     if names and not tickers:
         what = f"a header without a column of tickers; allowed: {', '.join(sorted(TICKER_WORDS))}"
-        raise _bad(where, line, what)
+        raise BadLine(where, line, what)
     return (tickers[0], names[0], len(cells)) if names else None
 
 
 def _check_name(venue: Venue, name: str, where: str, line: int) -> None:
     if len(name) > NAME_CHARACTERS_MAX:
-        raise _bad(where, line, f"a name of {len(name)} letters; allowed: {NAME_CHARACTERS_MAX}")
+        raise BadLine(where, line, f"a name of {len(name)} letters; allowed: {NAME_CHARACTERS_MAX}")
     if not name.isprintable():
-        raise _bad(where, line, "a sign in the name that cannot be printed")
+        raise BadLine(where, line, "a sign in the name that cannot be printed")
     if not any(sign.isalnum() for sign in tidy(venue)(name).removeprefix("PT ")):
-        raise _bad(where, line, "no name; allowed: letters and digits")
-
-
-def _bad(where: str, line: int, what: str) -> Refuse:
-    return Refuse(f"{where}, line {line}: {what}", "bad_names", parameter="file")
+        raise BadLine(where, line, "no name; allowed: letters and digits")
 
 
 def written(names: Mapping[str, str]) -> str:

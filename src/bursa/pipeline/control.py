@@ -3,10 +3,10 @@
 Served by the process that holds the folder, over its control socket (store/folder.py); where nobody
 holds it, `bursa kinds` and `bursa hd` run the venue without feeds and order the same. An order
 becomes a record of the journal between two pushes of the line, and is answered once that record is
-on disk.
+on disk. Whoever takes orders may have them kept: who changed what, and what was before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,25 @@ COLUMNS = ("switch", "value", "from")
 GATE_COLUMNS = ("venue", "effective", "gate_open", "gate_close", "freeze", "holds", "from")
 # How long an order waits for the disk.
 SYNC_S = 30.0
+# What an order changed, as it was and as it is since.
+Both = tuple[Mapping[str, Any], Mapping[str, Any]]
+# Carries an order out: its name, its venue, what does it (None: nothing changed).
+Keep = Callable[[str, str, Callable[[], Both | None]], Both | None]
+TURN, GATES = "kinds.set", "hd.set"
+
+
+def unkept(act: str, venue: str, do: Callable[[], Both | None]) -> Both | None:
+    """Carry an order out, and keep nothing of it."""
+    return do()
 
 
 def handlers(
-    runtimes: Mapping[str, VenueRuntime], defaults: Mapping[str, Mapping[str, str]]
+    runtimes: Mapping[str, VenueRuntime],
+    defaults: Mapping[str, Mapping[str, str]],
+    keep: Keep = unkept,
 ) -> dict[str, Handler]:
     """What the holder of a folder answers about switches and gates. `defaults`: venue -> its
-    switches as they are where nothing is configured."""
+    switches as they are where nothing is configured; `keep` carries orders out."""
 
     def named(payload: dict[str, Any]) -> Mapping[str, VenueRuntime]:
         name = str(payload["venue"])
@@ -49,7 +61,7 @@ def handlers(
         chosen = named(payload)
         turned: list[str] = []
         for runtime in chosen.values() if payload["set"] else ():
-            turned += turn(runtime, payload["set"])
+            turned += turn(runtime, payload["set"], keep)
         rows: list[list[str]] = []
         for venue, runtime in chosen.items():
             switches = runtime.line.switches
@@ -59,7 +71,7 @@ def handlers(
     def gates(payload: dict[str, Any]) -> dict[str, Any]:
         chosen, changed = named(payload), False
         for runtime in chosen.values() if payload["set"] else ():
-            changed = set_gates(runtime, payload["set"], int(payload["effective"]))
+            changed = set_gates(runtime, payload["set"], int(payload["effective"]), keep)
         rows: list[list[str]] = []
         for venue, runtime in chosen.items():
             if runtime.ingest is None:
@@ -70,31 +82,59 @@ def handlers(
     return {KINDS: kinds, HD: gates}
 
 
-def turn(runtime: VenueRuntime, wanted: Mapping[str, str]) -> list[str]:
+def turn(runtime: VenueRuntime, wanted: Mapping[str, str], keep: Keep = unkept) -> list[str]:
     """Turn switches of a venue that runs; returns the names of those that stood otherwise. Refuse
     for what is not allowed, Retry where nothing can be journalled now."""
 
     def items() -> list[Frames | Control]:
+        held = runtime.line.switches.held
+        before.update({key: held[key].value for key in wanted if key in held})
         order.update(runtime.line.switches.order(wanted, runtime.configured))
         return [setting(order)] if order else []
 
+    def do() -> Both | None:
+        journal(runtime, items)
+        turned = list(order.get(WORD, {}))
+        if not turned:
+            return None
+        return {key: before.get(key) for key in turned}, {key: wanted[key] for key in turned}
+
     order: dict[str, Any] = {}
-    journal(runtime, items)
+    before: dict[str, str] = {}
+    keep(TURN, runtime.venue.name, do)
     return [f"{runtime.venue.name}.{key}" for key in order.get(WORD, {})]
 
 
-def set_gates(runtime: VenueRuntime, wanted: Mapping[str, int], from_ns: int) -> bool:
+def set_gates(
+    runtime: VenueRuntime, wanted: Mapping[str, int], from_ns: int, keep: Keep = unkept
+) -> bool:
     """Set HD's gates of a venue that runs, for bars from a time on (GateSchedule.order); returns
     whether they were others. Refuse and Retry as `turn`."""
 
     def items() -> list[Frames | Control]:
         line = runtime.line
+        before.update(_gates_at(line.gates, from_ns))
         order.update(line.gates.order(wanted, from_ns, line.watermark_ns))
         return [setting(order)] if order else []
 
+    def do() -> Both | None:
+        journal(runtime, items)
+        if not order:
+            return None
+        effective = {"effective": runtime.venue.calendar.text(from_ns)}
+        return before, {**_gates_at(runtime.line.gates, from_ns), **effective}
+
     order: dict[str, Any] = {}
-    journal(runtime, items)
+    before: dict[str, str] = {}
+    keep(GATES, runtime.venue.name, do)
     return bool(order)
+
+
+def _gates_at(gates: GateSchedule, ts_ns: int) -> dict[str, str]:
+    """The gates of a bar that opens then, as they are told."""
+    held = gates.at(ts_ns)
+    names = dict(zip(("open_s", "close_s", "freeze_s"), GATE_COLUMNS[2:5], strict=True))
+    return {name: clock_text(getattr(held, field)) for field, name in names.items()}
 
 
 def journal(runtime: VenueRuntime, items: Any) -> None:

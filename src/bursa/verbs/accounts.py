@@ -17,7 +17,7 @@ from bursa.accounts import tiers
 from bursa.accounts.clerk import ACCOUNTS
 from bursa.accounts.desk import KEY_STATES, LIMIT_MAX, USER_STATES
 from bursa.accounts.who import ROLES
-from bursa.app import SystemClock, clerk_of
+from bursa.app import SystemClock
 from bursa.config import Config
 from bursa.model.errors import Refuse
 from bursa.ops import logs
@@ -25,6 +25,7 @@ from bursa.pipeline.control import instant
 from bursa.store import sql
 from bursa.store.folder import ask
 from bursa.verbs import times
+from bursa.verbs.acting import clerk_of
 
 ANSWER_S = 60.0
 USER_COLUMNS = ("id", "email", "role", "tier", "state", "override", "keys", "machines", "requests")

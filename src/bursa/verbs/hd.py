@@ -23,6 +23,7 @@ from bursa.pipeline import control
 from bursa.pipeline.gates import END_NS
 from bursa.store import question, sql
 from bursa.store.folder import STORE_FILE, DataFolder, ask
+from bursa.verbs.acting import acts_of
 
 # A set waits for the disk.
 ANSWER_S = control.SYNC_S + 10
@@ -93,8 +94,8 @@ def run_set(config: Config, venue: str, wanted: Wanted, *, say: Console) -> int:
             raise
         if not _journal(data, venue):
             raise Refuse(f"{data} has no journal of {venue} yet", "no_data", 404) from None
-        with offline(config, known) as (runtime, _):
-            changed = control.set_gates(runtime, gates, effective)
+        with offline(config, known) as (runtime, _), acts_of(config) as acts:
+            changed = control.set_gates(runtime, gates, effective, acts.orders.keeper())
             rows = control.gates_told(runtime.line.gates, runtime.line.watermark_ns)
     _tell(known, rows, effective, changed=changed, say=say)
     return 0

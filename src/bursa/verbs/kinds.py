@@ -17,6 +17,7 @@ from bursa.pipeline import control
 from bursa.pipeline.switches import PUBLISH, STORE, checked
 from bursa.store import sql
 from bursa.store.folder import DataFolder, ask
+from bursa.verbs.acting import acts_of
 
 # A set waits for the disk.
 ANSWER_S = control.SYNC_S + 10
@@ -75,8 +76,8 @@ def run_set(
         if not _journal(Path(config.data), name):
             what = f"{config.data} has no journal of {name} yet: configure {name}.{of} instead"
             raise Refuse(what, "no_data", 404) from None
-        with offline(config, venue) as (runtime, _):
-            turned = control.turn(runtime, wanted)
+        with offline(config, venue) as (runtime, _), acts_of(config) as acts:
+            turned = control.turn(runtime, wanted, acts.orders.keeper())
     for key, value in wanted.items():
         so = "is" if f"{name}.{key}" in turned else "was and stays"
         say.print(f"{name}.{key} {so} {value}", markup=False)

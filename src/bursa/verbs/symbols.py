@@ -5,9 +5,8 @@ bursa sees the new list by itself within seconds. The rules of names are history
 history/name_book.py.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -36,8 +35,9 @@ def run_import(config: Config, file: Path, venue: str, *, dry_run: bool, say: Co
     chosen, data = _venue(venue), Path(config.data)
     given = names.chosen(names.parse(name_book.load(file), chosen, str(file)), chosen)
     told = _told(config, chosen)
-    with contextlib.nullcontext() if dry_run else name_book.changing(data):
-        changes, where = _import(data, chosen, given, told, dry_run=dry_run)
+    changes, path = name_book.take(data, chosen, given, told, dry_run=dry_run)
+    where = "nothing to write" if path is None else f"kept in {path}"
+    where = "dry run, nothing is written" if dry_run else where
     _show(changes, say)
     if not told:
         say.print(
@@ -54,26 +54,6 @@ def run_import(config: Config, file: Path, venue: str, *, dry_run: bool, say: Co
         return 0
     say.print("no line of the list is of a ticker that trades: is it another venue's list?")
     return 1
-
-
-def _import(
-    data: Path,
-    venue: Venue,
-    given: Mapping[str, str],
-    told: Mapping[str, str] | None,
-    *,
-    dry_run: bool,
-) -> tuple[Sequence[Change], str]:
-    """What a list changes, and what became of it in words."""
-    name_book.by_hand(data, venue)  # refused before anything is written where it is bad
-    kept = name_book.imported(data, venue)
-    changes = names.plan(given, kept, frozenset(told) if told else None)
-    taken = {change.ticker: change.name for change in changes if change.what in (NEW, CHANGED)}
-    if dry_run:
-        return changes, "dry run, nothing is written"
-    if not taken:
-        return changes, "nothing to write"
-    return changes, f"kept in {name_book.keep(data, venue, kept | taken)}"
 
 
 def run_list(config: Config, query: str, venue: str, form: str) -> str:
