@@ -112,10 +112,11 @@ def documented(table: Sequence[params.Param], form: type[Any] | None = None) -> 
 
 def _request_body(form: type[Any]) -> RequestBody:
     [shape], shapes = msgspec.json.schema_components([form])
+    schema = _schema(shape, shapes)
     return RequestBody(
-        {JSON: OpenAPIMediaType(schema=_schema(shape, shapes))},
+        {JSON: OpenAPIMediaType(schema=schema)},
         description=(form.__doc__ or "").strip(),
-        required=True,
+        required=bool(schema.required),
     )
 
 

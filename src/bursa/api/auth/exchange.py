@@ -8,7 +8,6 @@ from typing import Any
 
 from litestar import get, post
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
@@ -39,9 +38,7 @@ class Exchange:
         about: Any = {"status_code": 200, "responses": answers, "tags": ["auth"]}
         keyed = bodies.documented((), shapes.KeyForm)
         renewed = bodies.documented((), shapes.TokenForm)
-        public = {
-            200: ResponseSpec(shapes.PublicKeys, generate_examples=False, description="the keys")
-        }
+        public = responses(shapes.PublicKeys, 400, 429, 503)
         return [
             post("/v1/auth/token", operation_class=keyed, **about)(self.token),
             post("/v1/auth/refresh", operation_class=renewed, **about)(self.refresh),

@@ -45,11 +45,13 @@ def media_type(request: AnyRequest) -> str:
 
 
 async def read(request: AnyRequest, form: type[T], given: str) -> T:
-    """The body of type `given` (JSON or FORM) as a `form`. Refuse `bad_body` with the field's name,
-    `bad_media_type` (415), `body_too_large` (413)."""
+    """The body of type `given` (JSON or FORM) as a `form`; none at all is an empty object. Refuse
+    `bad_body` with the field's name, `bad_media_type` (415), `body_too_large` (413)."""
+    body = await bodies.read_bytes(request, BYTES_MAX)
+    if not body and not given:
+        return bodies.read_object({}, form)
     if given not in (JSON, FORM):
         raise Refuse(f"Content-Type {given[:64]!r}; allowed: {JSON}, {FORM}", "bad_media_type", 415)
-    body = await bodies.read_bytes(request, BYTES_MAX)
     if given == JSON:
         return bodies.read_json(body, form)
     return bodies.read_object(_fields(body), form)

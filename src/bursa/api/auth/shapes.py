@@ -13,7 +13,9 @@ EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX = 254, 256
 NEXT_CHARS_MAX = 1_000
 
 Email = Annotated[str, Meta(description="e-mail address", max_length=EMAIL_CHARS_MAX)]
-Password = Annotated[str, Meta(description="password of the account", max_length=PASSWORD_CHARS_MAX)]
+Password = Annotated[
+    str, Meta(description="password of the account", max_length=PASSWORD_CHARS_MAX)
+]
 NewPassword = Annotated[
     str, Meta(description="password to come: 10 to 256 characters", max_length=PASSWORD_CHARS_MAX)
 ]
