@@ -32,11 +32,12 @@ LINKS_KEPT_NS = 30 * 24 * 3600 * 10**9
 @dataclass(frozen=True, slots=True)
 class SignedUp:
     """What came of a sign-up. user: "" where the address has an account already; token: for the
-    letter, "" where that one is to say so."""
+    letter, "" where that one is to say so; purpose: what its link is for."""
 
     email: str
     user: str
     token: str
+    purpose: Purpose = "verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class People:
 
     def signup(self, email: str, password: str, name: str, by: Actor) -> SignedUp:
         """Make an account that waits for its address to be verified. Where the address has one that
-        waits, that one begins anew; where it has another, nothing is changed. Refuse `bad_email`,
+        waits, a stranger may have made one of the two: neither password holds then, and the link is
+        for choosing one. Where it has another, nothing is changed. Refuse `bad_email`,
         `weak_password`, `bad_name`."""
         email, name = judged_email(email), label(name, least=0)
         kept = self._passwords.hash(judged(password, email))
@@ -69,11 +71,13 @@ class People:
             if row is None:
                 tier = settings.sign_up_tier(self._changes.standing)
                 user = add(change, email, "user", tier, kept, name=name, state="unverified")
-            else:
-                user = str(row.id)
-                change.set(USERS, USERS.c.id == user, password=kept, name=name)
-            change.tell("user.sign_up", user, after={"email": email})
-            return SignedUp(email, user, _link(change, user, "verify"))
+                change.tell("user.sign_up", user, after={"email": email})
+                return SignedUp(email, user, _link(change, user, "verify"))
+            user = str(row.id)
+            change.set(USERS, USERS.c.id == user, password="", name=name)
+            change.tell("user.sign_up", user, after={"email": email, "again": True})
+            _void(change, user)
+            return SignedUp(email, user, _link(change, user, "reset"), "reset")
 
     def verify(self, token: str, by: Actor) -> Person:
         """The address is whose he says. Refuse `bad_link` where the link is none, was used or is

@@ -60,11 +60,7 @@ class Signing:
             signup = self._accounts.people.signup
             made = await desk.run(signup, form.email, form.password, form.name, actor(scope))
             url = desk.url(scope)
-            if made.token:
-                hours = people.LINK_NS["verify"] // (3600 * _S)
-                desk.write(made.email, messages.verify(url, made.token, hours))
-            else:
-                desk.write(made.email, messages.known(url))
+            desk.write(made.email, _letter(made, url))
             return Good(shapes.AddressRow(made.email), "/sign-in?done=sent", 202)
 
         return await answered(request, shapes.SignUpForm, "/sign-up", act)
@@ -130,8 +126,7 @@ class Signing:
             token = await desk.run(self._accounts.people.forgot, form.email, actor(scope))
             email = form.email.strip().lower()
             if token:
-                minutes = people.LINK_NS["reset"] // (60 * _S)
-                desk.write(email, messages.reset(desk.url(scope), token, minutes))
+                desk.write(email, _reset(desk.url(scope), token))
             return Good(shapes.AddressRow(email), "/sign-in?done=sent", 202)
 
         return await answered(request, shapes.EmailForm, "/forgot", act)
@@ -149,6 +144,19 @@ class Signing:
             return Good(shapes.AddressRow(person.email), "/sign-in?done=reset")
 
         return await answered(request, shapes.ResetForm, "/reset", act)
+
+
+def _letter(made: people.SignedUp, url: str) -> messages.Message:
+    """What somebody is written whose address was used to sign up."""
+    if not made.token:
+        return messages.known(url)
+    if made.purpose == "reset":
+        return _reset(url, made.token)
+    return messages.verify(url, made.token, people.LINK_NS["verify"] // (3600 * _S))
+
+
+def _reset(url: str, token: str) -> messages.Message:
+    return messages.reset(url, token, people.LINK_NS["reset"] // (60 * _S))
 
 
 def _no_query(request: AnyRequest) -> None:
