@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -190,7 +190,7 @@ def test_a_chart_over_fridays_lunch_and_the_weekend(tmp_path: Path, node: str) -
         heard(bursa, times[0] - 5 * SECOND_NS)
         late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
         options = ("--symbols", "IDX:BBCA,IDX:TLKM", "--resolutions", SOME, "--find", "central")
-        client = Client(node, bursa.url, "--lockstep", "--late", late, *options)
+        client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
         client.hear("subscribed")
         day = FRIDAY
         for ts in times:
@@ -224,7 +224,7 @@ def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str, soak: b
         heard(bursa, times[0] - 5 * SECOND_NS)
         late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
         options = ("--symbols", "IDX:BBCA", "--resolutions", "1")
-        client = Client(node, bursa.url, "--lockstep", "--late", late, *options)
+        client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
         client.hear("subscribed")
         for ts in times:
             advance(exchange, events, ts)
@@ -244,7 +244,7 @@ def test_a_chart_that_opens_in_the_second_of_the_opening(tmp_path: Path, node: s
         advance(exchange, live(dice), ts)
         heard(bursa, ts)
         exchange.stay_alive()  # the clock does not run on beyond the second
-        client = Client(node, bursa.url, "--symbols", "IDX:BBCA", "--beats", "0")
+        client = Client(node, bursa.url, *shown(bursa), "--symbols", "IDX:BBCA", "--beats", "0")
         client.hear("subscribed")
         series = client.end()["series"]["IDX:BBCA 1"]
         assert series["last"] == ts // SECOND_NS
@@ -265,8 +265,12 @@ def _is_live(tape: dict[str, Any]) -> bool:
 
 
 def _clock(bursa: Bursa) -> int:
-    with urlopen(bursa.url + "/udf/time", timeout=30) as answer:
-        return int(answer.read())
+    return int(bursa.get("/udf/time"))
+
+
+def shown(bursa: Bursa) -> tuple[str, str]:
+    """What the client shows: a key."""
+    return "--key", bursa.guest.key
 
 
 def _opening(bursa: Bursa) -> int:
@@ -308,7 +312,8 @@ class Between(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            with urlopen(self.upstream + self.path, timeout=30) as answer:
+            shown = {"X-Api-Key": self.headers.get("X-Api-Key", "")}
+            with urlopen(Request(self.upstream + self.path, headers=shown), timeout=30) as answer:
                 found = answer.status, answer.read()
         except HTTPError as error:
             found = error.code, error.read()
@@ -342,7 +347,7 @@ def test_symbols_come_by_group_where_config_fails(tmp_path: Path, node: str) -> 
         heard(bursa, start)
         with between(bursa.url, no_config) as url:
             options = ("--symbols", "BBCA,IDX:TLKM", "--resolutions", "1,15,1D", "--find", "telkom")
-            client = Client(node, url, "--lockstep", "--expect-groups", *options[:4])
+            client = Client(node, url, *shown(bursa), "--lockstep", "--expect-groups", *options[:4])
             client.hear("subscribed")
             for ts in range(start, at(FRIDAY, "11:25"), 10 * SECOND_NS):
                 advance(exchange, events, ts)
@@ -414,7 +419,7 @@ def test_the_client_finds_what_is_wrong(tmp_path: Path, node: str) -> None:
         heard(bursa, start)
         for finding, spoil in spoilers.items():
             with between(bursa.url, spoil) as url:
-                client = Client(node, url, "--symbols", "IDX:BBCA", "--beats", "0")
+                client = Client(node, url, *shown(bursa), "--symbols", "IDX:BBCA", "--beats", "0")
                 _, errors = client.process.communicate(timeout=PATIENCE_S)
                 client.end_timer()
             assert client.process.returncode == 1

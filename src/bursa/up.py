@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
@@ -242,43 +242,38 @@ class Up:
                 self._starting_of(runtime),
             )
         self._source = LiveSource(views, shared.clock)
-        hot = Dependency("hot", self._hot)
-        writers = [
-            Dependency(f"writer of {name}", runtime.check_writer, required=False)
-            for name, runtime in self._runtimes.items()
-        ]
-        journals = [
-            Dependency(f"journal of {name}", runtime.check_journal, required=False)
-            for name, runtime in self._runtimes.items()
-        ]
-        lines = [
-            Dependency(f"feed of {name}", delivers(runtime), required=False)
-            for name, runtime in self._runtimes.items()
-        ]
-        calendars = [
-            Dependency(f"calendar of {name}", service.check_calendar, required=False)
-            for name, service in venues.items()
-            if service.venue.calendar.holidays
-        ]
-        accounts = self._accounts
-        beside = [
-            Dependency("accounts", accounts.watch.check, required=False),
-            Dependency("limits", accounts.limiter.check, required=False),
-        ]
         return Services(
             venues,
             shared.clock,
             offload,
             shared.telemetry,
             __version__,
-            (hot, *writers, *journals, *lines, *calendars, *beside),
+            self._dependencies(venues.values()),
             self._awaited,
             self._public(),
             STORE_NAME,
             *shared.closed_days(self._runtimes),
             front=self._front,
-            accounts=accounts,
+            accounts=self._accounts,
         )
+
+    def _dependencies(self, services: Iterable[VenueService]) -> Sequence[Dependency]:
+        hot = Dependency("hot", self._hot)
+        writers, journals, lines = [], [], []
+        for name, runtime in self._runtimes.items():
+            writers.append(Dependency(f"writer of {name}", runtime.check_writer, required=False))
+            journals.append(Dependency(f"journal of {name}", runtime.check_journal, required=False))
+            lines.append(Dependency(f"feed of {name}", delivers(runtime), required=False))
+        calendars = [
+            Dependency(f"calendar of {one.venue.name}", one.check_calendar, required=False)
+            for one in services
+            if one.venue.calendar.holidays
+        ]
+        beside = [
+            Dependency("accounts", self._accounts.watch.check, required=False),
+            Dependency("limits", self._accounts.limiter.check, required=False),
+        ]
+        return hot, *writers, *journals, *lines, *calendars, *beside
 
     def _hot(self) -> None:
         """Raise Retry where the hot store is away, or has taken nothing for too long."""

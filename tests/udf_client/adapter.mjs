@@ -18,9 +18,10 @@ export function spanSeconds(resolution, count) {
 }
 
 export class Adapter {
-  /** base: where UDF lives, without a slash at its end; exchanges: the groups asked for when /config fails. */
-  constructor(base, exchanges) {
+  /** base: where UDF lives, without a slash at its end; exchanges: the groups asked for when /config fails; key: an API key, "" for none. */
+  constructor(base, exchanges, key) {
     this.base = base;
+    this.headers = key ? { "X-Api-Key": key } : {};
     this.exchanges = exchanges;
     this.config = null;
     this.storage = null;
@@ -30,7 +31,7 @@ export class Adapter {
   async text(path, params = {}) {
     const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== undefined).map(([k, v]) => [k, String(v)]));
     this.requests += 1;
-    const response = await fetch(`${this.base}/${path}${query.size ? `?${query}` : ""}`);
+    const response = await fetch(`${this.base}/${path}${query.size ? `?${query}` : ""}`, { headers: this.headers });
     return response.text();
   }
 

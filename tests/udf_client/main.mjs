@@ -2,6 +2,7 @@
 //
 //   node main.mjs --url http://127.0.0.1:18090/udf --symbols IDX:BBCA,IDX:TLKM --resolutions 1,5,60,1D
 //
+//   --key idx_live_...  the API key that is shown
 //   --find bank        typed into the search; must find the first symbol
 //   --page 200         bars asked for at once
 //   --poll-ms 10000 --beats 30   poll by our own clock; or
@@ -20,7 +21,7 @@ import { Finding, Hours, Series, checkMarks, checkQuotes, fail, iso } from "./ch
 
 const text = (value) => ({ type: "string", default: value }), flag = { type: "boolean", default: false };
 const { values: options } = parseArgs({ options: {
-  url: text(""), symbols: text(""), resolutions: text("1"), find: text(""), page: text("200"), "poll-ms": text("10000"), beats: text("3"),
+  url: text(""), key: text(""), symbols: text(""), resolutions: text("1"), find: text(""), page: text("200"), "poll-ms": text("10000"), beats: text("3"),
   lockstep: flag, late: text(""), groups: text("NYSE,FOREX,AMEX"), "expect-groups": flag,
 } });
 const list = (value) => value.split(",").filter(Boolean);
@@ -172,7 +173,7 @@ async function follow(chart) {
 }
 
 try {
-  const adapter = new Adapter(options.url, list(options.groups)), chart = new Chart(adapter);
+  const adapter = new Adapter(options.url, list(options.groups), options.key), chart = new Chart(adapter);
   await adapter.ready();
   if (options["expect-groups"] && !adapter.storage) fail("symbols do not come by group although /config failed");
   await chart.open(list(options.symbols), list(options.resolutions));

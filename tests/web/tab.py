@@ -2,16 +2,21 @@
 
 from typing import Any
 
+from tests.guest import Guest
+
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE_MS = 15_000
 
 
 class Tab:
-    """A page that remembers what its console said and where its requests went."""
+    """A page that remembers what its console said and where its requests went; signed in as a
+    guest, where there is one."""
 
-    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
+    def __init__(self, browser: Any, url: str, guest: Guest | None = None, **settings: Any) -> None:
         self.url = url
         self.context = browser.new_context(**({"viewport": WIDE} | settings))
+        if guest is not None:
+            self.context.add_cookies(guest.cookies(url))
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.said: list[str] = []

@@ -88,15 +88,15 @@ def bursa(tmp_path: Path, exchange: Scripted) -> Iterator[Bursa]:
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of one that nobody cuts, for tests that only look."""
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bursa]:
+    """One that nobody cuts, for tests that only look."""
     with Scripted() as exchange:
         exchange.stay_alive()
         morning(exchange)
         with Bursa(tmp_path_factory.mktemp("quiet") / "data", **exchange.settings()) as bursa:
             wait_for(lambda: closes(bursa)[-1:] == [8_700], what="the morning")
             wait_for(lambda: bursa.get("/udf/search?query=MANDIRI"), what="the names")
-            yield bursa.url
+            yield bursa
 
 
 def closes(bursa: Bursa) -> list[float]:
@@ -108,11 +108,14 @@ def closes(bursa: Bursa) -> list[float]:
     return found
 
 
-def looking(browser: Any, url: str, path: str = "/chart?symbol=BBCA&interval=1") -> list[Tab]:
-    """A tab for each look, the page drawn."""
+CHART = "/chart?symbol=BBCA&interval=1"
+
+
+def looking(browser: Any, bursa: Bursa, path: str = CHART, url: str = "") -> list[Tab]:
+    """A tab for each look, the page drawn; `url`: another way to it."""
     tabs = []
     for theme, size in LOOKS:
-        tab = Tab(browser, url, viewport=size)
+        tab = Tab(browser, url or bursa.url, bursa.guest, viewport=size)
         tab.page.set_default_timeout(PATIENCE_MS)
         tab.open(f"{path}{'&' if '?' in path else '?'}theme={theme}")
         tabs.append(tab)
@@ -144,7 +147,7 @@ def test_a_cut_feed_is_shaded_and_heals(
     browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path
 ) -> None:
     """Both channels: after the last bar nothing is known; the missed bars come afterwards."""
-    tabs = looking(browser, bursa.url)
+    tabs = looking(browser, bursa)
     for tab in tabs:
         tab.drawn()
         tab.until("#fresh", "live")
@@ -187,7 +190,7 @@ def test_what_is_lost_for_good_stays_hatched(
 ) -> None:
     """Only the trades are cut: the clock goes on by the other channel, the shade follows it. The
     exchange forgets what it said meanwhile."""
-    tabs = looking(browser, bursa.url)
+    tabs = looking(browser, bursa)
     for tab in tabs:
         tab.drawn()
     exchange.cut(TRADES)
@@ -222,7 +225,7 @@ def test_the_other_channel_away_leaves_the_bars_alone(
     browser: Any, bursa: Bursa, exchange: Scripted
 ) -> None:
     """Quotes do not come, trades do: the badge says so, nothing of the bars is in doubt."""
-    tab = Tab(browser, bursa.url)
+    tab = Tab(browser, bursa.url, bursa.guest)
     tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()
     exchange.cut(REST)
@@ -240,7 +243,7 @@ def test_the_readers_own_line_is_cut(
 ) -> None:
     """The page cannot reach the server: it says so, keeps what it has, and heals by itself."""
     with Line(int(bursa.url.rsplit(":", 1)[1])) as line:
-        tabs = looking(browser, f"http://127.0.0.1:{line.port}")
+        tabs = looking(browser, bursa, url=f"http://127.0.0.1:{line.port}")
         for tab in tabs:
             tab.drawn()
             tab.until("#st-last", "last bar 10:31, open")
@@ -265,9 +268,9 @@ def test_the_readers_own_line_is_cut(
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_an_unknown_symbol_has_a_way_out(
-    browser: Any, quiet: str, tmp_path: Path, theme: str, size: dict[str, int]
+    browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
 ) -> None:
-    tab = Tab(browser, quiet, viewport=size)
+    tab = Tab(browser, quiet.url, quiet.guest, viewport=size)
     page = tab.open(f"/chart?symbol=NOPE&interval=1&theme={theme}")
     tab.until("#empty", "IDX has no instrument NOPE")
     page.screenshot(path=tmp_path / "unknown.png")
@@ -289,7 +292,7 @@ def test_an_empty_store_says_what_is_waited_for(
 ) -> None:
     """The feed is there and has said nothing; then it is away; then the market opens."""
     with Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        tabs = looking(browser, bursa.url, "/chart")
+        tabs = looking(browser, bursa, "/chart")
         for number, tab in enumerate(tabs):
             tab.until("#fresh", "waiting")
             tab.until("#empty", "Nothing has come in yet")
@@ -312,10 +315,10 @@ def test_an_empty_store_says_what_is_waited_for(
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_the_keyboard_alone(
-    browser: Any, quiet: str, tmp_path: Path, theme: str, size: dict[str, int]
+    browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
 ) -> None:
     """Open, change the interval, find another instrument, walk the bars, zoom, help: no pointer."""
-    tab = Tab(browser, quiet, viewport=size)
+    tab = Tab(browser, quiet.url, quiet.guest, viewport=size)
     page = tab.open(f"/chart?symbol=BBCA&interval=1&theme={theme}")
     tab.drawn()
     press = page.keyboard.press

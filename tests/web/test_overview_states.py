@@ -38,10 +38,10 @@ def morning(exchange: Scripted) -> None:
     exchange.status(at(DAY, "10:31:07"))
 
 
-def looking(browser: Any, url: str) -> list[Tab]:
+def looking(browser: Any, bursa: Bursa) -> list[Tab]:
     tabs = []
     for theme, size in LOOKS:
-        tab = Tab(browser, url, viewport=size)
+        tab = Tab(browser, bursa.url, bursa.guest, viewport=size)
         tab.page.set_default_timeout(PATIENCE_MS)
         tab.open(f"/?theme={theme}")
         tabs.append(tab)
@@ -58,7 +58,7 @@ def check_fits(tab: Tab) -> None:
 def test_a_cut_feed_is_shaded_and_heals(browser: Any, tmp_path: Path, exchange: Scripted) -> None:
     """An empty store greets, fills, is cut, heals whole; is cut again and keeps a hole."""
     with Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        tabs = looking(browser, bursa.url)
+        tabs = looking(browser, bursa)
         for tab in tabs:
             tab.until("#greet", "Nothing has come in yet")
             tab.page.wait_for_selector("#greet .o-command:visible")

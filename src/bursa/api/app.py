@@ -91,26 +91,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
 
     admission = Admission(services)
     admitted = Admitted(services, hub, admission)
-    surfaces = (
-        Health(services),
-        Rest(services, hub),
-        Ledgers(services),
-        Ranked(services),
-        BulkFiles(services),
-        Books(services),
-        Udf(services),
-        Viewer(services),
-        Stats(services),
-        Stream(services, hub, admitted),
-        Live(services, hub, admitted),
-        ViewerStream(services, hub),
-        AsyncApi(services.version, services.default.catalogue.kind),
-    )
-    own: list[BaseRouteHandler] = []
-    for surface in surfaces:
-        own += surface.routes()
-    if services.accounts is not None:
-        own += auth.routes(services, services.accounts)
+    own = _routes(services, hub, admitted)
     handle = errors.handler(extra.error_page)
     app = Litestar(
         route_handlers=[*own, *extra.routes],
@@ -132,9 +113,34 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     return Guard(short, services, admission, Layers(boot, door, handle))
 
 
+def _routes(services: Services, hub: Hub, admitted: Admitted) -> list[BaseRouteHandler]:
+    """All that the surfaces serve."""
+    surfaces = (
+        Health(services),
+        Rest(services, hub),
+        Ledgers(services),
+        Ranked(services),
+        BulkFiles(services),
+        Books(services),
+        Udf(services),
+        Viewer(services),
+        Stats(services),
+        Stream(services, hub, admitted),
+        Live(services, hub, admitted),
+        ViewerStream(services, hub),
+        AsyncApi(services.version, services.default.catalogue.kind),
+    )
+    own: list[BaseRouteHandler] = []
+    for surface in surfaces:
+        own += surface.routes()
+    if services.accounts is not None:
+        own += auth.routes(services, services.accounts)
+    return own
+
+
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """A server of the application. Run it
-    with `serve(sockets=...)` on a uvloop loop; setting `should_exit` stops it."""
+    """A server of the application. Run it with `serve(sockets=...)` on a uvloop loop; setting
+    `should_exit` stops it."""
     settings: dict[str, Any] = {
         "host": host,
         "port": port,
