@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from bursa.accounts.parts import Accounts
 from bursa.api.app import Extra, build_api, server
+from bursa.api.front import Front
 from bursa.api.services import ChannelState, Services, VenueParts, VenueService
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.history.offload import Offload
@@ -42,13 +44,14 @@ from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.line import Line, kinds
-from bursa.ports import Committed
+from bursa.ports import Clock, Committed
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.web.facts import Heard, Hole, Instrument, Tape
 from bursa.web.facts import Market as Figures
 from bursa.web.market import market
 from bursa.web.pages import Pages
+from bursa.web.reader import asked_of
 from bursa.web.tradingview import Library
 from bursa.wire.idx import IdxDecoder
 from tests.fakes.store import batch_of
@@ -74,7 +77,8 @@ def alpha(text: str, width: int) -> bytes:
 class Market:
     """Says messages, and serves what becomes of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        clock = clock or OurClock()
         self.words = Words(IDX.boards, [channel.name for channel in IDX.channels])
         self.line = Line(IDX, self.words, IdxDecoder(IDX, self.words), {})
         self.store = DuckStore(folder / "hot.duckdb", [IDX], kinds())
@@ -95,9 +99,10 @@ class Market:
             self._channels,
         )
         offload = Offload()
-        service = VenueService(parts, OurClock(), offload)
-        self.services = Services({"idx": service}, OurClock(), offload, Telemetry(), "test")
-        self.hub = Hub(self.services, StreamLimits(throttle_ms=0), "0123456789abcdef")
+        service = VenueService(parts, clock, offload)
+        self.services = Services({"idx": service}, clock, offload, Telemetry(), "test")
+        self.accounts: Accounts | None = None
+        self.hub = self._made_hub()
         self._seq = [1, 1]
         self._ts = [0, 0]
         self._heard = 0
@@ -106,6 +111,15 @@ class Market:
         self._pending: list[tuple[int, bytes]] = []
         self._server: Any = None
         self._thread: threading.Thread | None = None
+
+    def admit(self, accounts: Accounts) -> None:
+        """Serve from now on whoever these accounts let in."""
+        self.accounts = accounts
+        self.services = replace(self.services, accounts=accounts, front=Front())
+        self.hub = self._made_hub()
+
+    def _made_hub(self) -> Hub:
+        return Hub(self.services, StreamLimits(throttle_ms=0), "0123456789abcdef")
 
     # -- what the exchange says --------------------------------------------------------------------
 
@@ -241,7 +255,8 @@ class Market:
 
     def serve(self, library: Library | None = None) -> str:
         """Serve API and pages on a free port; its address."""
-        pages = Pages(self, library)
+        asked = None if self.accounts is None else asked_of(self.accounts)
+        pages = Pages(self, library, accounts=asked)
         api = build_api(self.services, self.hub, Extra(pages.routes(), pages.error))
         self._server = server(api, "127.0.0.1", 0)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

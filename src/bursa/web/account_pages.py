@@ -28,8 +28,10 @@ _REFUSED = {
     "unverified": "The address is not confirmed yet: follow the link in the letter.",
     "user_disabled": "This account is switched off. Ask whoever runs this instance.",
     "too_many_tries": "Too many tries. Come back in a few minutes.",
-    "token_invalid": "The link is used, too old, or not whole. Ask for a new one.",
-    "weak_password": f"The password needs {CHARS_MIN} characters at least.",
+    "limits_away": "Nobody can sign in for the moment: what counts the tries is away. Try again.",
+    "bad_link": "The link is used, too old, or not whole. Ask for a new one.",
+    "sign_up_closed": "This instance lets nobody sign up by himself.",
+    "weak_password": f"The password needs {CHARS_MIN} characters at least, and no common ones.",
     "bad_email": "This is no e-mail address.",
 }
 _DONE = {
