@@ -1,0 +1,345 @@
+"""Two servers, each with its own copy of the data, share users on PostgreSQL and limits on Redis.
+
+What is done to an account by one of them, or by a verb, holds in both within a second: by whatever
+was accepted a moment ago, and for streams that are open. Also after either server was away.
+"""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from bursa.accounts.audit import Audit
+from bursa.accounts.parts import Acts
+from bursa.accounts.who import CLI
+from bursa.app import SystemClock
+from bursa.model.errors import Retry
+from bursa.ops.telemetry import Telemetry
+from bursa.state.database import Database
+from tests.running import Bursa, environment, token
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+MS = 1_763_692_200_000
+TRADES = "".join(
+    f'{{"e":"trade","E":{MS + n * 30_000},"s":"BTCUSDT","t":{n},"p":"{60_000 + n}","q":"1",'
+    f'"T":{MS + n * 30_000},"m":true}}\n'
+    for n in range(1, 9)
+)
+MINUTES = "/v1/ohlcv/BTCUSDT?tf=1m&limit=2"
+PASSWORD = "kopi susu 7 gelas"
+# How soon a change must hold everywhere.
+LIVE_S = 1.0
+
+
+Is = Callable[[], bool]
+
+
+@dataclass
+class Someone:
+    """A user, his key, and the token that he shows."""
+
+    id: str
+    email: str
+    key_id: str
+    key: str
+    token: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class Pair:
+    """The two servers, and a third process's hands on the accounts: these."""
+
+    both: tuple[Bursa, Bursa]
+    acts: Acts
+    url: str
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clients = [httpx.Client(base_url=one.url, timeout=10) for one in self.both]
+
+    def someone(self, tier: str, role: str = "user") -> Someone:
+        """A user of a tier; what he asks first he asks with a token of the first server."""
+        email = f"{time.monotonic_ns()}@two.example"
+        user = self.acts.people.create(email, role, tier, PASSWORD, CLI)
+        key, row = self.acts.keys.make(user, "test", None, CLI)
+        return Someone(user, email, row.id, key, token(self.both[0].url, key))
+
+    def ask(self, who: Someone, path: str = "/v1/symbols") -> list[tuple[int, str]]:
+        """What both say to him: status and code."""
+        answers = [client.get(path, headers=who.headers) for client in self.clients]
+        return [(one.status_code, one.json().get("code", "")) for one in answers]
+
+    def says(self, who: Someone, status: int, code: str = "", path: str = "/v1/symbols") -> Is:
+        """Whether both say that to him, when it is asked."""
+        return lambda: self.ask(who, path) == [(status, code)] * 2
+
+    @contextlib.contextmanager
+    def streams(self, who: Someone) -> Iterator[list[ClientConnection]]:
+        """A stream of his to each, open."""
+        with contextlib.ExitStack() as stack:
+            places = [f"{one.url.replace('http', 'ws', 1)}/v1/stream" for one in self.both]
+            yield [
+                stack.enter_context(connect(place, additional_headers=who.headers))
+                for place in places
+            ]
+
+    def live(self, reached: Is, since: float, seconds: float = LIVE_S) -> float:
+        """Seconds since then until something is so; fails where it takes longer."""
+        while not reached():
+            assert time.monotonic() - since < seconds, f"not within {seconds} s"
+            time.sleep(0.01)
+        return time.monotonic() - since
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, redis: Redis
+) -> Iterator[Pair]:
+    folder, url = tmp_path_factory.mktemp("two"), postgres.database()
+    data = folder / "one"
+    replayed = subprocess.run(
+        [sys.executable, "-m", "bursa", "replay", "-", "--venue", "binance", "--data", str(data)],
+        input=TRADES.encode(),
+        capture_output=True,
+        env=environment(),
+        timeout=120,
+    )
+    assert replayed.returncode == 0, replayed.stderr
+    shutil.copytree(data, folder / "other")
+    settings = {
+        "accounts_database": url,
+        "accounts_limits": redis.url(),
+        "accounts_secrets": str(folder / "secrets"),
+    }
+    clock = SystemClock()
+    with contextlib.ExitStack() as stack:
+        one, other = (Bursa(folder / name, **settings) for name in ("one", "other"))
+        for each in (one, other):
+            stack.push(each.__exit__)
+        one.__enter__()
+        other.__enter__()
+        database = stack.enter_context(contextlib.closing(Database(url)))
+        acts = Acts(database, clock, Audit(database, clock, Telemetry(), None))
+        acts.standing.refresh()
+        made = Pair((one, other), acts, url)
+        for client in made.clients:
+            stack.enter_context(client)
+        yield made
+
+
+@pytest.fixture
+def empty(redis: Redis) -> None:
+    """Nobody was counted."""
+    with redis.client() as client:
+        client.flushall()
+
+
+def closing_code(stream: ClientConnection, within_s: float) -> int | None:
+    until = time.monotonic() + within_s
+    try:
+        while True:
+            stream.recv(timeout=max(until - time.monotonic(), 0.001))
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+
+
+def test_what_is_revoked_is_refused_within_a_second_by_both(pair: Pair) -> None:
+    acts = pair.acts
+    for code in ("key_revoked", "user_disabled"):
+        who = pair.someone("pro")
+        assert pair.ask(who, MINUTES) == [(200, "")] * 2
+        with pair.streams(who) as streams:
+            if code == "key_revoked":
+                acts.keys.revoke(who.key_id, CLI)
+            else:
+                acts.people.disable(who.id, CLI)
+            since = time.monotonic()
+            pair.live(pair.says(who, 401, code), since)
+            left_s = since + LIVE_S - time.monotonic()
+            assert [closing_code(stream, left_s) for stream in streams] == [4401] * 2
+        for bursa in pair.both:
+            refused = httpx.post(f"{bursa.url}/v1/auth/refresh", headers=who.headers, timeout=10)
+            assert refused.status_code == 401, "nor is his token renewed"
+            again = httpx.post(f"{bursa.url}/v1/auth/token", json={"api_key": who.key}, timeout=10)
+            assert again.status_code == 401
+
+
+def test_what_one_server_ends_the_other_refuses(pair: Pair) -> None:
+    """By a page's request to the first: a session there, a key of its own."""
+    who = pair.someone("pro")
+    first, second = pair.clients
+    with httpx.Client(base_url=pair.both[0].url, timeout=10) as browser:
+        login = {"email": who.email, "password": PASSWORD}
+        signed_in = browser.post("/auth/login", json=login, headers={"Origin": pair.both[0].url})
+        assert signed_in.status_code == 200, signed_in.text
+        csrf = {"X-CSRF-Token": browser.get("/portal/api/me").json()["data"]["csrf"]}
+        cookie = {"Cookie": f"bursa_session={browser.cookies['bursa_session']}"}
+        over_there = second.get("/portal/api/me", headers=cookie)
+        assert over_there.status_code == 200, "a session is everywhere at once"
+        assert pair.ask(who) == [(200, "")] * 2
+        gone = browser.delete(f"/portal/api/keys/{who.key_id}", headers=csrf)
+        since = time.monotonic()
+        assert gone.status_code in (200, 204), gone.text
+        assert first.get("/v1/symbols", headers=who.headers).status_code == 401, "here at once"
+        pair.live(pair.says(who, 401, "key_revoked"), since)
+        assert browser.post("/auth/logout", json={}, headers=csrf).status_code in (200, 204)
+        since = time.monotonic()
+        me = partial(second.get, "/portal/api/me", headers=cookie)
+        pair.live(lambda: me().status_code == 401, since)
+
+
+def test_a_change_of_tier_and_of_the_matrix_is_live_in_both(pair: Pair) -> None:
+    who = pair.someone("free")
+    assert pair.ask(who, MINUTES) == [(403, "tier_timeframe")] * 2
+    pair.acts.people.set_tier(who.id, "pro", CLI)
+    pair.live(pair.says(who, 200, "", MINUTES), time.monotonic())
+    pair.acts.people.set_tier(who.id, "free", CLI)
+    pair.live(pair.says(who, 403, "tier_timeframe", MINUTES), time.monotonic())
+    pair.acts.matrix.change("free", {"timeframes": None}, CLI)
+    pair.live(pair.says(who, 200, "", MINUTES), time.monotonic())
+    pair.acts.matrix.change("free", {"timeframes": ["1d"]}, CLI)
+    pair.live(pair.says(who, 403, "tier_timeframe", MINUTES), time.monotonic())
+
+
+def test_a_limit_holds_across_both(pair: Pair, empty: None) -> None:
+    who = pair.someone("free")
+    second_key, _ = pair.acts.keys.make(who.id, "second", None, CLI)
+    other = Someone(who.id, who.email, "", second_key, token(pair.both[1].url, second_key))
+    statuses = [status for _ in range(31) for status, _ in pair.ask(who) for _ in "1"]
+    assert statuses == [200] * 60 + [429] * 2
+    refused = pair.clients[1].get("/v1/symbols", headers=other.headers)
+    assert refused.status_code == 429, "with another key of his neither"
+    assert refused.headers["RateLimit-Policy"] == '"minute";q=60;w=60'
+    assert 0 < int(refused.headers["Retry-After"]) <= 61
+
+
+def test_while_the_limits_are_away_half_the_rate_is_given(
+    pair: Pair, redis: Redis, empty: None
+) -> None:
+    who = pair.someone("free")
+    assert pair.ask(who) == [(200, "")] * 2
+    redis.kill()
+    try:
+        asked = [pair.ask(who) for _ in range(31)]
+        assert asked == [[(200, "")] * 2] * 30 + [[(429, "too_many_requests")] * 2]
+        for bursa, client in zip(pair.both, pair.clients, strict=True):
+            login = {"email": who.email, "password": PASSWORD}
+            origin = {"Origin": bursa.url}
+            for refused in (
+                client.post("/auth/login", json=login, headers=origin),
+                client.post("/v1/auth/refresh", headers=who.headers),
+            ):
+                assert (refused.status_code, refused.json()["code"]) == (503, "limits_away")
+            assert "limits" in client.get("/ready").json()["degraded"]
+    finally:
+        redis.start()
+    since = time.monotonic()
+
+    def normal() -> bool:
+        policies = [
+            client.get("/v1/symbols", headers=who.headers).headers["RateLimit-Policy"]
+            for client in pair.clients
+        ]
+        return policies == ['"minute";q=60;w=60'] * 2
+
+    pair.live(normal, since, 5.0)
+    login = {"email": who.email, "password": PASSWORD}
+    origin = {"Origin": pair.both[0].url}
+    good = pair.clients[0].post("/auth/login", json=login, headers=origin)
+    assert good.status_code == 200, good.text
+
+
+def test_when_the_listening_connections_alone_are_cut(pair: Pair, postgres: Postgres) -> None:
+    who = pair.someone("pro")
+    assert pair.ask(who) == [(200, "")] * 2
+    assert postgres.cut(pair.url, listening=True) >= 2
+    pair.acts.keys.revoke(who.key_id, CLI)
+    pair.live(pair.says(who, 401, "key_revoked"), time.monotonic())
+
+
+def test_after_the_database_was_away(
+    pair: Pair, postgres: Postgres, soak: bool, empty: None
+) -> None:
+    """For a minute where there is time. What was revoked before anybody heard of its return is
+    refused as soon as they do."""
+    away_s = 60.0 if soak else 2.0
+    whos = [pair.someone("pro") for _ in range(3)]
+    assert all(pair.ask(who) == [(200, "")] * 2 for who in whos)
+    with pair.streams(whos[0]) as streams:
+        postgres.kill()
+        try:
+            _while_away(pair, whos, away_s)
+        finally:
+            postgres.start()
+        _until_taken(lambda: pair.acts.keys.revoke(whos[0].key_id, CLI))
+        since = time.monotonic()
+        # They try again after a second at most, and then read what changed meanwhile.
+        pair.live(pair.says(whos[0], 401, "key_revoked"), since, 2 * LIVE_S)
+        assert [closing_code(stream, LIVE_S) for stream in streams] == [4401] * 2
+    pair.acts.people.set_tier(whos[1].id, "free", CLI)
+    since = time.monotonic()
+    pair.live(pair.says(whos[1], 403, "tier_timeframe", MINUTES), since)
+    pair.acts.keys.revoke(whos[2].key_id, CLI)
+    since = time.monotonic()
+    pair.live(pair.says(whos[2], 401, "key_revoked"), since)
+    for client in pair.clients:
+        assert "accounts" not in client.get("/ready").json().get("degraded", [])
+
+
+def _while_away(pair: Pair, whos: list[Someone], away_s: float) -> None:
+    began = time.monotonic()
+    while time.monotonic() - began < away_s:
+        asked = time.monotonic()
+        assert all(pair.ask(who) == [(200, "")] * 2 for who in whos), "known by heart"
+        assert time.monotonic() - asked < 3, "nobody waits for what is away"
+        for bursa, client in zip(pair.both, pair.clients, strict=True):
+            wrong = {"email": whos[0].email, "password": "wrong"}
+            refused = client.post("/auth/login", json=wrong, headers={"Origin": bursa.url})
+            assert refused.status_code in (429, 503), refused.text
+            degraded = client.get("/ready").json()
+            assert degraded["ok"] and "accounts" in degraded["degraded"]
+        with pytest.raises(Retry):
+            pair.acts.keys.revoke(whos[0].key_id, CLI)
+        time.sleep(0.2)
+
+
+def _until_taken(act: Callable[[], Any]) -> None:
+    until = time.monotonic() + 5
+    while True:
+        try:
+            act()
+            return
+        except Retry:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def test_usage_of_both_is_one_sum(pair: Pair, empty: None) -> None:
+    """Last: the servers end, and write what they counted."""
+    who = pair.someone("pro")
+    for _ in range(5):
+        assert pair.ask(who, MINUTES) == [(200, "")] * 2
+    assert [bursa.stop() for bursa in pair.both] == [0, 0]
+    with pair.acts.database.snapshot() as connection:
+        asked = text("select sum(requests), sum(rows) from usage where user_id = :id")
+        assert tuple(connection.execute(asked, {"id": who.id}).one()) == (10, 20)
+    logs = [json.loads(line) for bursa in pair.both for line in bursa.log().splitlines()
+            if line.startswith("{")]  # fmt: skip
+    assert not [one for one in logs if one.get("level") == "error"]
