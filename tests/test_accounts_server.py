@@ -33,16 +33,19 @@ def test_a_start_waits_for_its_accounts_and_then_serves_without_their_database(
             wait_for(lambda: "accounts" in ready()["degraded"])
             told = ready()
             assert told["ok"], "what is known by heart serves"
-            assert "changes are not seen" in told["dependencies"]["accounts"]["error"]
+            assert "not seen since" in told["dependencies"]["accounts"]["error"]
+            sign_in = {"email": "a@x.test", "password": "kopi susu 7 gelas"}
+            refused = httpx.post(bursa.url + "/auth/login", json=sign_in, timeout=30)
+            assert refused.status_code == 503 and refused.json()["code"] == "unavailable"
+            assert "database of accounts" in refused.json()["error"]
+            assert "127.0.0.1" not in refused.text + str(told)
             assert bursa.count("bursa_accounts_watched") == 0
             postgres.start()
             wait_for(lambda: "accounts" not in ready()["degraded"])
             assert bursa.count("bursa_accounts_lost_total") >= 1
             assert bursa.stop() == 0
     finally:
-        if bursa.process.poll() is None:
-            bursa.process.kill()
-            bursa.process.wait()
+        bursa.__exit__()
         if not postgres.answers():
             postgres.start()
     assert PASSWORD not in bursa.log()

@@ -51,6 +51,7 @@ def away(match: str = "state database") -> Iterator[None]:
     with pytest.raises(Retry, match=match) as heard:
         yield
     assert PASSWORD not in str(heard.value)
+    assert "127.0.0.1" not in heard.value.public, "strangers are not told what is where"
     assert time.monotonic() - began < HEARS_S
 
 

@@ -72,7 +72,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure(error.status, error.code, str(error), error.parameter, more)
     if isinstance(error, Retry):
         wait = (("retry-after", str(max(round(error.after_s), 1))),)
-        return Failure(503, "unavailable", f"{error}; try again", headers=wait)
+        return Failure(503, "unavailable", f"{error.public}; try again", headers=wait)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _of_router(error)
     text = "this is a fault of ours; the log has it under the request's id"

@@ -18,7 +18,7 @@ from bursa.api.envelope import encode
 from bursa.api.errors import JSON
 from bursa.api.params import read_query
 from bursa.api.services import Dependency, Services
-from bursa.model.errors import BursaError
+from bursa.model.errors import BursaError, Retry
 
 CHECK_TIME_LIMIT_S = 2.0
 
@@ -73,6 +73,8 @@ class Health:
                 await self._services.offload.run(dependency.check)
         except TimeoutError:
             why = f"no answer within {CHECK_TIME_LIMIT_S:g} s"
+        except Retry as error:
+            why = error.public
         except (BursaError, OSError) as error:
             why = str(error)
         latency_ms = round((time.perf_counter_ns() - began_ns) / 1e6, 3)

@@ -23,11 +23,15 @@ class Reject(BursaError):
 
 
 class Retry(BursaError):
-    """The outside is away; call again after `after_s` seconds."""
+    """The outside is away; call again after `after_s` seconds.
 
-    def __init__(self, why: str, after_s: float = 1.0) -> None:
+    public  what strangers are told of it, where `why` names machines or users; else as `why`
+    """
+
+    def __init__(self, why: str, after_s: float = 1.0, public: str = "") -> None:
         super().__init__(why)
         self.after_s = after_s
+        self.public = public or why
 
 
 class Refuse(BursaError):

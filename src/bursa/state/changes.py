@@ -113,8 +113,7 @@ class Watch:
     def check(self) -> None:
         """Raise Retry while changes are not seen (for /ready)."""
         if not self.connected:
-            what = f"state database {self._database.place}: changes are not seen"
-            raise Retry(f"{what} since {self.age_s():.0f} s")
+            raise Retry(f"changes of accounts are not seen since {self.age_s():.0f} s")
 
     def _run(self) -> None:
         before = False

@@ -27,6 +27,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # What a transaction leaves in its connection that changed who may what (changes.py).
 BUMPED = "bursa_bumped"
 _MIGRATING = "bursa migrations"
+# What strangers are told, who are not to know what is where.
+BUSY = "the database of accounts is busy"
 
 
 class Database:
@@ -138,7 +140,8 @@ class Database:
         except DBAPIError as error:
             raise self.named(error.orig or error) from error
         except NoConnection as error:
-            raise Retry(f"state database {self.place}: all connections are in use") from error
+            what = "all connections are in use"
+            raise Retry(f"state database {self.place}: {what}", public=BUSY) from error
 
     def named(self, error: BaseException) -> Exception:
         """An error of the driver by who must act."""

@@ -54,6 +54,8 @@ _AWAY_CLASSES = ("08", "53", "57", "40", "58")
 _AWAY = ("55P03", "25006")
 _UNIQUE = "23505"
 _NO_TABLE, _TABLE_THERE = "42P01", "42P07"
+# What strangers are told, who are not to know what is where.
+AWAY = "the database of accounts is away"
 # A connection that was made just now need not be asked whether it lives.
 _NEW = "bursa_new"
 
@@ -180,7 +182,7 @@ class OnPostgres:
             return Refuse(f"the database cannot keep this ({said})", "bad_value")
         lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not code
         if lost or code in _AWAY or code.startswith(_AWAY_CLASSES):
-            return Retry(f"state database {self.place}: {said}")
+            return Retry(f"state database {self.place}: {said}", public=AWAY)
         return error
 
 
