@@ -227,12 +227,15 @@ def test_a_forgotten_password(place: Place, visit: Any) -> None:
 
 def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, visit: Any) -> None:
     user = place.user("student@example.com")
+    # The floor lies within what is stored: nothing older is asked for.
+    place.accounts.people.set_override(user, {"history_days": 1}, CLI)
     tab = visit()
     page = sign_in(tab, "student@example.com", after="/chart")
     tab.open("/chart?symbol=IDX:BBCA&interval=5")
     tab.until(".b-toast", "5m bars come with pro. You have free. 1d bars are shown.")
     tab.until("#st-received", r"received")
     assert page.get_attribute('#intervals [value="D"]', "aria-pressed") == "true"
+    page.wait_for_function("document.querySelectorAll('#bars tr').length === 2")
     closed = page.query_selector_all('#intervals [aria-disabled="true"]')
     told = {one.get_attribute("aria-label").partition(", ")[2] for one in closed}
     assert len(closed) == 8 and told == {"locked: comes with pro"}
@@ -245,6 +248,7 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     tab.until("#indicators .pal-none", "HD comes with pro")
     assert not [one for one in tab.asked if "/v1/stream" in one]
 
+    place.accounts.people.set_override(user, {}, CLI)
     place.accounts.people.set_tier(user, "pro", CLI, "paid")
     tab.open("/chart?symbol=IDX:BBCA&interval=5&metrics=hd")
     assert not page.query_selector_all('#intervals [aria-disabled="true"]')

@@ -53,6 +53,7 @@ class Reader:
     signed    has he a session?
     accounts  is there somewhere to sign in?
     csrf      the token of his session; "" without one
+    rows      most rows that he may ask for at once
     """
 
     known: bool
@@ -61,6 +62,7 @@ class Reader:
     email: str
     is_admin: bool
     csrf: str
+    rows: int
 
 
 def who(scope: Any) -> Principal:
@@ -74,8 +76,15 @@ def reader(scope: Any, accounts: PageAccounts | None) -> Reader:
     one = who(scope)
     signed = accounts is not None and one.via == "session"
     csrf = accounts.csrf(one.session) if accounts is not None and signed else ""
-    known = one.via != "nobody"
-    return Reader(known, signed, accounts is not None, one.email, signed and one.is_admin, csrf)
+    return Reader(
+        known=one.via != "nobody",
+        signed=signed,
+        accounts=accounts is not None,
+        email=one.email,
+        is_admin=signed and one.is_admin,
+        csrf=csrf,
+        rows=one.rights.rows,
+    )
 
 
 def own_path(wanted: str) -> str:
@@ -97,11 +106,13 @@ class Locks:
     """What of a chart is locked for its reader, and which tier unlocks it.
 
     tier        the reader's own
+    days        of history that he may see; None: all
     timeframes  tier by name of the timeframe, of those that he may not see
     hd, live    tier; "" where he sees HD, where bars come to him live
     """
 
     tier: str
+    days: int | None
     timeframes: Mapping[str, str]
     hd: str
     live: str
@@ -124,6 +135,7 @@ def locks(scope: Any, accounts: PageAccounts | None, timeframes: Iterable[str]) 
     closed = {tf: lock(partial(has_timeframe, tf=tf)) for tf in timeframes}
     return Locks(
         rights.tier,
+        rights.history_days,
         {tf: tier for tf, tier in closed.items() if tier},
         lock(lambda one: one.hd != "none"),
         lock(lambda one: one.stream_symbols != 0),

@@ -6,6 +6,9 @@ export class ApiError extends Error {
   constructor(message, code, status = 0) { super(message); this.code = code; this.status = status; }
 }
 
+/** The most rows that this reader may have in one answer. */
+export const ROWS_MAX = Number(document.documentElement.dataset.rows) || 10_000;
+
 let leaving = false;
 
 /** To sign-in and back: what was a session is none any more. */
@@ -53,7 +56,7 @@ export async function history({ exchange, ticker, interval, to, countback, from 
 async function* pages(path, params, signal, most = 5) {
   let page;
   for (let n = 0; n < most; n++) {
-    const { data, meta } = await get(path, { ...params, limit: 10_000, page }, signal);
+    const { data, meta } = await get(path, { ...params, limit: ROWS_MAX, page }, signal);
     yield data;
     page = meta.next_page;
     if (!page) return;
@@ -66,8 +69,8 @@ async function rows(path, params, signal) {
   return out;
 }
 
-/* [from, to) as the API reads it; without an end where `to` is null. */
-const range = (from, to) => ({ from: iso(from), to: to === null ? undefined : iso(to) });
+/* [from, to) as the API reads it; without a bound where one is null. */
+const range = (from, to) => ({ from: from === null ? undefined : iso(from), to: to === null ? undefined : iso(to) });
 
 /** What /udf/history does not say of bars, the open one included: [{at, rev, hd}], `at` the opening in UTC
     seconds. */
@@ -137,7 +140,7 @@ export async function continuityMap({ venue, from, to, sort, limit, page }, sign
 }
 
 /** The ledger of a day as the server tells it: {data: {totals, ranges, gaps, ...}}. */
-export const continuityDay = ({ venue, ticker, from, to }, signal) => get(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, from, to, limit: 10_000 }, signal);
+export const continuityDay = ({ venue, ticker, from, to }, signal) => get(`/v1/continuity/${encodeURIComponent(ticker)}`, { venue, from, to, limit: ROWS_MAX }, signal);
 
 /** The venue's day for tape, clock and badge. */
 export const tape = (venue, signal) => get("/web/tape", { venue }, signal);

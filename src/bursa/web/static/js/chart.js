@@ -214,6 +214,12 @@ function head(info) {
   remember({ symbol: now.ticker, exchange: facts.exchange, venue: facts.venue, description: now.name, decimals });
 }
 
+/* A little after the beginning of what this reader may see of the past, UTC seconds; null where he may see all. */
+function begins() {
+  const { latest } = shell.tape;
+  return page.days ? (latest ? latest.now : Date.now()) / 1000 - (Number(page.days) - 3) * 86400 : null;
+}
+
 /* push: enter it into the browser's history. The same again keeps what is in view. */
 async function open(ticker, interval, push = true) {
   now.feed?.stop();
@@ -224,7 +230,7 @@ async function open(ticker, interval, push = true) {
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
   if (changedTicker) quote.clear();
   now.bars = new Bars(time, sessions, interval);
-  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval, metrics: () => choice.metrics }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
+  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval, metrics: () => choice.metrics, floor: begins }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
   feed.loaded = feed.load();
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;

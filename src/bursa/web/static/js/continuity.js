@@ -39,7 +39,7 @@ function draw() {
   mark($("m-table"), "aria-busy", "false");
   if (!empty) heat.show(days, tickers, (ticker) => link(ticker));
   put($("m-count"), empty ? "" : `${fixed(tickers.length, 0)} of ${fixed(count, 0)} instruments`);
-  $("m-more").hidden = !next;
+  $("m-more").hidden = !next || now.shown >= api.ROWS_MAX;
   $("m-newer").disabled = !now.before.length;
   $("m-older").disabled = empty || (now.data.kept_from !== null && Date.parse(now.data.kept_from) >= Date.parse(now.data.from));
 }
@@ -47,7 +47,7 @@ function draw() {
 /* As many pages as are shown: the rows that a reader unfolded stay. */
 async function read(signal) {
   const asked = { venue: page.venue, sort: now.sort, to: now.to ?? undefined };
-  const found = await api.continuityMap({ ...asked, limit: Math.min(now.shown, 10_000) }, signal);
+  const found = await api.continuityMap({ ...asked, limit: Math.min(now.shown, api.ROWS_MAX) }, signal);
   return found;
 }
 

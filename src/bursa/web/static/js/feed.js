@@ -4,10 +4,10 @@
 import * as api from "./api.js";
 import { field } from "./layers.js";
 
-const FIRST_BARS = 600, PAGE_BARS = 1000, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
+const FIRST_BARS = Math.min(600, api.ROWS_MAX), PAGE_BARS = Math.min(1000, api.ROWS_MAX), TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
 
 export class ChartFeed {
-  /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on}; bars: Bars; handlers: change("none"|"tail"|"all"),
+  /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on, floor() -> about where the reader's history begins}; bars: Bars; handlers: change("none"|"tail"|"all"),
       ledger({total, holes}), fail(error). */
   constructor(what, bars, handlers) {
     Object.assign(this, { what, bars, handlers });
@@ -102,8 +102,10 @@ export class ChartFeed {
 
   range(from, to) {
     const { what: { venue, ticker }, bars } = this;
-    /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. */
-    return { venue, ticker, tf: bars.tf, from: bars.step ? bars.beginning(from) : from - DAY, to: to && bars.beginning(to) };
+    /* A long bar's key is midnight UTC of its first day; its opening lies within a day of that. Where the reader's
+       history begins about there, everything from its beginning on is asked for. */
+    const opening = bars.step ? bars.beginning(from) : from - DAY, floor = this.what.floor?.() ?? -Infinity;
+    return { venue, ticker, tf: bars.tf, from: bars.step || opening > floor ? opening : null, to: to && bars.beginning(to) };
   }
 
   async details(range) {
