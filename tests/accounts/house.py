@@ -99,7 +99,7 @@ def secret(letter: Received) -> str:
 
 
 @contextlib.contextmanager
-def open_house(folder: Path, limits: str = "memory") -> Iterator[Site]:
+def open_house(folder: Path, limits: str = "memory", front: Front | None = None) -> Iterator[Site]:
     """A served house with a mail server, until the block ends."""
     with MailServer() as post:
 
@@ -107,6 +107,7 @@ def open_house(folder: Path, limits: str = "memory") -> Iterator[Site]:
             return accounts(folder, clock, telemetry, post, limits)
 
         house = House(folder, make)
+        house.front = front or house.front
         house.accounts.start()
         try:
             with serve(house) as served:

@@ -9,9 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from bursa.accounts import limits
 from bursa.accounts.who import CLI
-from bursa.api.auth import shapes
+from bursa.api.front import Front
 from tests.accounts.house import MINUTE_NS, PASSWORD, Site, open_house, secret
 
 HOUR_NS = 60 * MINUTE_NS
@@ -293,8 +292,22 @@ def test_sign_up_can_be_closed(site: Site) -> None:
         site.accounts.matrix.set("sign_up", "open", CLI)
 
 
+def test_behind_a_proxy_links_and_cookies_are_those_of_the_public_address(tmp_path: Path) -> None:
+    front = Front(public_url="https://data.example")
+    with open_house(tmp_path, front=front) as site, site.client() as client:
+        hani = {"email": "hani@contoh.id", "password": PASSWORD}
+        # The Host that is asked says nothing of where a letter's link leads.
+        client.post("/auth/signup", json=hani)
+        letter = site.letter(1)
+        assert "    https://data.example/verify?token=" in letter.text
+        assert site.served.url not in letter.text
+        client.post("/auth/verify", json={"token": secret(letter)})
+        answer = client.post("/auth/login", json=hani)
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-bursa_session=") and "; Secure" in cookie
+
+
 def test_nobody_signs_in_or_exchanges_by_guess_while_the_limits_are_away(tmp_path: Path) -> None:
-    assert limits.WAITS_S
     with open_house(tmp_path, "redis://127.0.0.1:1/0") as site, site.client() as client:
         key = site.key(site.user("gita@contoh.id"))
         login = {"email": "gita@contoh.id", "password": PASSWORD}
@@ -308,4 +321,3 @@ def test_nobody_signs_in_or_exchanges_by_guess_while_the_limits_are_away(tmp_pat
             answer = client.post(path, json=body)
             assert refused(answer) == (503, "limits_away"), path
             assert answer.headers["retry-after"]
-    assert shapes.PASSWORD_CHARS_MAX == 256

@@ -165,6 +165,9 @@ def test_usage_is_told_by_hour_and_key_and_what_is_left(site: Site) -> None:
     key = site.key(user, "bot")
     with site.session("eni@contoh.id") as portal, program(site, key) as bot:
         assert data(portal.get("/portal/api/usage"))["minute"]["left"] == 60
+        # To be exchanged is to be used.
+        site.accounts.keys.flush()
+        assert data(portal.get("/portal/api/keys"))[0]["used"] is not None
         for _ in range(5):
             assert bot.get("/v1/symbols?limit=1").status_code == 200
         assert bot.get("/v1/nothing").status_code == 404

@@ -84,13 +84,16 @@ class Desk:
 
     async def _shown(self, judge: Callable[[int], Principal]) -> Principal:
         """Who shows it; what nobody here has heard of may be newer than what was read."""
+        now_ns = self.now_ns()
         try:
-            return judge(self.now_ns())
+            found = judge(now_ns)
         except Refuse as why:
             if why.code not in UNHEARD_HERE:
                 raise
-        await self.run(self.accounts.standing.refresh)
-        return judge(self.now_ns())
+            await self.run(self.accounts.standing.refresh)
+            found = judge(now_ns)
+        self.accounts.keys.used(found.key, now_ns)
+        return found
 
     def url(self, scope: Scope) -> str:
         """What links in letters begin with: as configured, else the address that was asked, whose
