@@ -30,7 +30,7 @@ def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None
     [
         ({"http.port": 65536}, {}, "http.port", "<= 65535"),
         ({}, {"BURSA_HTTP_PORT": "eighty"}, "http.port", "Expected `int`"),
-        ({}, {"BURSA_HTTP_HOST": "0.0.0.0"}, "http.host", "127.0.0.1, ::1, localhost"),
+        ({}, {"BURSA_ACCOUNTS_LIMITS": "memcached://h"}, "accounts.limits", "memory, or redis"),
         ({}, {"BURSA_HTTP_PROT": "80"}, "BURSA_HTTP_PROT", "did you mean BURSA_HTTP_PORT"),
         ({}, {"BURSA_IDX_ORDERBOOK_STORE": "0s"}, "idx.orderbook.store", "all, off, or Ns"),
         ({}, {"BURSA_LOG_LEVEL": "loud"}, "log.level", "debug, info, warning, error"),
@@ -91,6 +91,10 @@ def test_secrets_are_masked_and_every_value_has_a_meaning() -> None:
     found = loaded.config.feeds["main"]
     assert isinstance(found, SoupBin) and found.password == "hunter2"
     assert "hunter2" not in str(config.rows(loaded))
+    folder = config.load({"accounts.secrets": "/srv/kept", "mail.password": "hunter2"}, {})
+    shown = {path: value for path, value, _ in config.rows(folder)}
+    assert shown["accounts.secrets"] == "/srv/kept", "where they lie is none"
+    assert shown["mail.password"] == "********"
     assert all(meaning for _, _, meaning in config.leaves())
 
 
