@@ -56,7 +56,9 @@ class Outgoing:
         self._queue: list[_Waiting] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stopping = self._ended = False
+        # Is a message being handed over right now?
+        self._busy = False
         self._thread = threading.Thread(target=self._run, name="mail", daemon=True)
 
     def start(self) -> None:
@@ -86,7 +88,8 @@ class Outgoing:
         if self._thread.is_alive():
             self._thread.join(STOP_S)
         with self._changed:
-            left, self._queue = len(self._queue), []
+            # One that the server has not answered for by now counts as lost, whatever it says.
+            left, self._queue, self._ended = len(self._queue) + self._busy, [], True
             self._told()
         if left:
             self._telemetry.mail.labels("lost").inc(left)
@@ -104,11 +107,13 @@ class Outgoing:
         with self._changed:
             while True:
                 now_s = time.monotonic()
-                if self._stopping:
-                    return heapq.heappop(self._queue) if self._queue else None
-                if self._queue and self._queue[0].due_s <= now_s:
+                due = self._queue and (self._stopping or self._queue[0].due_s <= now_s)
+                self._busy = bool(due)
+                if due:
                     # It stays counted as waiting until it is through.
                     return heapq.heappop(self._queue)
+                if self._stopping:
+                    return None
                 self._changed.wait(self._queue[0].due_s - now_s if self._queue else None)
 
     def _deliver(self, message: _Waiting) -> None:
@@ -131,13 +136,17 @@ class Outgoing:
         self._log.warning("mail waits", why=why, wait_s=round(wait_s, 1))
         message.due_s = now_s + wait_s
         with self._changed:
+            self._busy = False
             heapq.heappush(self._queue, message)
             self._told()
 
     def _end(self, message: _Waiting, outcome: str, why: str) -> None:
-        self._telemetry.mail.labels(outcome).inc()
         with self._changed:
+            self._busy = False
+            if self._ended:
+                return
             self._told()
+        self._telemetry.mail.labels(outcome).inc()
         if outcome != "sent":
             # Neither the address nor the text, which bears a token, belongs into a log.
             domain = message.to.rpartition("@")[2]

@@ -110,7 +110,10 @@ class Mail(Table, frozen=True):
     port: Annotated[Port, doc("its port: mostly 587 with starttls, 465 with tls")] = 587
     security: Annotated[
         Literal["starttls", "tls", "none"],
-        doc("how the line to it is encrypted; starttls sends nothing where it is not offered"),
+        doc(
+            "how the line to it is encrypted; starttls sends nothing where it is not offered,"
+            " none is for a server on this machine"
+        ),
     ] = "starttls"
     user: Annotated[str, doc("whom bursa signs in as at the mail server; empty: as nobody")] = ""
     password: Annotated[str, doc("password of that user; best set by its variable")] = ""
