@@ -121,14 +121,15 @@ def open_market(
     house.trade(at(TODAY, 9, minutes, 2.5), 9_100)
     house.bulk = Shelf(folder)
     house.accounts.start()
+    readers: dict[str, Reader] = {}
     try:
         with serve(house) as served:
-            market = Market(house, served)
+            market = Market(house, served, readers)
             for name, (tier, override) in wanted.items():
                 market.reader(name, tier, **override)
             yield market
     finally:
-        for reader in market.readers.values():
+        for reader in readers.values():
             reader.client.close()
         house.accounts.stop()
         house.accounts.database.close()

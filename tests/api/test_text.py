@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bursa.accounts.hd import NONE, RAW, View
 from bursa.api import text
-from bursa.api.candle_rows import Answer, Answers, CandleRows, serialise
+from bursa.api.candle_rows import Answer, Answers, CandleRows, SeenRows, seen, serialise
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
 from bursa.api.params import instant
 from bursa.api.stream.frames import frame
@@ -105,6 +106,25 @@ def test_rows_are_reused_until_they_change() -> None:
     changed = rows.rows("A", "1m", revised)
     assert [n for n in range(110) if changed[n] is not grown[n]] == [3, 5]
     assert changed == serialise("A", "1m", revised, IDX.calendar)
+
+
+@given(st.lists(FLOATS, max_size=40))
+def test_packed_numbers_are_the_same_numbers(values: list[float]) -> None:
+    found = [json.loads(one) for one in text.packed(np.array(values, np.float64))]
+    wanted = [text.json_value(value) for value in values]
+    assert found == wanted and [*map(type, found)] == [*map(type, wanted)]
+
+
+@pytest.mark.parametrize("view", [RAW, NONE, ("scaled", 1.37)])
+@pytest.mark.parametrize("tf", ["1m", "5m"])
+def test_rows_of_every_view_are_those_that_are_made_at_once(view: View, tf: str) -> None:
+    rows = SeenRows(IDX.calendar)
+    for count, skip in ((40, 0), (60, 10), (0, 0), (50, 30)):
+        asked = candles(count, skip)
+        asked.hd[3::7] = np.nan
+        wanted = serialise("BBCA", tf, seen(asked, view), IDX.calendar)
+        array = json.loads(rows.array("BBCA", tf, asked, view))
+        assert array == [json.loads(row) for row in wanted]
 
 
 def test_open_bars_are_made_anew() -> None:

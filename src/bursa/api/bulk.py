@@ -152,7 +152,7 @@ class FileAnswer(ASGIResponse):
             ("etag", tag),
             ("repr-digest", f"sha-256=:{digest}:"),
             ("accept-ranges", "bytes"),
-            ("cache-control", "no-cache"),
+            ("cache-control", "private, no-cache"),
         ]
 
     @property

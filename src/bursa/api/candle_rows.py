@@ -1,9 +1,9 @@
 """Bars as JSON rows, each serialised once: closed minutes are kept as bytes until they change.
 
 An answer is then a join, and a whole answer is kept as long as its ring's version stands. Rows are
-keyed by what they show (ts, rev and HD), and kept as the raw view has them: a row ends with its HD,
-so that for another view its end alone is made anew. Both caches are bounded, and who was asked for
-longest ago leaves first. Does not read bars (history/candles.py).
+keyed by what they show (ts, rev and HD), for the views that many readers share; a row ends with its
+HD, so that for a factor of one reader its end alone is put in. All caches are bounded, and who was
+asked for longest ago leaves first. Does not read bars (history/candles.py).
 """
 
 from collections import OrderedDict
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursa.accounts import hd
-from bursa.accounts.hd import RAW, View
+from bursa.accounts.hd import NONE, RAW, View
 from bursa.api import text
+from bursa.api.envelope import joined
 from bursa.history.candles import Candles
 from bursa.model.batch import Batch
 from bursa.model.calendar import Calendar
@@ -81,14 +82,10 @@ class CandleRows:
     def __len__(self) -> int:
         return self._size
 
-    def rows(self, ticker: str, tf: str, candles: Candles, view: View = RAW) -> list[bytes]:
-        """The JSON of each bar as a view shows it, in order."""
+    def rows(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
+        """The JSON of each bar, in order."""
         if tf != "1m":
-            return serialise(ticker, tf, candles, self._calendar, view)
-        raw = self._raw(ticker, candles)
-        return raw if view[0] == "raw" else _ended(raw, _hd(candles, view))
-
-    def _raw(self, ticker: str, candles: Candles) -> list[bytes]:
+            return serialise(ticker, tf, candles, self._calendar)
         keys = _keys(candles)
         kept = self._kept.get(ticker)
         final = bool(candles.bars.column("final").all())
@@ -137,10 +134,40 @@ class CandleRows:
             self._size -= len(gone.rows)
 
 
-def serialise(
-    ticker: str, tf: str, candles: Candles, calendar: Calendar, view: View = RAW
-) -> list[bytes]:
-    """The JSON of each bar as a view shows it; HD comes last."""
+class SeenRows:
+    """Bars of one venue as each view shows them."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._raw, self._zeros = CandleRows(calendar), CandleRows(calendar, ROWS_KEPT_MAX // 2)
+
+    def array(self, ticker: str, tf: str, candles: Candles, view: View) -> bytes:
+        """The bars as a JSON array."""
+        if view[0] == "raw":
+            return joined(self._raw.rows(ticker, tf, candles))
+        zeros = self._zeros.rows(ticker, tf, seen(candles, NONE))
+        if view[0] == "none" or not zeros:
+            return joined(zeros)
+        # Each row ends with `0}` or `null}`.
+        values = seen(candles, view).hd
+        pieces = [b"},"] * (3 * len(zeros))
+        pieces[::3] = [
+            row[:-5] if null else row[:-2]
+            for row, null in zip(zeros, np.isnan(values).tolist(), strict=True)
+        ]
+        pieces[1::3] = text.packed(values)
+        pieces[-1] = b"}]"
+        return b"[" + b"".join(pieces)
+
+
+def seen(candles: Candles, view: View) -> Candles:
+    """Bars with their HD as a view shows it."""
+    if view == RAW:
+        return candles
+    return Candles(candles.bars, hd.values(view, candles.hd), candles.more)
+
+
+def serialise(ticker: str, tf: str, candles: Candles, calendar: Calendar) -> list[bytes]:
+    """The JSON of each bar; HD comes last."""
     bars = candles.bars
     if not len(bars):
         return []
@@ -163,22 +190,9 @@ def serialise(
             bars.column("trades").tolist(),
             vwap,
             bars.column("rev").tolist(),
-            text.numbers(_hd(candles, view)),
+            text.numbers(candles.hd),
             strict=True,
         )
-    ]
-
-
-def _hd(candles: Candles, view: View) -> NDArray[np.float64]:
-    return hd.values(view, candles.hd)
-
-
-def _ended(rows: list[bytes], shown: NDArray[np.float64]) -> list[bytes]:
-    """Rows that end with another HD."""
-    ends = text.numbers(shown)
-    return [
-        b"%b:%b}" % (row[: row.rindex(b":")], end.encode())
-        for row, end in zip(rows, ends, strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ from bursa.accounts.hd import View
 from bursa.accounts.who import Principal
 from bursa.api import access, params, shapes, text
 from bursa.api.access import Access, Grant
-from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, CandleRows, serialise
+from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, SeenRows, seen, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.paging import leading_on, paged, turned
 from bursa.api.services import Services, VenueService
@@ -81,7 +81,7 @@ class Rest:
         self._access = Access(services)
         self._answers, self._scaled = Answers(), Answers(_SCALED_BYTES_MAX)
         self._rows = {
-            name: CandleRows(service.venue.calendar) for name, service in services.venues.items()
+            name: SeenRows(service.venue.calendar) for name, service in services.venues.items()
         }
         metric = _metric_param(services.default.catalogue)
         self._latest, self._history = latest(metric), history(metric)
@@ -110,7 +110,8 @@ class Rest:
         grant = self._access.grant(asks, service, values["tf"], values["limit"])
         if values["since"] is not None:
             found = await self._since(service, ticker, values, grant)
-            rows = serialise(ticker, values["tf"], found, service.venue.calendar, grant.view)
+            found = seen(found, grant.view)
+            rows = serialise(ticker, values["tf"], found, service.venue.calendar)
             access.count_rows(scope, len(rows))
             return answer(scope, joined(rows), floor_ns=grant.floor_ns)
         made = self._kept(service, ticker, values, grant)
@@ -145,14 +146,13 @@ class Rest:
         version = _version(service, ticker)
         found = await service.reader.candles(ask)
         if len(found.bars) > TICKER_ROWS_MAX:  # so many rows are not kept one by one
-            calendar = service.venue.calendar
-            rows = await self._services.offload.run(
-                serialise, ticker, ask.tf, found, calendar, grant.view
-            )
+            calendar, shown = service.venue.calendar, seen(found, grant.view)
+            rows = await self._services.offload.run(serialise, ticker, ask.tf, shown, calendar)
+            data = joined(rows)
         else:
-            rows = self._rows[service.venue.name].rows(ticker, ask.tf, found, grant.view)
+            data = self._rows[service.venue.name].array(ticker, ask.tf, found, grant.view)
         following = _next_page(ask, found.bars, found.more, question)
-        made = Answer(joined(rows), following, len(rows))
+        made = Answer(data, following, len(found.bars))
         if _plain(values) and version[0]:
             self._keeper(grant).put((service.venue.name, ticker, grant), version, made)
         return made

@@ -7,6 +7,7 @@ point; sums were divided once from integers, so 18.42 stays 18.42. Does not roun
 import math
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,22 @@ def numbers(values: NDArray[np.float64]) -> list[str]:
     if (np.rint(values) == values).all() and (np.abs(values) <= _EXACT).all():
         return list(map(str, values.astype(np.int64).tolist()))
     return [number(value) for value in values.tolist()]
+
+
+def packed(values: NDArray[np.float64]) -> list[bytes]:
+    """The same numbers, null for NaN, as the encoder writes them: a tenth of the time where most
+    have a fraction.
+
+    >>> packed(np.array([8900.0, 18.42, float("nan")]))
+    [b'8900', b'18.42', b'null']
+    """
+    if not len(values):
+        return []
+    whole = np.flatnonzero((np.rint(values) == values) & (np.abs(values) <= _EXACT))
+    given = values.tolist()
+    for at in whole.tolist():
+        given[at] = int(given[at])
+    return msgspec.json.encode(given)[1:-1].split(b",")
 
 
 def json_value(value: float) -> float | int | None:
