@@ -102,9 +102,12 @@ class Desk:
         """How many people there are by `tier`, `state` and `role`."""
         with self._database.snapshot() as connection:
             return {
-                column.name: dict(
-                    connection.execute(select(column, func.count()).group_by(column)).tuples().all()
-                )
+                column.name: {
+                    value: count
+                    for value, count in connection.execute(
+                        select(column, func.count()).group_by(column)
+                    )
+                }
                 for column in (USERS.c.tier, USERS.c.state, USERS.c.role)
             }
 

@@ -30,7 +30,7 @@ class Matrix:
         it."""
         count = select(USERS.c.tier, func.count()).group_by(USERS.c.tier)
         with self._changes.database.snapshot() as to:
-            people: dict[str, int] = dict(to.execute(count).tuples().all())
+            people = {tier: many for tier, many in to.execute(count)}
             rows = to.execute(select(TIERS).order_by(TIERS.c.rank)).all()
         return [{"name": r.name, **_fields(r), "users": people.get(r.name, 0)} for r in rows]
 

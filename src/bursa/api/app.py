@@ -18,6 +18,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from bursa.api import errors
+from bursa.api.admin import routes as admin
 from bursa.api.admission import Admission
 from bursa.api.asyncapi import AsyncApi
 from bursa.api.auth import routes as auth
@@ -135,6 +136,7 @@ def _routes(services: Services, hub: Hub, admitted: Admitted) -> list[BaseRouteH
         own += surface.routes()
     if services.accounts is not None:
         own += auth.routes(services, services.accounts)
+        own += admin.routes(services, services.accounts)
     return own
 
 

@@ -3,13 +3,26 @@
 Functions over one runtime, each asked for the newest state whenever it is called.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
-from bursa.api.services import ChannelState
+from bursa.api.services import ChannelState, GateDesk
 from bursa.history.sampler import Sampled
 from bursa.model.errors import Retry
 from bursa.model.schema import OHLCV, topic
+from bursa.pipeline import control
 from bursa.pipeline.runtime import VenueRuntime
+
+
+def gates_of(runtime: VenueRuntime) -> GateDesk:
+    """The gates of a venue that has HD."""
+
+    def rows() -> list[list[str]]:
+        if runtime.ingest is None:
+            raise Retry(f"{runtime.venue.name} is not ready yet: it recovers")
+        return control.gates_told(runtime.line.gates, runtime.line.watermark_ns)
+
+    return GateDesk(runtime.venue, rows, functools.partial(control.set_gates, runtime))
 
 
 def delivers(runtime: VenueRuntime) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import numpy as np
 
 from bursa.accounts.hd import Shown
+from bursa.accounts.orders import Keep
 from bursa.accounts.parts import Accounts
 from bursa.accounts.tiers import SEED
 from bursa.accounts.who import Rights
@@ -217,6 +218,21 @@ def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:
 
 
 @dataclass(frozen=True)
+class GateDesk:
+    """HD's gates of a venue that runs. Blocks; Retry while it recovers.
+
+    rows   the schedule, as pipeline/control.py names its columns, oldest first
+    order  sets seconds of the day by `open_s`, `close_s`, `freeze_s` for bars from a time on (ns
+           UTC), carried out by a Keep; were they
+           others? Refuse for what may not be
+    """
+
+    venue: Venue
+    rows: Callable[[], list[list[str]]]
+    order: Callable[[Mapping[str, int], int, Keep], bool]
+
+
+@dataclass(frozen=True)
 class Dependency:
     """Something this process leans on. `check` blocks and raises what is wrong; `required`: without
     it nothing can be served."""
@@ -238,6 +254,7 @@ class Services:
     desk         threads for calls of accounts: a flood of sign-ins holds up no reader of the market
     front        how this server is reached
     accounts     who may what; None: everybody is the demo's user
+    gates        venue -> the gates of its HD; none of one that has no HD
     """
 
     venues: Mapping[str, VenueService]
@@ -254,6 +271,7 @@ class Services:
     desk: Offload = field(default_factory=Offload)
     front: Front = field(default_factory=Front)
     accounts: Accounts | None = None
+    gates: Mapping[str, GateDesk] = field(default_factory=dict)
 
     @property
     def default(self) -> VenueService:

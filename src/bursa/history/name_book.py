@@ -37,7 +37,7 @@ class NameBook:
     """One venue's names. `data`: the data folder; None: only what the package knows."""
 
     def __init__(self, venue: Venue, data: Path | None = None) -> None:
-        self._venue = venue
+        self._venue, self.data = venue, data
         folder = None if data is None else data / FOLDER
         self._files = {} if folder is None else {
             HAND: _File(venue, folder / f"{venue.name}.hand.csv", as_written=True),

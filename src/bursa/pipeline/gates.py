@@ -8,6 +8,7 @@ computed never changes, the schedule of today is right for any old day, and wher
 record lies does not matter. Pure: no clock, no I/O.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ _DAY_S = DAY_NS // SECOND_NS
 # A bar time that a record can tell is before that.
 END_NS = 2**63
 _FIELDS = ("open_s", "close_s", "freeze_s")
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _NAMES = dict(zip(_FIELDS, ("gate_open", "gate_close", "freeze"), strict=True))
 
 
@@ -186,6 +188,20 @@ def _wrong(gates: Gates) -> str | None:
         return None
     told = ", ".join(f"{_NAMES[name]} {clock_text(getattr(gates, name))}" for name in _FIELDS)
     return f"{told}; allowed: gate_open <= gate_close <= freeze, from 00:00 to 24:00"
+
+
+def seconds_of(text: str) -> int | None:
+    """Seconds of a day of `09:05` or `14:50:00`; None where it is none.
+
+    >>> seconds_of("09:05"), seconds_of("24:00"), seconds_of("25:00")
+    (32700, 86400, None)
+    """
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        return None
+    parts = zip(found.groups(), (3600, 60, 1), strict=True)
+    seconds = sum(int(part or 0) * unit for part, unit in parts)
+    return seconds if seconds <= _DAY_S else None
 
 
 def clock_text(seconds: int) -> str:

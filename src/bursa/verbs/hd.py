@@ -5,7 +5,6 @@ journal and `set` runs the venue without feeds. What gates do is said at the met
 of them holds in pipeline/gates.py.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +19,13 @@ from bursa.model.schema import OHLCV, table
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.pipeline import control
-from bursa.pipeline.gates import END_NS
+from bursa.pipeline.gates import END_NS, seconds_of
 from bursa.store import question, sql
 from bursa.store.folder import STORE_FILE, DataFolder, ask
 from bursa.verbs.acting import acts_of
 
 # A set waits for the disk.
 ANSWER_S = control.SYNC_S + 10
-_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -135,15 +133,8 @@ def _gates(wanted: Wanted) -> Mapping[str, int]:
 
 
 def _seconds(option: str, text: str) -> int:
-    found = _CLOCK.fullmatch(text)
-    seconds = (
-        0
-        if found is None
-        else sum(
-            int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)
-        )
-    )
-    if found is None or seconds > 86_400:
+    seconds = seconds_of(text)
+    if seconds is None:
         what = f"{option}: {text}; allowed: a time of the venue's day such as 09:05 or 14:50:00"
         raise Refuse(what, parameter=option.strip("-").replace("-", "_"))
     return seconds
