@@ -237,6 +237,8 @@ def test_the_cli_may_do_all_and_nobody_nothing(here: Office) -> None:
     me = here.person("admin")
     _, key = here.keys.make(me.user, "bot", None, CLI)
     with refused("not_allowed", 403):
+        here.keys.make(here.person().user, "with his rights", None, me)
+    with refused("not_allowed", 403):
         here.keys.revoke(key.id, Actor("", "user"))
     with refused("unknown_user", 404):
         here.keys.make("usr_none", "bot", None, CLI)

@@ -57,7 +57,9 @@ class Keys:
         name, key = label(name), new_key()
         with self._changes.begin(by) as change:
             owner = change.user(user)
-            may_touch(by, user, owner.role)
+            if by.user != user and by.role != "superadmin":
+                text = "keys are made by their user, or by a superadmin"
+                raise Refuse(text, "not_allowed", 403, "user")
             if owner.state != "active":
                 text = f"{owner.email} is {owner.state}: no keys are made for him"
                 raise Refuse(text, "user_disabled", 409, "user")
