@@ -141,7 +141,7 @@ def test_an_admin_raises_neither_himself_nor_admins_nor_any_role(
     mine = site.accounts.keys.make(me, "mine", None, CLI)[1].id
     theirs = site.accounts.keys.make(second, "theirs", None, CLI)[1].id
     more: dict[str, Any] = {"override": {"rate": None}}
-    for path, body, code in (
+    changes: tuple[tuple[str, dict[str, Any], str], ...] = (
         (f"users/{me}", {"tier": "enterprise"}, "own_rights"),
         (f"users/{me}", {"override": {"hd": "raw"}}, "own_rights"),
         (f"users/{me}", {"role": "superadmin"}, "not_allowed"),
@@ -150,15 +150,17 @@ def test_an_admin_raises_neither_himself_nor_admins_nor_any_role(
         (f"users/{second}", {"state": "disabled"}, "not_allowed"),
         (f"users/{top}", {"state": "disabled"}, "not_allowed"),
         ("tiers/free", {"rights": {"rate": 6000}}, "not_allowed"),
-    ):
+    )
+    for path, body, code in changes:
         assert refused(admin.patch(f"{ADMIN}/{path}", json=body)) == (403, code), (path, body)
-    for path, body, code in (
+    puts: tuple[tuple[str, dict[str, Any], str], ...] = (
         (f"overrides/{mine}", more, "own_rights"),
         (f"overrides/{mine}", {"override": {}, "tier": "enterprise"}, "own_rights"),
         (f"overrides/{me}", more, "own_rights"),
         (f"overrides/{theirs}", more, "not_allowed"),
         ("settings/sign_up_tier", {"value": "enterprise"}, "not_allowed"),
-    ):
+    )
+    for path, body, code in puts:
         assert refused(admin.put(f"{ADMIN}/{path}", json=body)) == (403, code), (path, body)
     for role in ("admin", "superadmin"):
         made = admin.post(f"{ADMIN}/users", json={"email": "new@contoh.id", "role": role})

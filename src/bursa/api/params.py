@@ -133,6 +133,12 @@ IN_PATH = {
     "kind": "kind of rows: ticks, quotes, snapshot, orderbook, index, ohlcv or metrics",
     "key": "id of an API key, `key_` and hex digits",
     "machine": "id of a machine's place, `mch_` and hex digits",
+    "user": "id of a user, `usr_` and hex digits",
+    "whose": "id of a user or of an API key",
+    "number": "number of a request for a plan",
+    "tier": "name of the tier",
+    "name": "name of the setting",
+    "venue": "name of the venue",
     "file": "a day of the venue and .parquet, or that and .sha256",
 }
 
