@@ -42,16 +42,16 @@ PERCENTILES = (50, 95, 99)
 class Connection:
     """One keep-alive connection, one request at a time."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._host = f"127.0.0.1:{port}"
+        self._head = f"Host: 127.0.0.1:{server.port}\r\n{server.headers}\r\n"
         self._buffer = bytearray(1 << 20)
         self._have, self._need = 0, 0
 
     def ask(self, path: str) -> None:
         self._have, self._need = 0, 0
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\n{self._head}".encode())
 
     def read(self) -> bool:
         """Take what is there; True when the answer is whole."""
@@ -71,7 +71,7 @@ class Connection:
 
 @contextmanager
 def connected(server: Server) -> Iterator[Connection]:
-    connection = Connection(server.port)
+    connection = Connection(server)
     try:
         yield connection
     finally:
@@ -107,7 +107,7 @@ def many_clients(server: Server, form: str, count: int) -> list[float]:
     cpu_s = server.cpu_s()
     with selectors.DefaultSelector() as ready:
         for _ in range(CLIENTS):
-            connection = Connection(server.port)
+            connection = Connection(server)
             ready.register(connection.socket, selectors.EVENT_READ, connection)
             connection.ask(waiting.pop())
         began, busy = perf_counter(), CLIENTS

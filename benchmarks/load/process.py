@@ -58,10 +58,11 @@ def started(module: str, *arguments: object) -> Iterator[Process]:
 
 @dataclass
 class Server(Process):
-    """A server of `benchmarks.load.servers`."""
+    """A server of `benchmarks.load.servers`; `headers` are the lines that its clients send."""
 
     port: int
     tickers: int
+    headers: str = ""
 
 
 @contextmanager

@@ -7,11 +7,13 @@ it:
     cold         open the store anew on a file out of the cache; answers the share still in it
     push MS      push bars into the stream every so many milliseconds
     hush         push no more; answers how many pushes there were
+    token        of `guarded`: answers a token that it lets in
 
-WHO is `bursa`; `fastapi`, with orjson, parameters declared, or `fastapi-request`, which reads them
-off the request unchecked (its documentation's "Using the Request Directly"); or `picows`, a
-WebSocket server without anything else. All serve the same rows, in one process and on one loop of
-uvloop, HTTP by uvicorn and httptools without access log.
+WHO is `bursa`; `guarded`, which has accounts: a token is asked for, its user's requests are limited
+(to more than there are) and summed up; `fastapi`, with orjson, parameters declared, or
+`fastapi-request`, which reads them off the request unchecked (its documentation's "Using the
+Request Directly"); or `picows`, a WebSocket server without anything else. All serve the same rows,
+in one process and on one loop of uvloop, HTTP by uvicorn and httptools without access log.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +31,22 @@ import uvloop
 
 from benchmarks.load.market import Market
 from benchmarks.load.pushing import Bars, Pushing
+from bursa.accounts.parts import Accounts, Beside
+from bursa.accounts.who import CLI
 from bursa.api.app import build_api, server
 from bursa.api.stream.frames import Frames
 from bursa.api.stream.hub import Hub, StreamLimits
+from bursa.app import SystemClock
 from bursa.model.venue import IDX
+from bursa.ops import logs
+from bursa.ops.telemetry import Telemetry
+from bursa.state.database import Database
 
 CANDLES = 600
 DEPTH = 1_000
 CLIENTS_MAX = 5_000
+# Requests a minute: more than any run makes.
+RATE = 1_000_000
 
 Commands = dict[str, Callable[[str], object]]
 
@@ -49,6 +60,23 @@ def bursa(market: Market, listening: socket.socket) -> tuple[uvicorn.Server, Com
         "cold": lambda _: market.store.chill(),
         **_pushes(pushing),
     }
+
+
+def guarded(market: Market, folder: Path) -> tuple[uvicorn.Server, Commands]:
+    clock, telemetry = SystemClock(), Telemetry()
+    database, beside = Database(folder / "state.db"), Beside(folder, folder / "secrets")
+    accounts = Accounts(database, clock, telemetry, beside)
+    user = accounts.people.create("bench@bursa.example", "user", "enterprise", None, CLI)
+    accounts.people.set_override(user, {"rate": RATE}, CLI)
+    key = accounts.keys.make(user, "bench", None, CLI)[1].id
+    accounts.start()
+
+    def token(_: str) -> str:
+        return accounts.tokens.issue(accounts.standing.principal_of_key(key, 0), clock.now_ns())
+
+    services = replace(market.services(), clock=clock, telemetry=telemetry, accounts=accounts)
+    hub = Hub(services, StreamLimits(clients=CLIENTS_MAX), "0123456789abcdef")
+    return server(build_api(services, hub), "127.0.0.1", 0), {"token": token}
 
 
 def fastapi(market: Market, declared: bool) -> uvicorn.Server:
@@ -141,6 +169,8 @@ def made(
 ) -> tuple[uvicorn.Server | Picows, Commands]:
     if who == "bursa":
         return bursa(market, listening)
+    if who == "guarded":
+        return guarded(market, market.folder)
     if who == "picows":
         peer = Picows(market)
         return peer, _pushes(Pushing(peer.push))
@@ -156,11 +186,12 @@ def obey(commands: Commands) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("who", choices=["bursa", "fastapi", "fastapi-request", "picows"])
+    parser.add_argument("who", choices=["bursa", "guarded", "fastapi", "fastapi-request", "picows"])
     parser.add_argument("--folder", required=True)
     parser.add_argument("--tickers", type=int, required=True)
     parser.add_argument("--days", type=int, required=True)
     options = parser.parse_args()
+    logs.setup("warning", "json")
     market = Market(Path(options.folder), options.tickers, options.days, DEPTH)
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     running, commands = made(options.who, market, listening)
