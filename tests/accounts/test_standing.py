@@ -179,7 +179,9 @@ class Acts(RuleBasedStateMachine):
 FOLDERS: list[Path] = []
 
 
-def test_what_is_known_is_what_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_known_is_what_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, soak: bool
+) -> None:
     folder, numbers = tmp_path_factory.mktemp("acts"), iter(range(10_000))
 
     class Fresh(Acts):
@@ -188,7 +190,9 @@ def test_what_is_known_is_what_is_kept(tmp_path_factory: pytest.TempPathFactory)
             FOLDERS[-1].mkdir()
             super().__init__()
 
-    few = settings(max_examples=12, stateful_step_count=20, deadline=None)
+    few = settings(
+        max_examples=100 if soak else 8, stateful_step_count=40 if soak else 20, deadline=None
+    )
     run_state_machine_as_test(Fresh, settings=few)
 
 
