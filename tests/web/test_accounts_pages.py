@@ -299,13 +299,13 @@ def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     assert "/sign-in?next=" in his.open("/portal").url
 
     page.fill("#u-q", "")
-    page.click("text=root@example.com")
+    page.click("#u-rows >> text=root@example.com")
     tab.until("#d-locked", "Your own role and tier")
     assert page.is_disabled("#d-form [name=tier]") and page.is_disabled("#d-form [type=submit]")
-    page.click("text=Keys >> nth=0")
+    page.click(".b-side >> text=Keys")
     arrived(page, "/admin/keys")
     tab.until("#k-rows", "idx_live_.*Scanner.*revoked")
-    page.click("text=Active")
+    page.click("#k-state >> text=Active")
     tab.until("#k-empty-words", "active|^$")
     silent(tab)
     silent(his, "403")

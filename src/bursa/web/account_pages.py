@@ -110,8 +110,8 @@ class AccountPages:
                 "section": "users",
                 "tiers": list(self._accounts.tiers()),
                 "roles": ROLES,
-                "own": one.user,
-                "own_role": one.role,
+                "me": one.user,
+                "my_role": one.role,
             }
             return self._page(request, "admin_users.html", "admin", _USERS_ENTRY, facts)
 

@@ -24,7 +24,7 @@ function line(user) {
   const out = row([
     ["", first], [`b-p3 ${user.role === "user" ? "b-muted" : ""}`, user.role], ["", node("span", "b-tag", user.tier)], ["", state(user.state)], ["num b-p2", fixed(user.keys, 0)],
     [`num b-p3 ${user.machines_allowed && user.machines >= user.machines_allowed ? "b-warn" : ""}`, `${fixed(user.machines, 0)}/${fixed(user.machines_allowed, 0)}`],
-    ["num b-p2", compact(user.requests)], ["num b-p3 b-muted", when(user.seen, ago(user.seen))], ["num b-p4 b-p3 b-faint", when(user.created, date(user.created))],
+    [`num b-p2 ${user.limited ? "b-warn" : ""}`, compact(user.requests), user.limited ? `${fixed(user.limited, 0)} of them answered 429` : ""], ["num b-p3 b-muted", when(user.seen, ago(user.seen))], ["num b-p4 b-p3 b-faint", when(user.created, date(user.created))],
   ]);
   out.dataset.row = user.id;
   out.tabIndex = 0;
@@ -98,7 +98,7 @@ function show(user) {
   put($("d-seen"), ago(user.seen));
   put($("d-keys"), fixed(user.keys, 0));
   put($("d-machines"), `${fixed(user.machines, 0)} of ${fixed(user.machines_allowed, 0)}`);
-  put($("d-requests"), fixed(user.requests, 0));
+  put($("d-requests"), `${fixed(user.requests, 0)}${user.limited ? `, ${fixed(user.limited, 0)} answered 429` : ""}`);
   put($("d-disable"), user.state === "disabled" ? "Let in again" : "Suspend");
   fill();
   lock(user);
@@ -148,12 +148,13 @@ const brief = (value) => (value === null || value === undefined ? "\u2013" : typ
 
 function recent(events) {
   $("d-recent-box").hidden = !events.length;
-  $("d-recent").replaceChildren(...events.map(({ at, actor, act, before, after }) => {
+  $("d-recent").replaceChildren(...events.map(({ at, actor, actor_name: name, act, before, after, ok }) => {
     const item = node("li"), what = node("span", "", act.replaceAll(/[._]/g, " "));
     const changed = before && after && typeof before === "object" && typeof after === "object" ? Object.keys(after).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]) && name !== "reason") : [];
     /* "user tier" has said that it is the tier. */
-    for (const name of changed) what.append(act.endsWith(name) ? " " : ` ${name} `, node("del", "", brief(before[name])), " ", node("ins", "", brief(after[name])));
-    if (actor) what.append(` by ${actor}`);
+    for (const field of changed) what.append(act.endsWith(field) ? " " : ` ${field} `, node("del", "", brief(before[field])), " ", node("ins", "", brief(after[field])));
+    if (ok === false) what.append(", refused");
+    if (name || actor) what.append(` by ${name || actor}`);
     item.append(when(at, ago(at)), what);
     return item;
   }));
