@@ -125,9 +125,10 @@ def test_more_at_once_than_connections_are_told_so(
 
 
 def test_a_server_that_is_killed_and_comes_back(
-    postgres: Postgres, url: str, shared: Database
+    postgres: Postgres, url: str, shared: Database, soak: bool
 ) -> None:
-    """Callers hear it soon; of what was under way nothing stays; back, all is known at once."""
+    """Callers hear it soon; of what was under way nothing stays; back, all is known at once. In a
+    long run it is away for a minute."""
     reader = Reader(shared)
     with watching(reader) as watch:
         change(shared, "before")
@@ -137,7 +138,8 @@ def test_a_server_that_is_killed_and_comes_back(
             postgres.kill()
             to.execute(update(VERSIONS).values(n=VERSIONS.c.n))
         until(lambda: not watch.connected)
-        for _ in range(3):
+        for _ in range(60 if soak else 3):
+            time.sleep(1.0 if soak else 0.0)
             with away():
                 change(shared, "away")
             with away(), shared.snapshot():
