@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bursa.api.services import closed_until_ns
 from bursa.bus.memory import Limits, MemoryBus
-from bursa.config import Config, superadmin_password
+from bursa.config import PASSWORD, Config, superadmin_password
 from bursa.feeds import layouts
 from bursa.history import gaps as history_gaps
 from bursa.history import quality as history_quality
@@ -260,7 +260,7 @@ def accounts_of(shared: Shop, demo: bool = False) -> "Accounts":
     database = database_of(config, shared.state)
     accounts = Accounts(database, shared.clock, shared.telemetry, beside)
     if password := superadmin_password():
-        accounts.first_superadmin(config.accounts.superadmin, password)
+        accounts.first_superadmin(config.accounts.superadmin, password, PASSWORD)
     return accounts
 
 

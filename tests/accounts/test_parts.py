@@ -13,10 +13,12 @@ from bursa.accounts.ids import digest
 from bursa.accounts.jobs import Job, Jobs
 from bursa.accounts.parts import FINGERPRINT, Accounts, Beside
 from bursa.accounts.who import CLI
+from bursa.app import accounts_of, shop
 from bursa.config import load, rows, superadmin_password
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
 from bursa.state.database import Database
+from bursa.store.folder import DataFolder
 from tests.accounts.office import ENGINES, NOW_NS, PASSWORD, S, refused
 from tests.api.floor import HandClock
 
@@ -164,3 +166,26 @@ def test_the_first_superadmins_password_is_in_no_setting_and_no_log(
     assert "the first superadmin is made" in said.out + said.err
     assert PASSWORD not in everything
     assert cookie not in everything
+
+
+def test_a_start_with_the_password_in_its_environment_makes_the_first_superadmin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BURSA_SUPERADMIN_PASSWORD", PASSWORD)
+    settings = {"data": str(tmp_path / "data"), "accounts.superadmin": "Root@x.test"}
+    config = load({**settings, "http.public_url": "https://data.x.test/"}, {}).config
+    for _ in range(2):  # the second start changes nothing
+        with DataFolder(Path(config.data)) as folder, shop(config, folder, []) as shared:
+            made = accounts_of(shared)
+            assert made.people.login("root@x.test", PASSWORD, CLI)[1].role == "superadmin"
+            assert made.public_url == "https://data.x.test"
+            assert sorted(path.name for path in (folder.path / "secrets").iterdir())[0] == "hd.key"
+            assert made.desk.people()["role"] == {"superadmin": 1}
+    monkeypatch.setenv("BURSA_SUPERADMIN_PASSWORD", "short")
+    config = load({"data": str(tmp_path / "other")}, {}).config
+    with (
+        DataFolder(Path(config.data)) as folder,
+        shop(config, folder, []) as shared,
+        pytest.raises(Refuse, match="BURSA_SUPERADMIN_PASSWORD: 5 characters"),
+    ):
+        accounts_of(shared)

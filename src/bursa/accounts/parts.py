@@ -132,10 +132,10 @@ class Accounts(Acts):
         self.watch.stop()
         self.audit.stop()
 
-    def first_superadmin(self, email: str, password: str) -> None:
-        """Make the first superadmin; nothing where there is one. Refuse `weak_password`,
-        `bad_email`, `email_taken`."""
-        if self.people.first(email, password):
+    def first_superadmin(self, email: str, password: str, name: str = "password") -> None:
+        """Make the first superadmin; nothing where there is one. Refuse `weak_password` of the
+        parameter `name`, `bad_email`, `email_taken`."""
+        if self.people.first(email, password, name):
             logger("accounts").info("the first superadmin is made", email=email)
 
     def _factor(self, user: str) -> float:

@@ -207,14 +207,15 @@ class People:
             change.tell("user.create", user, after={"email": email, "role": role, "tier": tier})
         return user
 
-    def first(self, email: str, password: str) -> bool:
-        """Make the first superadmin; nothing where there is one. Returns whether one was made."""
+    def first(self, email: str, password: str, name: str = "password") -> bool:
+        """Make the first superadmin; nothing where there is one. Returns whether one was made.
+        Refuse `bad_email`, `email_taken`, `weak_password` of the parameter `name`."""
         email = judged_email(email)
         with self._changes.database.snapshot() as to:
             wanted = select(USERS.c.id).where(USERS.c.role == "superadmin").limit(1)
             if to.execute(wanted).all():
                 return False
-        kept = self._passwords.hash(judged(password, email))
+        kept = self._passwords.hash(judged(password, email, name))
         with self._changes.begin(JOB) as change:
             change.may_be_nothing()  # another process may have been first
             if change.to.execute(wanted).all():

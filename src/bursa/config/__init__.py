@@ -5,11 +5,12 @@ of a variable is the dotted path in capitals: `http.port` is `BURSA_HTTP_PORT`. 
 sources.py, up.py and the verbs read these modules; parts receive the few values they use.
 """
 
-from bursa.config.load import file_of, load, superadmin_password
+from bursa.config.load import PASSWORD, file_of, load, superadmin_password
 from bursa.config.tell import SECRETS, Setting, leaves, rows, settings, variable
 from bursa.config.tree import Config, Loaded
 
 __all__ = [
+    "PASSWORD",
     "SECRETS",
     "Config",
     "Loaded",
