@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursa.accounts.who import NOBODY
+from bursa.accounts.who import NOBODY, Principal
 from bursa.api import admission
 from bursa.api.address import Client, client_of, is_own
 from bursa.api.admission import COUNTED, Admission
@@ -78,7 +78,7 @@ class Guard:
     ) -> None:
         self._app, self._telemetry = app, services.telemetry
         self._front, self._clock = services.front, services.clock
-        self._usage = None if services.accounts is None else services.accounts.usage
+        self._accounts = services.accounts
         self._boot, self._viewer, self._handle = layers
         self._admission = admitting
         self._hosts: set[bytes] = set()
@@ -137,9 +137,8 @@ class Guard:
                 await send_failure(bearing, scope, failure)
         finally:
             self._count(scope, status, began_ns)
-            if self._usage is not None and door in COUNTED and (user := state["who"]).user:
-                rows = state.get("rows", 0)
-                self._usage.add(user.user, user.key, rows, status, self._clock.now_ns())
+            if door in COUNTED and (who := state["who"]).user:
+                self._sum_up(who, state.get("rows", 0), status)
 
     async def _enter(
         self,
@@ -242,6 +241,14 @@ class Guard:
         if given and _REQUEST_ID.match(given):
             return given.decode()
         return f"{self._boot}-{next(self._numbers):x}"
+
+    def _sum_up(self, who: Principal, rows: int, status: int) -> None:
+        if self._accounts is None or who.via == "demo":
+            return
+        now_ns = self._clock.now_ns()
+        self._accounts.usage.add(who.user, who.key, rows, status, now_ns)
+        if who.via == "key":  # of a token's, the exchange was its use
+            self._accounts.keys.used(who.key, now_ns)
 
     def _count(self, scope: Any, status: int, began_ns: int) -> None:
         route = scope.get("path_template") or "other"

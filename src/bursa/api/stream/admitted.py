@@ -18,12 +18,12 @@ from bursa.api.errors import failure_of
 from bursa.api.services import Services
 from bursa.api.stream.frames import said
 from bursa.api.stream.hub import Hub
-from bursa.api.stream.orders import Orders, error_frame
+from bursa.api.stream.orders import NOT_LET_IN, Orders, error_frame
 from bursa.api.stream.outbox import Client, Wire
 from bursa.model.errors import BursaError, Refuse
 from bursa.ops.telemetry import Telemetry
 
-REVOKED, TRY_AGAIN = 4401, 1013
+TRY_AGAIN = 1013
 AUTH_S = 10.0
 # Connections at once that have not said who they are.
 WAITING_MAX = 500
@@ -158,7 +158,7 @@ class Admitted:
     def expel(self, client: Client, refusal: Refuse) -> None:
         """Tell a client why, and close it."""
         self._orders.refuse(client, refusal)
-        self._hub.post.close(client, REVOKED, refusal.code)
+        self._hub.post.close(client, NOT_LET_IN, refusal.code)
 
 
 def turn_away(telemetry: Telemetry, wire: Wire, refusal: BursaError) -> None:
@@ -166,7 +166,7 @@ def turn_away(telemetry: Telemetry, wire: Wire, refusal: BursaError) -> None:
     failure = failure_of(refusal)
     telemetry.refused.labels(failure.code).inc()
     wire.write(error_frame(refusal))
-    wire.close(TRY_AGAIN if failure.status == 503 else REVOKED, failure.code)
+    wire.close(TRY_AGAIN if failure.status == 503 else NOT_LET_IN, failure.code)
 
 
 def _told(who: Principal) -> bytes:
