@@ -342,7 +342,7 @@ class AdminUserAnswer(_Form):
     """One user."""
 
     ok: Ok
-    data: Annotated[UserWhole, Meta(description="it")]
+    data: Annotated[UserWhole, Meta(description="what was asked for")]
     meta: About
 
 
@@ -350,7 +350,7 @@ class AdminKeyAnswer(_Form):
     """One key."""
 
     ok: Ok
-    data: Annotated[KeyTold, Meta(description="it")]
+    data: Annotated[KeyTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -358,7 +358,7 @@ class AdminMachineAnswer(_Form):
     """One machine."""
 
     ok: Ok
-    data: Annotated[MachineWhole, Meta(description="it")]
+    data: Annotated[MachineWhole, Meta(description="what was asked for")]
     meta: About
 
 
@@ -366,7 +366,7 @@ class AdminOverrideAnswer(_Form):
     """Rights of one's own."""
 
     ok: Ok
-    data: Annotated[OverrideTold, Meta(description="it")]
+    data: Annotated[OverrideTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -374,7 +374,7 @@ class AdminRequestAnswer(_Form):
     """One request."""
 
     ok: Ok
-    data: Annotated[RequestTold, Meta(description="it")]
+    data: Annotated[RequestTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -382,7 +382,7 @@ class AdminSubscriptionAnswer(_Form):
     """One subscription."""
 
     ok: Ok
-    data: Annotated[SubscriptionTold, Meta(description="it")]
+    data: Annotated[SubscriptionTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -390,7 +390,7 @@ class AdminTierAnswer(_Form):
     """One tier."""
 
     ok: Ok
-    data: Annotated[TierTold, Meta(description="it")]
+    data: Annotated[TierTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -398,7 +398,7 @@ class AdminSettingAnswer(_Form):
     """One setting."""
 
     ok: Ok
-    data: Annotated[SettingTold, Meta(description="it")]
+    data: Annotated[SettingTold, Meta(description="what was asked for")]
     meta: About
 
 
@@ -406,7 +406,7 @@ class AdminHdConfigAnswer(_Form):
     """HD's gates of a venue."""
 
     ok: Ok
-    data: Annotated[HdConfig, Meta(description="it")]
+    data: Annotated[HdConfig, Meta(description="what was asked for")]
     meta: About
 
 
@@ -414,5 +414,5 @@ class AdminImportAnswer(_Form):
     """What became of a list."""
 
     ok: Ok
-    data: Annotated[ImportTold, Meta(description="it")]
+    data: Annotated[ImportTold, Meta(description="what was asked for")]
     meta: About
