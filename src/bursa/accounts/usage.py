@@ -98,7 +98,7 @@ class Usage:
             self._thread = None
 
     def _run(self) -> None:
-        pruned = date.min
+        pruned, away = date.min, False
         while True:
             ended = self._ended.wait(FLUSH_S)
             try:
@@ -107,8 +107,11 @@ class Usage:
                 if pruned != today and not ended:
                     self.prune()
                     pruned = today
+                away = False
             except BursaError as error:
-                self._log.warning("usage waits for the database", error=str(error))
+                if not away or ended:
+                    self._log.warning("usage waits for the database", error=str(error))
+                away = True
             if ended:
                 return
 
