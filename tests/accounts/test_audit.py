@@ -3,6 +3,7 @@ line, a process that ends in the middle."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,20 +88,50 @@ class Desk:
         return self.telemetry.registry.get_sample_value(f"bursa_{name}") or 0.0
 
 
-def on_sqlite(tmp_path: Path, clock: HandClock | None = None) -> Desk:
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables, which a test takes a copy of."""
+    file = tmp_path_factory.mktemp("blank") / "state.db"
+    database = Database(file)
+    database.open()
+    database.close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def emptied(request: pytest.FixtureRequest) -> Callable[[], Database]:
+    """The same database of PostgreSQL each time, without what a test left of the audit."""
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres.database()
+
+    def emptied() -> Database:
+        database = Database(url)
+        with database.transaction() as connection:
+            for name in tables(connection):
+                connection.exec_driver_sql(f"drop table {name}")
+            connection.exec_driver_sql("delete from leases")
+        return database
+
+    return emptied
+
+
+@pytest.fixture
+def local(tmp_path: Path, blank: Path) -> Iterator[Desk]:
+    """On SQLite, where the engine makes no difference."""
+    shutil.copy(blank, tmp_path / "state.db")
     database = Database(tmp_path / "state.db")
-    return Desk(database, tmp_path / "audit", clock or HandClock())
+    yield Desk(database, tmp_path / "audit", HandClock())
+    database.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     if request.param == "sqlite":
-        made = on_sqlite(tmp_path)
+        yield request.getfixturevalue("local")
     else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        made = Desk(Database(postgres.database()), tmp_path / "audit", HandClock())
-    yield made
-    made.database.close()
+        database = request.getfixturevalue("emptied")()
+        yield Desk(database, tmp_path / "audit", HandClock())
+        database.close()
 
 
 # -- what is kept ----------------------------------------------------------------------------------
@@ -272,7 +303,7 @@ def record(number: int) -> Record:
                   None, '{"why":"é\\n"}', "", "", False)  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 2_000), flips=st.lists(st.integers(0, 1_500), max_size=2))
 def test_a_torn_line_costs_that_line_only(
     tmp_path_factory: pytest.TempPathFactory, cut: int, flips: list[int]
@@ -302,8 +333,8 @@ def test_a_torn_line_costs_that_line_only(
     ahead.close()
 
 
-def test_what_a_torn_line_said_is_set_aside_and_counted(tmp_path: Path) -> None:
-    desk = on_sqlite(tmp_path)
+def test_what_a_torn_line_said_is_set_aside_and_counted(local: Desk) -> None:
+    desk = local
     desk.tell()
     with (desk.folder / FILE).open("ab") as file:
         file.write(line_of(record(7))[:50])
@@ -320,8 +351,8 @@ def test_what_a_torn_line_said_is_set_aside_and_counted(tmp_path: Path) -> None:
     assert desk.counted("audit_waiting_bytes") == 0
 
 
-def test_a_line_that_a_kill_cut_off_alone_is_set_aside_too(tmp_path: Path) -> None:
-    desk = on_sqlite(tmp_path)
+def test_a_line_that_a_kill_cut_off_alone_is_set_aside_too(local: Desk) -> None:
+    desk = local
     desk.folder.mkdir()
     (desk.folder / FILE).write_bytes(line_of(record(7))[:50])
     desk.audit.turn()
@@ -332,11 +363,11 @@ def test_a_line_that_a_kill_cut_off_alone_is_set_aside_too(tmp_path: Path) -> No
 
 
 def test_a_file_that_takes_nothing_costs_none_until_memory_is_full_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bursa.accounts.audit.HELD_MAX", 3)
     monkeypatch.setattr("bursa.accounts.audit_ahead.BYTES_MAX", 600)
-    desk = on_sqlite(tmp_path)
+    desk = local
     for _ in range(9):
         desk.tell()
     lost = int(desk.counted("audit_lost_total"))
@@ -348,8 +379,8 @@ def test_a_file_that_takes_nothing_costs_none_until_memory_is_full_too(
     assert len(desk.stored()) == 10 - lost
 
 
-def test_a_damaged_file_of_a_month_is_found_and_not_overwritten(tmp_path: Path) -> None:
-    desk = on_sqlite(tmp_path)
+def test_a_damaged_file_of_a_month_is_found_and_not_overwritten(local: Desk) -> None:
+    desk = local
     desk.within(ns(2026, 3))
     desk.audit.turn()
     (path,) = files(desk.folder)
@@ -368,9 +399,9 @@ def test_a_damaged_file_of_a_month_is_found_and_not_overwritten(tmp_path: Path) 
 
 
 def test_what_is_told_while_the_database_is_away_is_there_when_it_is_back(
-    tmp_path: Path, postgres: Postgres
+    tmp_path: Path, postgres: Postgres, emptied: Callable[[], Database]
 ) -> None:
-    database = Database(postgres.database())
+    database = emptied()
     desk = Desk(database, tmp_path / "audit", HandClock())
     desk.audit.start()
     desk.within()
@@ -421,7 +452,7 @@ for number in range(1, 10**6):
 """
 
 
-def test_a_killed_process_loses_no_record(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_record(local: Desk, tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _TELLER, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -431,10 +462,8 @@ def test_a_killed_process_loses_no_record(tmp_path: Path) -> None:
                 break
         os.kill(process.pid, signal.SIGKILL)
         told = [int(line), *map(int, process.stdout.read().split())][-1]
-    desk = on_sqlite(tmp_path, HandClock(time.time_ns()))
-    desk.told = told
+    desk, local.clock.ns, local.told = local, time.time_ns(), told
     desk.audit.turn()
     found = desk.targets()
     # One more may have been kept that the kill left no time to print.
     assert found[: desk.told] == desk.expected() and len(found) <= told + 1
-    desk.database.close()

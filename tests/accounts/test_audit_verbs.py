@@ -15,9 +15,9 @@ from bursa.accounts.audit_tables import line_of
 from bursa.app import SystemClock
 from bursa.cli import app
 from bursa.ops.telemetry import Telemetry
-from bursa.state.database import Database
-from tests.accounts.test_audit import Desk, HandClock, ns, record
+from tests.accounts.test_audit import Desk, blank, local, ns, record
 
+__all__ = ["blank", "local"]
 Run = Callable[..., Result]
 
 
@@ -30,10 +30,9 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(local: Desk) -> Desk:
     """Records of three months that lie in files, and of now."""
-    now_ns = SystemClock().now_ns()
-    desk = Desk(Database(tmp_path / "state.db"), tmp_path / "audit", HandClock(now_ns))
+    desk, local.clock.ns = local, SystemClock().now_ns()
     for month in (1, 2, 3):
         desk.within(ns(2025, month, 2), after={"tier": "pro"})
     desk.tell(act="sign_in", actor="", target="=cmd()", address="10.0.0.1", ok=False)
@@ -130,12 +129,13 @@ def test_of_an_empty_folder_nothing_is_said_and_nothing_made(run: Run, tmp_path:
     ],
 )
 def test_what_is_not_understood_is_refused(
-    desk: Desk, run: Run, arguments: tuple[str, ...], said: str
+    local: Desk, run: Run, arguments: tuple[str, ...], said: str
 ) -> None:
     assert said in str(run(*arguments).exception)
 
 
-def test_a_verb_writes_no_file_beside_a_running_server(desk: Desk) -> None:
+def test_a_verb_writes_no_file_beside_a_running_server(local: Desk) -> None:
+    desk = local
     verb = Audit(desk.database, desk.clock, Telemetry(), None)
     verb.tell(desk.event(act="audit.told"))
     assert "audit.told" in {one.act for one in desk.stored()}
