@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 
+from bursa.accounts.who import CLI
 from bursa.api import asyncapi
 from bursa.api.stream import orders, outbox
 from bursa.api.stream import shapes as stream_shapes
@@ -202,9 +203,17 @@ async def say(socket: ClientConnection, **fields: Any) -> None:
     await socket.send(json.dumps(fields))
 
 
+def token_of_somebody(site: Site) -> str:
+    """A token of a user who may have everything."""
+    accounts, now_ns = site.accounts, site.market.services.clock.now_ns()
+    user = accounts.people.create("frames@example.org", "user", "enterprise", None, CLI)
+    _, key = accounts.keys.make(user, "key", None, CLI)
+    return accounts.tokens.issue(accounts.standing.principal_of_key(key.id, now_ns), now_ns)
+
+
 def test_frames_of_the_stream_are_as_published(site: Site) -> None:
     market, minute = site.market, at(TUESDAY, 14, 5)
-    shapes = stream_shapes.FRAMES
+    shapes, token = stream_shapes.FRAMES, token_of_somebody(site)
 
     async def talk() -> set[str]:
         url = site.url.replace("http", "ws") + "/v1/stream"
@@ -213,7 +222,7 @@ def test_frames_of_the_stream_are_as_published(site: Site) -> None:
             seen = tags(await heard(socket, shapes, "error"))
             await say(socket, action="subscribe", tickers=["BBCA"], resume="x" * 30)
             seen |= tags(await heard(socket, shapes, "error"))
-            await say(socket, action="auth", token="of nobody, where there are no accounts")
+            await say(socket, action="auth", token=token)
             seen |= tags(await heard(socket, shapes, "authenticated"))
             await say(
                 socket, action="subscribe", tickers=["BBCA"], channels=["bars", "metrics"],
