@@ -26,14 +26,19 @@ MINUTE_NS = 60_000_000_000
 
 
 def accounts(
-    folder: Path, clock: Clock, telemetry: Telemetry, post: MailServer | None, limits: str
+    folder: Path,
+    clock: Clock,
+    telemetry: Telemetry,
+    post: MailServer | None,
+    limits: str,
+    database: str = "",
 ) -> Accounts:
-    """Accounts in a folder, not started."""
+    """Accounts in a folder, or a server's database by its URL, not started."""
     server = None
     if post is not None:
         server = Server("127.0.0.1", post.port, "none", "", "", "no-reply@bursa.example")
     beside = Beside(folder, folder / "secrets", limits, server)
-    return Accounts(Database(folder / "state.db"), clock, telemetry, beside)
+    return Accounts(Database(database or folder / "state.db"), clock, telemetry, beside)
 
 
 class House(Floor):
@@ -99,12 +104,14 @@ def secret(letter: Received) -> str:
 
 
 @contextlib.contextmanager
-def open_house(folder: Path, limits: str = "memory", front: Front | None = None) -> Iterator[Site]:
+def open_house(
+    folder: Path, limits: str = "memory", front: Front | None = None, database: str = ""
+) -> Iterator[Site]:
     """A served house with a mail server, until the block ends."""
     with MailServer() as post:
 
         def make(clock: HandClock, telemetry: Telemetry) -> Accounts:
-            return accounts(folder, clock, telemetry, post, limits)
+            return accounts(folder, clock, telemetry, post, limits, database)
 
         house = House(folder, make)
         house.front = front or house.front

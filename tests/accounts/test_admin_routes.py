@@ -1,4 +1,5 @@
-"""What admins may see and change over HTTP, who of them may what, and that the audit has it."""
+"""What admins may see and change over HTTP, who of them may what, and that the audit has it. A long
+run asks PostgreSQL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,12 @@ ADMIN = "/admin/api"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with open_house(tmp_path_factory.mktemp("house")) as site:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, soak: bool
+) -> Iterator[Site]:
+    """On SQLite; in a long run on PostgreSQL."""
+    url = request.getfixturevalue("postgres").database() if soak else ""
+    with open_house(tmp_path_factory.mktemp("house"), database=url) as site:
         site.user("super@contoh.id", role="superadmin")
         site.user("admin@contoh.id", role="admin")
         site.user("second@contoh.id", role="admin")
