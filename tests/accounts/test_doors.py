@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bursa.accounts.audit import Audit
+from bursa.accounts.audit import Audit, Chosen
 from bursa.accounts.parts import Acts
 from bursa.accounts.usage import Usage
 from bursa.accounts.who import CLI, Actor
@@ -17,6 +17,7 @@ from bursa.api.doors import Door, door_of
 from bursa.api.front import Front, front_of
 from bursa.ops.telemetry import Telemetry
 from tests.accounts.house import PASSWORD, Site, open_house
+from tests.api.clients import until
 
 MINUTE_NS = 60_000_000_000
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
@@ -196,6 +197,13 @@ def test_a_session_reads_and_changes_only_from_its_own_pages(site: Site) -> None
         assert client.get("/udf/config").status_code == 200
         assert client.get("/portal/api/me").json()["data"]["csrf"] == word
         assert code(client.get("/admin/api/users")) == (403, "admin_only")
+        assert code(client.put("/admin/api/settings/sign_up")) == (403, "admin_only")
+        mine = Chosen(act="admin.enter", actor=user)
+        until(lambda: site.accounts.audit.read(mine))
+        told = site.accounts.audit.read(mine)
+        assert [(row.target, row.actor, row.ok) for row in told] == [
+            ("PUT /admin/api/settings/sign_up", user, False)
+        ]
         body = {"name": "Sesi"}
         for said in (b"", b"0" * 64, "\u00e9".encode()):
             shown = {b"X-CSRF-Token": said}

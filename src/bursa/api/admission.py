@@ -13,7 +13,7 @@ from litestar.types import Receive
 
 from bursa.accounts import csrf
 from bursa.accounts.limits import Limiter, Taken
-from bursa.accounts.who import DEMO, NOBODY, Principal
+from bursa.accounts.who import DEMO, NOBODY, Actor, Principal
 from bursa.api.address import Client, is_own
 from bursa.api.credentials import KEY_START, UNHEARD_HERE, Credentials, Judge, bearer
 from bursa.api.doors import Door
@@ -45,6 +45,8 @@ _PLAIN = frozenset({"/health", "/ready", "/web/tape", "/.well-known/jwks.json"})
 COUNTED = frozenset({Door.DATA, Door.UDF, Door.PLUGIN})
 _OF_SESSIONS = frozenset({Door.SELF, Door.ADMIN})
 _OF_DEMO = frozenset({Door.DATA, Door.UDF, Door.PAGE})
+# Characters of a path that the audit keeps.
+_TARGET_MAX = 200
 # Where the front has no limit for addresses, admins still have one: that the counters answer.
 _ADMIN_PER_MINUTE = 6_000
 
@@ -87,9 +89,14 @@ class Admission:
         else:
             who = NOBODY
         state["who"] = who
-        if scope.get("method", "GET") not in SAFE:
+        changes = scope.get("method", "GET") not in SAFE
+        if door is Door.ADMIN and not who.is_admin:
+            self._not_for(scope, who, client, changes)
+        if door is Door.PLUGIN and not who.machine:
+            message = "this takes a machine's token: POST /v1/plugin/activate gives one"
+            raise Refuse(message, "machine_needed", 403)
+        if changes:
             receive = await self._meant(scope, receive, given, who)
-        _check_need(door, who)
         await self._limit(state, door, who, client)
         return receive
 
@@ -211,6 +218,17 @@ class Admission:
             raise Refuse(message, "bad_csrf", 403, "csrf")
         return receive
 
+    def _not_for(self, scope: Any, who: Principal, client: Client, changes: bool) -> None:
+        """Refuse `admin_only`; what was to be changed is audited, so often as a page may ask."""
+        self._take_local(scope["state"], f"pages/{who.user}")
+        refusal = Refuse("this is for admins", "admin_only", 403)
+        if changes and self._accounts is not None:
+            request = scope["state"]["request_id"]
+            by = Actor(who.user, who.role, client.address, "web", request)
+            target = f"{scope['method']} {scope['path']}"[:_TARGET_MAX]
+            self._accounts.changes.refused(by, "admin.enter", target, refusal)
+        raise refusal
+
     # -- how often ---------------------------------------------------------------------------------
 
     async def _limit(self, state: Any, door: Door, who: Principal, client: Client) -> None:
@@ -246,14 +264,6 @@ class Admission:
         if not taken.allowed:
             message = f"{whose} {rate} requests a minute; wait {taken.wait_s} s"
             raise TooMany(message, taken.wait_s)
-
-
-def _check_need(door: Door, who: Principal) -> None:
-    if door is Door.ADMIN and not who.is_admin:
-        raise Refuse("this is for admins", "admin_only", 403)
-    if door is Door.PLUGIN and not who.machine:
-        message = "this takes a machine's token: POST /v1/plugin/activate gives one"
-        raise Refuse(message, "machine_needed", 403)
 
 
 def _check_origin(given: Given) -> None:
