@@ -23,10 +23,11 @@ from bursa.model.errors import Refuse
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.folder import DataFolder
 from bursa.verbs import machine
-from bursa.verbs.doctor import accounts, calendars, disk, run_doctor
+from bursa.verbs.doctor import accounts, calendars, disk, limits, run_doctor
 from bursa.verbs.finding import BAD, OK, WARN, Finding, ok, tell, warn
 from tests.running import Bursa, environment, wait_for
 from tests.servers.postgres import PASSWORD, Postgres
+from tests.servers.redis import Redis
 
 Told = dict[str, dict[str, str]]
 FREE = {"BURSA_HTTP_PORT": "0", "BURSA_TELEMETRY_PORT": "0"}
@@ -352,3 +353,16 @@ def test_accounts_on_a_server(postgres: Postgres) -> None:
     wrong = found(url.replace(PASSWORD, "wrong-secret"))
     assert wrong.state == BAD and "password authentication failed" in wrong.fact
     assert "wrong-secret" not in wrong.fact and "accounts.database" in wrong.remedy
+
+
+def test_the_server_that_counts_requests(redis: Redis) -> None:
+    def found(url: str) -> Finding:
+        loaded = config.load({}, FREE | {"BURSA_ACCOUNTS_LIMITS": url})
+        return next(limits(loaded.config))
+
+    assert not list(limits(config.load({}, FREE).config)), "memory is always there"
+    for scheme in ("redis", "valkey"):
+        assert found(redis.url(scheme)) == ok("limits", f"{redis.url(scheme)[:-2]} answers")
+    away = found("redis://user:hunter2@127.0.0.1:1/0")
+    assert away.state == WARN and away.fact == "redis://127.0.0.1:1 is away"
+    assert found("redis://:secret@/0").state == BAD

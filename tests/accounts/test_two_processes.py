@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httpx
@@ -86,6 +85,13 @@ class Pair:
         """What both say to him: status and code."""
         answers = [client.get(path, headers=who.headers) for client in self.clients]
         return [(one.status_code, one.json().get("code", "")) for one in answers]
+
+    def cookie(self, who: Someone) -> dict[str, str]:
+        """A session of his, begun at the first."""
+        login, url = {"email": who.email, "password": PASSWORD}, self.both[0].url
+        answer = httpx.post(f"{url}/auth/login", json=login, headers={"Origin": url}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return {"Cookie": f"bursa_session={answer.cookies['bursa_session']}"}
 
     def says(self, who: Someone, status: int, code: str = "", path: str = "/v1/symbols") -> Is:
         """Whether both say that to him, when it is asked."""
@@ -188,24 +194,21 @@ def test_what_one_server_ends_the_other_refuses(pair: Pair) -> None:
     """By a page's request to the first: a session there, a key of its own."""
     who = pair.someone("pro")
     first, second = pair.clients
-    with httpx.Client(base_url=pair.both[0].url, timeout=10) as browser:
-        login = {"email": who.email, "password": PASSWORD}
-        signed_in = browser.post("/auth/login", json=login, headers={"Origin": pair.both[0].url})
-        assert signed_in.status_code == 200, signed_in.text
-        csrf = {"X-CSRF-Token": browser.get("/portal/api/me").json()["data"]["csrf"]}
-        cookie = {"Cookie": f"bursa_session={browser.cookies['bursa_session']}"}
-        over_there = second.get("/portal/api/me", headers=cookie)
-        assert over_there.status_code == 200, "a session is everywhere at once"
-        assert pair.ask(who) == [(200, "")] * 2
-        gone = browser.delete(f"/portal/api/keys/{who.key_id}", headers=csrf)
-        since = time.monotonic()
-        assert gone.status_code in (200, 204), gone.text
-        assert first.get("/v1/symbols", headers=who.headers).status_code == 401, "here at once"
-        pair.live(pair.says(who, 401, "key_revoked"), since)
-        assert browser.post("/auth/logout", json={}, headers=csrf).status_code in (200, 204)
-        since = time.monotonic()
-        me = partial(second.get, "/portal/api/me", headers=cookie)
-        pair.live(lambda: me().status_code == 401, since)
+    cookie = pair.cookie(who)
+    csrf = cookie | {
+        "X-CSRF-Token": first.get("/portal/api/me", headers=cookie).json()["data"]["csrf"]
+    }
+    over_there = second.get("/portal/api/me", headers=cookie)
+    assert over_there.status_code == 200, "a session is everywhere at once"
+    assert pair.ask(who) == [(200, "")] * 2
+    gone = first.delete(f"/portal/api/keys/{who.key_id}", headers=csrf)
+    since = time.monotonic()
+    assert gone.status_code == 200, gone.text
+    assert first.get("/v1/symbols", headers=who.headers).status_code == 401, "here at once"
+    pair.live(pair.says(who, 401, "key_revoked"), since)
+    assert first.post("/auth/logout", json={}, headers=csrf).status_code == 200
+    since = time.monotonic()
+    pair.live(lambda: second.get("/portal/api/me", headers=cookie).status_code == 401, since)
 
 
 def test_a_change_of_tier_and_of_the_matrix_is_live_in_both(pair: Pair) -> None:
@@ -236,8 +239,11 @@ def test_a_limit_holds_across_both(pair: Pair, empty: None) -> None:
 def test_while_the_limits_are_away_half_the_rate_is_given(
     pair: Pair, redis: Redis, empty: None
 ) -> None:
-    who = pair.someone("free")
+    who, admin = pair.someone("free"), pair.someone("pro", "admin")
     assert pair.ask(who) == [(200, "")] * 2
+    cookie = pair.cookie(admin)
+    minded = [client.get("/admin/api/users", headers=cookie) for client in pair.clients]
+    assert [one.status_code for one in minded] == [200] * 2
     redis.kill()
     try:
         asked = [pair.ask(who) for _ in range(31)]
@@ -248,6 +254,7 @@ def test_while_the_limits_are_away_half_the_rate_is_given(
             for refused in (
                 client.post("/auth/login", json=login, headers=origin),
                 client.post("/v1/auth/refresh", headers=who.headers),
+                client.get("/admin/api/users", headers=cookie),
             ):
                 assert (refused.status_code, refused.json()["code"]) == (503, "limits_away")
             assert "limits" in client.get("/ready").json()["degraded"]
@@ -263,10 +270,7 @@ def test_while_the_limits_are_away_half_the_rate_is_given(
         return policies == ['"minute";q=60;w=60'] * 2
 
     pair.live(normal, since, 5.0)
-    login = {"email": who.email, "password": PASSWORD}
-    origin = {"Origin": pair.both[0].url}
-    good = pair.clients[0].post("/auth/login", json=login, headers=origin)
-    assert good.status_code == 200, good.text
+    assert pair.cookie(who), "and he may sign in"
 
 
 def test_when_the_listening_connections_alone_are_cut(pair: Pair, postgres: Postgres) -> None:

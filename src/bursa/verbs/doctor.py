@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from bursa.accounts.limits import MEMORY
+from bursa.accounts.limits_server import LimitsServer
 from bursa.app import MB, SystemClock, state_version, venues_of
 from bursa.config import SECRETS, Config, Loaded
 from bursa.config.mold import MoldUdp
@@ -66,6 +68,7 @@ def run_doctor(
         (disk(folder, config.journal.segment_mb * MB, config.retention.disk_gb), lock(folder, by)),
         state(folder),
         accounts(config),
+        limits(config),
         _ports(config, by),
         _tradingview(config.web.tradingview),
         sources(config),
@@ -215,6 +218,23 @@ def accounts(config: Config) -> Iterator[Finding]:
     else:
         what = "without tables: a start makes them" if version is None else f"version {version}"
         yield ok(name, f"their database answers, {what}")
+
+
+def limits(config: Config) -> Iterator[Finding]:
+    """The server that counts requests, where one is configured."""
+    name = "limits"
+    if config.accounts.limits == MEMORY:
+        return
+    try:
+        server = LimitsServer(config.accounts.limits)
+        server.check()
+    except Refuse as refused:
+        yield bad(name, str(refused), "see accounts.limits; a start is refused")
+    except Retry as away:
+        remedy = "see that it runs, and accounts.limits; meanwhile half the rate is given"
+        yield warn(name, str(away).removeprefix("limits: "), remedy)
+    else:
+        yield ok(name, f"{server} answers")
 
 
 def disk(folder: Path, segment_bytes: int, cap_gb: float) -> Finding:
