@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from bursa.accounts.who import CLI
+from bursa.api.asyncapi import CHANNELS
+from bursa.model.calendar import SECOND_NS
 from bursa.model.timeframe import RESOLUTIONS, TIMEFRAMES
 from tests.api.clients import until
-from tests.api.floor import at
+from tests.api.floor import DAYS, Floor, at
 from tests.api.readers import (
     FREE_FROM,
     LATE,
@@ -187,19 +189,48 @@ def missed(reader: Reader, cursor: str, count: int) -> list[dict[str, Any]]:
     raise AssertionError("the events ended")
 
 
+# Routes whose answers tell nothing of HD, with an example of each.
+MARKS = "symbol=BBCA&resolution=D&from=0&to=1795400000"
+SILENT = {
+    "/v1/symbols": "/v1/symbols",
+    "/v1/snapshot/{ticker}": "/v1/snapshot/BBCA",
+    "/v1/ranking": "/v1/ranking",
+    "/v1/continuity/{ticker}": "/v1/continuity/BBCA",
+    "/v1/continuity": "/v1/continuity",
+    "/v1/index/{code}": "/v1/index/COMPOSITE",
+    "/v1/orderbook/{ticker}": "/v1/orderbook/BBCA",
+    "/udf/config": "/udf/config",
+    "/udf/quotes": "/udf/quotes?symbols=BBCA",
+    "/udf/symbols": "/udf/symbols?symbol=BBCA",
+    "/udf/search": "/udf/search?query=BB",
+    "/udf/symbol_info": "/udf/symbol_info",
+    "/udf/history": "/udf/history?symbol=BBCA&resolution=D&countback=9&to=1795400000",
+    "/udf/marks": f"/udf/marks?{MARKS}",
+    "/udf/timescale_marks": f"/udf/timescale_marks?{MARKS}",
+    "/udf/time": "/udf/time",
+    "/web/overview": "/web/overview",
+}
+# Compared above; what the catalogue says of HD is the same for all, and files have no such column
+# (test_bulk.py).
+COMPARED = {"/v1/ohlcv/{ticker}", "/v1/metrics/history", "/v1/metrics/latest", "/v1/live"}
+ALIKE = {"/v1/metrics", "/v1/bulk/{kind}/{file}"}
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_no_other_surface_tells_of_hd(market: Market, name: str) -> None:
-    paths = (
-        "/v1/symbols", "/v1/snapshot/BBCA", "/v1/ranking", "/v1/continuity/BBCA", "/v1/continuity",
-        "/udf/quotes?symbols=BBCA", "/udf/symbols?symbol=BBCA", "/udf/search?query=BB",
-        "/udf/symbol_info", "/udf/history?symbol=BBCA&resolution=D&countback=9&to=1795400000",
-        "/udf/marks?symbol=BBCA&resolution=D&from=0&to=1795400000", "/web/overview",
-    )  # fmt: skip
-    reader = market[name]
-    for path in paths:
-        answer = reader.client.get(path)
-        assert answer.status_code in (200, 404), (path, answer.text)
+    for path in SILENT.values():
+        answer = market[name].client.get(path)
+        assert answer.status_code in (200, 403, 404), (path, answer.text)
         assert '"hd' not in answer.text, path
+
+
+def test_every_surface_of_the_market_is_compared_or_known_to_tell_nothing(market: Market) -> None:
+    """Enumerated from the running application: a new one has to be looked at."""
+    told = market["enterprise"].get("/schema").json()["paths"]
+    every = {path for path in told if path.startswith(("/v1/", "/udf/"))}
+    every -= {path for path in every if path.startswith(("/v1/auth/", "/v1/plugin/"))}
+    assert every == (COMPARED | ALIKE | set(SILENT)) - {"/web/overview"}
+    assert {channel.address for channel in CHANNELS} == {"/v1/stream", "/v1/live", "/ws"}
 
 
 # -- timeframes ------------------------------------------------------------------------------------
@@ -406,6 +437,55 @@ def test_open_streams_are_trimmed_and_see_hd_otherwise_as_soon_as_rights_change(
 
 
 # -- live changes ----------------------------------------------------------------------------------
+
+
+def test_who_takes_up_what_he_missed_begins_again_when_his_rights_change(market: Market) -> None:
+    """His order was judged by the rights that he had. What he waits for is counted and dropped."""
+    reader = market.reader("resuming", "enterprise")
+    with reader.socket() as socket, reader.socket() as waiting:
+        for one in (socket, waiting):
+            one.say(action="subscribe", tickers=["BBCA"])
+            assert one.until("subscribed")
+        clients = [one for one in market.served.hub.post.clients if one.who.user == reader.user]
+        resumes, waits = clients
+        resumes.owed = [("idx", "bars", "1m", 0)]
+        waits.later.add(("idx", "bars", "1m", "ZZZZ"))
+        reader.override(stream_symbols=1)
+        ended = {"rights_changed", "tier_symbols"}
+        assert {one.until("error")[-1]["code"] for one in (socket, waiting)} == ended
+        until(lambda: resumes.closed and not waits.later)
+        assert not waits.closed and waits.keys
+
+
+def test_a_key_may_have_other_rights_than_its_user(market: Market) -> None:
+    reader, accounts = market.reader("twofold", "pro"), market.house.accounts
+    full, row = accounts.keys.make(reader.user, "for a library", None, CLI)
+    rights = {"rate": None, "hd": "none", "timeframes": ["1d"]}
+    accounts.keys.set_rights(row.id, CLI, tier=None, override=rights)
+    body = httpx.post(f"{market.served.url}/v1/auth/token", json={"api_key": full}).json()
+    other = Reader(market, reader.user, full, body["data"]["token"])
+    path, query = SURFACES["days"]
+    raw = market["enterprise"].rows(path, **query)
+    compare(reader, reader.rows(path, **query), raw)
+    assert {value for _, value in hd_of(other.rows(path, **query))} == {0}
+    assert other.refused("/v1/ohlcv/BBCA")[:2] == (403, "tier_timeframe")
+    other.client.close()
+    history: dict[str, Any] = {"symbol": "BBCA", "resolution": "1", "to": 1_795_400_000}
+    for key, state in ((full, "error"), (reader.key, "ok")):
+        headers = {"X-Api-Key": key}
+        url = f"{market.served.url}/udf/history"
+        answer = httpx.get(url, params={**history, "countback": 2}, headers=headers).json()
+        assert answer["s"] == state, answer
+        assert answer.get("code") == ("tier_timeframe" if state == "error" else None)
+
+
+def test_a_history_moves_on_with_the_venues_days(floor: Floor) -> None:
+    service = floor.services().venues["idx"]
+    assert service.days_ago_ns(1) == at(DAYS[0], 0, 0)
+    floor.heartbeat(at(DAYS[2], 0, 0, 1))
+    floor.clock.ns += SECOND_NS
+    assert service.days_ago_ns(1) == at(DAYS[1], 0, 0)
+    assert service.days_ago_ns(36_500) == 0
 
 
 def test_a_change_of_the_matrix_holds_at_once(market: Market) -> None:
