@@ -40,12 +40,15 @@ class Bursa:
         )
         self.url = ""
         self.telemetry = ""
+        # Lines of the greeting, by their first word.
+        self.said: dict[str, str] = {}
         self._token, self._token_s = "", -math.inf
 
     def __enter__(self) -> "Bursa":
         assert self.process.stdout is not None
         for line in self.process.stdout:
             word, _, rest = line.strip().partition(" ")
+            self.said[word] = rest.strip()
             if word == "telemetry":
                 self.telemetry = rest.strip()
             if word == "listening":
