@@ -257,6 +257,9 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     tab.until("#q-hd", r"\d")
     silent(tab)
 
+    place.accounts.people.set_tier(user, "free", CLI, "unpaid")
+    tab.until(".b-toast", r"Not streamed: .*tier_")
+
 
 def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     place.user("root@example.com", "enterprise", "superadmin")

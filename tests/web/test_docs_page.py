@@ -76,7 +76,7 @@ def test_the_search_works_by_keys_alone(tab: Tab) -> None:
 def test_other_keys(tab: Tab) -> None:
     page = tab.open("/docs/concepts")
     page.keyboard.press("]")
-    page.wait_for_url("**/docs/pages")
+    page.wait_for_url("**/docs/accounts")
     page.keyboard.press("[")
     page.wait_for_url("**/docs/concepts")
     page.keyboard.press("?")

@@ -57,12 +57,14 @@ function figures({ tiers, people }) {
   if (!tiers) return;
   const all = Object.values(tiers).reduce((sum, n) => sum + n, 0);
   put($("sum"), `${fixed(people ?? all, 0)} ${(people ?? all) === 1 ? "person" : "people"}`);
-  $("figs").replaceChildren(...Object.entries(tiers).map(([name, n]) => {
+  /* Lowest tier first, as the filter has them; one that is gone from the matrix behind them. */
+  const names = [...new Set([...[...$("u-tier").querySelectorAll("button")].map(({ value }) => value).filter(Boolean), ...Object.keys(tiers)])];
+  $("figs").replaceChildren(...names.map((name) => [name, tiers[name] ?? 0]).map(([name, n]) => {
     const fig = node("div", "b-fig");
     fig.append(node("dt", "", name.charAt(0).toUpperCase() + name.slice(1)), node("dd", "", fixed(n, 0)));
     return fig;
   }));
-  $("figs").classList.toggle("b-figs--3", Object.keys(tiers).length === 3);
+  $("figs").classList.toggle("b-figs--3", names.length === 3);
   $("figs").hidden = false;
 }
 
@@ -154,7 +156,7 @@ function recent(events) {
     /* "user tier" has said that it is the tier. */
     for (const field of changed) what.append(act.endsWith(field) ? " " : ` ${field} `, node("del", "", brief(before[field])), " ", node("ins", "", brief(after[field])));
     if (ok === false) what.append(", refused");
-    if (name || actor) what.append(` by ${name || actor}`);
+    if (actor && actor !== now.chosen.id) what.append(` by ${name || actor}`);
     item.append(when(at, ago(at)), what);
     return item;
   }));

@@ -272,8 +272,16 @@ function failed(error) {
 
 /* ---- Live ---- */
 
+/* His tier streams no more than he has open already, or not any more: the chart looks for itself. */
+function notStreamed({ error, code }) {
+  page.live = page.tier;
+  stream.stop();
+  toast(`Not streamed: ${error} (${code}). The chart looks for news every ${LOOK_MS / 1000} s instead.`, true);
+}
+
 function takeFrame(frame) {
   const { bars, feed } = now;
+  if (frame.type === "error" && frame.code.startsWith("tier_")) { notStreamed(frame); return; }
   if (!bars || (frame.ticker && frame.ticker !== now.ticker)) return;
   if (frame.type === "bar") takeBar(frame);
   else if (frame.type === "metrics") takeMetrics(frame);

@@ -24,12 +24,20 @@ function wrong(name, text) {
   return true;
 }
 
-function refused({ message, code, status, wait, parameter }) {
-  if (status === 400 && wrong(parameter, message)) return;
-  put($("problem-text"), status === 429 && wait ? `Too many tries. Come back ${comeBack(wait)}.` : code === "unreachable" ? "The server does not answer. Nothing was sent twice; try again." : message);
+function refused({ message, code, status, wait, parameter, request }) {
+  if (status === 400 && wrong(parameter, sentence(message, parameter))) return;
+  put($("problem-text"), status === 429 && wait ? `Too many tries. Come back ${comeBack(wait)}.` : code === "unreachable" ? "The server does not answer. Nothing was sent twice; try again." : sentence(message, parameter));
+  put($("problem-code"), code);
+  $("problem-code").title = request ? `request ${request}` : "";
   mark($("problem"), "data-code", code);
   $("problem").hidden = false;
   if (code === "sign_in_failed") form.elements.namedItem("password").select();
+}
+
+/* Beside its field a message need not name it. */
+function sentence(message, parameter) {
+  const text = message.startsWith(`${parameter}: `) ? message.slice(parameter.length + 2) : message;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /* Checked here in the same place where the server would be heard. */
