@@ -1,6 +1,7 @@
 """What admins may see and change over HTTP, who of them may what, and that the audit has it. A long
 run asks PostgreSQL."""
 
+import base64
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -228,7 +229,8 @@ def test_keys_are_told_by_their_ends_revoked_and_given_rights(
 ) -> None:
     user = site.user("kunci@contoh.id")
     whole = site.key(user, "desk 7")
-    [row] = data(admin.get(f"{ADMIN}/keys", params={"q": whole[:13]}))
+    [row] = data(admin.get(f"{ADMIN}/keys", params={"q": whole}))
+    assert data(admin.get(f"{ADMIN}/keys", params={"q": "kunci@contoh.id.example.com"})) == []
     assert row["email"] == "kunci@contoh.id" and row["last4"] == whole[-4:]
     assert whole not in admin.get(f"{ADMIN}/keys?user={user}").text
     path = f"{ADMIN}/overrides/{row['id']}"
@@ -387,6 +389,9 @@ def test_a_list_of_users_is_taken_whole_or_not_at_all(site: Site, admin: httpx.C
     [latest] = data(admin.get(f"{ADMIN}/imports?limit=1"))
     assert latest["act"] == "import.users" and latest["after"]["new"] == 1
     assert records(admin, f"target={known}&act=user.import")[0]["before"] == {"name": ""}
+    role = {"kind": "users", "text": "email,role\nlama@contoh.id,admin\n"}
+    with site.session("super@contoh.id") as boss:
+        assert data(boss.post(f"{ADMIN}/imports", json=role))["counts"] == {"refused": 1}
     for text in ("", "email\n", "name,tier\nA,free\n", 'email\n"x', "email,email\na@b.id,a@b.id"):
         answer = admin.post(f"{ADMIN}/imports", json={"kind": "users", "text": text})
         assert refused(answer) == (400, "bad_list"), text
@@ -403,7 +408,9 @@ def test_the_audit_is_read_by_filters_and_pages(site: Site, boss: httpx.Client) 
     assert len(first["data"]) == 2 and len(second["data"]) == 1
     assert second["meta"]["next_page"] is None
     assert refused(boss.get(f"{ADMIN}/audit?limit=2&page={on}")) == (400, "bad_page")
-    for page in ("x", "MQ", "W10", "bnVsbA", "WzEsMiwzXQ"):
+    odd = b"[1e30,1,2]", b'[9223372036854775808,"a",0]', b"[" * 2000
+    tokens = [base64.urlsafe_b64encode(raw).decode() for raw in odd]
+    for page in ("x", "MQ", "W10", "bnVsbA", "WzEsMiwzXQ", *tokens):
         assert refused(boss.get(f"{query}&page={page}")) == (400, "bad_page"), page
     with site.client() as nobody:
         body = {"email": "jejak@contoh.id", "password": "not the one he has"}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, false, func, or_, select
 
 from bursa.accounts import tiers
+from bursa.accounts.ids import KEY_PREFIX
 from bursa.accounts.who import Rights
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import (
@@ -148,7 +149,9 @@ class Desk:
         now_ns = self._now_ns()
         where: list[ColumnElement[bool]] = [KEYS.c.user_id == asked.user] if asked.user else []
         if asked.text:
-            text = asked.text[:24]  # of a whole key no more than what is kept of it
+            # Of a whole key no more than what is kept of its beginning.
+            whole = asked.text.startswith(KEY_PREFIX)
+            text = asked.text[: len(KEY_PREFIX) + 4] if whole else asked.text
             begins = [KEYS.c.id, KEYS.c.prefix]
             where.append(_like(text, [USERS.c.email, KEYS.c.name, KEYS.c.last4], begins))
         if asked.state:

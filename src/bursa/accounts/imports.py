@@ -3,7 +3,8 @@
     email      required; who has an account already is changed where name or tier differ
     name       what the person is called; without the column, or empty: as it is, or none
     tier       without the column, or empty: as it is, or the default one
-    role       only a superadmin's list may name others than `user`; nobody's role is changed
+    role       only a superadmin's list may name others than `user`, and none another one than who
+               has an account has: roles are changed one by one
 
 UTF-8; comma, semicolon or tab between, told by the header. New users have no password: they set one
 by a letter's link. A dry run says the same as the import that follows it.
@@ -21,7 +22,7 @@ from sqlalchemy import Row, select
 from bursa.accounts import texts, tiers
 from bursa.accounts.change import Change, Changes, may_raise
 from bursa.accounts.people import add, judged_role
-from bursa.accounts.who import Actor
+from bursa.accounts.who import Actor, Role
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import TIERS, USERS
 
@@ -47,7 +48,7 @@ class _Person:
     email: str
     name: str | None
     tier: str | None
-    role: str
+    role: Role | None
 
 
 class Imports:
@@ -153,12 +154,12 @@ def _person(given: tuple[int, dict[str, str]], known: _Known, by: Actor) -> _Per
     line, told = given
     email = texts.email(told.get("email", ""))
     name, tier = told.get("name") or None, told.get("tier") or None
-    role = judged_role(told.get("role") or "user")
+    role = judged_role(told["role"]) if told.get("role") else None
     if name is not None:
         name = texts.label(name)
     if tier is not None and tier not in known.tiers:
         raise _bad(f"tier {tier[:64]!r} is none of {', '.join(known.tiers)}")
-    if role != "user" and by.role != "superadmin":
+    if role not in (None, "user") and by.role != "superadmin":
         raise _bad(f"only a superadmin makes a user of role {role}")
     return _Person(line, email, name, tier, role)
 
@@ -167,7 +168,9 @@ def _planned(person: _Person, known: _Known, by: Actor) -> Line:
     held = known.users.get(person.email)
     if held is None:
         tier = person.tier or tiers.DEFAULT
-        return Line(person.line, NEW, person.email, f"{person.role}, {tier}")
+        return Line(person.line, NEW, person.email, f"{person.role or 'user'}, {tier}")
+    if person.role not in (None, held.role):
+        raise _bad(f"he is {held.role}: a list changes nobody's role")
     values = _changes(person, held)
     if not values:
         return Line(person.line, SAME, person.email)
@@ -193,9 +196,9 @@ def _take(change: Change, given: tuple[int, dict[str, str]], line: Line, known: 
     person = _person(given, known, change.by)
     if line.what == NEW:
         tier, name = person.tier or tiers.DEFAULT, person.name or ""
-        role = judged_role(person.role)
+        role = person.role or "user"
         user = add(change, person.email, role, tier, "", name=name, state="active")
-        shown = {"email": person.email, "role": person.role, "tier": tier}
+        shown = {"email": person.email, "role": role, "tier": tier}
         change.tell("user.create", user, after=shown)
     elif line.what == CHANGED:
         held = known.users[person.email]

@@ -6,6 +6,7 @@ What is older than six months lies in files (accounts/audit_months.py), which `b
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -27,9 +28,13 @@ from bursa.model.errors import Refuse
 
 NOT_COUNTED = -1
 _YEARS = range(1971, 2200)
+_RECORD = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _TIME = "ISO with an offset, or a day (UTC)"
 _OK = params.Param(
-    "ok", params.flag("ok"), "1: what was done; 0: what was refused", schema=params.FLAG
+    "ok",
+    params.flag("ok"),
+    "1: what was done; 0: what was refused; left out: both",
+    schema=params.one_of(("0", "1", "false", "true")),
 )
 _AUDIT = (
     params.Param("actor", text("actor"), "id or e-mail address of who did it", ""),
@@ -135,10 +140,12 @@ def _token(place: Place, question: tuple[object, ...]) -> str:
 
 def _place_of(given: str, question: tuple[object, ...]) -> Place:
     try:
-        at_ns, record, seal = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
-    except (binascii.Error, ValueError, TypeError):
+        place = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+        at_ns, record, seal = place
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         raise Refuse("page is not a token of ours", "bad_page", parameter="page") from None
-    if seal != zlib.crc32(repr(question).encode()):
+    well = type(at_ns) is int and 0 <= at_ns < 1 << 63 and isinstance(record, str)
+    if not well or not _RECORD.fullmatch(record) or seal != zlib.crc32(repr(question).encode()):
         message = "page belongs to another question; keep every other parameter as it was"
         raise Refuse(message, "bad_page", parameter="page")
-    return int(at_ns), str(record)
+    return at_ns, record
