@@ -467,3 +467,24 @@ def test_a_killed_process_loses_no_record(local: Desk, tmp_path: Path) -> None:
     found = desk.targets()
     # One more may have been kept that the kill left no time to print.
     assert found[: desk.told] == desk.expected() and len(found) <= told + 1
+
+
+def test_a_record_that_the_database_never_takes_holds_up_no_other(
+    tmp_path: Path, emptied: Callable[[], Database]
+) -> None:
+    """Such a one is not told by us; a damaged file may have it all the same."""
+    database = emptied()
+    desk = Desk(database, tmp_path / "audit", HandClock())
+    desk.folder.mkdir()
+    desk.tell()
+    lines = [line_of(record(1)).replace(b'"n1"', b'"n\\u00001"'), line_of(record(2))[:-3] + b"1}\n"]
+    lines += [line_of(record(3)).replace(b'"at_ns":', b'"at_ns":99')]
+    with (desk.folder / FILE).open("ab") as file:
+        file.writelines(lines)
+    desk.again()
+    desk.tell()
+    desk.audit.turn()
+    assert desk.targets() == desk.expected() and desk.counted("audit_torn_total") == 3
+    assert (desk.folder / TORN).read_bytes().count(b"\n") == 3
+    assert (desk.folder / FILE).stat().st_size == 0
+    database.close()

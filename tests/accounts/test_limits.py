@@ -124,7 +124,13 @@ def test_a_throttled_account_is_free_after_its_owner_signed_in() -> None:
         left = of_address - of_account - 1
         assert await tries("10.0.0.1", "c@d.id", left + 1) == [True] * left + [False]
         assert await tries("10.0.0.3", "", of_address + 1) == [True] * of_address + [False]
-        assert (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed, "another act"
+        for allowed in (True, True, False):
+            taken = await throttle.attempt("forgot", "10.0.0.1", "a@b.id")
+            assert taken.allowed is allowed, "another act"
+        await throttle.succeeded("sign_in", "a@b.id")
+        assert not (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed
+        await throttle.succeeded("reset", "a@b.id")
+        assert (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed
 
     asyncio.run(scenario())
 
@@ -204,6 +210,8 @@ def test_buckets_are_cleared_by_scan_and_nothing_asks_for_all_keys(url: str, red
         assert await two.other.clear("a[b]*") == 2, "a name is no pattern"
         assert await two.other.clear("many/") == 600
         assert await two.other.clear("none") == 0
+        await two.other.forget("ab")
+        assert headers(await two.one.take("ab", 5))[b"ratelimit"].startswith(b'"minute";r=4;')
         assert headers(await two.one.take("b", 5))[b"ratelimit"].startswith(b'"minute";r=3;')
 
     two.run(scenario())

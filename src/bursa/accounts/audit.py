@@ -20,9 +20,9 @@ from sqlalchemy import Connection
 
 from bursa.accounts.audit_ahead import Ahead
 from bursa.accounts.audit_months import AHEAD_MONTHS, settle
-from bursa.accounts.audit_tables import Chosen, Month, Place, Record, make, put, read
+from bursa.accounts.audit_tables import Chosen, Month, Place, Record, line_of, make, put, read
 from bursa.accounts.event import Event
-from bursa.model.errors import BursaError
+from bursa.model.errors import BursaError, Refuse
 from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.ports import Clock
@@ -39,6 +39,8 @@ RETRY_S, SETTLE_AGAIN_S = 1.0, 60.0
 _KEY = re.compile(r"idx_live_[0-9A-Za-z]{8,}")
 _SECRET = re.compile(r"password|secret|token|hash|cookie", re.IGNORECASE)
 UNTOLD = "(not told)"
+# What the database says of a value that it cannot keep (state/engine.py).
+UNKEPT = "bad_value"
 
 
 class Audit:
@@ -146,6 +148,11 @@ class Audit:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._held:
+            self._telemetry.audit_lost.inc(len(self._held))
+            self._log.error("audit records are lost: neither disk nor database took them",
+                            records=len(self._held))  # fmt: skip
+            self._held.clear()
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
@@ -171,28 +178,47 @@ class Audit:
     def bring(self) -> None:
         """Bring what waits to the database. Raises as Database, OSError where the disk fails; what
         was not brought goes on waiting."""
-        while self._held:
-            with self._database.transaction() as connection:
-                self._put(connection, [self._held[0]])
-            self._held.popleft()
         file = self._file()
-        if not file.size:
-            return
-        file.sync()
+        if file.size:
+            file.sync()
+        self._held_to(file)
         self._telemetry.audit_waiting.set(file.size - self._read)
         while True:
             part = file.read(self._read)
             if part.upto == self._read:
                 break
-            if part.records:
-                with self._database.transaction() as connection:
-                    self._put(connection, part.records)
+            self._store(file, part.records)
             self._telemetry.audit_torn.inc(part.torn)
             self._read = part.upto
             self._telemetry.audit_waiting.set(file.size - self._read)
         if file.empty(self._read):
             self._read = 0
             self._telemetry.audit_waiting.set(0)
+
+    def _held_to(self, file: Ahead) -> None:
+        """What memory holds goes to the file, or, where that takes nothing yet, to the database."""
+        while self._held:
+            try:
+                file.put(self._held[0])
+            except OSError:
+                self._store(file, [self._held[0]])
+            self._held.popleft()
+
+    def _store(self, file: Ahead, records: list[Record]) -> None:
+        """Bring records to the database. One that it will never take holds up no others: it is set
+        aside, and counted as a torn one."""
+        try:
+            with self._database.transaction() as connection:
+                self._put(connection, records)
+        except Refuse as refused:
+            if refused.code != UNKEPT:
+                raise
+            if len(records) > 1:
+                for record in records:
+                    self._store(file, [record])
+                return
+            self._log.error("the database cannot keep an audit record", error=str(refused))
+            self._telemetry.audit_torn.inc(file.set_aside(line_of(records[0])))
 
     def turn(self) -> None:
         """What the thread does each time: `bring`, and `settle` where a month has begun."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from bursa.accounts.audit_tables import Record, from_values, line_of
+import msgspec
+
+from bursa.accounts.audit_tables import Record, line_of
 from bursa.ops.logs import logger
 
 FILE, TORN = "ahead.jsonl", "torn.jsonl"
@@ -19,6 +21,10 @@ FILE, TORN = "ahead.jsonl", "torn.jsonl"
 BYTES_MAX = 256 << 20
 # Read and written to the database at once.
 LINES_AT_ONCE, BYTES_AT_ONCE = 500, 1 << 20
+
+
+# What a database's integers end before, and years of four digits.
+FOREVER_NS = 1 << 63
 
 
 class Full(OSError):
@@ -86,10 +92,10 @@ class Ahead:
             try:
                 records.append(parsed(line))
             except ValueError:
-                torn += self._set_aside(line)
+                torn += self.set_aside(line)
         if not end and len(found) == BYTES_AT_ONCE:
             # No line of ours is so long: what lies here is none, up to the next one.
-            torn += self._set_aside(found)
+            torn += self.set_aside(found)
             upto += len(found)
         elif not self._whole and upto + len(found) - end == self._size and not records:
             torn += self._close_torn(found[end:])
@@ -102,9 +108,9 @@ class Ahead:
             if not self._whole and os.write(self._file, b"\n"):
                 self._size += 1
                 self._whole = True
-        return self._set_aside(rest)
+        return self.set_aside(rest)
 
-    def _set_aside(self, line: bytes) -> int:
+    def set_aside(self, line: bytes) -> int:
         """Keep what is no record, for people; 1 where there was anything."""
         if not line.strip(b"\0\r\n "):
             return 0
@@ -134,9 +140,9 @@ def parsed(line: bytes) -> Record:
     """A line as a record; ValueError where it is none."""
     try:
         values = json.loads(line)
-        record = from_values({"before": None, "after": None, **values})
-    except (KeyError, TypeError, RecursionError) as error:
+        record = msgspec.convert({"before": None, "after": None, **values}, Record)
+    except (TypeError, RecursionError, msgspec.ValidationError) as error:
         raise ValueError(f"not a record: {error}") from error
-    if not isinstance(record.at_ns, int) or not isinstance(record.id, str):
-        raise ValueError("not a record")
+    if not 0 <= record.at_ns < FOREVER_NS:
+        raise ValueError(f"not a record: at_ns is {record.at_ns}")
     return record

@@ -7,7 +7,7 @@ none is refused because a month began.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -241,11 +241,7 @@ def _page(
 
 def record_of(row: Row[Any]) -> Record:
     """A row as a record."""
-    return from_values(row._asdict())
-
-
-def from_values(values: Mapping[str, Any]) -> Record:
-    """Columns as a record. Raises KeyError or TypeError where some are missing."""
+    values = row._asdict()
     found = {field.name: values[field.name] for field in fields(Record)}
     return Record(**{**found, "ok": bool(found["ok"])})
 

@@ -157,9 +157,16 @@ class Limiter:
             self._telemetry.limits_away.set(0)
             self._log.info("the server of the limits is back", server=str(self._server))
 
+    async def forget(self, bucket: str) -> None:
+        """Forget what was counted in a bucket. Raises Retry where the server is away."""
+        self._counters.clear(bucket)
+        if self._server is not None:
+            await self._server.forget(bucket)
+
     async def clear(self, bucket: str) -> int:
         """Forget what was counted in the buckets whose names begin so; returns how many there were.
-        Raises Retry where the server is away."""
+        Looks at all names of the server, so it is for what happens seldom. Raises Retry where that
+        is away."""
         count = self._counters.clear_from(bucket)
         if self._server is None:
             return count

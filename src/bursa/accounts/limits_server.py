@@ -82,6 +82,15 @@ class LimitsServer:
         left_s = max(before_s if before else present_s - WINDOW_S, 0.0)
         return allowed, before, left_s, present
 
+    async def forget(self, key: str) -> None:
+        """Forget a bucket. Raises Retry."""
+        storage = self._here()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await storage.clear_sliding_window(key, WINDOW_S)
+        except _errors(storage) as error:
+            raise Retry(f"limits: {self} is away: {error}") from error
+
     async def clear(self, start: str) -> int:
         """Forget the buckets whose names begin so: by SCAN, which keeps nobody waiting as KEYS
         would. Returns how many keys went. Raises Retry."""

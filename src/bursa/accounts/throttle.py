@@ -1,7 +1,7 @@
 """How often one may try to sign in, or have a letter sent: by address, and by the account tried.
 
-Every try counts, good or bad; a good sign-in forgets those of its account. Where the shared limits
-are away nobody is let through by guess. Does not answer.
+Every try counts, good or bad; a good sign-in forgets those of its account, a good reset all that
+was tried for it. Where the shared limits are away nobody is let through by guess. Does not answer.
 """
 
 from collections.abc import Mapping
@@ -35,17 +35,20 @@ class Throttle:
         start = self._limiter.of_address(address)
         taken = await self._take(f"{act}/{start}", of_address)
         if taken.allowed and of_account and email:
-            of_all = await self._take(self._account(act, email), of_account)
+            of_all = await self._take(f"{self._account(email)}/{act}", of_account)
             return taken if of_all.allowed else of_all
         return taken
 
     async def succeeded(self, act: Act, email: str) -> None:
-        """The account's tries were its owner's: forget them. Raises Retry where the shared limits
-        went away."""
-        await self._limiter.clear(self._account(act, email))
+        """The account's tries were its owner's: forget them, after a reset those of all acts.
+        Raises Retry where the shared limits went away."""
+        if act == "reset":
+            await self._limiter.clear(self._account(email))
+        else:
+            await self._limiter.forget(f"{self._account(email)}/{act}")
 
-    def _account(self, act: Act, email: str) -> str:
-        return self._limiter.of_name(f"{act}/account", email.strip().lower())
+    def _account(self, email: str) -> str:
+        return self._limiter.of_name("account", email.strip().lower())
 
     async def _take(self, bucket: str, per_minute: int) -> Taken:
         taken = await self._limiter.take(bucket, per_minute)

@@ -140,6 +140,7 @@ class Signing:
             await desk.tries("reset", scope)
             reset = self._accounts.people.reset
             person = await desk.run(reset, form.token, form.password, actor(scope))
+            await desk.good("reset", person.email)
             desk.write(person.email, messages.changed(desk.url(scope)))
             return Good(shapes.AddressRow(person.email), "/sign-in?done=reset")
 
