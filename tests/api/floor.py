@@ -263,13 +263,23 @@ def serve(
     """Serve a floor until the block ends."""
     services = floor.services()
     hub = Hub(services, limits or StreamLimits(throttle_ms=0), EPOCH)
-    app = build_api(services, hub, Extra(routes, face=face or Face()))
-    listening = socket.create_server(("127.0.0.1", 0))
+    with listening(build_api(services, hub, Extra(routes, face=face or Face()))) as port:
+        floor.hub = hub
+        try:
+            yield Served(floor, hub, services, port)
+        finally:
+            floor.hub = None
+
+
+@contextlib.contextmanager
+def listening(app: Any) -> Iterator[int]:
+    """Serve an application until the block ends, on the port that it gets."""
+    wire = socket.create_server(("127.0.0.1", 0))
     running = server(app, "127.0.0.1", 0)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(running.serve(sockets=[listening]))
+            runner.run(running.serve(sockets=[wire]))
 
     thread = threading.Thread(target=run, name="served")
     thread.start()
@@ -278,10 +288,8 @@ def serve(
         while not running.started:
             assert thread.is_alive() and time.monotonic() < until, "the server did not start"
             time.sleep(0.01)
-        floor.hub = hub
-        yield Served(floor, hub, services, listening.getsockname()[1])
+        yield wire.getsockname()[1]
     finally:
-        floor.hub = None
         running.should_exit = True
         thread.join(20)
         assert not thread.is_alive(), "the server did not stop"

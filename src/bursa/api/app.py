@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from litestar import Litestar, MediaType
-from litestar.handlers import BaseRouteHandler
+from litestar import Litestar, MediaType, Response, route
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
@@ -95,7 +95,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     own = _routes(services, hub, admitted)
     handle = errors.handler(extra.error_page)
     app = Litestar(
-        route_handlers=[*own, *extra.routes],
+        route_handlers=_telling([*own, *extra.routes]),
         lifespan=[running],
         exception_handlers={Exception: handle},
         openapi_config=OpenAPIConfig(
@@ -138,6 +138,30 @@ def _routes(services: Services, hub: Hub, admitted: Admitted) -> list[BaseRouteH
         own += auth.routes(services, services.accounts)
         own += admin.routes(services, services.accounts)
     return own
+
+
+def _telling(handlers: Sequence[BaseRouteHandler]) -> list[BaseRouteHandler]:
+    """The handlers, and one for OPTIONS before those that share a path: the router's own, made with
+    the path's first handler, tells of no method but that one's."""
+    methods: dict[str, set[str]] = {}
+    shared: dict[str, bool] = {}
+    for handler in handlers:
+        if isinstance(handler, HTTPRouteHandler):
+            for path in handler.paths:
+                shared[path] = path in methods
+                methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    asked = [_options(path, methods[path]) for path, several in shared.items() if several]
+    return [*asked, *handlers]
+
+
+def _options(path: str, methods: set[str]) -> BaseRouteHandler:
+    allowed = {"Allow": ", ".join(sorted(methods))}
+
+    @route(path, http_method="OPTIONS", status_code=204, include_in_schema=False)
+    async def options() -> Response[None]:
+        return Response(None, headers=allowed, media_type=MediaType.TEXT)
+
+    return options
 
 
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
