@@ -291,6 +291,15 @@ def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     tab.until("#d-recent", "free.*pro")
     rights = place.accounts.standing.rights(bot)
     assert (rights.tier, rights.rate) == ("pro", 1200)
+    page.fill("#d-rate", "many")
+    page.press("#d-rate", "Enter")
+    tab.until("#h-rate", "A whole number")
+    page.fill("#d-rate", "unlimited")
+    page.fill("#d-reason", "for the fair")
+    page.press("#d-reason", "Enter")
+    tab.until("#d-recent", "override rate 1200 rate –")
+    assert place.accounts.standing.rights(bot).rate is None
+    assert page.input_value("#d-rate") == "unlimited"
 
     page.click("#d-keylist >> text=Revoke")
     page.fill("#d-keylist .u-ask input", "leaked")

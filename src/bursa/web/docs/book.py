@@ -25,7 +25,7 @@ CONTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (HOME, "quick-start", "concepts")),
     ("Use", ("accounts", "pages", "stream", "udf", "viewer", _API)),
     ("Reference", ("tables", "metrics", "configuration", "command-line", "telemetry")),
-    ("Run", ("operate", "sources", "idx-1", "itch")),
+    ("Run", ("operate", "deploy", "sources", "idx-1", "itch")),
     ("Inside", ("life-of-a-tick", "add-a-metric", "decisions")),
 )
 MORE = "More"

@@ -108,10 +108,13 @@ function show(user) {
   recent(user.recent ?? []);
 }
 
+/* A rate of one's own as it is written: "" where the tier's holds. */
+const rateWords = ({ rate }) => (rate === undefined ? "" : rate === null ? "unlimited" : String(rate));
+
 function fill() {
   const user = now.chosen;
   form.elements.namedItem("tier").value = user.tier;
-  form.elements.namedItem("rate").value = user.override?.rate ?? "";
+  form.elements.namedItem("rate").value = rateWords(user.override);
   if (form.elements.namedItem("role")) form.elements.namedItem("role").value = user.role;
   form.elements.namedItem("reason").value = "";
   clear();
@@ -146,7 +149,10 @@ function revoke(key, asked, opener) {
   });
 }
 
-const brief = (value) => (value === null || value === undefined ? "\u2013" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${brief(one)}`).join(", ") || "none" : String(value));
+/* Rights of one's own are kept as JSON. */
+const fields = (value) => { try { return typeof value === "string" && value.startsWith("{") ? JSON.parse(value) : value; } catch { return value; } };
+const brief = (value) => inWords(fields(value));
+const inWords = (value) => (value === null || value === undefined ? "\u2013" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${brief(one)}`).join(", ") || "none" : String(value));
 
 function recent(events) {
   $("d-recent-box").hidden = !events.length;
@@ -194,13 +200,13 @@ function wrong(name, text) {
 
 /* What was changed in the form: {tier, override, role}; null where a field is wrong. */
 function changes() {
-  const user = now.chosen, wanted = {}, { tier, rate, role } = Object.fromEntries(new FormData(form)), text = rate.replaceAll(/[\s,.]/g, "");
-  if (text && !/^[1-9]\d{0,8}$/.test(text)) { wrong("rate", "A whole number of requests a minute, or nothing."); return null; }
+  const user = now.chosen, wanted = {}, { tier, rate, role } = Object.fromEntries(new FormData(form)), text = rate.replaceAll(/[\s,.]/g, "").toLowerCase();
+  if (text && text !== "unlimited" && !/^[1-9]\d{0,8}$/.test(text)) { wrong("rate", "A whole number of requests a minute, “unlimited”, or nothing."); return null; }
   if (tier !== user.tier) wanted.tier = tier;
   if (role && role !== user.role) wanted.role = role;
-  if ((text ? Number(text) : null) !== (user.override?.rate ?? null)) {
-    const { rate: _, ...rest } = user.override ?? {};
-    wanted.override = text ? { ...rest, rate: Number(text) } : rest;
+  if (text !== rateWords(user.override)) {
+    const { rate: _, ...rest } = user.override;
+    wanted.override = text ? { ...rest, rate: text === "unlimited" ? null : Number(text) } : rest;
   }
   return wanted;
 }
