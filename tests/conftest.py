@@ -16,14 +16,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="the long fault runs (make soak)")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks `xdist_group` keep tests together, so that a broker is started by one worker alone.
-    pytest-xdist writes the group into `_nodeid`, which pytest since 9.2 does not read."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Tests that share what their module sets up run on one worker, else each worker would set it
+    up anew; so do those that a mark `xdist_group` keeps together, for a broker say. pytest-xdist
+    writes the group into `_nodeid`, which pytest since 9.2 does not read."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    yield
     for item in items:
         told = getattr(item, "_nodeid", item.nodeid)
         if told != item.nodeid and hasattr(item, "_id"):
             item._id = type(item._id).parse(told)
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Does it need a fixture of its module's?"""
+    info = getattr(item, "_fixtureinfo", None)
+    found = {} if info is None else info.name2fixturedefs
+    return any(made.scope == "module" for fixtures in found.values() for made in fixtures)
 
 
 @pytest.fixture(scope="session")
