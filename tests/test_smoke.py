@@ -1,7 +1,5 @@
 """`bursa smoke`: a real server passes, what is broken does not, and nothing ends in a traceback."""
 
-import io
-import json
 import os
 import signal
 import socket
@@ -15,30 +13,19 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from rich.console import Console
 
 from bursa.exchange import launch
 from bursa.model.errors import Refuse
 from bursa.verbs.asking import Server, Wrong
 from bursa.verbs.finding import BAD, OK
-from bursa.verbs.smoke import run_smoke
 from tests.running import Bursa, environment, wait_for
+from tests.smoked import smoke
 
-Told = dict[str, dict[str, str]]
 QUESTIONS = {
     *("health", "ready", "version", "key", "symbols", "feed", "ranking", "candles", "stream"),
     *("live events", "udf config", "udf symbols", "udf search", "udf history", "udf errors"),
     *("viewer", "pages", "headers", "guard", "schema"),
 }
-
-
-def smoke(url: str, timeout_s: float = 10.0, key: str = "") -> tuple[int, Told]:
-    """Exit code, and the findings by name."""
-    out = io.StringIO()
-    code = run_smoke(url, timeout_s, as_json=True, say=Console(file=out), key=key)
-    body = json.loads(out.getvalue())
-    assert body["ok"] == (code == 0)
-    return code, {finding["name"]: finding for finding in body["findings"]}
 
 
 def is_ready(running: Bursa) -> bool:
@@ -92,37 +79,6 @@ def test_a_running_bursa_passes_and_one_whose_feed_fell_silent_does_not(tmp_path
             assert {name for name in told if told[name]["state"] == BAD} == {"feed"}
         finally:
             os.kill(exchange.pid, signal.SIGCONT)
-
-
-def test_history_without_a_feed_passes(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    ms = 1_723_161_240_000
-    lines = [
-        f'{{"e":"trade","E":{ms + n},"s":"BTCUSDT","t":{n},"p":"{60000 + n}","q":"1",'
-        f'"T":{ms + n * 1000},"m":true,"M":true}}\n'
-        for n in range(1, 200)
-    ]
-    (tmp_path / "trades").write_text("".join(lines))
-    done = subprocess.run(
-        [sys.executable, "-m", "bursa", "replay", str(tmp_path / "trades"), "--venue", "binance"]
-        + ["--data", str(data)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment(),
-    )
-    assert done.returncode == 0, done.stderr
-    with Bursa(data) as running:
-        wait_for(lambda: is_ready(running), what="the start")
-        wait_for(lambda: running.get("/v1/symbols")["data"], what="the symbols")
-        code, told = smoke(running.url)
-        assert code == 1 and told["key"]["remedy"] == "give one: --key-file FILE"
-        code, told = smoke(running.url, key=running.guest.key)
-        assert "tier enterprise" in told["key"]["fact"] and "401" in told["key"]["fact"]
-    assert code == 0, [f for f in told.values() if f["state"] != OK]
-    assert "history only" in told["feed"]["fact"]
-    assert "now none is due" in told["candles"]["fact"]
-    assert told["viewer"]["fact"] == "no venue is public"
 
 
 def test_a_closed_port_is_one_line() -> None:

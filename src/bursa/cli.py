@@ -210,13 +210,33 @@ def smoke(
             "--key-file", help="File with an API key, - for standard input; a demo needs none."
         ),
     ] = None,
+    ca_file: Annotated[
+        str,
+        typer.Option(
+            "--ca-file",
+            help="PEM file of the authority to trust, for certificates of your own.",
+            metavar="FILE",
+            show_default="the system's",
+        ),
+    ] = "",
+    plain_port: Annotated[
+        int | None,
+        typer.Option(
+            "--plain-port",
+            help="Where plain HTTP must lead to HTTPS; 0: do not ask.",
+            min=0,
+            max=65535,
+            show_default="80, where the URL has no port",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a running server what a deployer would; exit code 1 if an answer is bad."""
-    from bursa.verbs.smoke import run_smoke
+    """Ask a running server what a deployer would, and one that is reached over TLS or from another
+    machine the whole checklist of its deployment; exit code 1 if an answer is bad."""
+    from bursa.verbs.smoke import With, run_smoke
 
-    shown = "" if key is None else key.read(1024).strip()
-    sys.exit(run_smoke(url, timeout, as_json=as_json, say=out, key=shown))
+    given = With("" if key is None else key.read(1024).strip(), ca_file, plain_port)
+    sys.exit(run_smoke(url, timeout, as_json=as_json, say=out, given=given))
 
 
 @app.command()

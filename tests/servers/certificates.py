@@ -17,8 +17,8 @@ class Certificates:
     key: Path
 
 
-def make(folder: Path) -> Certificates:
-    """Made anew in a folder; good for two days."""
+def make(folder: Path, days: int = 2) -> Certificates:
+    """Made anew in a folder; good for so many days."""
     if shutil.which("openssl") is None:
         missing("openssl is not installed")
     folder.mkdir(parents=True)
@@ -28,9 +28,11 @@ def make(folder: Path) -> Certificates:
     )
     key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256"
     usage = "-addext keyUsage=critical,keyCertSign"
-    _openssl(folder, f"req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=tests {usage}")
+    _openssl(
+        folder, f"req -x509 {key} -keyout ca.key -out ca.pem -days {days} -subj /CN=tests {usage}"
+    )
     _openssl(folder, f"req {key} -keyout server.key -out server.csr -subj /CN=127.0.0.1")
-    signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile of"
+    signed = f"-CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile of"
     _openssl(folder, f"x509 -req -in server.csr {signed} -out server.pem")
     return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
 

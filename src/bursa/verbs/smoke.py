@@ -1,20 +1,25 @@
 """`bursa smoke URL`: the questions a deployer would ask of a running server, one finding each.
 
-While the venue trades, candles must go on and the stream must deliver; outside its hours they need
-only be there. Asks as any client does (asking.py) and changes nothing.
+What is reached over TLS, or from another machine, is asked the questions of deployed.py too. While
+the venue trades, candles must go on and the stream must deliver; outside its hours they need only
+be there. Asks as any client does (asking.py) and changes nothing.
 """
 
 import http.client
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
 from rich.console import Console
 
-from bursa.verbs.asking import Server, Wrong
+from bursa.api.front import is_loopback
+from bursa.app import SystemClock
+from bursa.verbs.asking import Denied, Server, Wrong
+from bursa.verbs.deployed import Deployed, Question
 from bursa.verbs.finding import Finding, bad, ok, tell, warn
 
 LOOK_S = 0.25
@@ -29,34 +34,84 @@ HEADERS = {
     "referrer-policy": "no-referrer",
 }
 _FEED = "see the feed: `bursa doctor`, and /ready"
+# Where these come to nothing the others would, too.
+_FIRST = ("tls", "health")
 _NOT_BURSA = "is it bursa, of this version, that answers there?"
 
 
-def run_smoke(url: str, timeout_s: float, *, as_json: bool, say: Console, key: str = "") -> int:
-    """Ask and tell, as whose API key that is. Returns 1 if any answer is bad. Refuse where the URL
-    is none."""
-    return tell(_Smoke(Server(url, timeout_s), key).findings(), say, as_json)
+@dataclass(frozen=True)
+class With:
+    """What a run asks with.
+
+    key         an API key; "": as nobody
+    ca_file     PEM file of certificates to trust; "": those that the system trusts
+    plain_port  port at which plain HTTP must lead to HTTPS; None: 80, where the URL has no port
+    """
+
+    key: str = ""
+    ca_file: str = ""
+    plain_port: int | None = None
+
+
+def run_smoke(
+    url: str, timeout_s: float, *, as_json: bool, say: Console, given: With | None = None
+) -> int:
+    """Ask and tell. Returns 1 if any answer is bad. Refuse where the URL is none, or the file has
+    no certificates."""
+    given = given or With()
+    server = Server(url, timeout_s, given.ca_file)
+    return tell(_Smoke(server, given).findings(), say, as_json)
 
 
 class _Smoke:
     """One run; what an answer tells, later questions use.
 
+    deployed  the questions beside; None on loopback without TLS
+    shut      is nobody answered, and is there no key?
+    silent    did nobody answer the first question?
     tickers   instruments to ask for, the one traded most often first
     advances  must bars go on now?
     """
 
-    def __init__(self, server: Server, key: str) -> None:
-        self._server, self._key = server, key
+    def __init__(self, server: Server, given: With) -> None:
+        self._server, self._key = server, given.key
+        self._deployed: Deployed | None = None
+        if server.secure or not is_loopback(server.host):
+            port = given.plain_port
+            if port is None:
+                port = 80 if server.secure and server.port == 443 else 0
+            now_s = SystemClock().now_ns() / 1e9
+            self._deployed = Deployed(server, given.key, port, now_s)
+        self._shut = self._silent = False
         self._tickers: list[str] = []
         self._advances = False
 
     def findings(self) -> Iterator[Finding]:
-        """Every question in turn; only the first where nobody answers."""
-        questions: tuple[tuple[str, Callable[[], Finding]], ...] = (
-            ("health", self._health),
-            ("ready", self._ready),
-            ("version", self._version),
-            ("key", self._enter),
+        """Every question in turn; only the first where nobody answers, and only those that nobody
+        may ask where there is no key."""
+        for name, question in self._questions():
+            found = self._asked(name, question)
+            yield found
+            if self._silent or (self._deployed is not None and self._deployed.broken):
+                return
+
+    def _questions(self) -> Iterator[Question]:
+        beside = self._deployed
+        if beside is not None:
+            yield from beside.reached()
+        yield "health", self._health
+        yield "ready", self._ready
+        yield "version", self._version
+        yield "key", self._enter
+        yield "headers", self._headers
+        yield "guard", self._guard
+        if beside is not None:
+            yield from beside.guarded()
+        if not self._shut:
+            yield from self._of_market()
+
+    def _of_market(self) -> tuple[Question, ...]:
+        return (
             ("symbols", self._symbols),
             ("feed", self._feed),
             ("ranking", self._ranking),
@@ -70,24 +125,24 @@ class _Smoke:
             ("udf errors", self._udf_errors),
             ("viewer", self._viewer),
             ("pages", self._pages),
-            ("headers", self._headers),
-            ("guard", self._guard),
             ("schema", self._schema),
         )
-        for name, question in questions:
-            try:
-                yield question()
-            except Wrong as wrong:
-                yield bad(name, wrong.fact, wrong.remedy)
-            except (OSError, http.client.HTTPException) as error:
-                why = f"no answer within {self._server.timeout_s:g} s"
-                if not isinstance(error, TimeoutError):
-                    why = getattr(error, "strerror", None) or str(error) or repr(error)
-                yield bad(name, f"{self._server.url}: {why}", "does it run? see address and port")
-                if name == "health":
-                    return
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                yield bad(name, f"an answer of another form ({error!r})", _NOT_BURSA)
+
+    def _asked(self, name: str, question: Callable[[], Finding]) -> Finding:
+        try:
+            return question()
+        except Denied as denied:
+            return warn(name, denied.fact, denied.remedy)
+        except Wrong as wrong:
+            return bad(name, wrong.fact, wrong.remedy)
+        except (OSError, http.client.HTTPException) as error:
+            why = f"no answer within {self._server.timeout_s:g} s"
+            if not isinstance(error, TimeoutError):
+                why = getattr(error, "strerror", None) or str(error) or repr(error)
+            self._silent = name in _FIRST
+            return bad(name, f"{self._server.url}: {why}", "does it run? see address and port")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            return bad(name, f"an answer of another form ({error!r})", _NOT_BURSA)
 
     # -- the process -------------------------------------------------------------------------------
 
@@ -120,6 +175,7 @@ class _Smoke:
         if not refused:
             _ = [row["ticker"] for row in nobody.json()["data"]]
         if not self._key:
+            self._shut = refused
             if refused:
                 raise Wrong("who has no key is not answered", "give one: --key-file FILE")
             return ok("key", "none is needed: this is a demo")
@@ -132,7 +188,10 @@ class _Smoke:
     # -- the market --------------------------------------------------------------------------------
 
     def _symbols(self) -> Finding:
-        rows = self._server.data("/v1/symbols?limit=10000")
+        try:
+            rows = self._server.data("/v1/symbols?limit=10000")
+        except Denied:
+            rows = self._server.data("/v1/symbols")  # as many as the tier may have
         if not rows:
             raise Wrong("there is no instrument", _FEED)
         named = sum(row["name"] != row["ticker"] for row in rows)
@@ -175,10 +234,19 @@ class _Smoke:
     def _candles(self) -> Finding:
         ticker = self._ticker()
         path = f"/v1/ohlcv/{quote(ticker)}?tf=1m&limit=1&open=1"
-        began, first = time.monotonic(), self._server.data(path)
+        began, tf = time.monotonic(), "1m"
+        try:
+            first = self._server.data(path)
+        except Denied:
+            # The tier has longer bars alone: so much it must give.
+            tf = "1d"
+            first = self._server.data(path.replace("tf=1m", "tf=1d"))
         if not first:
             raise Wrong(f"{ticker} has no bar", _FEED)
         at = first[-1]["bar_time"]
+        if tf == "1d":
+            what = f"{ticker}: the newest bar of a day is of {at}; bars of 1m are not the tier's"
+            return ok("candles", what)
         if not self._advances:
             return ok("candles", f"{ticker}: the newest bar is of {at}; now none is due")
         while time.monotonic() < began + self._server.timeout_s:
@@ -323,13 +391,15 @@ class _Smoke:
         return ok("headers", ", ".join(HEADERS))
 
     def _guard(self) -> Finding:
-        """A page of another site that has its name lead to loopback must not be answered."""
-        if not _is_loopback(self._server.host):
-            return ok("guard", "not asked: not on loopback")
-        reply = self._server.get("/v1/symbols?limit=1", {"Host": "rebound.example"})
-        if reply.status != 421:
-            raise Wrong("it answers to a foreign Host", "something between must not rewrite Host")
-        return ok("guard", f"a foreign Host is refused with {reply.status}")
+        """A page of another site that has its name lead here must not be answered."""
+        status = 0  # what a proxy says that hangs up
+        with suppress(Wrong, ConnectionError):
+            status = self._server.get("/health", {"Host": "rebound.example"}).status
+        if status and not 300 <= status < 500:
+            remedy = "something between must not rewrite Host; see http.hosts"
+            raise Wrong(f"it answers {status} to a foreign Host", remedy)
+        how = f"is refused with {status}" if status else "is hung up on"
+        return ok("guard", f"a foreign Host {how}")
 
     def _schema(self) -> Finding:
         body = self._server.json("/schema")
@@ -347,10 +417,3 @@ class _Seen:
     def again(self, bar: dict[str, Any]) -> bool:
         """Is it another one than the first of its ticker?"""
         return self._first.setdefault(bar["ticker"], bar) != bar
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
