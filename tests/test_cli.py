@@ -51,7 +51,8 @@ def test_config_show_tells_value_and_origin_and_masks_secrets() -> None:
     ("arguments", "settings", "words"),
     [
         (["up", "--port", "99999"], {}, ["http.port", "65535"]),
-        (["up"], {"http_host": "0.0.0.0"}, ["http.host", "127.0.0.1"]),
+        (["up"], {"http_host": "0.0.0.0"}, ["http.host", "http.hosts"]),
+        (["up", "--demo"], {"http_host": "0.0.0.0"}, ["http.host", "127.0.0.1"]),
         (["up"], {"htp_port": "1"}, ["BURSA_HTP_PORT", "did you mean BURSA_HTTP_PORT"]),
         (["config", "show"], {"idx_orderbook_store": "often"}, ["idx.orderbook.store", "Ns"]),
         (["config", "show", "--config", "none.toml"], {}, ["none.toml", "cannot be read"]),
