@@ -12,7 +12,7 @@ import pytest
 
 from bursa.accounts.parts import Accounts
 from bursa.accounts.who import CLI
-from tests.accounts.house import PASSWORD, accounts
+from tests.accounts.house import MINUTE_NS, PASSWORD, accounts
 from tests.api.floor import HandClock
 from tests.servers.smtp import MailServer
 from tests.web.market import TUESDAY, Market, at, some_days
@@ -66,6 +66,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 def visit(browser: Any, place: Place) -> Iterator[Any]:
     """visit(**settings): a tab of somebody else, at the market's time."""
+    # What was tried too often may be tried again.
+    place.clock.ns += 2 * MINUTE_NS
     open_ones: list[Tab] = []
 
     def begin(**settings: Any) -> Tab:
@@ -225,6 +227,20 @@ def test_a_forgotten_password(place: Place, visit: Any) -> None:
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide == NARROW["width"]
     silent(tab, "400")
+
+
+def test_who_tries_too_often_is_told_when_to_come_back(place: Place, visit: Any) -> None:
+    tab = visit()
+    wrong = {"email": "nobody@example.com", "password": "not the password"}
+    sign = f"{tab.url}/auth/login"
+    statuses = [tab.context.request.post(sign, data=wrong).status for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    page = tab.open("/sign-in")
+    page.fill("#f-email", wrong["email"])
+    page.fill("#f-password", wrong["password"])
+    page.press("#f-password", "Enter")
+    tab.until("#problem", r"Too many tries\. Come back in \d+ (s|min)\.")
+    assert page.is_enabled(".g-form [type=submit]")
 
 
 def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, visit: Any) -> None:
