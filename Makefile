@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Else each of some hundred processes that the tests start compiles all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup test check fmt up bench bench-record soak clean
 
