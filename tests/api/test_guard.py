@@ -163,10 +163,10 @@ def test_a_crash_under_udf_is_udf_shaped(crashing: httpx.Client) -> None:
 def test_off_loopback_it_is_told_its_names_and_is_no_demo() -> None:
     assert all(front_of(host, demo=True).demo for host in ("127.0.0.1", "::1", "localhost"))
     for host in ("0.0.0.0", "::", "192.168.1.5"):
-        for wrong, code in (({}, "bad_config"), ({"demo": True, "hosts": ["a.b"]}, "demo_exposed")):
-            with pytest.raises(Refuse) as refusal:
+        for wrong, why in (({}, "http.hosts"), ({"demo": True, "hosts": ["a.b"]}, "the demo")):
+            with pytest.raises(Refuse, match=why) as refusal:
                 front_of(host, **wrong)  # type: ignore[arg-type]
-            assert refusal.value.code == code
+            assert refusal.value.code == "bad_config"
     front = front_of("0.0.0.0", ["Data.Example.com"], ["10.0.0.0/8"], "https://x.example.com:8443/")
     for host in ("data.example.com", "DATA.example.com:80", "x.example.com", "localhost:1"):
         assert front.answers_to(host.encode())

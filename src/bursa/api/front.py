@@ -77,14 +77,14 @@ def front_of(
     rate_per_minute: int = 0,
     demo: bool = False,
 ) -> Front:
-    """A front of settings. Refuse `bad_config` where they do not go together, or `demo_exposed`."""
+    """A front of settings. Refuse `bad_config` where they contradict, as a demo off loopback does."""
     names = {name.lower() for name in hosts}
     if public_url:
         names.add(_host_of(public_url))
     if not is_loopback(host):
         if demo:
             message = f"http.host={host}: the demo lets anybody in, so it serves this machine alone"
-            raise Refuse(f"{message} (127.0.0.1)", "demo_exposed", parameter="http.host")
+            raise Refuse(f"{message} (127.0.0.1)", "bad_config", parameter="http.host")
         if not names:
             message = f"http.host={host}: say by which names it is reached in http.hosts"
             raise Refuse(message, "bad_config", parameter="http.hosts")

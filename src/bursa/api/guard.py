@@ -27,6 +27,7 @@ from bursa.api.errors import (
     failure_of,
     is_udf,
     note,
+    routed,
     send_failure,
     wants_page,
 )
@@ -128,6 +129,7 @@ class Guard:
         door = door_of(scope["path"])
         try:
             if not self._is_ours(given.get(b"host", b"")):
+                self._admission.misled(state, client)
                 await send_failure(bearing, scope, self._misdirected(scope))
             else:
                 await self._enter(scope, receive, bearing, (given, client, door))
@@ -182,6 +184,7 @@ class Guard:
         given = _given(scope)
         host, origin = given.get(b"host", b""), given.get(b"origin", b"")
         client, path = self._client(scope, given), scope["path"]
+        send = _bearing(state, send)
         failure = None
         if not self._is_ours(host):
             failure = self._misdirected(scope)
@@ -193,7 +196,7 @@ class Guard:
             return
         elif origin and not is_own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
-        elif path == _STREAM:
+        elif routed(path) == _STREAM:
             # Who shows nothing yet may do so by his first message.
             state["later"] = True
             try:
@@ -203,6 +206,11 @@ class Guard:
         if failure is None:
             await self._app(scope, receive, _naming(scope, send))
             return
+        if "marks" not in state:
+            try:
+                self._admission.misled(state, client)
+            except BursaError as refusal:
+                failure = failure_of(refusal)
         state["failure"] = failure.code
         self._telemetry.refused.labels(failure.code).inc()
         await receive()
@@ -245,10 +253,7 @@ class Guard:
     def _sum_up(self, who: Principal, rows: int, status: int) -> None:
         if self._accounts is None or who.via == "demo":
             return
-        now_ns = self._clock.now_ns()
-        self._accounts.usage.add(who.user, who.key, rows, status, now_ns)
-        if who.via == "key":  # of a token's, the exchange was its use
-            self._accounts.keys.used(who.key, now_ns)
+        self._accounts.usage.add(who.user, who.key, rows, status, self._clock.now_ns())
 
     def _count(self, scope: Any, status: int, began_ns: int) -> None:
         route = scope.get("path_template") or "other"
@@ -284,6 +289,19 @@ async def _lead(send: Send, where: bytes) -> None:
     headers = [(b"location", where), (b"cache-control", b"no-store"), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _bearing(state: Any, send: Send) -> Send:
+    """`send` of a handshake: its answer, good or not, says what every answer does."""
+
+    async def bearing(message: Any) -> None:
+        if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+            request = (b"x-request-id", state["request_id"].encode())
+            headers = message.get("headers", ())
+            message = {**message, "headers": [*headers, request, *state.get("marks", ())]}
+        await send(message)
+
+    return bearing
 
 
 def _naming(scope: Any, send: Send) -> Send:
