@@ -19,6 +19,7 @@ from bursa.api.front import Front
 from bursa.api.services import GateDesk, Services
 from bursa.api.stream.hub import Hub, StreamLimits
 from bursa.model.venue import BINANCE, IDX
+from bursa.pipeline.control import GATES
 from bursa.verbs.told import told
 from bursa.web.docs.pages import Docs
 from bursa.web.pages import Pages
@@ -39,7 +40,6 @@ class Whole(House):
         super().__init__(folder, lambda clock, told: accounts(folder, clock, told, post, "memory"))
         self.front = Front(rate_per_minute=OFTEN)
         self.bulk = Shelf(folder)
-        self.ordered: list[Mapping[str, int]] = []
         now_ns = self.clock.ns
         for day in DAYS[1:]:
             self.day(day, minutes=20)
@@ -52,8 +52,7 @@ class Whole(House):
         return replace(super().services(), gates={"idx": gates})
 
     def _order(self, wanted: Mapping[str, int], from_ns: int, keep: Any) -> bool:
-        self.ordered.append(wanted)
-        return True
+        return keep(GATES, IDX.name, lambda: ({}, dict(wanted))) is not None
 
     def pages(self, services: Services) -> tuple[Pages, Docs]:
         """The pages over what is served, as a start makes them."""
