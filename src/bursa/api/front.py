@@ -77,7 +77,7 @@ def front_of(
     rate_per_minute: int = 0,
     demo: bool = False,
 ) -> Front:
-    """A front of settings. Refuse `bad_config` where they contradict, as a demo off loopback does."""
+    """A front of settings. Refuse `bad_config` where they contradict; a demo off loopback does."""
     names = {name.lower() for name in hosts}
     if public_url:
         names.add(_host_of(public_url))
