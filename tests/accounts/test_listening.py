@@ -34,13 +34,13 @@ def token(site: Site, key: str) -> str:
         return found
 
 
-def opened(site: Site, **headers: str) -> Socket:
-    return Socket(site.served.ws, additional_headers=headers)
+def opened(site: Site, url: str = "", **headers: str) -> Socket:
+    return Socket(url or site.served.ws, additional_headers=headers)
 
 
-def refused(site: Site, **headers: str) -> tuple[int, str]:
+def refused(site: Site, url: str = "", **headers: str) -> tuple[int, str]:
     """Status and code of a handshake that fails."""
-    with pytest.raises(InvalidStatus) as failure, opened(site, **headers):
+    with pytest.raises(InvalidStatus) as failure, opened(site, url, **headers):
         pass
     response = failure.value.response
     return response.status_code, json.loads(response.body)["code"]
@@ -75,6 +75,12 @@ def test_a_handshake_shows_a_token_or_a_session(site: Site) -> None:
     assert refused(site, Authorization="Bearer x") == (401, "token_invalid")
     assert refused(site, Authorization=f"Bearer {key}") == (401, "token_invalid")
     assert refused(site, Cookie=f"bursa_session={'x' * 43}") == (401, "session_ended")
+    # The router takes other spellings of the path for the same; so does who judges.
+    for spelled in (site.served.ws + "/", site.served.ws.replace("/v1/", "//v1//")):
+        assert refused(site, spelled, Authorization="Bearer x") == (401, "token_invalid")
+        with opened(site, spelled, Authorization=f"Bearer {good}") as client:
+            client.say(**ORDER)
+            assert client.next()["type"] == "subscribed"
 
 
 def test_a_first_message_shows_a_token(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +97,18 @@ def test_a_first_message_shows_a_token(site: Site, monkeypatch: pytest.MonkeyPat
     with opened(site) as client:
         client.say(action="auth", token=good[:-4])
         assert end(client) == ("token_invalid", 4401, "token_invalid")
+    # One address does not take all places of those who have not said who they are.
+    monkeypatch.setattr(admitted, "WAITING_OF_ONE_MAX", 1)
+    with opened(site) as first:
+        first.wire.send("x")
+        assert first.next()["code"] == "auth_required"
+        with opened(site) as client:
+            assert end(client) == ("too_many_clients", 1013, "too_many_clients")
+        first.say(action="auth", token=good)
+        assert first.next()["type"] == "authenticated"
+        with opened(site) as client:
+            client.say(action="auth", token=good)
+            assert client.next()["type"] == "authenticated"
     monkeypatch.setattr(admitted, "AUTH_S", 0.2)
     with opened(site) as client:
         assert end(client) == ("auth_timeout", 4401, "auth_timeout")

@@ -100,6 +100,10 @@ class Admission:
         await self._limit(state, door, who, client)
         return receive
 
+    def bucket(self, address: str) -> str:
+        """What is counted against whoever asks from an address."""
+        return self._local.of_address(address)
+
     async def by_token(self, token: str, address: str) -> Principal:
         """Who shows a token within a stream; counted as a request. Refuse 401, 429; Retry."""
         if self._accounts is None:

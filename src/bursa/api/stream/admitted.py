@@ -7,6 +7,7 @@ whose rights are others keeps what he may have. Does not know what is in a frame
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
@@ -25,8 +26,9 @@ from bursa.ops.telemetry import Telemetry
 
 TRY_AGAIN = 1013
 AUTH_S = 10.0
-# Connections at once that have not said who they are.
-WAITING_MAX = 500
+# Connections at once that have not said who they are: in all, and from one address, which keeps no
+# other from saying it.
+WAITING_MAX, WAITING_OF_ONE_MAX = 500, 50
 # How often those are looked at whose sessions and keys end by themselves.
 LOOK_S = 30.0
 
@@ -50,7 +52,7 @@ class Admitted:
     def __init__(self, services: Services, hub: Hub, admission: Admission) -> None:
         self._services, self._hub, self._admission = services, hub, admission
         self._orders = Orders(services, hub)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -71,9 +73,10 @@ class Admitted:
     async def introduced(self, listen: Listen, wire: Wire, address: str) -> Principal:
         """Who is behind a socket, by its first messages. Refuse `auth_timeout`, and 401 for a
         token that is refused; the socket is then to be closed (`turn_away`)."""
-        if self._waiting >= WAITING_MAX:
+        whose = self._admission.bucket(address)
+        if self._waiting.total() >= WAITING_MAX or self._waiting[whose] >= WAITING_OF_ONE_MAX:
             raise Refuse("too many have not said who they are; try again", "too_many_clients", 503)
-        self._waiting += 1
+        self._waiting[whose] += 1
         try:
             async with asyncio.timeout(AUTH_S):
                 while True:
@@ -84,7 +87,9 @@ class Admitted:
             message = f'say who you are within {AUTH_S:g} s: {{"action":"auth","token":"..."}}'
             raise Refuse(message, "auth_timeout", 401) from None
         finally:
-            self._waiting -= 1
+            self._waiting[whose] -= 1
+            if not self._waiting[whose]:
+                del self._waiting[whose]
 
     async def _heard(self, text: str | None, wire: Wire, address: str) -> Principal | None:
         try:
