@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from bursa.accounts.audit import Audit, Chosen
 from bursa.accounts.parts import Acts
@@ -354,3 +356,42 @@ def test_a_key_made_elsewhere_a_moment_ago_is_known(tmp_path: Path) -> None:
         user = there.people.create("jauh@contoh.id", "user", "pro", None, CLI)
         key = there.keys.make(user, "k", None, CLI)[0]
         assert client.get("/udf/config", headers={"X-Api-Key": key}).status_code == 200
+
+
+def test_every_answer_says_what_is_left_and_every_refusal_counts(tmp_path: Path) -> None:
+    """Those too that are given before, behind or beside a door."""
+    with open_house(tmp_path, front=Front(rate_per_minute=1_000)) as site:
+        machine = bearer(site, site.key(site.user("sisa@contoh.id", "pro")))
+        with site.session("sisa@contoh.id") as mine, site.client() as client:
+            asks: list[tuple[httpx.Client, str, str, dict[str, str], str]] = [
+                (client, "GET", "/health", {"Host": "evil.example"}, "bad_host"),
+                (client, "GET", "/v1/symbols", {"Authorization": "Basic eDp4"}, "token_invalid"),
+                (client, "POST", "/v1/plugin/heartbeat", machine, "machine_needed"),
+                (mine, "POST", "/v1/symbols", {"X-CSRF-Token": "x"}, "bad_csrf"),
+                (mine, "PATCH", "/portal/api/me", {"X-CSRF-Token": "x"}, "bad_csrf"),
+            ]
+            for by, method, path, headers, why in asks:
+                left = []
+                for _ in range(2):
+                    answer = by.request(method, path, headers=headers)
+                    assert code(answer)[1] == why
+                    found = re.search(r'"minute";r=(\d+);t=\d+', answer.headers["ratelimit"])
+                    assert found is not None and "ratelimit-policy" in answer.headers
+                    left.append(int(found[1]))
+                assert left[1] == left[0] - 1, path
+            # A sign-in is limited by its own count, which is nearer.
+            login = {"email": "sisa@contoh.id", "password": "not this one"}
+            for _ in range(12):
+                answer = client.post("/auth/login", json=login)
+                assert re.match(r'"minute";q=[12]0;w=60', answer.headers["ratelimit-policy"])
+            assert code(answer) == (429, "too_many_tries")
+            assert answer.headers["ratelimit"].startswith('"minute";r=0;t=')
+        where = site.served.url.replace("http", "ws") + "/v1/stream"
+        with connect(where, additional_headers=machine) as socket:
+            assert socket.response is not None
+            assert socket.response.headers["ratelimit-policy"] == '"minute";q=600;w=60'
+            assert socket.response.headers["x-request-id"]
+        for headers in ({"Origin": "https://evil.example"}, {"Authorization": "Bearer x"}):
+            with pytest.raises(InvalidStatus) as refused:
+                connect(where, additional_headers=headers)
+            assert "ratelimit" in refused.value.response.headers

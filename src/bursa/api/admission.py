@@ -1,8 +1,8 @@
 """Who is let in by which door: what is shown, what the door asks for, how often one may ask.
 
-In this order: credentials, CSRF for whatever a session changes, the door's own need, the rate. What
-is refused here raises; the guard makes it an answer, in the form of its path. Bad credentials are
-refused at every door that asks for some, also where none would have done.
+In this order: credentials, an admin's door, the rate, a machine's door, CSRF for whatever a session
+changes. What is refused here raises; the guard makes it an answer, in the form of its path. Bad
+credentials are refused at every door that asks for some, also where none would have done.
 """
 
 from collections.abc import Callable, Mapping
@@ -92,13 +92,17 @@ class Admission:
         changes = scope.get("method", "GET") not in SAFE
         if door is Door.ADMIN and not who.is_admin:
             self._not_for(scope, who, client, changes)
+        # Before what else may be refused, so that this counts and says what is left too.
+        await self._limit(state, door, who, client)
         if door is Door.PLUGIN and not who.machine:
             message = "this takes a machine's token: POST /v1/plugin/activate gives one"
             raise Refuse(message, "machine_needed", 403)
-        if changes:
-            receive = await self._meant(scope, receive, given, who)
-        await self._limit(state, door, who, client)
-        return receive
+        return await self._meant(scope, receive, given, who) if changes else receive
+
+    def misled(self, state: Any, client: Client) -> None:
+        """Count against an address a request that is refused before any door. Refuse 429."""
+        if self._accounts is not None:
+            self._strange(state, client)
 
     def bucket(self, address: str) -> str:
         """What is counted against whoever asks from an address."""
@@ -128,7 +132,11 @@ class Admission:
         header = given.get(b"authorization")
         credentials = self._credentials
         if header is not None:
-            shown = bearer(header, door is Door.UDF)
+            try:
+                shown = bearer(header, door is Door.UDF)
+            except Refuse:
+                self._strange(state, client)
+                raise
             judge = credentials.of_key if shown.startswith(KEY_START) else credentials.of_token
             return await self._asked(state, judge, shown, client)
         if door is Door.UDF and (key := given.get(b"x-api-key")) is not None:
@@ -249,6 +257,7 @@ class Admission:
             rate = self._front.rate_per_minute or _ADMIN_PER_MINUTE
             taken = await self._limiter.take(f"pages/{who.user}", rate)
             if taken.local:
+                state["marks"] = taken.headers[:2]
                 message = "the limits' counters are away; what admins do waits for them"
                 raise Refuse(message, "limits_away", 503)
             self._told(state, taken, rate, "pages have")

@@ -45,10 +45,11 @@ class Desk:
         return await self._services.desk.run(call, *args)
 
     async def tries(self, act: Act, scope: Scope, email: str = "") -> None:
-        """Count one try, of the address that it came from and of the account it is for. Refuse 429
-        `too_many_tries` where there were too many within a minute, and 503 `limits_away` where what
-        counts for all processes is away."""
+        """Count one try, of the address that it came from and of the account it is for; the answer
+        tells of this limit. Refuse 429 `too_many_tries` where there were too many within a minute,
+        and 503 `limits_away` where what counts for all processes is away."""
         taken = await self._throttle.attempt(act, access.address(scope), email)
+        scope["state"]["marks"] = taken.headers[:2]
         _judge(taken)
 
     async def good(self, act: Act, email: str) -> None:
@@ -56,10 +57,11 @@ class Desk:
         with suppress(Retry):  # they are over in a minute anyway
             await self._throttle.succeeded(act, email)
 
-    async def exchange(self, kind: str, name: str, per_minute: int) -> None:
+    async def exchange(self, scope: Scope, kind: str, name: str, per_minute: int) -> None:
         """Count one exchange of a credential, `kind` of it, by `name`. Refuse as `tries`."""
         limiter = self.accounts.limiter
         taken = await limiter.take(limiter.of_name(kind, name), per_minute)
+        scope["state"]["marks"] = taken.headers[:2]
         if taken.local:
             raise away()
         _judge(taken)

@@ -50,7 +50,7 @@ class Exchange:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.KeyForm, _BYTES_MAX)
-        await self._desk.exchange("exchange", access.address(scope), EXCHANGES)
+        await self._desk.exchange(scope, "exchange", access.address(scope), EXCHANGES)
         principal = await self._desk.by_key(form.api_key)
         return told(scope, await self._issued(principal))
 
@@ -62,7 +62,7 @@ class Exchange:
         given = await self._given(request)
         now_ns = self._desk.now_ns()
         claims = self._accounts.tokens.read(given, now_ns, late=True)
-        await self._desk.exchange("renew", claims.user, RENEWALS)
+        await self._desk.exchange(scope, "renew", claims.user, RENEWALS)
         principal = await self._desk.by_claims(claims)
         return told(scope, await self._issued(principal))
 

@@ -48,7 +48,7 @@ class Plugin:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.ActivateForm, _BYTES_MAX)
-        await self._desk.exchange("exchange", access.address(scope), EXCHANGES)
+        await self._desk.exchange(scope, "exchange", access.address(scope), EXCHANGES)
         asks = await self._desk.by_key(form.api_key)
         request_id = str(scope["state"]["request_id"])
         by = Actor(asks.user, asks.role, access.address(scope), "plugin", request_id)
@@ -63,12 +63,12 @@ class Plugin:
 
     async def heartbeat(self, request: AnyRequest) -> ASGIResponse:
         """Say that a machine is there, every ten minutes; its next token."""
-        asks = await self._machine(request)
-        await self._desk.exchange("renew", asks.user, RENEWALS)
+        scope, asks = request.scope, await self._machine(request)
+        await self._desk.exchange(scope, "renew", asks.user, RENEWALS)
         now_ns = self._desk.now_ns()
         await self._desk.run(self._accounts.machines.heartbeat, asks.machine, now_ns)
         slots = await self._desk.run(self._accounts.machines.slots, asks.user, asks.key)
-        return told(request.scope, await self._issued(asks, slots))
+        return told(scope, await self._issued(asks, slots))
 
     async def deactivate(self, request: AnyRequest) -> ASGIResponse:
         """Give the machine's place back. Its token ends at once."""
@@ -84,7 +84,7 @@ class Plugin:
         params.read_query(scope["query_string"], ())
         asks = _of_machine(access.who(scope))
         form = await bodies.read_body(request, shapes.ReportForm, _BYTES_MAX)
-        await self._desk.exchange("report", asks.machine, REPORTS)
+        await self._desk.exchange(scope, "report", asks.machine, REPORTS)
         report, now_ns = self._accounts.machines.report, self._desk.now_ns()
         await self._desk.run(report, asks.machine, form.level, form.event, form.message, now_ns)
         return told(scope, shapes.NothingRow())
