@@ -14,6 +14,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from bursa import config
+from bursa.app import run_sql
 from tests.guest import Guest, guest
 
 TOKEN_S = 300
@@ -122,16 +124,9 @@ def token(url: str, key: str) -> str:
 
 
 def select(data: Path, query: str) -> list[dict[str, Any]]:
-    """`bursa sql` on a folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bursa", "sql", query, "--data", str(data), "--format", "json"],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    """What `bursa sql` says of a folder; if it is held, its holder is asked."""
+    loaded = config.load({"data": str(data)}, {})
+    rows: list[dict[str, Any]] = json.loads(run_sql(loaded.config, query, "json"))
     return rows
 
 

@@ -32,6 +32,7 @@ from tests.faults.exchange import Exchange
 from tests.feeds.test_replay import Taken, block
 from tests.feeds.test_tcp import Server, Talk, refuses, tells
 from tests.running import Bursa, environment, select, wait_for
+from tests.verbs import bursa
 from tests.wire import idx_encoder as wire
 
 SESSION = "DAY1"
@@ -46,12 +47,6 @@ def settings(ports: list[int], **more: str) -> dict[str, str]:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bursa", *arguments]
-
-
-def bursa(*arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, env=environment(**given)
-    )
 
 
 @contextmanager

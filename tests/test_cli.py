@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 
 from tests.recording import BARS
-from tests.running import Bursa, environment
+from tests.running import Bursa, environment, select
+from tests.verbs import bursa
 
 TABLES = ("ticks", "quotes", "ohlcv", "orderbook", "contracts", "status", "metrics", "quarantine")
 
 
-def bursa(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bursa", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
-        env=environment(**settings),
+        env=environment(),
     )
 
 
 def test_version_is_one_line() -> None:
-    done = bursa("version")
+    done = process("version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("bursa ") and done.stdout.count("\n") == 1
 
@@ -96,13 +97,14 @@ def test_a_recording_is_stored_once(shared_data: Path, tmp_path: Path) -> None:
     data = str(tmp_path / "data")
 
     def asked(query: str) -> list[dict[str, float]]:
-        done = bursa("sql", query, "--data", data, "--format", "json")
-        assert done.returncode == 0, done.stderr
-        rows: list[dict[str, float]] = json.loads(done.stdout)
-        return rows
+        return select(Path(data), query)
 
     def counts() -> list[float]:
-        return [asked(f"select count(*) as n from binance_{table}")[0]["n"] for table in TABLES]
+        each = " union all ".join(
+            f"select {at} as place, count(*) as n from binance_{table}"
+            for at, table in enumerate(TABLES)
+        )
+        return [row["n"] for row in asked(f"{each} order by place")]
 
     done = bursa("replay", str(recording), "--venue", "binance", "--data", data)
     assert done.returncode == 0, done.stderr
@@ -120,7 +122,7 @@ def test_a_recording_is_stored_once(shared_data: Path, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert counts() == first
 
-    own = bursa("replay", f"{data}/journal/binance", "--venue", "binance", "--data", data)
+    own = process("replay", f"{data}/journal/binance", "--venue", "binance", "--data", data)
     assert own.returncode == 0, own.stderr
     assert counts() == first
 
@@ -179,14 +181,14 @@ def assert_backed_up_and_restored(tmp_path: Path) -> None:
     back = bursa("restore-backup", str(target), "--data", str(tmp_path / "again"))
     assert back.returncode == 0, back.stderr
     query = "select ticker, close, source from idx_ohlcv where ticker = 'ZZZZ'"
-    asked = bursa("sql", query, "--format", "csv", "--data", str(tmp_path / "again"))
+    asked = process("sql", query, "--format", "csv", "--data", str(tmp_path / "again"))
     assert "ZZZZ,100.0,file" in asked.stdout, asked.stderr
 
 
 def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:
     small = {"exchange_tickers": "5", "exchange_history_days": "0"}
     with Bursa(tmp_path / "data", "--demo", **small) as running:
-        second = bursa("up", "--demo", "--port", "0", "--data", str(tmp_path / "data"))
+        second = process("up", "--demo", "--port", "0", "--data", str(tmp_path / "data"))
         assert second.returncode == 1
         assert str(running.process.pid) in second.stderr and "is held by" in second.stderr
         port = running.url.rsplit(":", 1)[1]
@@ -194,7 +196,7 @@ def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path)
         assert taken.returncode == 1
         assert port in taken.stderr and "--port 0" in taken.stderr
         assert running.sql("select count(*) as n from idx_ticks")[0]["n"] >= 0
-        refused = bursa("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
+        refused = process("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
         assert refused.returncode == 1 and "SELECT" in refused.stderr
         assert_backed_up_and_restored(tmp_path)
         assert running.stop() == 0

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.running import Bursa, environment, wait_for
+from tests.verbs import Done, bursa
 
 LIST = """\ufeffKode;Nama Perusahaan;Papan
 BBCA;BANK CENTRAL ASIA (VIA LIST) TBK;Utama
@@ -20,17 +21,7 @@ NONE;NOT LISTED HERE TBK;Baru
 """
 
 
-def bursa(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bursa", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment(),
-    )
-
-
-def imported(data: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+def imported(data: Path, text: str, *options: str) -> Done:
     file = data.parent / "list.csv"
     file.write_text(text)
     return bursa("symbols", "import", str(file), "--data", str(data), *options)
