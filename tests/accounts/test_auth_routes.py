@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import jwt
@@ -305,6 +306,36 @@ def test_behind_a_proxy_links_and_cookies_are_those_of_the_public_address(tmp_pa
         answer = client.post("/auth/login", json=hani)
         cookie = answer.headers["set-cookie"]
         assert cookie.startswith("__Host-bursa_session=") and "; Secure" in cookie
+
+
+def test_whoever_has_a_letter_sent_does_not_choose_where_its_link_leads() -> None:
+    for front, host, link in (
+        (Front(), b"localhost:31337", "http://127.0.0.1:80"),
+        (Front("::1"), b"127.0.0.1:1", "http://[::1]:80"),
+        (Front("0.0.0.0", frozenset({"b.id", "a.id"})), b"B.id:80", "http://b.id:80"),
+        (Front("0.0.0.0", frozenset({"b.id", "a.id"})), b"b.id:31337", "http://b.id"),
+        (Front("0.0.0.0", frozenset({"b.id", "a.id"})), b"localhost:31337", "http://a.id:80"),
+        (Front(public_url="https://c.id"), b"localhost:31337", "https://c.id"),
+    ):
+        assert front.link("http", host, 80) == link
+
+
+def test_a_flood_of_sign_ins_keeps_nobody_from_his_tokens(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = site.key(site.user("joko@contoh.id"))
+    login = {"email": "joko@contoh.id", "password": PASSWORD}
+    with site.session("joko@contoh.id") as session, site.client() as client:
+        taken = BoundedSemaphore()
+        taken.acquire()
+        monkeypatch.setattr(site.served.services.passwords, "_places", taken)
+        for path in ("/auth/login", "/auth/signup"):
+            assert refused(client.post(path, json=login)) == (503, "busy")
+        token = client.post("/v1/auth/token", json={"api_key": key}).json()["data"]["token"]
+        shown = {"Authorization": f"Bearer {token}"}
+        assert client.post("/v1/auth/refresh", headers=shown).status_code == 200
+        assert client.get("/v1/symbols", headers=shown).status_code == 200
+        assert session.get("/portal/api/keys").status_code == 200
 
 
 def test_nobody_signs_in_or_exchanges_by_guess_while_the_limits_are_away(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Beside:
     secrets     folder of secrets
     limits      where requests are counted: `memory`, or the URL of a server
     server      the mail server; None: letters are shown on standard error
-    public_url  what links in letters begin with; "": the address by which one came
+    public_url  what links in letters begin with; "": a name or the address of the server
     demo        is who shows nothing the demo's user?
     """
 

@@ -87,6 +87,7 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
             hub.stop()
             services.offload.close()
             services.desk.close()
+            services.passwords.close()
             if services.accounts is not None:
                 await services.accounts.limiter.close()
 

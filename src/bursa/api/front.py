@@ -34,7 +34,7 @@ class Front:
     host             the address that it listens on
     names            names it answers to beside loopback's, lower case, without ports
     proxies          networks whose requests tell truly whom they are for
-    public_url       what links in mail begin with; "": by the address that it listens on
+    public_url       what links in mail begin with; "": a name of its own, see `link`
     rate_per_minute  requests a minute of one address, or of one session at the pages; 0: no limit
     demo             is everybody on this machine the demo's user?
     """
@@ -67,6 +67,18 @@ class Front:
             return False
         name = (found[1] or found[2] or found[3]).decode()
         return name in _LOOPBACK_NAMES or name in self.names
+
+    def link(self, scheme: str, host: bytes, port: int) -> str:
+        """What links in letters begin with, for who came by a Host; `port` is the one listened on.
+        Where no public_url is set, that is one of the names at the port listened on, or at the
+        scheme's: links bear secrets, and whoever has one sent chooses no other place for it."""
+        if self.public_url:
+            return self.public_url
+        name, _, given = host.decode("latin-1").lower().partition(":")
+        if name in self.names:
+            return f"{scheme}://{name}" + (f":{port}" if given == str(port) else "")
+        mine = min(self.names, default=self.host) if not is_loopback(self.host) else self.host
+        return f"{scheme}://{f'[{mine}]' if ':' in mine else mine}:{port}"
 
 
 def front_of(

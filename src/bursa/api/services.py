@@ -251,7 +251,9 @@ class Services:
     backend      the store's name
     bulk         closed days as whole files; None: there are none
     drain_s      venue -> second of its clock's day from which a day is made one
-    desk         threads for calls of accounts: a flood of sign-ins holds up no reader of the market
+    desk         threads for calls of accounts: they hold up no reader of the market
+    passwords    threads for those that compute a password: a flood of sign-ins holds up no exchange
+                 or renewal of a token
     front        how this server is reached
     accounts     who may what; None: everybody is the demo's user
     gates        venue -> the gates of its HD; none of one that has no HD
@@ -269,6 +271,7 @@ class Services:
     bulk: DayFiles | None = None
     drain_s: Mapping[str, int] = field(default_factory=dict)
     desk: Offload = field(default_factory=Offload)
+    passwords: Offload = field(default_factory=Offload)
     front: Front = field(default_factory=Front)
     accounts: Accounts | None = None
     gates: Mapping[str, GateDesk] = field(default_factory=dict)

@@ -44,6 +44,11 @@ class Desk:
         """What a call that blocks returns or raises."""
         return await self._services.desk.run(call, *args)
 
+    async def computed(self, call: Callable[..., T], *args: Any) -> T:
+        """The same of a call that computes a password: those wait for each other, nobody else for
+        them."""
+        return await self._services.passwords.run(call, *args)
+
     async def tries(self, act: Act, scope: Scope, email: str = "") -> None:
         """Count one try, of the address that it came from and of the account it is for; the answer
         tells of this limit. Refuse 429 `too_many_tries` where there were too many within a minute,
@@ -98,12 +103,10 @@ class Desk:
         return found
 
     def url(self, scope: Scope) -> str:
-        """What links in letters begin with: as configured, else the address that was asked, whose
-        host the guard has judged."""
-        if self.front.public_url:
-            return self.front.public_url
+        """What links in letters begin with."""
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        return f"{scope['scheme']}://{host.decode('latin-1')}"
+        _, port = scope["server"] or ("", None)
+        return self.front.link(scope["scheme"], host, port or 0)
 
     def write(self, to: str, message: Message) -> None:
         """Send a letter, if the post takes it. Whether it does, nobody who asks is told: that would

@@ -87,7 +87,8 @@ class Portal:
         old = "" if form.old is UNSET else form.old
         if new is not None:
             await self._desk.tries("sign_in", scope, by.email)
-        await self._desk.run(
+        run = self._desk.run if new is None else self._desk.computed
+        await run(
             lambda: self._accounts.people.change_me(
                 actor(scope), name=name, old=old, new=new, session=by.session
             )

@@ -58,7 +58,7 @@ class Signing:
                 raise Refuse(text, "sign_up_closed", 403)
             await desk.tries("sign_up", scope, form.email)
             signup = self._accounts.people.signup
-            made = await desk.run(signup, form.email, form.password, form.name, actor(scope))
+            made = await desk.computed(signup, form.email, form.password, form.name, actor(scope))
             url = desk.url(scope)
             desk.write(made.email, _letter(made, url))
             return Good(shapes.AddressRow(made.email), "/sign-in?done=sent", 202)
@@ -74,7 +74,9 @@ class Signing:
             await desk.tries("sign_in", scope, form.email)
             agent = request.headers.get("user-agent", "")[:_AGENT_CHARS_MAX]
             login = self._accounts.people.login
-            cookie, asks = await desk.run(login, form.email, form.password, actor(scope), agent)
+            cookie, asks = await desk.computed(
+                login, form.email, form.password, actor(scope), agent
+            )
             await desk.good("sign_in", form.email)
             token = csrf.token(self._accounts.secrets.pages, asks.session)
             name, value = desk.front.cookie.set(cookie, LIFE_NS[asks.role] // _S)
@@ -139,7 +141,7 @@ class Signing:
         async def act(form: shapes.ResetForm) -> Good:
             await desk.tries("reset", scope)
             reset = self._accounts.people.reset
-            person = await desk.run(reset, form.token, form.password, actor(scope))
+            person = await desk.computed(reset, form.token, form.password, actor(scope))
             await desk.good("reset", person.email)
             desk.write(person.email, messages.changed(desk.url(scope)))
             return Good(shapes.AddressRow(person.email), "/sign-in?done=reset")
