@@ -332,3 +332,15 @@ def test_no_other_method_leads_in(town: Town) -> None:
             asked = town.client.options(path, headers=town.shown(row, boss))
             methods = {one.partition(" ")[0] for one in names if one.partition(" ")[2] == path}
             assert set(asked.headers["allow"].split(", ")) == methods | {"OPTIONS"}, row
+
+
+def test_openapi_says_of_which_routes_who_asks_must_show_who_he_is(town: Town) -> None:
+    boss = town.people["superadmin"]
+    document = town.client.get("/schema/openapi.json", headers=boss.bearer(boss.token)).json()
+    known = document["components"]["securitySchemes"]
+    for path, operations in document["paths"].items():
+        for method, about in operations.items():
+            row = f"{method.upper()} {path}"
+            named = [name for one in about.get("security", []) for name in one]
+            assert {*named} <= {*known} and len(named) == len({*named}), row
+            assert bool(named) == (rows()[row][0] == REFUSALS["in"]), row

@@ -58,6 +58,7 @@ def settings(hooks: Path, known: Mapping[str, Sequence[str]], examples: int) -> 
         f"max-examples = {examples}",
         'database = "none"',
         "no-shrink = true",
+        "with-security-parameters = false",
         "[checks]",
         "enabled = false",
         *(f"{name}.enabled = true" for name in CHECKS),

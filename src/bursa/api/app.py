@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from litestar import Litestar, MediaType, Response, route
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar import Litestar, MediaType
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
@@ -25,6 +25,7 @@ from bursa.api.auth import routes as auth
 from bursa.api.bulk import BulkFiles
 from bursa.api.continuity import Ledgers
 from bursa.api.depth import Books
+from bursa.api.described import described, schemes
 from bursa.api.guard import Guard, Layers
 from bursa.api.health import Health
 from bursa.api.market import Ranked
@@ -96,13 +97,14 @@ def build_api(services: Services, hub: Hub, extra: Extra | None = None) -> ASGIA
     own = _routes(services, hub, admitted)
     handle = errors.handler(extra.error_page)
     app = Litestar(
-        route_handlers=_telling([*own, *extra.routes]),
+        route_handlers=described([*own, *extra.routes]),
         lifespan=[running],
         exception_handlers={Exception: handle},
         openapi_config=OpenAPIConfig(
             title="bursa",
             version=services.version,
             description=_ABOUT,
+            components=schemes(services.front.cookie.name),
             use_handler_docstrings=True,
             render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
         ),
@@ -139,30 +141,6 @@ def _routes(services: Services, hub: Hub, admitted: Admitted) -> list[BaseRouteH
         own += auth.routes(services, services.accounts)
         own += admin.routes(services, services.accounts)
     return own
-
-
-def _telling(handlers: Sequence[BaseRouteHandler]) -> list[BaseRouteHandler]:
-    """The handlers, and one for OPTIONS before those that share a path: the router's own, made with
-    the path's first handler, tells of no method but that one's."""
-    methods: dict[str, set[str]] = {}
-    shared: dict[str, bool] = {}
-    for handler in handlers:
-        if isinstance(handler, HTTPRouteHandler):
-            for path in handler.paths:
-                shared[path] = path in methods
-                methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    asked = [_options(path, methods[path]) for path, several in shared.items() if several]
-    return [*asked, *handlers]
-
-
-def _options(path: str, methods: set[str]) -> BaseRouteHandler:
-    allowed = {"Allow": ", ".join(sorted(methods))}
-
-    @route(path, http_method="OPTIONS", status_code=204, include_in_schema=False)
-    async def options() -> Response[None]:
-        return Response(None, headers=allowed, media_type=MediaType.TEXT)
-
-    return options
 
 
 def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:

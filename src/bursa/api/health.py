@@ -14,7 +14,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
 from bursa.api import shapes
-from bursa.api.envelope import encode
+from bursa.api.envelope import encode, responses
 from bursa.api.errors import JSON
 from bursa.api.params import read_query
 from bursa.api.services import Dependency, Services
@@ -38,6 +38,9 @@ class Health:
             200: ResponseSpec(shapes.Ready, generate_examples=False, description="it can serve"),
             503: ResponseSpec(shapes.Ready, generate_examples=False, description="not yet"),
         }
+        refused = responses(shapes.Health, 400, 429)
+        for answers in (alive, ready):
+            answers.update({status: refused[status] for status in (400, 429)})
         return [
             get("/health", responses=alive, tags=["health"])(self.health),
             get("/ready", responses=ready, tags=["health"])(self.ready),

@@ -28,7 +28,7 @@ class Stats:
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
-        answers = envelope.responses(shapes.Stats, 400, 403, 429)
+        answers = envelope.responses(shapes.Stats, 400, 401, 403, 429)
         return [get("/stats", responses=answers, tags=["viewer"])(self.stats)]
 
     async def stats(self, scope: Scope) -> ASGIResponse:
