@@ -140,7 +140,10 @@ def test_one_changes_himself_by_the_old_password_alone(here: Office) -> None:
     here.people.change_me(me, name="Ann B")
     with refused("wrong_password", 403):
         here.people.change_me(me, old=NEW, new=NEW)
+    sent = here.people.forgot(here.email(me), WEB)
     here.people.change_me(me, old=PASSWORD, new=NEW, session=who.session)
+    with refused("bad_link"):  # whoever has an older letter has nothing
+        here.people.reset(sent, PASSWORD, WEB)
     now_ns = here.clock.now_ns()
     assert here.standing.principal_of_session(digest(this), now_ns).user == me.user
     with refused("session_ended"):

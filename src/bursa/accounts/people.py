@@ -110,6 +110,7 @@ class People:
             if row.verified_ns is None:
                 values["verified_ns"] = change.now_ns
             change.set(USERS, USERS.c.id == row.id, **values)
+            _void(change, row.id)
             ended = sessions.end(change, sessions.of(row.id))
             change.tell("password.reset", row.id, after={"sessions_ended": ended})
         return Person(row.id, row.email)
@@ -161,30 +162,35 @@ class People:
         session: str = "",
     ) -> None:
         """Change one's own name, or one's password by the `old` one: every session but `session`
-        ends then. Refuse `bad_name`, `weak_password`, 403 `wrong_password`."""
+        ends then, and links that were sent work no longer. Refuse `bad_name`, `weak_password`, 403
+        `wrong_password`."""
         name = None if name is None else label(name, least=0)
-        kept = self._own_new(by, old, new)
+        before, kept = self._own_new(by, old, new)
         with self._changes.begin(by) as change:
             row = change.user(by.user)
             if name is not None:
                 change.set(USERS, USERS.c.id == row.id, name=name)
                 change.tell("user.name", row.id, {"name": row.name}, {"name": name})
             if kept:
+                if row.password != before:
+                    raise _no_password()  # changed while it was compared
                 change.set(USERS, USERS.c.id == row.id, password=kept)
+                _void(change, row.id)
                 ended = sessions.end(change, sessions.of(row.id, but=session))
                 change.tell("password.change", row.id, after={"sessions_ended": ended})
             change.may_be_nothing()
 
-    def _own_new(self, by: Actor, old: str, new: str | None) -> str:
+    def _own_new(self, by: Actor, old: str, new: str | None) -> tuple[str, str]:
+        """What was kept of one's password, and what is to be; "" where none is wanted."""
         if new is None:
-            return ""
+            return "", ""
         with self._changes.database.snapshot() as to:
             row = to.execute(select(USERS).where(USERS.c.id == by.user)).one()
         if not self._passwords.verify(row.password, old):
-            why = Refuse("old: this is not the password", "wrong_password", 403, "old")
+            why = _no_password()
             self._changes.refused(by, "password.change", by.user, why)
             raise why
-        return self._passwords.hash(judged(new, row.email, "new"))
+        return row.password, self._passwords.hash(judged(new, row.email, "new"))
 
     # -- by those who mind accounts ----------------------------------------------------------------
 
@@ -333,6 +339,10 @@ def judged_role(given: str) -> Role:
 
 def _failed() -> Refuse:
     return Refuse("the e-mail address or the password is wrong", "sign_in_failed", 401)
+
+
+def _no_password() -> Refuse:
+    return Refuse("old: this is not the password", "wrong_password", 403, "old")
 
 
 def _because(after: dict[str, Any], reason: str) -> dict[str, Any]:
