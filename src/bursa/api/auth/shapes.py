@@ -7,17 +7,31 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bursa.accounts.machines import LEVELS
+from bursa.accounts.passwords import CHARS_MIN
 from bursa.api.shapes import About, Ok
 
 EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX = 254, 256
 NEXT_CHARS_MAX = 1_000
 
-Email = Annotated[str, Meta(description="e-mail address", max_length=EMAIL_CHARS_MAX)]
+Email = Annotated[
+    str,
+    Meta(
+        description="e-mail address",
+        max_length=EMAIL_CHARS_MAX,
+        extra_json_schema={"format": "email"},
+    ),
+]
 Password = Annotated[
     str, Meta(description="password of the account", max_length=PASSWORD_CHARS_MAX)
 ]
 NewPassword = Annotated[
-    str, Meta(description="password to come: 10 to 256 characters", max_length=PASSWORD_CHARS_MAX)
+    str,
+    Meta(
+        description="password to come: 10 to 256 characters",
+        max_length=PASSWORD_CHARS_MAX,
+        extra_json_schema={"minLength": CHARS_MIN},
+    ),
 ]
 Next = Annotated[
     str,
@@ -42,7 +56,7 @@ Plugin = Annotated[str, Meta(description="version of its plugin")]
 
 _Name = Annotated[str, Meta(max_length=100)]
 _Password = Annotated[str, Meta(max_length=PASSWORD_CHARS_MAX)]
-_Time = Annotated[str, Meta(max_length=40)]
+_Time = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 
 
 class _Form(Struct, forbid_unknown_fields=True):
@@ -146,7 +160,12 @@ class ReportForm(_Form):
     """What a plugin has to say. Control characters are taken out."""
 
     level: Annotated[
-        str, Meta(description="how bad: debug, info, warning, error", pattern="^[a-z]{1,16}$")
+        str,
+        Meta(
+            description="how bad it is",
+            pattern="^[a-z]{1,16}$",
+            extra_json_schema={"enum": list(LEVELS)},
+        ),
     ]
     event: Annotated[
         str, Meta(description="what happened, a stable word", pattern=r"^[A-Za-z0-9_.\-]{1,64}$")
