@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -133,6 +134,19 @@ def exchange() -> Iterator[Scripted]:
         yield exchange
 
 
+def told_to_admins(url: str) -> list[list[str]]:
+    """What the running process tells its first superadmin, as `shown`."""
+    with httpx.Client(base_url=url, timeout=30) as client:
+        login = {"email": config.Config().accounts.superadmin, "password": PASSWORD}
+        assert client.post("/auth/login", json=login).status_code == 200
+        [one] = client.get("/admin/api/hd-config").json()["data"]
+        history = [(kept["user"], kept["after"]["gate_open"]) for kept in one["history"]]
+        assert history == [("cli", "09:02"), ("cli", "09:00")]
+        columns = ("effective", "gate_open", "gate_close", "freeze", "holds")
+        return [[gates[name] for name in columns] for gates in one["gates"]]
+
+
+PASSWORD = "kopi susu 7 gelas"
 OWN = ["always", "09:05", "14:50", "15:00"]
 FIRST = ["2025-11-20T09:12:00+07:00", "09:00", "09:13", "09:15"]
 SECOND = ["2025-11-21T09:00:00+07:00", "09:02", "14:50", "15:00"]
@@ -177,9 +191,10 @@ def test_gates_change_over_a_kill_and_a_day_and_old_days_keep_theirs(
         data, "2025-11-21T09:00", gate_open="09:02", gate_close="14:50", freeze="15:00"
     )
     assert "are gate_open 09:02" in told
-    with Bursa(data, **exchange.settings()):
+    with Bursa(data, superadmin_password=PASSWORD, **exchange.settings()) as bursa:
         wait_for(lambda: len(recovered(data)) == 3, what="the schedule")
         assert shown(data) == [[*OWN, "over"], [*FIRST, "now"], [*SECOND, "later"]]
+        assert told_to_admins(bursa.url) == shown(data)
         trades(exchange, THURSDAY, 17, 18)
         trades(exchange, FRIDAY, 0, 6)
         until(data, 52)

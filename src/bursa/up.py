@@ -35,6 +35,7 @@ from bursa.api.running import (
     channels_of,
     delivers,
     feed_channels_of,
+    gates_of,
     sampled,
     watermark_of,
 )
@@ -255,6 +256,7 @@ class Up:
             *shared.closed_days(self._runtimes),
             front=self._front,
             accounts=self._accounts,
+            gates={name: gates_of(one) for name, one in self._runtimes.items() if one.venue.gates},
         )
 
     def _dependencies(self, services: Iterable[VenueService]) -> Sequence[Dependency]:

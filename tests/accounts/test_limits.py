@@ -274,8 +274,12 @@ def test_a_server_that_stands_still_or_refuses_holds_nobody_up(url: str, redis: 
             client.config_set("maxmemory", "1")
             try:
                 assert (await two.other.take("usr_3", 20)).local, "a full one counts nothing"
+                with pytest.raises(Retry, match="maxmemory") as away:
+                    two.other.check()
+                assert away.value.public == "the limits' counters are away"
             finally:
                 client.config_set("maxmemory", "0")
+            two.other.check()
 
     try:
         two.run(scenario())

@@ -13,6 +13,7 @@ from bursa.model.errors import Refuse, Retry
 
 if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage
+    from limits.storage import RedisStorage as Blocking
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 PREFIX = "bursa"
@@ -20,6 +21,8 @@ PREFIX = "bursa"
 TIMEOUT_S = 1.0
 # Questions at once, each on a connection of its own.
 TURNS = 8
+# Counted in to see whether it counts, and never full.
+LOOKED_AT, LOOKS_MAX = "looked-at", 1 << 30
 # Keys that the server looks at between two answers of a scan.
 SCANNED_AT_ONCE = 500
 
@@ -89,7 +92,7 @@ class LimitsServer:
             async with asyncio.timeout(TIMEOUT_S):
                 await storage.clear_sliding_window(key, WINDOW_S)
         except _errors(storage) as error:
-            raise Retry(f"limits: {self} is away: {error}") from error
+            raise self._away(error) from error
 
     async def clear(self, start: str) -> int:
         """Forget the buckets whose names begin so: by SCAN, which keeps nobody waiting as KEYS
@@ -105,19 +108,24 @@ class LimitsServer:
                 where, found = await client.scan(max(where, 0), pattern, SCANNED_AT_ONCE)
                 count += int(await client.delete(*found)) if found else 0
         except _errors(storage) as error:
-            raise Retry(f"limits: {self} is away: {error}") from error
+            raise self._away(error) from error
         return count
 
     def check(self) -> None:
-        """Raise Retry where it does not answer. Blocks."""
+        """Raise Retry where it does not count: one that is full, or is only read from, answers and
+        does not. Blocks."""
         from limits.storage import RedisStorage as Blocking
 
         storage = Blocking(self._url, key_prefix=PREFIX, **self._options["blocking"])
         try:
-            if not storage.check():
-                raise Retry(f"limits: {self} is away")
+            storage.acquire_sliding_window_entry(LOOKED_AT, LOOKS_MAX, WINDOW_S)
+        except _errors(storage) as error:
+            raise self._away(error) from error
         finally:
             storage.storage.close()
+
+    def _away(self, error: Exception) -> Retry:
+        return Retry(f"limits: {self} is away: {error}", public="the limits' counters are away")
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -148,7 +156,7 @@ def _client(storage: "RedisStorage") -> Any:
     return bridge.get_connection()
 
 
-def _errors(storage: "RedisStorage") -> tuple[type[Exception], ...]:
+def _errors(storage: "RedisStorage | Blocking") -> tuple[type[Exception], ...]:
     found = storage.base_exceptions
     return (OSError, TimeoutError, *(found if isinstance(found, tuple) else (found,)))
 
