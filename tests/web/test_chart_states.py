@@ -20,7 +20,10 @@ pytestmark = pytest.mark.browser
 
 DAY = date(2025, 11, 18)
 MINUTE_NS = 60 * SECOND_NS
-LOOKS = [(theme, size) for theme in ("dark", "light") for size in (WIDE, NARROW)]
+Looks = list[tuple[str, dict[str, int]]]
+# Each theme and each screen; in a long run all pairs of them.
+LOOKS: Looks = [("dark", WIDE), ("light", NARROW)]
+SOAK_LOOKS: Looks = [*LOOKS, ("dark", NARROW), ("light", WIDE)]
 PATIENCE_MS = 40_000  # a feed that was away for long comes back after its waits
 
 # How many pixels of the panes and of the time axis bear the ground of what is missing.
@@ -71,6 +74,15 @@ def morning(exchange: Scripted) -> None:
     exchange.status(at(DAY, "10:31:07"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`looks` are all of a run's; `theme` and `size` one after the other."""
+    looks = SOAK_LOOKS if metafunc.config.getoption("--soak") else LOOKS
+    if "looks" in metafunc.fixturenames:
+        metafunc.parametrize("looks", [looks], ids=["looks"])
+    if "theme" in metafunc.fixturenames:
+        metafunc.parametrize(("theme", "size"), looks)
+
+
 @pytest.fixture
 def exchange() -> Iterator[Scripted]:
     with Scripted() as exchange:
@@ -111,10 +123,12 @@ def closes(bursa: Bursa) -> list[float]:
 CHART = "/chart?symbol=BBCA&interval=1"
 
 
-def looking(browser: Any, bursa: Bursa, path: str = CHART, url: str = "") -> list[Tab]:
+def looking(
+    browser: Any, bursa: Bursa, looks: Looks, path: str = CHART, url: str = ""
+) -> list[Tab]:
     """A tab for each look, the page drawn; `url`: another way to it."""
     tabs = []
-    for theme, size in LOOKS:
+    for theme, size in looks:
         tab = Tab(browser, url or bursa.url, bursa.guest, viewport=size)
         tab.page.set_default_timeout(PATIENCE_MS)
         tab.open(f"{path}{'&' if '?' in path else '?'}theme={theme}")
@@ -144,10 +158,10 @@ def shade(tab: Tab) -> None:
 
 
 def test_a_cut_feed_is_shaded_and_heals(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path
+    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
 ) -> None:
     """Both channels: after the last bar nothing is known; the missed bars come afterwards."""
-    tabs = looking(browser, bursa)
+    tabs = looking(browser, bursa, looks)
     for tab in tabs:
         tab.drawn()
         tab.until("#fresh", "live")
@@ -186,11 +200,11 @@ def test_a_cut_feed_is_shaded_and_heals(
 
 
 def test_what_is_lost_for_good_stays_hatched(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path
+    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
 ) -> None:
     """Only the trades are cut: the clock goes on by the other channel, the shade follows it. The
     exchange forgets what it said meanwhile."""
-    tabs = looking(browser, bursa)
+    tabs = looking(browser, bursa, looks)
     for tab in tabs:
         tab.drawn()
     exchange.cut(TRADES)
@@ -239,11 +253,11 @@ def test_the_other_channel_away_leaves_the_bars_alone(
 
 
 def test_the_readers_own_line_is_cut(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path
+    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
 ) -> None:
     """The page cannot reach the server: it says so, keeps what it has, and heals by itself."""
     with Line(int(bursa.url.rsplit(":", 1)[1])) as line:
-        tabs = looking(browser, bursa, url=f"http://127.0.0.1:{line.port}")
+        tabs = looking(browser, bursa, looks, url=f"http://127.0.0.1:{line.port}")
         for tab in tabs:
             tab.drawn()
             tab.until("#st-last", "last bar 10:31, open")
@@ -266,7 +280,6 @@ def test_the_readers_own_line_is_cut(
             tab.context.close()
 
 
-@pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_an_unknown_symbol_has_a_way_out(
     browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
 ) -> None:
@@ -288,11 +301,11 @@ def test_an_unknown_symbol_has_a_way_out(
 
 
 def test_an_empty_store_says_what_is_waited_for(
-    browser: Any, exchange: Scripted, tmp_path: Path
+    browser: Any, exchange: Scripted, tmp_path: Path, looks: Looks
 ) -> None:
     """The feed is there and has said nothing; then it is away; then the market opens."""
     with Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        tabs = looking(browser, bursa, "/chart")
+        tabs = looking(browser, bursa, looks, "/chart")
         for number, tab in enumerate(tabs):
             tab.until("#fresh", "waiting")
             tab.until("#empty", "Nothing has come in yet")
@@ -313,7 +326,6 @@ def test_an_empty_store_says_what_is_waited_for(
             tab.context.close()
 
 
-@pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_the_keyboard_alone(
     browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
 ) -> None:
