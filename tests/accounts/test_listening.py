@@ -4,16 +4,18 @@ what is revoked closes what is open within a second."""
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bursa.accounts.who import CLI
+from bursa.accounts.who import CLI, DEMO, NOBODY, Principal
 from bursa.api.stream import admitted
 from tests.accounts.house import Site, open_house
 from tests.api.clients import Socket
 from tests.api.floor import DAYS
+from tests.running import wait_for
 
 SECOND_S = 1.0
 ORDER = {"action": "subscribe", "tickers": ["BBCA"]}
@@ -118,6 +120,42 @@ def test_a_first_message_shows_a_token(site: Site, monkeypatch: pytest.MonkeyPat
     with site.client() as client:
         answer = client.get("/v1/live?tickers=BBCA")
         assert (answer.status_code, answer.json()["code"]) == (401, "sign_in_required")
+
+
+def test_nobody_takes_all_places_of_the_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, other = (site.key(site.user(f"{name}@contoh.id", "pro")) for name in ("greedy", "meek"))
+    shown = {"Authorization": f"Bearer {token(site, key)}"}
+    post = site.served.hub.post
+    wait_for(lambda: not post.clients)  # those of other tests are gone
+    monkeypatch.setattr(post, "_clients_max", 20)
+    with opened(site, **shown), opened(site, **shown), site.client(headers=shown) as client:
+        with opened(site, **shown) as third:
+            assert end(third) == ("too_many_clients", 1013, "too_many_clients")
+        answer = client.get("/v1/live?tickers=BBCA")
+        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_clients")
+        with opened(site, Authorization=f"Bearer {token(site, other)}") as client_of_other:
+            client_of_other.say(**ORDER)
+            assert client_of_other.next()["type"] == "subscribed"
+    wait_for(lambda: not post.clients)
+    with opened(site, **shown) as again:
+        again.say(**ORDER)
+        assert again.next()["type"] == "subscribed"
+
+
+@pytest.mark.parametrize(
+    ("who", "address", "whose"),
+    [
+        (DEMO, "127.0.0.1", ""),
+        (NOBODY, "127.0.0.1", ""),
+        (NOBODY, "203.0.113.9", "203.0.113.9"),
+        (NOBODY, "2001:db8::7", "2001:db8::/64"),
+        (replace(DEMO, user="usr_1", via="token"), "203.0.113.9", "usr_1"),
+    ],
+)
+def test_places_are_counted_by_user_else_by_address(
+    who: Principal, address: str, whose: str
+) -> None:
+    assert admitted.holder(who, address) == whose
 
 
 Revoke = Callable[[Site, dict[str, str]], object]

@@ -81,7 +81,7 @@ class Limiter:
         of its network of 64 bits, all of which one customer has."""
         bucket = self._addresses.get(address)
         if bucket is None:
-            digest = blake2b(_network(address).encode(), digest_size=12, key=self._secret)
+            digest = blake2b(network(address).encode(), digest_size=12, key=self._secret)
             bucket = self._addresses[address] = f"address/{digest.hexdigest()}"
             if len(self._addresses) > ADDRESSES_MAX:
                 self._addresses.popitem(last=False)
@@ -178,7 +178,8 @@ class Limiter:
             await self._server.close()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """What one customer has who asks from an address: of IPv6 its network of 64 bits."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from bursa.accounts.limits import network
 from bursa.accounts.who import Principal
 from bursa.api.admission import Admission
 from bursa.api.errors import failure_of
+from bursa.api.front import is_loopback
 from bursa.api.services import Services
 from bursa.api.stream.frames import said
 from bursa.api.stream.hub import Hub
@@ -164,6 +166,14 @@ class Admitted:
         """Tell a client why, and close it."""
         self._orders.refuse(client, refusal)
         self._hub.post.close(client, NOT_LET_IN, refusal.code)
+
+
+def holder(who: Principal, address: str) -> str:
+    """By what the place of a listener is counted: his user, or his address; "" where it is not
+    counted, as on this machine itself."""
+    if who.user or is_loopback(address):
+        return "" if who.via == "demo" else who.user
+    return network(address)
 
 
 def turn_away(telemetry: Telemetry, wire: Wire, refusal: BursaError) -> None:

@@ -52,6 +52,7 @@ class Client:
 
     quiet    those of its keys whose bars under way it does not want
     who      who listens, from `address`; what frames become for him goes by it (`seen`)
+    whose    what its place is counted by (post.py)
     again    asks who listens, at a time; raises Refuse where he may no longer; None: nobody asks
     owed     those of which it still takes up what it missed; it listens to them once it has
     """
@@ -67,7 +68,7 @@ class Client:
         self.wire = wire
         self.throttle_ms = throttle_ms
         self._see = seen
-        self.who, self.address = NOBODY, ""
+        self.who, self.address, self.whose = NOBODY, "", ""
         self.owed: Sequence[Key] = ()
         self.again: Callable[[int], Principal] | None = None
         self.keys: set[Key] = set()

@@ -4,6 +4,7 @@ Does not know what is in a frame, nor who asked for it (hub.py, partials.py).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from bursa.api.stream.outbox import SLOW, Client, Form, Key, OutboxLimits, Seen, Wire
@@ -12,6 +13,8 @@ from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 
 WATCH_EVERY_S = 0.5
+# One holder may have this part of the places, so that nobody shuts out all others.
+SHARE = 10
 
 _log = logger("stream")
 
@@ -29,6 +32,7 @@ class Post:
         self, limits: OutboxLimits, clients_max: int, telemetry: Telemetry, seen: Seen
     ) -> None:
         self.clients: set[Client] = set()
+        self._held: Counter[str] = Counter()
         self.resumed: Callable[[Client, list[Key]], None] = lambda client, keys: None
         self.left: Callable[[Client], None] = lambda client: None
         self._limits, self._clients_max = limits, clients_max
@@ -37,12 +41,21 @@ class Post:
         self._blocked: set[Client] = set()
         self._watch: asyncio.TimerHandle | None = None
 
-    def connect(self, wire: Wire, throttle_ms: int, form: Form | None = None) -> Client:
-        """A new client. Refuse `too_many_clients`."""
+    def connect(
+        self, wire: Wire, throttle_ms: int, form: Form | None = None, whose: str = ""
+    ) -> Client:
+        """A new client of `whose`, a tenth of all places at most; "": he is not counted.
+        Refuse `too_many_clients`."""
         if len(self.clients) >= self._clients_max:
             raise Refuse("the stream is full; try again later", "too_many_clients", 503)
+        most = max(self._clients_max // SHARE, 1)
+        if whose and self._held[whose] >= most:
+            message = f"you hold {most:,} connections to the stream, as many as one may: close some"
+            raise Refuse(message, "too_many_clients", 503)
         client = Client(wire, self._limits, throttle_ms, self._seen, form)
+        client.whose = whose
         self.clients.add(client)
+        self._held[whose] += 1
         self._telemetry.clients.set(len(self.clients))
         return client
 
@@ -50,7 +63,11 @@ class Post:
         """A client is gone; the partial bars that it is not sent any more are counted."""
         self._telemetry.stream_conflated.inc(client.withheld)
         client.withheld = 0
-        self.clients.discard(client)
+        if client in self.clients:
+            self.clients.remove(client)
+            self._held[client.whose] -= 1
+            if not self._held[client.whose]:
+                del self._held[client.whose]
         self._blocked.discard(client)
         client.closed = True
         self._telemetry.clients.set(len(self.clients))

@@ -24,7 +24,7 @@ from litestar.types import Receive, Scope, Send
 from bursa.api import envelope, params
 from bursa.api.http import AnswerProtocol
 from bursa.api.services import Services
-from bursa.api.stream.admitted import Admitted
+from bursa.api.stream.admitted import Admitted, holder
 from bursa.api.stream.frames import payload
 from bursa.api.stream.hub import Hub
 from bursa.api.stream.orders import THROTTLE_MS_MAX, Ask, Missed, Orders
@@ -218,7 +218,8 @@ class Events(ASGIResponse):
         state: dict[str, Any] = scope["state"]
         wire = EventWire(state[_TRANSPORT])
         wire.write(b"retry: %d\n\n" % RETRY_MS)
-        client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, event)
+        whose = holder(state["who"], state["address"])
+        client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, event, whose)
         wire.on_writable = lambda: self._hub.post.writable(client)
         try:
             self._admitted.let_in(client, state["who"], state)

@@ -28,7 +28,7 @@ from websockets.http11 import Request
 
 from bursa.accounts.who import NOBODY, Principal
 from bursa.api.services import Services
-from bursa.api.stream.admitted import Admitted, turn_away
+from bursa.api.stream.admitted import Admitted, holder, turn_away
 from bursa.api.stream.hub import Hub
 from bursa.api.stream.orders import Ask, Orders
 from bursa.api.stream.outbox import Client, Form
@@ -206,7 +206,8 @@ class Conversation:
             if self._admitted is not None and who is NOBODY:
                 first = partial(_first, socket)
                 who = await self._admitted.introduced(first, wire, state["address"])
-            client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, self._form)
+            whose = holder(who, state["address"])
+            client = self._hub.post.connect(wire, self._hub.limits.throttle_ms, self._form, whose)
             if self._admitted is not None:
                 self._admitted.let_in(client, who, state)
         except BursaError as refusal:
