@@ -389,9 +389,11 @@ class Up:
         most = f" (at most {cap:g} GB; the oldest goes first)" if cap else ""
         self._say.print(f"  data       {self._shared.folder.path}{most}")
         self._say.print(f"  telemetry  http://127.0.0.1:{self._port}/metrics")
-        if not self._accounts.standing.has_users:
+        standing = self._accounts.standing
+        if not standing.has_superadmin:
             make = f"bursa user create EMAIL --role superadmin --data {self._shared.folder.path}"
-            self._say.print(f"  accounts   none yet; the first: {make}", markup=False)
+            lack = "no superadmin yet" if standing.has_users else "none yet; the first"
+            self._say.print(f"  accounts   {lack}: {make}", markup=False)
         self._say.print("  stop       Ctrl-C")
         self._say.print(f"listening {url}")
         self._say.file.flush()

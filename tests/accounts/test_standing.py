@@ -291,6 +291,16 @@ def test_accounts_of_an_older_backup_are_read_all_again(tmp_path: Path) -> None:
     assert not here.standing.has_users
 
 
+def test_who_signs_up_is_no_superadmin_for_whom_a_start_asks(tmp_path: Path) -> None:
+    here = new_office(tmp_path)
+    here.person()
+    here.standing.refresh()
+    assert here.standing.has_users and not here.standing.has_superadmin
+    here.person("superadmin")
+    here.standing.refresh()
+    assert here.standing.has_superadmin
+
+
 def test_principals_that_are_remembered_have_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

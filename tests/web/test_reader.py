@@ -116,6 +116,10 @@ def test_sign_in_says_what_a_form_without_scripts_led_to(facts: Any) -> None:
         assert "was refused: &lt;b&gt;" in ask("/sign-in?error=<b>").text
         assert "signed out" in ask("/sign-in?done=out").text
         assert "lets nobody sign up" in ask("/sign-up").text
+        # A link that is spent is told by the answer: the way to another one stands below.
+        assert {"/sign-in", "/forgot"} <= links(ask("/reset?token=x").text)
+        spent = links(ask("/verify?token=x").text)
+        assert "/sign-in" in spent and "/sign-up" not in spent
         assert "lacks its token" in ask("/verify").text and "lacks its token" in ask("/reset").text
         assert 'value="&#34;&gt;&lt;b&gt;"' in ask('/reset?token="><b>').text
 

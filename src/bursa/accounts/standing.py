@@ -235,6 +235,11 @@ class Standing:
         """Is there any user?"""
         return bool(self._users)
 
+    @property
+    def has_superadmin(self) -> bool:
+        """Is there somebody who may make admins?"""
+        return any(user.role == "superadmin" for user in list(self._users.values()))
+
     def _of_key(self, name: str, machine: str, via: Via) -> Held:
         key = self._keys.get(name)
         if key is None:

@@ -190,7 +190,7 @@ function bars(hours) {
   put($("usage-to"), "now");
   const sum = (name) => list.reduce((all, hour) => all + (hour?.[name] ?? 0), 0);
   put($("usage-sub"), `${fixed(sum("requests"), 0)} in 24 h`);
-  put($("usage-words"), `Rows: ${compact(sum("rows"))}. 429 answers: ${fixed(sum("limited"), 0)}. Refused else: ${fixed(sum("refused"), 0)}.`);
+  put($("usage-words"), `Rows: ${compact(sum("rows"))}. Too often (429): ${fixed(sum("limited"), 0)}. Refused otherwise: ${fixed(sum("refused"), 0)}.`);
   mark($("usage-bars"), "aria-label", `Requests an hour, last 24 hours: ${sum("requests")} in all, ${most === 1 ? "" : `most in an hour ${most}, `}${sum("limited")} answered 429`);
 }
 
