@@ -320,6 +320,9 @@ def test_behind_a_proxy_each_client_is_told_apart(behind: Site) -> None:
             "sign_in_required",
         )
         assert client.get("/stats").status_code == 200
+        for nobody in ("", ",", "unknown", "127.0.0.1"):
+            answer = client.get("/stats", headers=headers(nobody))
+            assert code(answer) == (401, "sign_in_required"), nobody
         assert client.get("/health", headers={"Host": "other.example.com"}).status_code == 421
     with behind.client(headers=headers("198.51.100.1")) as client:
         behind.user("tls@contoh.id")
@@ -391,7 +394,11 @@ def test_every_answer_says_what_is_left_and_every_refusal_counts(tmp_path: Path)
             assert socket.response is not None
             assert socket.response.headers["ratelimit-policy"] == '"minute";q=600;w=60'
             assert socket.response.headers["x-request-id"]
-        for headers in ({"Origin": "https://evil.example"}, {"Authorization": "Bearer x"}):
+        for path, headers in (
+            ("", {"Origin": "https://evil.example"}),
+            ("", {"Authorization": "Bearer x"}),
+            ("s", machine),
+        ):
             with pytest.raises(InvalidStatus) as refused:
-                connect(where, additional_headers=headers)
+                connect(where + path, additional_headers=headers)
             assert "ratelimit" in refused.value.response.headers

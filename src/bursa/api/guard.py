@@ -52,6 +52,7 @@ _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _FORWARDED, _PROTO = b"x-forwarded-for", b"x-forwarded-proto"
 _READ = admission.READ | {b"host", b"x-request-id", b"origin", b"accept", _FORWARDED, _PROTO}
 _STREAM = "/v1/stream"
+_NO_SOCKET = "there is no WebSocket here; /v1/stream is one"
 # Names that a Host header had and that were found to be ours: they are not looked at again.
 _HOSTS_KEPT = 256
 _VIEWERS = frozenset({Door.VIEWER, Door.STATS})
@@ -189,14 +190,16 @@ class Guard:
         if not self._is_ours(host):
             failure = self._misdirected(scope)
         elif is_udf(path):
-            failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
+            failure = Failure(404, "not_found", _NO_SOCKET)
         elif (door := door_of(path)) in _VIEWERS:
             # It knows the origins that may open it.
             await self._viewer(scope, receive, _naming(scope, send))
             return
         elif origin and not is_own(origin, host):
             failure = Failure(403, "foreign_origin", "the stream opens for its own pages only")
-        elif routed(path) == _STREAM:
+        elif routed(path) != _STREAM:
+            failure = Failure(404, "not_found", _NO_SOCKET)
+        else:
             # Who shows nothing yet may do so by his first message.
             state["later"] = True
             try:
@@ -220,7 +223,8 @@ class Guard:
         """Who asks, through the proxies; whoever looks at the scope finds him there."""
         peer = scope.get("client")
         host: str = peer[0] if peer else ""
-        forwarded = given.get(_FORWARDED, b"")
+        # An empty one is a proxy's too: who comes through one is not this machine.
+        forwarded = given.get(_FORWARDED, b"") or (b"," if _FORWARDED in given else b"")
         if not forwarded and host == "127.0.0.1" and not self._front.proxies:
             scope["state"]["address"] = host
             return _LOCAL
@@ -314,7 +318,7 @@ def _naming(scope: Any, send: Send) -> Send:
         if accepted:
             await send(message)
             return
-        failure = Failure(404, "not_found", "there is no WebSocket here; /v1/stream is one")
+        failure = Failure(404, "not_found", _NO_SOCKET)
         await send_failure(send, scope, failure, "websocket.http.response")
 
     return naming
