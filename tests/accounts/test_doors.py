@@ -320,9 +320,9 @@ def test_behind_a_proxy_each_client_is_told_apart(behind: Site) -> None:
             "sign_in_required",
         )
         assert client.get("/stats").status_code == 200
-        for nobody in ("", ",", "unknown", "127.0.0.1"):
-            answer = client.get("/stats", headers=headers(nobody))
-            assert code(answer) == (401, "sign_in_required"), nobody
+        for nobody in ("", "127.0.0.1"):  # a proxy's, whomever it names
+            shown = headers("") | {"X-Forwarded-For": nobody}
+            assert code(client.get("/stats", headers=shown)) == (401, "sign_in_required"), nobody
         assert client.get("/health", headers={"Host": "other.example.com"}).status_code == 421
     with behind.client(headers=headers("198.51.100.1")) as client:
         behind.user("tls@contoh.id")
