@@ -32,7 +32,7 @@ from tests.servers.broker import Broker
 from tests.servers.kraft import Kafka
 from tests.servers.rabbitmq import RabbitMQ
 
-KILLS, SOAK_KILLS = 2, 60
+KILLS, SOAK_KILLS = 1, 60
 LINGER_MS = 10.0
 NAMES = ("idxdata", "itchdata")
 CATCH_UP_S = 150.0
