@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from bursa.accounts.who import CLI
-from bursa.api.front import Front
+from bursa.api.auth import exchange
+from bursa.api.front import Front, front_of
 from tests.accounts.house import MINUTE_NS, PASSWORD, Site, open_house, secret
 
 HOUR_NS = 60 * MINUTE_NS
@@ -306,6 +307,19 @@ def test_behind_a_proxy_links_and_cookies_are_those_of_the_public_address(tmp_pa
         answer = client.post("/auth/login", json=hani)
         cookie = answer.headers["set-cookie"]
         assert cookie.startswith("__Host-bursa_session=") and "; Secure" in cookie
+
+
+def test_exchanges_of_a_network_are_counted_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "EXCHANGES", 2)
+    front = front_of("127.0.0.1", proxies=["127.0.0.1"])
+    with open_house(tmp_path, front=front) as site, site.client() as client:
+        key = {"api_key": site.key(site.user("kiki@contoh.id"))}
+        for address, status in (("::1:1", 200), ("::1:2", 200), ("::1:3", 429), (":1::1", 200)):
+            shown = {"X-Forwarded-For": f"2001:db8{address}"}
+            answer = client.post("/v1/auth/token", json=key, headers=shown)
+            assert answer.status_code == status, address
 
 
 def test_whoever_has_a_letter_sent_does_not_choose_where_its_link_leads() -> None:

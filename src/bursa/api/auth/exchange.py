@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
+from bursa.accounts.limits import network
 from bursa.accounts.tokens import LIFE_S
 from bursa.api import access, bodies, params
 from bursa.api.auth import shapes
@@ -50,7 +51,7 @@ class Exchange:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.KeyForm, _BYTES_MAX)
-        await self._desk.exchange(scope, "exchange", access.address(scope), EXCHANGES)
+        await self._desk.exchange(scope, "exchange", network(access.address(scope)), EXCHANGES)
         principal = await self._desk.by_key(form.api_key)
         return told(scope, await self._issued(principal))
 

@@ -11,6 +11,7 @@ from litestar import post
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 
+from bursa.accounts.limits import network
 from bursa.accounts.tokens import LIFE_S
 from bursa.accounts.who import Actor, Principal
 from bursa.api import access, bodies, params
@@ -48,7 +49,7 @@ class Plugin:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.ActivateForm, _BYTES_MAX)
-        await self._desk.exchange(scope, "exchange", access.address(scope), EXCHANGES)
+        await self._desk.exchange(scope, "exchange", network(access.address(scope)), EXCHANGES)
         asks = await self._desk.by_key(form.api_key)
         request_id = str(scope["state"]["request_id"])
         by = Actor(asks.user, asks.role, access.address(scope), "plugin", request_id)
