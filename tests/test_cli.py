@@ -153,7 +153,7 @@ def test_a_source_that_cannot_be_reached_is_told_once(tmp_path: Path) -> None:
                 time.sleep(0.05)
             ready = running.get("/ready")
             said = [json.loads(line) for line in running.log().splitlines()]
-    # Nobody is known yet: it says how the first one is made.
+    # Nobody is known yet: it says how the first one is made, as bursa was called.
     first = f"bursa user create EMAIL --role superadmin --data {tmp_path / 'data'}"
     assert running.said["accounts"].endswith(first)
     told = [(one["channel"], one["why"]) for one in said if "come up" in one["event"]]

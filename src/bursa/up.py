@@ -391,7 +391,8 @@ class Up:
         self._say.print(f"  telemetry  http://127.0.0.1:{self._port}/metrics")
         standing = self._accounts.standing
         if not standing.has_superadmin:
-            make = f"bursa user create EMAIL --role superadmin --data {self._shared.folder.path}"
+            folder = self._shared.folder.path
+            make = f"{_called()} user create EMAIL --role superadmin --data {folder}"
             lack = "no superadmin yet" if standing.has_users else "none yet; the first"
             self._say.print(f"  accounts   {lack}: {make}", markup=False)
         self._say.print("  stop       Ctrl-C")
@@ -466,6 +467,11 @@ class Up:
         if day <= first:
             return ""
         return f", {(now - began) / (day - first) * (days - day + 1):.0f} s left"
+
+
+def _called() -> str:
+    """How bursa was called, so that a verb that is told can be typed where it was started."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "bursa" else "bursa"
 
 
 def stop_all(runtimes: Sequence[VenueRuntime], until: float) -> bool:

@@ -115,6 +115,7 @@ def test_sign_in_says_what_a_form_without_scripts_led_to(facts: Any) -> None:
         assert "bursa user create" in html and "/sign-up" not in links(html)
         assert "was refused: &lt;b&gt;" in ask("/sign-in?error=<b>").text
         assert "signed out" in ask("/sign-in?done=out").text
+        assert "session has ended" in ask("/sign-in?done=ended&next=/portal").text
         assert "lets nobody sign up" in ask("/sign-up").text
         # A link that is spent is told by the answer: the way to another one stands below.
         assert {"/sign-in", "/forgot"} <= links(ask("/reset?token=x").text)

@@ -39,6 +39,7 @@ _DONE = {
     "verified": "The address is confirmed. Sign in.",
     "reset": "The new password is set. Sign in with it.",
     "out": "You are signed out.",
+    "ended": "Your session has ended. Sign in to go on where you were.",
 }
 
 

@@ -15,7 +15,7 @@ let leaving = false;
 export function leave() {
   if (leaving) return;
   leaving = true;
-  location.assign(`/sign-in?${new URLSearchParams({ next: location.pathname + location.search })}`);
+  location.assign(`/sign-in?${new URLSearchParams({ next: location.pathname + location.search, done: "ended" })}`);
 }
 
 async function get(path, params, signal) {
