@@ -154,8 +154,8 @@ def test_a_source_that_cannot_be_reached_is_told_once(tmp_path: Path) -> None:
             ready = running.get("/ready")
             said = [json.loads(line) for line in running.log().splitlines()]
     # Nobody is known yet: it says how the first one is made, as bursa was called.
-    first = f"bursa user create EMAIL --role superadmin --data {tmp_path / 'data'}"
-    assert running.said["accounts"].endswith(first)
+    first = "bursa user create EMAIL --role superadmin --tier enterprise"
+    assert running.said["accounts"].endswith(f"{first} --data {tmp_path / 'data'}")
     told = [(one["channel"], one["why"]) for one in said if "come up" in one["event"]]
     assert sorted(channel for channel, _ in told) == ["idxdata", "itchdata"]
     assert ready["ok"] and ready["degraded"][:1] == ["feed of idx"]

@@ -392,9 +392,9 @@ class Up:
         standing = self._accounts.standing
         if not standing.has_superadmin:
             folder = self._shared.folder.path
-            make = f"{_called()} user create EMAIL --role superadmin --data {folder}"
+            make = f"{_called()} user create EMAIL --role superadmin --tier enterprise"
             lack = "no superadmin yet" if standing.has_users else "none yet; the first"
-            self._say.print(f"  accounts   {lack}: {make}", markup=False)
+            self._say.print(f"  accounts   {lack}: {make} --data {folder}", markup=False)
         self._say.print("  stop       Ctrl-C")
         self._say.print(f"listening {url}")
         self._say.file.flush()
