@@ -159,7 +159,7 @@ def test_the_first_superadmins_password_is_in_no_setting_and_no_log(
     made.first_superadmin(loaded.config.accounts.superadmin, PASSWORD)
     made.first_superadmin("other@x.test", PASSWORD)
     cookie, who = made.people.login("superadmin@localhost", PASSWORD, CLI)
-    assert who.role == "superadmin"
+    assert who.role == "superadmin" and who.rights.tier == "enterprise"
     said = capsys.readouterr()
     files = b"".join(path.read_bytes() for path in tmp_path.glob("state.db*"))
     everything = said.out + said.err + files.decode("latin-1")

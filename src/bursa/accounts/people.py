@@ -21,7 +21,7 @@ from bursa.accounts.texts import email as judged_email
 from bursa.accounts.texts import label
 from bursa.accounts.who import JOB, ROLES, Actor, Principal, Role
 from bursa.model.errors import Refuse
-from bursa.state.account_tables import EMAIL_TOKENS, USERS
+from bursa.state.account_tables import EMAIL_TOKENS, TIERS, USERS
 
 Purpose = Literal["verify", "reset"]
 # How long a link of a letter works, ns.
@@ -229,7 +229,10 @@ class People:
             if _by_email(change, email) is not None:
                 text = f"{email} is a user already: `bursa user role` makes him a superadmin"
                 raise Refuse(text, "email_taken", 409)
-            user = add(change, email, "superadmin", tiers.DEFAULT, kept, name="", state="active")
+            # Nobody raises himself, so the first one begins on the highest tier.
+            ranked = select(TIERS.c.name).order_by(TIERS.c.rank.desc()).limit(1)
+            top = change.to.execute(ranked).scalar_one()
+            user = add(change, email, "superadmin", top, kept, name="", state="active")
             change.tell("user.create", user, after={"email": email, "role": "superadmin"})
         return True
 
