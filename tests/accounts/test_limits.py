@@ -14,9 +14,9 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from bursa.accounts.counters import Counters
-from bursa.accounts.limits import Limiter, Taken
+from bursa.accounts.limits import DAY_S, HOUR_S, Limiter, Taken
 from bursa.accounts.limits_server import TIMEOUT_S
-from bursa.accounts.throttle import TRIES, Throttle
+from bursa.accounts.throttle import LETTERS_SENT, TRIES, Act, Throttle
 from bursa.app import SystemClock
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
@@ -105,32 +105,70 @@ def test_counts_as_the_librarys_own_memory_does(limit: int, steps: list[tuple[fl
         theirs.timer.cancel()
 
 
-def test_a_throttled_account_is_free_after_its_owner_signed_in() -> None:
-    clock = HandClock()
-    throttle = Throttle(in_memory(clock))
-    of_address, of_account = TRIES["sign_in"]
+async def tried(throttle: Throttle, act: Act, address: str, email: str, count: int) -> list[bool]:
+    taken = [await throttle.attempt(act, address, email) for _ in range(count)]
+    assert all(dict(one.headers).get(b"retry-after") for one in taken if not one.allowed)
+    return [one.allowed for one in taken]
 
-    async def tries(address: str, email: str, count: int) -> list[bool]:
-        taken = [await throttle.attempt("sign_in", address, email) for _ in range(count)]
-        assert all(dict(one.headers).get(b"retry-after") for one in taken if not one.allowed)
-        return [one.allowed for one in taken]
+
+def test_who_guesses_shuts_out_himself_and_not_the_accounts_owner() -> None:
+    throttle = Throttle(in_memory(HandClock()))
+    tries = TRIES["sign_in"]
+
+    async def sign_in(address: str, email: str, count: int = 1) -> list[bool]:
+        return await tried(throttle, "sign_in", address, email, count)
 
     async def scenario() -> None:
-        good = [True] * of_account
-        assert await tries("10.0.0.1", "a@b.id", of_account + 1) == [*good, False]
-        assert await tries("10.0.0.2", " A@B.id", 1) == [False], "from elsewhere neither"
-        await throttle.succeeded("sign_in", "a@b.id")
-        assert await tries("10.0.0.2", "a@b.id", 1) == [True]
-        left = of_address - of_account - 1
-        assert await tries("10.0.0.1", "c@d.id", left + 1) == [True] * left + [False]
-        assert await tries("10.0.0.3", "", of_address + 1) == [True] * of_address + [False]
-        for allowed in (True, True, False):
-            taken = await throttle.attempt("forgot", "10.0.0.1", "a@b.id")
-            assert taken.allowed is allowed, "another act"
-        await throttle.succeeded("sign_in", "a@b.id")
-        assert not (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed
-        await throttle.succeeded("reset", "a@b.id")
-        assert (await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed
+        good = [True] * tries.both
+        assert await sign_in("10.0.0.1", "a@b.id", tries.both + 1) == [*good, False]
+        assert await sign_in("10.0.0.2", " A@B.id") == [True], "the owner, from elsewhere"
+        await throttle.succeeded("sign_in", "10.0.0.2", "a@b.id")
+        assert await sign_in("10.0.0.1", "a@b.id") == [False], "it is no stranger's success"
+        await throttle.succeeded("sign_in", "10.0.0.1", "a@b.id")
+        assert await sign_in("10.0.0.1", "a@b.id") == [True]
+        left = tries.address - tries.both - 3
+        assert await sign_in("10.0.0.1", "c@d.id", left + 1) == [True] * left + [False]
+        assert await sign_in("10.0.0.3", "", tries.address + 1) == [True] * tries.address + [False]
+        # However many addresses guess, one account has an end.
+        guesses = [await sign_in(f"10.1.0.{at}", "e@f.id", 10) for at in range(8)]
+        assert sum(map(sum, guesses)) == tries.account
+        await throttle.succeeded("reset", "10.9.9.9", "e@f.id")
+        assert await sign_in("10.1.0.1", "e@f.id") == [True], "by a letter's link all is forgotten"
+
+    asyncio.run(scenario())
+
+
+def test_letters_are_limited_by_minute_hour_and_day() -> None:
+    clock = HandClock()
+    throttle = Throttle(in_memory(clock))
+    hour, day = LETTERS_SENT[HOUR_S], LETTERS_SENT[DAY_S]
+
+    async def letter(address: str, email: str, act: Act = "forgot") -> Taken:
+        clock.ns += 61 * S
+        return await throttle.attempt(act, address, email)
+
+    async def scenario() -> None:
+        sent = [await letter(f"10.0.{at}.1", "a@b.id", "sign_up") for at in range(hour.account)]
+        assert all(one.allowed for one in sent)
+        assert headers(sent[0])[b"ratelimit-policy"].startswith(b'"minute"')
+        refused = await letter("10.1.0.1", " A@b.id")
+        assert not refused.allowed and 60 < refused.wait_s <= HOUR_S + 1, "of all acts together"
+        assert headers(refused)[b"ratelimit-policy"] == b'"hour";q=5;w=3600'
+        assert headers(refused)[b"ratelimit"].startswith(b'"hour";r=0;t=')
+        clock.ns += refused.wait_s * S
+        assert (await letter("10.1.0.1", "a@b.id")).allowed, "it waited as it was told"
+        allowed = 0
+        for _ in range(20):
+            clock.ns += HOUR_S * S // 2
+            refused = await letter("10.1.0.1", "a@b.id")
+            allowed += refused.allowed
+        assert allowed == day.account - hour.account - 1
+        assert headers(refused)[b"ratelimit-policy"] == b'"day";q=10;w=86400'
+        await throttle.succeeded("reset", "10.1.0.1", "a@b.id")
+        assert (await letter("10.1.0.1", "a@b.id")).allowed
+        # Of one address, whomever it writes to.
+        many = [(await letter("10.2.0.1", f"{at}@b.id")).allowed for at in range(hour.address + 1)]
+        assert many == [True] * hour.address + [False]
 
     asyncio.run(scenario())
 
@@ -185,12 +223,18 @@ def test_two_processes_share_a_limit(url: str, redis: Redis) -> None:
         many = await asyncio.gather(*(two.one.take("usr_2", 30) for _ in range(50)))
         assert sum(one.allowed for one in many) == 30, "however many at once"
         await two.one.take(two.one.of_address("10.9.8.7"), 10)
+        daily = [await limiter.take_of("usr_3", 3, DAY_S) for limiter in (two.one, two.other) * 2]
+        assert [one.allowed for one in daily] == [True] * 3 + [False]
+        assert 60 < daily[-1].wait_s <= DAY_S + 1
 
     two.run(scenario())
     two.one.check()
     with redis.client() as client:
         names = [key.decode() for key in client.scan_iter()]
-        assert all(0 < client.ttl(name) <= 120 for name in names), "they end by themselves"
+        long = [name for name in names if "usr_3" in name]
+        assert len(long) == 1 and all(0 < client.ttl(name) <= 2 * DAY_S for name in long)
+        short = [name for name in names if name not in long]
+        assert all(0 < client.ttl(name) <= 120 for name in short), "they end by themselves"
     assert not [name for name in names if "10.9.8.7" in name]
     two.run(scenario_in_another_loop(two))
 

@@ -96,8 +96,9 @@ def open_whole(folder: Path, extra: Sequence[Any] = ()) -> Iterator[tuple[Site, 
     """The whole application, served, until the block ends; and its router."""
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        often = dict.fromkeys(throttle.TRIES, (OFTEN, OFTEN))
-        patch.setattr(throttle, "TRIES", often)
+        often = throttle.Tries(OFTEN, OFTEN, OFTEN)
+        for name in ("TRIES", "LETTERS_SENT"):
+            patch.setattr(throttle, name, dict.fromkeys(getattr(throttle, name), often))
         for module in (exchange, plugin):
             patch.setattr(module, "EXCHANGES", OFTEN)
             patch.setattr(module, "RENEWALS", OFTEN)

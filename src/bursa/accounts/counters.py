@@ -1,7 +1,8 @@
-"""Counters of requests in this process's memory: one sliding minute a bucket, at most so many.
+"""Counters of requests in this process's memory: one sliding window a bucket, a minute
+mostly, at most so many.
 
 They are a storage of the library that limits (`limits`), whose own memory keeps no bound on buckets
-and starts a thread every few milliseconds. The minute before weighs by the part of it that has not
+and starts a thread every few milliseconds. The window before weighs by the part of it that has not
 slid out yet. Used on one thread, the server's loop.
 """
 
@@ -26,9 +27,11 @@ class Counters(SlidingWindowCounterSupport, Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, clock: Clock, buckets_max: int = BUCKETS_MAX) -> None:
+    def __init__(
+        self, clock: Clock, buckets_max: int = BUCKETS_MAX, window_s: int = WINDOW_S
+    ) -> None:
         super().__init__()
-        self._clock, self._buckets_max = clock, buckets_max
+        self._clock, self._buckets_max, self._window_s = clock, buckets_max, window_s
         self._buckets: OrderedDict[str, _Windows] = OrderedDict()
 
     def __len__(self) -> int:
@@ -40,11 +43,11 @@ class Counters(SlidingWindowCounterSupport, Storage):
         return ValueError
 
     def take(self, key: str, limit: int, amount: int = 1) -> tuple[bool, int, float, int]:
-        """Count, unless that would pass the limit of a minute: whether it was counted, and as
+        """Count, unless that would pass the limit of a window: whether it was counted, and as
         `get_sliding_window` says it without the last figure."""
-        windows, left_s = self._now(key, WINDOW_S)
+        windows, left_s = self._now(key, self._window_s)
         _, present, before = windows
-        allowed = math.floor(before * left_s / WINDOW_S + present) + amount <= limit
+        allowed = math.floor(before * left_s / self._window_s + present) + amount <= limit
         if allowed:
             windows[1] = present = present + amount
         return allowed, before, left_s, present
@@ -66,7 +69,7 @@ class Counters(SlidingWindowCounterSupport, Storage):
         return windows, expiry - now_s % expiry
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """What was counted in the minute before and in the present one, and for how many more
+        """What was counted in the window before and in the present one, and for how many more
         seconds each weighs."""
         windows, left_s = self._now(key, expiry)
         return windows[2], left_s, windows[1], left_s + expiry
@@ -83,18 +86,18 @@ class Counters(SlidingWindowCounterSupport, Storage):
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Count, whatever the limit."""
-        windows, _ = self._now(key, WINDOW_S)
+        windows, _ = self._now(key, self._window_s)
         windows[1] += amount
         return windows[1]
 
     def get(self, key: str) -> int:
-        """What was counted in the present minute."""
-        return self._now(key, WINDOW_S)[0][1] if key in self._buckets else 0
+        """What was counted in the present window."""
+        return self._now(key, self._window_s)[0][1] if key in self._buckets else 0
 
     def get_expiry(self, key: str) -> float:
-        """When the present minute is over, seconds since 1970."""
+        """When the present window is over, seconds since 1970."""
         now_s = self._clock.now_ns() / _SECOND_NS
-        return now_s + WINDOW_S - now_s % WINDOW_S
+        return now_s + self._window_s - now_s % self._window_s
 
     def check(self) -> bool:
         """Is it there? Memory is."""

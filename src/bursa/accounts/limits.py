@@ -1,4 +1,5 @@
-"""How often one may ask: a sliding minute of each bucket, and what an answer says of it.
+"""How often one may ask: a sliding minute of each bucket, or an hour or a day, and what an answer
+says of it.
 
 A bucket is a user with all his keys, or an address where nobody is known. Counting and weighing are
 the library's (`limits`): in memory, or on a Redis or Valkey that several processes share
@@ -23,6 +24,9 @@ from bursa.ports import Clock
 MEMORY = "memory"
 # How long a server that failed is left alone: the first time, the second, and from then on.
 WAITS_S = (0.2, 0.5, 1.0)
+# Windows that are counted, and what an answer calls them.
+HOUR_S, DAY_S = 3_600, 86_400
+_NAMES = {WINDOW_S: "minute", HOUR_S: "hour", DAY_S: "day"}
 # Addresses whose bucket is remembered.
 ADDRESSES_MAX = 10_000
 _SECOND_NS = 1_000_000_000
@@ -59,6 +63,7 @@ class Limiter:
     ) -> None:
         self._clock, self._telemetry = clock, telemetry
         self._counters = Counters(clock)
+        self._longer = {long: Counters(clock, window_s=long) for long in (HOUR_S, DAY_S)}
         self._server = None if url == MEMORY else LimitsServer(url)
         self._secret = blake2b(secret or secrets.token_bytes(32), digest_size=32).digest()
         self._addresses: OrderedDict[str, str] = OrderedDict()
@@ -91,21 +96,25 @@ class Limiter:
         """The bucket of something that must not be read in the server, such as an e-mail."""
         return f"{kind}/{blake2b(name.encode(), digest_size=12, key=self._secret).hexdigest()}"
 
-    def take_now(self, bucket: str, per_minute: int) -> Taken | None:
+    def take_now(self, bucket: str, limit: int, window_s: int = WINDOW_S) -> Taken | None:
         """Count a request, if it may be made; 0 a minute: no limit, no headers. None: a server has
         to be asked, by `take`."""
-        if per_minute <= 0:
+        if limit <= 0:
             return FREE
         if self._server is None:
-            return told(per_minute, self._counters.take(bucket, per_minute))
+            return told(limit, self._of(window_s).take(bucket, limit), window_s)
         if self._failures and self._clock.now_ns() < self._again_ns:
-            return self._local(bucket, per_minute)
+            return self._local(bucket, limit, window_s)
         return None
 
     async def take(self, bucket: str, per_minute: int) -> Taken:
         """The same, asking the server where there is one. Never raises: while that is away this
         process judges by half the rate."""
-        now = self.take_now(bucket, per_minute)
+        return await self.take_of(bucket, per_minute, WINDOW_S)
+
+    async def take_of(self, bucket: str, limit: int, window_s: int) -> Taken:
+        """The same of a minute, an hour (HOUR_S) or a day (DAY_S); a bucket is of one of them."""
+        now = self.take_now(bucket, limit, window_s)
         if now is not None:
             return now
         assert self._server is not None
@@ -113,12 +122,12 @@ class Limiter:
             # One asks, the others need not wait for it.
             self._leave_alone()
         try:
-            counted = await self._server.take(bucket, per_minute)
+            counted = await self._server.take(bucket, limit, window_s)
         except LimitsAway as error:
             self._lost(str(error))
-            return self._local(bucket, per_minute)
+            return self._local(bucket, limit, window_s)
         self._found()
-        return told(per_minute, counted)
+        return told(limit, counted, window_s)
 
     async def left(self, bucket: str, per_minute: int) -> tuple[int, int] | None:
         """How many requests of a bucket are left, and in how many whole seconds more may be; counts
@@ -133,10 +142,13 @@ class Limiter:
         rest = per_minute - math.floor(before * left_s / WINDOW_S + present)
         return max(rest, 0), math.ceil(left_s)
 
-    def _local(self, bucket: str, per_minute: int) -> Taken:
+    def _of(self, window_s: int) -> Counters:
+        return self._counters if window_s == WINDOW_S else self._longer[window_s]
+
+    def _local(self, bucket: str, limit: int, window_s: int) -> Taken:
         self._telemetry.limits_local.inc()
-        half = max(per_minute // 2, 1)
-        taken = told(half, self._counters.take(bucket, half))
+        half = max(limit // 2, 1)
+        taken = told(half, self._of(window_s).take(bucket, half), window_s)
         return Taken(taken.allowed, taken.headers, taken.wait_s, local=True)
 
     def _leave_alone(self) -> None:
@@ -159,7 +171,8 @@ class Limiter:
 
     async def forget(self, bucket: str) -> None:
         """Forget what was counted in a bucket. Raises Retry where the server is away."""
-        self._counters.clear(bucket)
+        for counters in (self._counters, *self._longer.values()):
+            counters.clear(bucket)
         if self._server is not None:
             await self._server.forget(bucket)
 
@@ -167,7 +180,8 @@ class Limiter:
         """Forget what was counted in the buckets whose names begin so; returns how many there were.
         Looks at all names of the server, so it is for what happens seldom. Raises Retry where that
         is away."""
-        count = self._counters.clear_from(bucket)
+        every = (self._counters, *self._longer.values())
+        count = sum(counters.clear_from(bucket) for counters in every)
         if self._server is None:
             return count
         return await self._server.clear(bucket)
@@ -192,25 +206,27 @@ def network(address: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _policy(per_minute: int) -> tuple[bytes, bytes]:
-    return b"ratelimit-policy", f'"minute";q={per_minute};w={WINDOW_S}'.encode()
+def _policy(limit: int, window_s: int) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", f'"{_NAMES[window_s]}";q={limit};w={window_s}'.encode()
 
 
-def told(per_minute: int, counted: tuple[bool, int, float, int]) -> Taken:
-    """What is said of a count: draft-ietf-httpapi-ratelimit-headers, a policy called `minute`."""
+def told(limit: int, counted: tuple[bool, int, float, int], window_s: int = WINDOW_S) -> Taken:
+    """What is said of a count: draft-ietf-httpapi-ratelimit-headers, a policy called `minute`,
+    `hour` or `day`."""
     allowed, before, left_s, present = counted
-    rest = per_minute - math.floor(before * left_s / WINDOW_S + present)
-    wait_s = 0 if allowed else _wait_s(per_minute, before, left_s, present)
-    told = b'"minute";r=%d;t=%d' % (max(rest, 0), wait_s or math.ceil(left_s))
-    headers = (_policy(per_minute), (b"ratelimit", told))
+    rest = limit - math.floor(before * left_s / window_s + present)
+    wait_s = 0 if allowed else _wait_s(limit, before, left_s, present, window_s)
+    name, reset_s = _NAMES[window_s].encode(), wait_s or math.ceil(left_s)
+    told = b'"%s";r=%d;t=%d' % (name, max(rest, 0), reset_s)
+    headers = (_policy(limit, window_s), (b"ratelimit", told))
     if allowed:
         return Taken(True, headers)
     return Taken(False, (*headers, (b"retry-after", b"%d" % wait_s)), wait_s)
 
 
-def _wait_s(limit: int, before: int, left_s: float, present: int) -> int:
-    """Whole seconds until a refused one may ask again: until enough of the minute before has slid
+def _wait_s(limit: int, before: int, left_s: float, present: int, window_s: int) -> int:
+    """Whole seconds until a refused one may ask again: until enough of the window before has slid
     out, or, where the present one is full by itself, until that begins to."""
     if present >= limit:
         return math.floor(left_s) + 1
-    return max(math.floor(left_s - WINDOW_S * (limit - present) / before) + 1, 1)
+    return max(math.floor(left_s - window_s * (limit - present) / before) + 1, 1)

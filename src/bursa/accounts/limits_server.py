@@ -1,7 +1,7 @@
 """Counters on a Redis or a Valkey, which several processes share: the library's storage of it.
 
 One asks for at most TIMEOUT_S and then does without. The server counts by its own clock, by scripts
-that count and weigh in one step; keys end by themselves two minutes after their last request.
+that count and weigh in one step; keys end by themselves two windows after their last request.
 """
 
 import asyncio
@@ -57,15 +57,19 @@ class LimitsServer:
         port = f":{self._parts.port}" if self._parts.port else ""
         return f"{self._parts.scheme}://{self._parts.hostname}{port}"
 
-    async def take(self, key: str, limit: int) -> tuple[bool, int, float, int]:
-        """As Counters.take. Raises LimitsAway."""
-        return await self._ask(key, limit)
+    async def take(
+        self, key: str, limit: int, window_s: int = WINDOW_S
+    ) -> tuple[bool, int, float, int]:
+        """As Counters.take; a key has windows of one length. Raises LimitsAway."""
+        return await self._ask(key, limit, window_s)
 
     async def look(self, key: str) -> tuple[int, float, int]:
         """The same without counting, and so without the first figure. Raises LimitsAway."""
         return (await self._ask(key, None))[1:]
 
-    async def _ask(self, key: str, limit: int | None) -> tuple[bool, int, float, int]:
+    async def _ask(
+        self, key: str, limit: int | None, window_s: int = WINDOW_S
+    ) -> tuple[bool, int, float, int]:
         storage, failures = self._here(), self._failures
         async with self._turns:
             if self._failures != failures:
@@ -73,16 +77,16 @@ class LimitsServer:
             try:
                 async with asyncio.timeout(TIMEOUT_S):
                     allowed = limit is not None and await storage.acquire_sliding_window_entry(
-                        key, limit, WINDOW_S
+                        key, limit, window_s
                     )
-                    window = await storage.get_sliding_window(key, WINDOW_S)
+                    window = await storage.get_sliding_window(key, window_s)
             except _errors(storage) as error:
                 self._failures += 1
                 raise LimitsAway(str(error) or f"no answer within {TIMEOUT_S} s") from error
         before, before_s, present, present_s = window
-        # Its minutes begin with a bucket's first request: the present one is over with the weight
-        # of the one before, or a minute before it would itself be forgotten.
-        left_s = max(before_s if before else present_s - WINDOW_S, 0.0)
+        # Its windows begin with a bucket's first request: the present one is over with the weight
+        # of the one before, or a window before it would itself be forgotten.
+        left_s = max(before_s if before else present_s - window_s, 0.0)
         return allowed, before, left_s, present
 
     async def forget(self, key: str) -> None:

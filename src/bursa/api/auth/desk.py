@@ -51,16 +51,16 @@ class Desk:
 
     async def tries(self, act: Act, scope: Scope, email: str = "") -> None:
         """Count one try, of the address that it came from and of the account it is for; the answer
-        tells of this limit. Refuse 429 `too_many_tries` where there were too many within a minute,
-        and 503 `limits_away` where what counts for all processes is away."""
+        tells of this limit. Refuse 429 `too_many_tries` where there were too many of late, and 503
+        `limits_away` where what counts for all processes is away."""
         taken = await self._throttle.attempt(act, access.address(scope), email)
         scope["state"]["marks"] = taken.headers[:2]
         _judge(taken)
 
-    async def good(self, act: Act, email: str) -> None:
-        """The tries for this account were its owner's."""
+    async def good(self, act: Act, scope: Scope, email: str) -> None:
+        """The tries for this account, from this address, were its owner's."""
         with suppress(Retry):  # they are over in a minute anyway
-            await self._throttle.succeeded(act, email)
+            await self._throttle.succeeded(act, access.address(scope), email)
 
     async def exchange(self, scope: Scope, kind: str, name: str, per_minute: int) -> None:
         """Count one exchange of a credential, `kind` of it, by `name`. Refuse as `tries`."""
@@ -119,7 +119,7 @@ class Desk:
 
 def _judge(taken: Taken) -> None:
     if not taken.allowed:
-        text = f"that was tried too often within a minute; wait {taken.wait_s} s"
+        text = f"that was tried too often; wait {taken.wait_s} s"
         raise TooMany(text, taken.wait_s, "too_many_tries")
 
 

@@ -77,7 +77,7 @@ class Signing:
             cookie, asks = await desk.computed(
                 login, form.email, form.password, actor(scope), agent
             )
-            await desk.good("sign_in", form.email)
+            await desk.good("sign_in", scope, form.email)
             token = csrf.token(self._accounts.secrets.pages, asks.session)
             name, value = desk.front.cookie.set(cookie, LIFE_NS[asks.role] // _S)
             return Good(
@@ -142,7 +142,7 @@ class Signing:
             await desk.tries("reset", scope)
             reset = self._accounts.people.reset
             person = await desk.computed(reset, form.token, form.password, actor(scope))
-            await desk.good("reset", person.email)
+            await desk.good("reset", scope, person.email)
             desk.write(person.email, messages.changed(desk.url(scope)))
             return Good(shapes.AddressRow(person.email), "/sign-in?done=reset")
 
