@@ -182,7 +182,7 @@ def test_an_admin_raises_neither_himself_nor_admins_nor_any_role(
         made = admin.post(f"{ADMIN}/users", json={"email": "new@contoh.id", "role": role})
         assert refused(made) == (403, "not_allowed")
     assert refused(admin.delete(f"{ADMIN}/keys/{theirs}")) == (403, "not_allowed")
-    # By a list or by his own request he is not raised either.
+    # By a list or by his own request he is not raised either; the list as a whole is bad.
     text = "email,tier\nadmin@contoh.id,enterprise\nsecond@contoh.id,pro\n"
     for dry in (True, False):
         took = admin.post(f"{ADMIN}/imports", json={"kind": "users", "text": text, "dry_run": dry})
@@ -190,12 +190,14 @@ def test_an_admin_raises_neither_himself_nor_admins_nor_any_role(
             assert data(took)["counts"] == {"refused": 2}
         else:
             assert refused(took) == (400, "bad_list")
+    [by_list] = refusals(boss, f"actor={me}&ok=0&act=import.users", 1)
+    assert by_list["target"] == "admin@contoh.id" and by_list["after"] == {"code": "own_rights"}
     assert admin.post("/portal/api/subscription", json={"plan": "enterprise"}).status_code == 201
     [waiting] = data(admin.get(f"{ADMIN}/subscriptions/requests?state=waiting&user={me}"))
     path = f"{ADMIN}/subscriptions/requests/{waiting['id']}"
     assert refused(admin.post(path, json={"decision": "approve"})) == (403, "own_rights")
     # What he may not is in the audit; a superadmin may, but nobody his own role.
-    told = refusals(boss, f"actor={me}&ok=0", 17)
+    told = refusals(boss, f"actor={me}&ok=0", 18)
     assert {one["after"]["code"] for one in told} == {"own_rights", "not_allowed"}
     assert refused(boss.patch(f"{ADMIN}/users/{top}", json={"role": "user"})) == (403, "own_role")
     assert refused(boss.patch(f"{ADMIN}/users/{top}", json={"state": "disabled"})) == (

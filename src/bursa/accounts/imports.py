@@ -32,14 +32,20 @@ ROWS_MAX = 2_000
 _DELIMITERS = ("\t", ";", ",")
 
 
+# (number of the line, value by column) of each.
+_Rows = Sequence[tuple[int, dict[str, str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What becomes of a line. why: why it is refused, or what changes; "" for nothing."""
+    """What becomes of a line. why: why it is refused, or what changes; "" for nothing. forbidden:
+    the code by which who gave the list may not; "" where that is not why."""
 
     line: int
     what: str
     email: str
     why: str = ""
+    forbidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,22 @@ class Imports:
             with self._changes.database.snapshot() as to:
                 known = _Known(to.execute(select(USERS)).all(), to.execute(_TIERS).scalars().all())
             return [_judged(given, known, by, seen) for seen, given in _once(rows)]
+        lines: list[Line] = []
+        try:
+            return self._taken(rows, by, reason, lines)
+        except Refuse:
+            # What he may not is audited, whatever else the list has: once, by its first line.
+            for line in [line for line in lines if line.forbidden][:1]:
+                why = Refuse(line.why, line.forbidden, 403)
+                self._changes.refused(by, "import.users", line.email, why)
+            raise
+
+    def _taken(self, rows: _Rows, by: Actor, reason: str, lines: list[Line]) -> list[Line]:
+        """Take them; `lines` becomes what becomes of each."""
         with self._changes.begin(by) as change:
             found = change.to.execute(select(USERS)).all()
             known = _Known(found, change.to.execute(_TIERS).scalars().all())
-            lines = [_judged(given, known, by, seen) for seen, given in _once(rows)]
+            lines += [_judged(given, known, by, seen) for seen, given in _once(rows)]
             _all_good(lines)
             for given, line in zip(rows, lines, strict=True):
                 _take(change, given, line, known)
@@ -128,7 +146,7 @@ def _header(cells: Sequence[str]) -> list[str]:
 
 
 def _once(
-    rows: Sequence[tuple[int, dict[str, str]]],
+    rows: _Rows,
 ) -> Iterator[tuple[int | None, tuple[int, dict[str, str]]]]:
     """Each row with the line that had its address before; None where none had."""
     seen: dict[str, int] = {}
@@ -147,7 +165,8 @@ def _judged(given: tuple[int, dict[str, str]], known: _Known, by: Actor, seen: i
             raise _bad(f"line {seen} has the same address")
         return _planned(_person(given, known, by), known, by)
     except Refuse as why:
-        return Line(line, REFUSED, told.get("email", "")[: texts.EMAIL_MAX], str(why))
+        email = told.get("email", "")[: texts.EMAIL_MAX]
+        return Line(line, REFUSED, email, str(why), why.code if why.status == 403 else "")
 
 
 def _person(given: tuple[int, dict[str, str]], known: _Known, by: Actor) -> _Person:
@@ -160,7 +179,8 @@ def _person(given: tuple[int, dict[str, str]], known: _Known, by: Actor) -> _Per
     if tier is not None and tier not in known.tiers:
         raise _bad(f"tier {tier[:64]!r} is none of {', '.join(known.tiers)}")
     if role not in (None, "user") and by.role != "superadmin":
-        raise _bad(f"only a superadmin makes a user of role {role}")
+        text = f"only a superadmin makes a user of role {role}"
+        raise Refuse(text, "not_allowed", 403, "text")
     return _Person(line, email, name, tier, role)
 
 

@@ -51,7 +51,9 @@ class Lists:
         """What was imported, as the audit has it, the newest first."""
         values = params.read_query(scope["query_string"], PAGED)
         question = question_of("imports", values)
-        rows, more = await page_of_records(self._office, Chosen(act="import."), values, question)
+        rows, more = await page_of_records(
+            self._office, Chosen(act="import.", ok=True), values, question
+        )
         return listed(scope, rows, NOT_COUNTED, more)
 
     async def take(self, request: AnyRequest) -> ASGIResponse:
