@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -10,6 +11,8 @@ from typing import Any
 import jwt
 import pytest
 
+from bursa.accounts.audit import Chosen
+from bursa.accounts.ids import digest
 from bursa.accounts.who import CLI
 from bursa.api.auth import exchange
 from bursa.api.front import Front, front_of
@@ -320,6 +323,51 @@ def test_exchanges_of_a_network_are_counted_together(
             shown = {"X-Forwarded-For": f"2001:db8{address}"}
             answer = client.post("/v1/auth/token", json=key, headers=shown)
             assert answer.status_code == status, address
+
+
+def test_the_audit_hears_of_failed_exchanges_and_once_a_minute_of_tries_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "EXCHANGES", 3)
+    with open_house(tmp_path) as site, site.client() as client:
+        key = site.key(site.user("lena@contoh.id"))
+        of_key = site.accounts.standing.key_by_hash(digest(key))
+        site.accounts.keys.revoke(str(of_key), CLI)
+
+        def refusals(act: str, count: int) -> list[tuple[str, dict[str, Any]]]:
+            """What the audit has of them before long, and no more."""
+            until = time.monotonic() + 20
+            while True:
+                found = site.accounts.audit.read(Chosen(act=act, ok=False))
+                if len(found) >= count or time.monotonic() > until:
+                    break
+                time.sleep(0.02)
+            assert {one.address for one in found} == {"127.0.0.1"}
+            told = [(one.target, json.loads(one.after or "{}")) for one in found]
+            assert len(told) == count, told
+            return sorted(told, key=str)
+
+        for shown in ("idx_live_nobody", key, key, key, key, key):
+            client.post("/v1/auth/token", json={"api_key": shown})
+        site.later()
+        machine = {"api_key": key, "machine_id": "DESK-03", "plugin_version": "1.0"}
+        client.post("/v1/plugin/activate", json=machine)
+        site.accounts.turned_away.flush()
+        many = {"code": "too_many_tries"}
+        assert refusals("key.exchange", 6) == [
+            ("", many | {"count": 1}),
+            ("", many | {"count": 2}),
+            ("", {"code": "unknown_key"}),
+            *[(of_key, {"code": "key_revoked"})] * 3,
+        ]
+        wrong = {"email": "Lena@contoh.id", "password": "wrong password"}
+        for _ in range(16):
+            client.post("/auth/login", json=wrong)
+        site.accounts.turned_away.flush()
+        site.accounts.turned_away.flush(last=True)
+        told = [after for _, after in refusals("sign_in", 12) if "count" in after]
+        assert told == [many | {"count": 1}, many | {"count": 5}]
+        assert "idx_live_" not in str(site.accounts.audit.read(Chosen(act="key.exchange")))
 
 
 def test_whoever_has_a_letter_sent_does_not_choose_where_its_link_leads() -> None:

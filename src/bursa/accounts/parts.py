@@ -33,6 +33,7 @@ from bursa.accounts.secrets import Secrets, has_secrets
 from bursa.accounts.sessions import Sessions
 from bursa.accounts.standing import Standing
 from bursa.accounts.subscriptions import Subscriptions
+from bursa.accounts.throttle import TurnedAway
 from bursa.accounts.tokens import Tokens
 from bursa.accounts.usage import Usage
 from bursa.accounts.who import JOB
@@ -109,6 +110,7 @@ class Accounts(Acts):
         self.secrets = self._secrets(beside.secrets)
         self.tokens = Tokens(self.secrets)
         self.limiter = Limiter(clock, telemetry, beside.limits, self.secrets.pages)
+        self.turned_away = TurnedAway(self.changes)
         self.usage = Usage(database, clock, telemetry)
         sends = ConsoleMail() if beside.server is None else SmtpMail(beside.server, clock)
         self.mail = Outgoing(sends, telemetry, Random())
@@ -130,6 +132,7 @@ class Accounts(Acts):
         self.mail.stop()
         self.usage.stop()
         self.watch.stop()
+        self.turned_away.flush(last=True)
         self.audit.stop()
 
     def first_superadmin(self, email: str, password: str, name: str = "password") -> None:
@@ -171,6 +174,7 @@ class Accounts(Acts):
         return (
             Job("last uses of keys", 1, self.keys.flush),
             Job("signing keys of others", 1, lambda: self.secrets.reread(now_ns())),
+            Job("tries that were too many", 1, self.turned_away.flush),
             Job("silent machines", 6, lambda: self.machines.release_silent(now_ns())),
             Job("expired keys", 360, lambda: self.keys.expire(now_ns())),
             Job("lapsed subscriptions", 360, self.subscriptions.lapse),

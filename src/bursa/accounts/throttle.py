@@ -7,12 +7,17 @@ forgets those of its account and address, a good reset all that was tried for th
 shared limits are away nobody is let through by guess. Does not answer.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Literal
 
+from bursa.accounts.change import Changes
 from bursa.accounts.counters import WINDOW_S
-from bursa.accounts.limits import DAY_S, HOUR_S, Limiter, Taken
+from bursa.accounts.event import event
+from bursa.accounts.limits import ADDRESSES_MAX, DAY_S, HOUR_S, Limiter, Taken, network
+from bursa.accounts.who import Actor
 from bursa.model.errors import Refuse
 
 Act = Literal["sign_in", "sign_up", "forgot", "verify", "reset"]
@@ -39,6 +44,8 @@ TRIES: Mapping[Act, Tries] = {
 # What has a letter sent, and how many of all of it a longer window has.
 LETTERS: frozenset[Act] = frozenset({"sign_up", "forgot"})
 LETTERS_SENT: Mapping[int, Tries] = {HOUR_S: Tries(30, 0, 5), DAY_S: Tries(100, 0, 10)}
+
+_MINUTE_NS = 60 * 10**9
 
 
 class Throttle:
@@ -93,6 +100,66 @@ class Throttle:
 
     def _both(self, act: str, address: str, email: str) -> str:
         return f"{self._account(email)}/{act}/{self._limiter.of_address(address)}"
+
+
+@dataclass(slots=True)
+class _Turned:
+    """Tries of one address that the audit has not heard of yet: the last one's, and how many."""
+
+    by: Actor
+    act: str
+    target: str
+    told_ns: int
+    count: int = 0
+
+
+class TurnedAway:
+    """Tries that were too many, for the audit: it hears of an address once a minute at most, and
+    how many there were. For any thread."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._lock = Lock()
+        self._held: OrderedDict[tuple[str, str], _Turned] = OrderedDict()
+        self._over: list[_Turned] = []
+
+    def count(self, by: Actor, act: str, target: str) -> bool:
+        """Count one, of what it was tried at; the audit is to hear of it now, by `flush`? Returns
+        at once."""
+        now_ns = self._changes.clock.now_ns()
+        with self._lock:
+            key = act, network(by.address)
+            held = self._held.get(key)
+            if held is None:
+                held = self._held[key] = _Turned(by, act, target, now_ns - _MINUTE_NS)
+                if len(self._held) > ADDRESSES_MAX:
+                    self._over.append(self._held.popitem(last=False)[1])
+            held.by, held.target = by, target
+            held.count += 1
+            return now_ns - held.told_ns >= _MINUTE_NS
+
+    def flush(self, *, last: bool = False) -> int:
+        """Tell the audit of those that are due, at the end of all; returns of how many addresses.
+        Blocks."""
+        now_ns = self._changes.clock.now_ns()
+        with self._lock:
+            due = [k for k, h in self._held.items() if last or now_ns - h.told_ns >= _MINUTE_NS]
+            found = [self._held.pop(key) for key in due] + self._over
+            self._over = []
+            told = [turned for turned in found if turned.count]
+            # Those are held on, so that the next one of theirs waits its minute.
+            again = {(turned.act, network(turned.by.address)): turned for turned in told}
+            for key, turned in again.items():
+                self._held.setdefault(key, _Turned(turned.by, turned.act, turned.target, now_ns))
+        self._tell(told, now_ns)
+        return len(told)
+
+    def _tell(self, told: Iterable[_Turned], now_ns: int) -> None:
+        for one in told:
+            after = {"code": "too_many_tries", "count": one.count}
+            self._changes.audit.tell(
+                event(one.by, now_ns, one.act, one.target, after=after, ok=False)
+            )
 
 
 def away() -> Refuse:

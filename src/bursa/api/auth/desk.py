@@ -26,6 +26,8 @@ from bursa.ops.logs import logger
 T = TypeVar("T")
 
 _log = logger("accounts")
+# The exchange of a key, as it is counted, and as the audit calls it.
+EXCHANGE, _EXCHANGED = "exchange", "key.exchange"
 
 
 class Desk:
@@ -55,6 +57,8 @@ class Desk:
         `limits_away` where what counts for all processes is away."""
         taken = await self._throttle.attempt(act, access.address(scope), email)
         scope["state"]["marks"] = taken.headers[:2]
+        if act == "sign_in" and not taken.allowed:
+            await self._turned_away(scope, act, email.strip().lower()[:254])
         _judge(taken)
 
     async def good(self, act: Act, scope: Scope, email: str) -> None:
@@ -69,11 +73,19 @@ class Desk:
         scope["state"]["marks"] = taken.headers[:2]
         if taken.local:
             raise away()
+        if kind == EXCHANGE and not taken.allowed:
+            await self._turned_away(scope, _EXCHANGED, "")
         _judge(taken)
 
-    async def by_key(self, api_key: str) -> Principal:
-        """Whose API key it is. Refuse 401 `unknown_key`, `key_revoked`, `key_expired`,
-        `user_disabled`."""
+    async def _turned_away(self, scope: Scope, act: str, target: str) -> None:
+        """Have the audit hear of a try that was one too many, not of each."""
+        turned = self.accounts.turned_away
+        if turned.count(actor(scope), act, target):
+            await self.run(turned.flush)
+
+    async def by_key(self, api_key: str, by: Actor) -> Principal:
+        """Whose API key it is, that somebody exchanges. Refuse 401 `unknown_key`, `key_revoked`,
+        `key_expired`, `user_disabled`; all of them are audited, with the key's id if it has one."""
         standing, hashed = self.accounts.standing, digest(api_key)
 
         def shown(now_ns: int) -> Principal:
@@ -82,7 +94,12 @@ class Desk:
                 raise Refuse("the API key is unknown", "unknown_key", 401)
             return standing.principal_of_key(found, now_ns)
 
-        return await self._shown(shown)
+        try:
+            return await self._shown(shown)
+        except Refuse as why:
+            target = standing.key_by_hash(hashed) or ""
+            await self.run(self.accounts.changes.refused, by, _EXCHANGED, target, why)
+            raise
 
     async def by_claims(self, claims: Claims) -> Principal:
         """Whose token it is, by what it says. Refuse 401 as `by_key`, and `machine_released`."""

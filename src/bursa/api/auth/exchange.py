@@ -15,7 +15,7 @@ from bursa.accounts.limits import network
 from bursa.accounts.tokens import LIFE_S
 from bursa.api import access, bodies, params
 from bursa.api.auth import shapes
-from bursa.api.auth.desk import Desk
+from bursa.api.auth.desk import EXCHANGE, Desk, actor
 from bursa.api.envelope import encode, responses, told
 from bursa.api.errors import JSON, AnyRequest
 from bursa.model.errors import Refuse
@@ -51,8 +51,8 @@ class Exchange:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.KeyForm, _BYTES_MAX)
-        await self._desk.exchange(scope, "exchange", network(access.address(scope)), EXCHANGES)
-        principal = await self._desk.by_key(form.api_key)
+        await self._desk.exchange(scope, EXCHANGE, network(access.address(scope)), EXCHANGES)
+        principal = await self._desk.by_key(form.api_key, actor(scope))
         return told(scope, await self._issued(principal))
 
     async def refresh(self, request: AnyRequest) -> ASGIResponse:

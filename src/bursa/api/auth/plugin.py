@@ -16,7 +16,7 @@ from bursa.accounts.tokens import LIFE_S
 from bursa.accounts.who import Actor, Principal
 from bursa.api import access, bodies, params
 from bursa.api.auth import shapes
-from bursa.api.auth.desk import Desk, actor
+from bursa.api.auth.desk import EXCHANGE, Desk, actor
 from bursa.api.auth.exchange import EXCHANGES, RENEWALS
 from bursa.api.envelope import responses, told
 from bursa.api.errors import JSON, AnyRequest
@@ -49,8 +49,8 @@ class Plugin:
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, shapes.ActivateForm, _BYTES_MAX)
-        await self._desk.exchange(scope, "exchange", network(access.address(scope)), EXCHANGES)
-        asks = await self._desk.by_key(form.api_key)
+        await self._desk.exchange(scope, EXCHANGE, network(access.address(scope)), EXCHANGES)
+        asks = await self._desk.by_key(form.api_key, actor(scope, "plugin"))
         request_id = str(scope["state"]["request_id"])
         by = Actor(asks.user, asks.role, access.address(scope), "plugin", request_id)
         activate = self._accounts.machines.activate
