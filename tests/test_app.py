@@ -3,12 +3,21 @@
 import gc
 import threading
 import time
-from typing import cast
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
-from bursa.app import SystemClock
+from bursa import config, up
+from bursa.api.front import front_of
+from bursa.api.services import VenueParts
+from bursa.app import SystemClock, accounts_of, shop
+from bursa.history.offload import Offload
+from bursa.model.venue import IDX
 from bursa.pipeline.runtime import VenueRuntime
+from bursa.store.folder import DataFolder
 from bursa.up import settle, stop_all
 
 SECOND_NS = 1_000_000_000
@@ -60,3 +69,48 @@ def test_venues_are_stopped_at_once_and_by_one_moment() -> None:
     assert stopped(True, True, True)
     assert len(given) == 6 and max(given) <= 9
     assert stop_all([], time.monotonic())
+
+
+# What Services makes for itself: threads of its own.
+OWN = {"desk", "passwords"}
+
+
+def test_a_run_hands_the_surfaces_every_part_that_they_can_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part with a default that nobody hands over is a surface that is quietly empty."""
+    given = list[VenueParts]()
+
+    def parts(**fields: Any) -> VenueParts:
+        given.append(VenueParts(**fields))
+        return given[-1]
+
+    monkeypatch.setattr(up, "VenueParts", parts)
+    told = {"data": str(tmp_path), "idx.public": True}
+    loaded = config.load(told, {}).config
+    quiet = Console(quiet=True)
+    with DataFolder(tmp_path) as folder, shop(loaded, folder, [IDX]) as shared:
+        run = up.Up(shared, [IDX], up.Outside(front_of("::1")), quiet, quiet)
+        accounts = accounts_of(shared, demo=False)
+        run._accounts = accounts
+        try:
+            services = run._services()
+        finally:
+            accounts.database.close()
+    assert lacking(services) == OWN and services.accounts is accounts
+    assert list(services.gates) == ["idx"] and services.front == front_of("::1")
+    assert [lacking(one) for one in given] == [set()]
+
+
+def lacking(parts: Any) -> set[str]:
+    """Fields that have a default, and have it still."""
+    found = set()
+    for one in fields(parts):
+        has = getattr(parts, one.name)
+        if one.default is not MISSING and has is one.default:
+            found.add(one.name)
+        if one.default_factory is not MISSING:
+            empty = one.default_factory()
+            if isinstance(has, Offload) or has == empty:
+                found.add(one.name)
+    return found
