@@ -262,7 +262,7 @@ def test_openapi_describes_both_routes(client: httpx.Client) -> None:
     assert order["schema"]["enum"] == ["desc", "asc"] and order["schema"]["default"] == "desc"
     index = paths["/v1/index/{code}"]["get"]
     names = [p["name"] for p in index["parameters"]]
-    assert names == ["code", "venue", "from", "to", "limit", "page"]
+    assert names == ["code", "venue", "from", "to", "limit", "page", "format"]
     assert {"200", "400", "404", "503"} <= set(index["responses"])
 
 

@@ -468,6 +468,7 @@ def test_openapi_describes_every_route_and_parameter(client: httpx.Client) -> No
         "as_of",
         "open",
         "since",
+        "format",
     ]
     bar = schema["components"]["schemas"]["Bar"]["properties"]
     assert bar["freq_cnt"]["description"] == "number of trades"

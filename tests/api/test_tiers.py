@@ -29,6 +29,7 @@ from tests.api.readers import (
     minute_ns,
     open_market,
 )
+from tests.api.tables import read
 
 # Who sees HD how. `blind` may have everything but HD, `second` is another one of pro.
 READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -120,6 +121,9 @@ def test_every_reader_gets_one_range_of_every_surface_with_his_own_view_of_hd(
         assert raw, what
         for name in names:
             compare(market[name], market[name].rows(path, **query), raw)
+            for form in ("csv", "arrow", "parquet"):
+                answer = market[name].get(path, **query, format=form)
+                compare(market[name], read(answer, raw), raw)
     assert market["pro"].factor != market["second"].factor
     for name in ("pro", "second"):
         assert 0.5 <= market[name].factor < 2
@@ -127,9 +131,10 @@ def test_every_reader_gets_one_range_of_every_surface_with_his_own_view_of_hd(
 
 def test_free_sees_zeros_of_the_days_that_it_has(market: Market) -> None:
     path, query = SURFACES["days"]
-    compare(
-        market["free"], market["free"].rows(path, **query), market["enterprise"].rows(path, **query)
-    )
+    days = market["enterprise"].rows(path, **query)
+    compare(market["free"], market["free"].rows(path, **query), days)
+    for form in ("csv", "arrow", "parquet"):
+        compare(market["free"], read(market["free"].get(path, **query, format=form), days), days)
     metric = {"ticker": "BBCA", "metric": "hd", "tf": "1d", "from": LATE.isoformat()}
     raw = market["enterprise"].rows("/v1/metrics/history", **metric)
     compare(market["free"], market["free"].rows("/v1/metrics/history", **metric), raw)

@@ -16,11 +16,13 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import access, params, text
+from bursa.api import access, formats, params, text
 from bursa.api import ledger_shapes as shapes
 from bursa.api.access import Access
-from bursa.api.envelope import answer, encode, known_ticker
+from bursa.api.envelope import encode, known_ticker
+from bursa.api.formats import FORMAT
 from bursa.api.paging import paged
+from bursa.api.rendered import Page, rendered
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.history.continuity import Continuity, Stretch
@@ -67,8 +69,10 @@ _SORT = params.Param(
 )
 _MAP_LIMIT = replace(params.LIMIT, default=MAP_LIMIT, schema=params.whole(1, params.LIMIT_MAX))
 
-CONTINUITY = (params.VENUE, params.TF, _SINCE_DAY, params.TO, params.LIMIT, params.PAGE)
-MAP = (params.VENUE, _SINCE_DAYS, params.TO, _SORT, _MAP_LIMIT, params.PAGE)
+CONTINUITY = (
+    params.VENUE, params.TF, _SINCE_DAY, params.TO, params.LIMIT, params.PAGE, FORMAT,
+)  # fmt: skip
+MAP = (params.VENUE, _SINCE_DAYS, params.TO, _SORT, _MAP_LIMIT, params.PAGE, FORMAT)
 
 
 class Ledgers:
@@ -119,7 +123,8 @@ class Ledgers:
             [_range(stretch) for stretch in stretches],
             _gaps(found),
         )
-        return answer(scope, encode(row), next_page)
+        page, offload = Page(encode(row), next_page), self._services.offload
+        return await rendered(scope, values["format"], formats.RANGES, page, offload)
 
     async def map(self, scope: Scope) -> ASGIResponse:
         """How whole the days of a venue are: minutes by state of each ticker and day. `limit` and
@@ -160,7 +165,8 @@ class Ledgers:
             len(order),
             [_row(tickers[place], place, table) for place in places],
         )
-        return answer(scope, encode(row), next_page)
+        page, offload = Page(encode(row), next_page), self._services.offload
+        return await rendered(scope, values["format"], formats.DAYS, page, offload)
 
 
 class _Maps:

@@ -8,9 +8,11 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import access, params, shapes, text
+from bursa.api import access, formats, params, shapes, text
 from bursa.api.access import Access
-from bursa.api.envelope import answer, encode, known_ticker
+from bursa.api.envelope import encode, known_ticker
+from bursa.api.formats import FORMAT
+from bursa.api.rendered import Page, rendered
 from bursa.api.services import Services
 from bursa.api.short import data_route
 from bursa.model.schema import ORDERBOOK as ORDERBOOK_KIND
@@ -24,7 +26,7 @@ _DEPTH = params.Param(
     schema=params.whole(1, LEVELS_MAX),
 )
 
-ORDERBOOK = (params.VENUE, _DEPTH)
+ORDERBOOK = (params.VENUE, _DEPTH, FORMAT)
 _ORDERBOOK = params.Table(ORDERBOOK)
 
 
@@ -56,7 +58,8 @@ class Books:
             _levels(found.asks),
         )
         access.count_rows(scope, len(row.bids) + len(row.asks))
-        return answer(scope, encode(row))
+        page = Page(encode(row))
+        return await rendered(scope, values["format"], formats.BOOK, page, self._services.offload)
 
 
 def _levels(side: Side) -> list[shapes.Level]:

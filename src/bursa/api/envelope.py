@@ -17,7 +17,9 @@ from bursa.api.errors import JSON
 from bursa.api.services import VenueService
 from bursa.model.errors import Refuse
 
-_HEADERS = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
+_NO_STORE = (b"cache-control", b"no-store")
+_HEADERS = ((b"content-type", JSON.encode()), _NO_STORE)
+Headers = tuple[tuple[bytes, bytes], ...]
 
 # What any route of somebody's may answer: to nobody, beyond his rights, too often, or while what it
 # needs is away.
@@ -29,13 +31,16 @@ encode = msgspec.json.Encoder().encode
 class Ready(ASGIResponse):
     """A good answer whose body is made already: a fifth of the time that the general one takes."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, kind: str = JSON, more: Headers = ()) -> None:
         self.body = body
         self.status_code = 200
+        self._headers = _HEADERS if kind is JSON else ((b"content-type", kind.encode()), _NO_STORE)
+        self._more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        headers = [*_HEADERS, (b"content-length", str(len(self.body)).encode())]
+        length = (b"content-length", str(len(self.body)).encode())
+        headers = [*self._headers, length, *self._more]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 

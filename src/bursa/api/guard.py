@@ -50,7 +50,9 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 LASTING_TLS = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _FORWARDED, _PROTO = b"x-forwarded-for", b"x-forwarded-proto"
-_READ = admission.READ | {b"host", b"x-request-id", b"origin", b"accept", _FORWARDED, _PROTO}
+_READ = admission.READ | {
+    b"host", b"x-request-id", b"origin", b"accept", _FORWARDED, _PROTO,
+}  # fmt: skip
 _STREAM = "/v1/stream"
 _NO_SOCKET = "there is no WebSocket here; /v1/stream is one"
 # Names that a Host header had and that were found to be ours: they are not looked at again.
@@ -106,7 +108,7 @@ class Guard:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server knows what was asked, and sends no body
             state["head"] = True
-        given = _given(scope)
+        given = state["given"] = _given(scope)
         request_id = self._id(given.get(b"x-request-id", b""))
         state["request_id"], state["began_ns"], state["who"] = request_id, began_ns, NOBODY
         client = self._client(scope, given)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bursa.api.shapes import About, Ok, Ticker
+from bursa.api.shapes import UTC, About, Ok, Ticker
 
 
 class _Row(Struct, forbid_unknown_fields=True):
     """A row or an answer: no field beside those named."""
 
 
-Bound = Annotated[str, Meta(description="ISO, UTC with Z")]
+Bound = Annotated[str, Meta(description="ISO, UTC with Z", extra=UTC)]
 
 
 class Range(_Row, rename={"start": "from", "end": "to"}):

@@ -13,10 +13,12 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
-from bursa.api import access, params, shapes, text
+from bursa.api import access, formats, params, shapes, text
 from bursa.api.access import Access
-from bursa.api.envelope import answer, encode, joined
+from bursa.api.envelope import encode, joined
+from bursa.api.formats import FORMAT
 from bursa.api.paging import leading_on, turned
+from bursa.api.rendered import Page, rendered
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.history.candles import FOREVER_NS
@@ -64,8 +66,8 @@ _LIMIT = params.Param(
     schema=params.whole(1, RANKING_MAX),
 )
 
-RANKING = (params.VENUE, _BY, _LIMIT, _ORDER)
-INDEX = (params.VENUE, params.FROM, params.TO, params.LIMIT, params.PAGE)
+RANKING = (params.VENUE, _BY, _LIMIT, _ORDER, FORMAT)
+INDEX = (params.VENUE, params.FROM, params.TO, params.LIMIT, params.PAGE, FORMAT)
 _RANKING, _INDEX = params.Table(RANKING), params.Table(INDEX)
 
 
@@ -90,7 +92,9 @@ class Ranked:
         limit = self._access.rows(access.who(scope), values["limit"], RANKING_DEFAULT)
         rows = _ranked(service, {**values, "limit": limit})
         access.count_rows(scope, len(rows))
-        return answer(scope, encode(rows))
+        return await rendered(
+            scope, values["format"], formats.RANKING, Page(encode(rows)), self._services.offload
+        )
 
     async def index(self, scope: Scope, code: FromPath[str]) -> ASGIResponse:
         """Rows of an index as they came, ascending by date. They are finer than any bar."""
@@ -107,9 +111,11 @@ class Ranked:
         found, more = await service.indices.rows(ask)
         access.count_rows(scope, len(found))
         # 10,000 rows take 80 ms: nobody else is to wait for them.
-        data = await self._services.offload.run(_index_rows, code, found, service.venue.price_scale)
+        offload = self._services.offload
+        data = await offload.run(_index_rows, code, found, service.venue.price_scale)
         on = leading_on(found.column("ts"), question, ask.newest) if more else None
-        return answer(scope, data, on, floor)
+        page = Page(data, on, floor)
+        return await rendered(scope, values["format"], formats.INDEX, page, offload)
 
 
 def _ranked(service: VenueService, values: Mapping[str, Any]) -> list[shapes.RankedRow]:

@@ -6,7 +6,7 @@ reader may have, and how he sees HD, is asked of access.py before anything is re
 kept are kept by that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,13 @@ from litestar.types import Scope
 
 from bursa.accounts.hd import View
 from bursa.accounts.who import Principal
-from bursa.api import access, params, shapes, text
+from bursa.api import access, formats, params, shapes, text
 from bursa.api.access import Access, Grant
 from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, SeenRows, seen, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
+from bursa.api.formats import FORMAT, Rows
 from bursa.api.paging import leading_on, paged, turned
+from bursa.api.rendered import Page, rendered
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.api.stream.hub import Hub
@@ -37,6 +39,8 @@ TICKERS_MAX = 2_000
 METRICS_MAX = 64
 # Whole answers under factors: each is of use to one reader.
 _SCALED_BYTES_MAX = 16 << 20
+# What a token of the next page is not sealed with: all formats have the same pages.
+_NO_QUESTION = ("page", "limit", "format")
 
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
 _OPEN = params.Param(
@@ -50,26 +54,26 @@ _SINCE = params.Param(
 )
 _TICKERS = params.Param("tickers", str, "codes with commas between; without it all of the venue")
 
-SYMBOLS = (params.VENUE, params.LIMIT, params.PAGE)
+SYMBOLS = (params.VENUE, params.LIMIT, params.PAGE, FORMAT)
 SNAPSHOT = (params.VENUE,)
 OHLCV = (
     params.VENUE, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE, params.AS_OF,
-    _OPEN, _SINCE,
+    _OPEN, _SINCE, FORMAT,
 )  # fmt: skip
 _OHLCV = params.Table(OHLCV)
-METRICS = (params.VENUE, params.LIMIT, params.PAGE)
+METRICS = (params.VENUE, params.LIMIT, params.PAGE, FORMAT)
 
 
 def latest(metric: params.Param) -> tuple[params.Param, ...]:
     """What `/v1/metrics/latest` reads; `metric` is the catalogue's."""
-    return (params.VENUE, metric, _TICKERS, params.LIMIT, params.PAGE)
+    return (params.VENUE, metric, _TICKERS, params.LIMIT, params.PAGE, FORMAT)
 
 
 def history(metric: params.Param) -> tuple[params.Param, ...]:
     """What `/v1/metrics/history` reads."""
     return (
         params.VENUE, metric, _TICKER, params.TF, params.FROM, params.TO, params.LIMIT, params.PAGE,
-        params.AS_OF,
+        params.AS_OF, FORMAT,
     )  # fmt: skip
 
 
@@ -113,13 +117,20 @@ class Rest:
             found = seen(found, grant.view)
             rows = serialise(ticker, values["tf"], found, service.venue.calendar)
             access.count_rows(scope, len(rows))
-            return answer(scope, joined(rows), floor_ns=grant.floor_ns)
+            page = Page(joined(rows), floor_ns=grant.floor_ns)
+            return await self._rendered(scope, values, formats.BARS, page)
         made = self._kept(service, ticker, values, grant)
         if made is None:
             self._in_history(asks, service, values)
             made = await self._bars(service, ticker, values, grant)
         access.count_rows(scope, made.rows)
-        return answer(scope, made.data, made.next_page, grant.floor_ns)
+        page = Page(made.data, made.next_page, grant.floor_ns)
+        return await self._rendered(scope, values, formats.BARS, page)
+
+    def _rendered(
+        self, scope: Scope, values: Mapping[str, Any], rows: Rows, page: Page
+    ) -> Awaitable[ASGIResponse]:
+        return rendered(scope, values["format"], rows, page, self._services.offload)
 
     def _in_history(
         self, asks: Principal, service: VenueService, values: Mapping[str, Any]
@@ -181,7 +192,8 @@ class Rest:
         found, next_page = paged(every, values, ("metrics", service.venue.name))
         access.count_rows(scope, len(found))
         terms = terms_of(service.venue)
-        return answer(scope, encode([described(metric, terms) for metric in found]), next_page)
+        page = Page(encode([described(metric, terms) for metric in found]), next_page)
+        return await self._rendered(scope, values, formats.CATALOGUE, page)
 
     async def metrics_history(self, scope: Scope) -> ASGIResponse:
         """Rows of metrics, ascending by date; never price bars. At 1m they are stored rows. Of
@@ -203,7 +215,8 @@ class Rest:
         data = await self._services.offload.run(
             _metric_rows, service, [ticker] * len(found), values["tf"], metrics, found, grant.view
         )
-        return answer(scope, data, _next_page(ask, found, more, question), grant.floor_ns)
+        page = Page(data, _next_page(ask, found, more, question), grant.floor_ns)
+        return await self._rendered(scope, values, _metric_columns(metrics), page)
 
     async def metrics_latest(self, scope: Scope) -> ASGIResponse:
         """The newest 1-minute row of metrics for each ticker that has one, from memory."""
@@ -223,11 +236,12 @@ class Rest:
             if row is not None and len(row) and int(row.column("ts")[-1]) >= grant.floor_ns
         }
         access.count_rows(scope, len(held))
-        if not held:
-            return answer(scope, joined([]), next_page)
-        rows = concat(list(held.values()))
-        data = _metric_rows(service, [*held], "1m", metrics, rows, grant.view)
-        return answer(scope, data, next_page)
+        data = joined([])
+        if held:
+            rows = concat(list(held.values()))
+            data = _metric_rows(service, [*held], "1m", metrics, rows, grant.view)
+        page = Page(data, next_page)
+        return await self._rendered(scope, values, _metric_columns(metrics), page)
 
     async def symbols(self, scope: Scope) -> ASGIResponse:
         """The instruments of a venue, by ticker."""
@@ -238,7 +252,8 @@ class Rest:
         found, next_page = paged(every, values, ("symbols", service.venue.name))
         access.count_rows(scope, len(found))
         lately_ns = service.lately_ns()
-        return answer(scope, encode([_symbol(s, lately_ns) for s in found]), next_page)
+        page = Page(encode([_symbol(s, lately_ns) for s in found]), next_page)
+        return await self._rendered(scope, values, formats.SYMBOLS, page)
 
     async def snapshot(self, scope: Scope, ticker: FromPath[str]) -> ASGIResponse:
         """The latest trade, quote and day figures of one ticker, from memory."""
@@ -324,7 +339,7 @@ def _ask(
     if as_of is not None and values["open"]:
         message = "open and as_of exclude each other: an open bar has no past"
         raise Refuse(message, "exclusive_parameters", parameter="open")
-    kept = {name: value for name, value in values.items() if name not in ("page", "limit")}
+    kept = {name: value for name, value in values.items() if name not in _NO_QUESTION}
     question = (service.venue.name, ticker, tuple(kept.items()))
     ask = Ask(
         ticker,
@@ -361,6 +376,10 @@ def _tickers(service: VenueService, given: str | None) -> list[str]:
         except Refuse as refusal:
             raise Refuse(str(refusal), refusal.code, refusal.status, "tickers") from None
     return tickers
+
+
+def _metric_columns(metrics: Sequence[Metric]) -> Rows:
+    return formats.metric_rows(tuple(c.name for metric in metrics for c in metric.columns))
 
 
 def _metric_rows(

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Date = Annotated[str, Meta(description="opening of the bar, ISO, UTC with Z")]
+# The mark of a text that is an instant in UTC: in columns it is a timestamp (formats.py).
+UTC = {"instant": "utc"}
+
+Date = Annotated[str, Meta(description="opening of the bar, ISO, UTC with Z", extra=UTC)]
 BarTime = Annotated[str, Meta(description="opening of the bar, ISO, the venue's clock and offset")]
 Rev = Annotated[int, Meta(description="0, then +1 whenever the content differs")]
-Instant = Annotated[str, Meta(description="ISO, UTC with Z, to the nanosecond")]
+Instant = Annotated[str, Meta(description="ISO, UTC with Z, to the nanosecond", extra=UTC)]
 Price = Annotated[float, Meta(description="quote currency")]
 Units = Annotated[float, Meta(description="shares or base units; exact, integral where it is")]
 Ok = Annotated[bool, Meta(description="true on a good answer, false on a refusal")]
@@ -84,8 +87,8 @@ class Symbol(_Row):
     currency: Annotated[str, Meta(description="currency of its prices; empty where unknown")]
     price_decimals: Annotated[int, Meta(description="decimals that a price is shown with")]
     volume_decimals: Annotated[int, Meta(description="decimals of one unit of volume")]
-    first: Annotated[str | None, Meta(description="first bar, ISO UTC")]
-    last: Annotated[str | None, Meta(description="last closed bar, ISO UTC")]
+    first: Annotated[str | None, Meta(description="first bar, ISO UTC", extra=UTC)]
+    last: Annotated[str | None, Meta(description="last closed bar, ISO UTC", extra=UTC)]
 
 
 class Symbols(_Row):
@@ -168,7 +171,10 @@ class BookRow(_Row):
     ticker: Ticker
     date: Annotated[
         str | None,
-        Meta(description="event time up to which it is true, ISO, UTC with Z; null: nothing came"),
+        Meta(
+            description="event time up to which it is true, ISO, UTC with Z; null: nothing came",
+            extra=UTC,
+        ),
     ]
     seq: Annotated[int | None, Meta(description="number of the newest message it holds")]
     whole: Annotated[bool, Meta(description="false: messages are missing that may have changed it")]
@@ -197,7 +203,7 @@ class RankedRow(_Row):
     volume: Units
     value: Annotated[float, Meta(description="quote currency traded")]
     frequency: Count
-    date: Annotated[str, Meta(description="when the figures were true, ISO, UTC with Z")]
+    date: Annotated[str, Meta(description="when the figures were true, ISO, UTC with Z", extra=UTC)]
 
 
 class Ranking(_Row):
@@ -226,6 +232,16 @@ class Index(_Row):
     ok: Ok
     data: Annotated[list[IndexRow], Meta(description="the rows")]
     meta: About
+
+
+class MetricHead(_Row):
+    """What every metric row has before its values."""
+
+    ticker: Ticker
+    date: Date
+    bar_time: BarTime
+    freq: Annotated[str, Meta(description="timeframe of the bar")]
+    rev: Rev
 
 
 class Metrics(_Row):

@@ -19,6 +19,8 @@ from litestar.types import Receive, Send
 from bursa.api import params
 from bursa.api.envelope import LIMITED, responses
 from bursa.api.errors import AnyRequest, Handle
+from bursa.api.formats import FORMAT
+from bursa.api.rendered import documented
 
 # The mark of a route: get(path, opt=SHORT).
 SHORT = {"short": True}
@@ -32,7 +34,7 @@ def data_route(
     statuses = (*statuses, *LIMITED) if tag == "data" else statuses
     return get(
         path,
-        operation_class=params.documented(table),
+        operation_class=documented(table) if FORMAT in table else params.documented(table),
         responses=responses(good, 400, *statuses),
         tags=[tag],
         opt=SHORT,
