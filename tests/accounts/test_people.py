@@ -9,9 +9,10 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
-from bursa.accounts import people, sessions
+from bursa.accounts import keys, people, sessions
 from bursa.accounts.audit import Chosen
 from bursa.accounts.ids import digest
+from bursa.accounts.standing import Standing
 from bursa.accounts.who import CLI, Actor
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import EMAIL_TOKENS, SESSIONS, USERS
@@ -287,6 +288,53 @@ def test_sessions_end_by_themselves_and_are_few(here: Office) -> None:
     assert here.sessions.list(somebody.user, later_ns) == []
     assert here.sessions.prune(later_ns) > sessions.LIVE_MAX
     assert here.people.prune(later_ns) >= 0
+
+
+def test_accounts_that_nobody_confirmed_and_old_keys_are_forgotten_everywhere(here: Office) -> None:
+    boss, now_ns = here.person("superadmin", "enterprise"), here.clock.now_ns()
+    never, again, late = (
+        here.people.signup(f"{name}@prune.test", PASSWORD, "", WEB).user
+        for name in ("never", "again", "late")
+    )
+    held = here.person().user
+    here.keys.make(held, "his", None, boss)
+    with here.database.transaction() as to:
+        to.execute(update(USERS).where(USERS.c.id == held).values(state="unverified"))
+    old, kept, taken = (here.keys.make(boss.user, name, None, boss) for name in "abc")
+    for key in (old, taken):
+        machine, _ = here.machines.activate(key[1].id, f"desk-{key[1].name}", "1.0", boss)
+        here.machines.report(machine, "info", "start", "", now_ns)
+    here.keys.revoke(old[1].id, boss)
+    here.keys.revoke(taken[1].id, boss)
+    here.machines.activate(kept[1].id, "desk-c", "1.0", boss)  # goes on with another key
+    there, met = Standing(here.database, lambda user: 1.0), boss.user
+    there.refresh()
+    here.hand.ns = now_ns + keys.CLOSED_KEPT_NS + 1
+    here.keys.revoke(here.keys.make(boss.user, "d", None, boss)[1].id, boss)
+    assert (here.keys.prune(here.hand.ns), here.keys.prune(here.hand.ns)) == (2, 0)
+    here.people.signup("again@prune.test", PASSWORD, "", WEB)  # its letter is on the way
+    with here.database.transaction() as to:
+        soon = here.hand.ns - people.UNVERIFIED_KEPT_NS
+        to.execute(update(USERS).where(USERS.c.id == late).values(created_ns=soon))
+    assert here.people.prune_unverified(here.hand.ns) >= 1
+    assert here.people.prune_unverified(here.hand.ns) == 0
+    there.refresh()
+    fresh = Standing(here.database, lambda user: 1.0)
+    fresh.refresh()
+    for standing in (here.standing, there, fresh):
+        found = [standing.user(user) is not None for user in (never, held, again, late, met)]
+        assert found == [False, True, True, True, True]
+        assert [standing.key(key[1].id) is not None for key in (old, kept, taken)] == [0, 1, 0]
+        assert standing.key_by_hash(digest(old[0])) is None
+        assert standing.principal_of_key(kept[1].id, here.hand.ns).user == met
+    assert here.told(never)[0][:2] == (
+        "user.prune",
+        {"email": "never@prune.test", "state": "unverified"},
+    )
+    assert here.told(old[1].id)[0][0] == "key.prune"
+    signed = here.people.signup("never@prune.test", PASSWORD, "", WEB)
+    assert signed.user not in ("", never) and signed.purpose == "verify", "its address is free"
+    here.hand.ns = now_ns
 
 
 def test_a_password_of_old_parameters_is_computed_anew(here: Office) -> None:

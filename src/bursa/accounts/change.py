@@ -8,6 +8,7 @@ Who makes it knows of it when it returns; other processes within a second. A cha
 nothing is a fault of ours and is not kept.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from bursa.accounts.event import Recorder, event
-from bursa.accounts.standing import Standing
+from bursa.accounts.standing import PRUNED, Standing
 from bursa.accounts.who import Actor
 from bursa.model.errors import Refuse, Retry
 from bursa.ports import Clock
-from bursa.state.account_tables import KEYS, USERS
+from bursa.state.account_tables import KEYS, SETTINGS, USERS
 from bursa.state.changes import bump
 from bursa.state.database import Database
 
@@ -77,6 +78,12 @@ class Change:
         changed of it, and nothing that is secret."""
         self.told += 1
         self.audit.within(self.to, event(self.by, self.now_ns, act, target, before, after))
+
+    def pruned(self) -> None:
+        """Users or keys were deleted: have every process forget them."""
+        values = {"value": json.dumps(self.n)}
+        if not self.set(SETTINGS, SETTINGS.c.name == PRUNED, **values):
+            self.add(SETTINGS, name=PRUNED, **values)
 
     def may_be_nothing(self) -> None:
         """Nothing was left to be done, which the audit need not hear of."""

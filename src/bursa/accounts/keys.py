@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, update
 
 from bursa.accounts import tiers
 from bursa.accounts.change import Change, Changes, may_raise, may_touch
@@ -17,12 +17,15 @@ from bursa.accounts.ids import KEY_PREFIX, digest, new_id, new_key
 from bursa.accounts.texts import label
 from bursa.accounts.who import JOB, Actor
 from bursa.model.errors import Refuse
-from bursa.state.account_tables import KEYS, MACHINES, TIERS
+from bursa.state.account_tables import KEYS, MACHINES, PLUGIN_REPORTS, TIERS
 
 # Keys of one user that are neither revoked nor expired.
 LIVE_MAX = 50
 # Last uses that are kept in memory before they are written.
 USED_MAX = 100_000
+# Keys that are revoked or have expired are shown for half a year; so long the audit tells of them.
+CLOSED_KEPT_NS = 184 * 24 * 3600 * 10**9
+PRUNED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,31 @@ class Keys:
             for row in rows:
                 change.tell("key.expire", row.id, {"user": row.user_id, "name": row.name})
             change.may_be_nothing()  # another process was first
+        return len(rows)
+
+    def prune(self, now_ns: int) -> int:
+        """Delete keys that were closed longer ago than the audit tells, and the machines that had
+        them last; returns how many, PRUNED_AT_ONCE at most. Keys that expired are closed first, by
+        `expire`."""
+        # None of its machines is in its place: closing released them.
+        placed = (MACHINES.c.key_id == KEYS.c.id) & MACHINES.c.released_ns.is_(None)
+        old = (KEYS.c.revoked_ns < now_ns - CLOSED_KEPT_NS) & ~exists().where(placed)
+        wanted = select(KEYS.c.id, KEYS.c.user_id, KEYS.c.name).where(old).limit(PRUNED_AT_ONCE)
+        with self._changes.database.snapshot() as to:
+            if not to.execute(wanted.limit(1)).all():
+                return 0
+        with self._changes.begin(JOB) as change:
+            rows = change.to.execute(wanted).all()
+            change.may_be_nothing()  # another process was first
+            ids = [row.id for row in rows]
+            machines = select(MACHINES.c.id).where(MACHINES.c.key_id.in_(ids))
+            reports = PLUGIN_REPORTS.c.machine_id.in_(machines)
+            change.to.execute(delete(PLUGIN_REPORTS).where(reports))
+            change.to.execute(delete(MACHINES).where(MACHINES.c.key_id.in_(ids)))
+            change.to.execute(delete(KEYS).where(KEYS.c.id.in_(ids)))
+            for row in rows:
+                change.tell("key.prune", row.id, {"user": row.user_id, "name": row.name})
+            change.pruned()
         return len(rows)
 
     def _touched(self, change: Change, key: str) -> Row[Any]:

@@ -171,6 +171,7 @@ class Accounts(Acts):
 
     def _due(self) -> Sequence[Job]:
         now_ns = self.clock.now_ns
+        unconfirmed = self.people.prune_unverified
         return (
             Job("last uses of keys", 1, self.keys.flush),
             Job("signing keys of others", 1, lambda: self.secrets.reread(now_ns())),
@@ -178,6 +179,12 @@ class Accounts(Acts):
             Job("silent machines", 6, lambda: self.machines.release_silent(now_ns())),
             Job("expired keys", 360, lambda: self.keys.expire(now_ns())),
             Job("lapsed subscriptions", 360, self.subscriptions.lapse),
+            Job("old keys", 360, lambda: self.keys.prune(now_ns())),
+            Job(
+                "accounts that nobody confirmed",
+                360,
+                lambda: unconfirmed(now_ns()),
+            ),
             Job("old sessions", 360, lambda: self.sessions.prune(now_ns())),
             Job("old links", 360, lambda: self.people.prune(now_ns())),
             Job("old signing keys", 360, lambda: len(self.tokens.retire(now_ns()))),

@@ -10,7 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from bursa.accounts import sessions, settings, tiers
 from bursa.accounts.change import Change, Changes, may_raise
@@ -21,12 +32,24 @@ from bursa.accounts.texts import email as judged_email
 from bursa.accounts.texts import label
 from bursa.accounts.who import JOB, ROLES, Actor, Principal, Role
 from bursa.model.errors import Refuse
-from bursa.state.account_tables import EMAIL_TOKENS, TIERS, USERS
+from bursa.state.account_tables import (
+    EMAIL_TOKENS,
+    KEYS,
+    MACHINES,
+    SESSIONS,
+    SUBSCRIPTIONS,
+    TIERS,
+    UPGRADE_REQUESTS,
+    USERS,
+)
 
 Purpose = Literal["verify", "reset"]
 # How long a link of a letter works, ns.
 LINK_NS: Mapping[Purpose, int] = {"verify": 24 * 3600 * 10**9, "reset": 3600 * 10**9}
 LINKS_KEPT_NS = 30 * 24 * 3600 * 10**9
+# An account that nobody confirmed waits so long.
+UNVERIFIED_KEPT_NS = 7 * 24 * 3600 * 10**9
+PRUNED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +353,38 @@ class People:
         old = EMAIL_TOKENS.c.expires_ns < now_ns - LINKS_KEPT_NS
         with self._changes.database.transaction() as to:
             return to.execute(delete(EMAIL_TOKENS).where(old)).rowcount
+
+    def prune_unverified(self, now_ns: int) -> int:
+        """Delete users who never followed their link, have none that works and no key; returns how
+        many, PRUNED_AT_ONCE at most."""
+        wanted = select(USERS.c.id, USERS.c.email).where(_never_came(now_ns)).limit(PRUNED_AT_ONCE)
+        with self._changes.database.snapshot() as to:
+            if not to.execute(wanted.limit(1)).all():
+                return 0
+        with self._changes.begin(JOB) as change:
+            rows = change.to.execute(wanted).all()
+            change.may_be_nothing()  # another process was first
+            ids = [row.id for row in rows]
+            change.to.execute(delete(EMAIL_TOKENS).where(EMAIL_TOKENS.c.user_id.in_(ids)))
+            change.to.execute(delete(USERS).where(USERS.c.id.in_(ids)))
+            for row in rows:
+                change.tell("user.prune", row.id, {"email": row.email, "state": "unverified"})
+            change.pruned()
+        return len(rows)
+
+
+def _never_came(now_ns: int) -> ColumnElement[bool]:
+    """Users who signed up long ago and were never heard of again; nothing else is theirs."""
+    mine = [
+        exists().where(table.c.user_id == USERS.c.id)
+        for table in (KEYS, MACHINES, SESSIONS, SUBSCRIPTIONS, UPGRADE_REQUESTS)
+    ]
+    link = (EMAIL_TOKENS.c.user_id == USERS.c.id) & (EMAIL_TOKENS.c.expires_ns > now_ns)
+    return and_(
+        USERS.c.state == "unverified",
+        USERS.c.created_ns < now_ns - UNVERIFIED_KEPT_NS,
+        ~or_(*mine, exists().where(link)),
+    )
 
 
 def judged_role(given: str) -> Role:

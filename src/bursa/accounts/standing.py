@@ -9,7 +9,7 @@ While the database is away, what was read last holds.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -36,6 +36,8 @@ UNHEARD = frozenset({"unknown_key", "session_ended"})
 # Principals that are remembered between two changes.
 KEPT_MAX = 65_536
 FAR_NS = 1 << 62
+# Number of the newest change that deleted users or keys: a setting that nobody sets.
+PRUNED = "pruned"
 # A principal, and when he ends, ns since 1970.
 Held = tuple[Principal, int]
 
@@ -137,12 +139,18 @@ class Standing:
             # Few, and not all of those that are gone were numbered.
             tiers = to.execute(select(TIERS).order_by(TIERS.c.rank)).all()
             settings = to.execute(select(SETTINGS)).all()
+            found = {row.name: json.loads(row.value) for row in settings}
+            # What was deleted has no row that could tell; whoever deletes says when.
+            pruned = since >= 0 and found.get(PRUNED) != self._settings.get(PRUNED)
+            left = _ids(to) if pruned else None
         if n < self._n:
             logger("accounts").warning("the accounts are older than before; all are read again")
             self._forget()
         self._tiers = {row.name: _tier(row) for row in tiers}
-        self._settings = {row.name: json.loads(row.value) for row in settings}
+        self._settings = found
         self._take(rows)
+        if left is not None:
+            self._drop(*left)
         self._n = n
         # Last, and a new one: who still reads what was before keeps what he makes of it in the old.
         self._principals = {}
@@ -164,6 +172,14 @@ class Standing:
                 self._machines[row.id] = row.user_id
             else:
                 self._machines.pop(row.id, None)
+
+    def _drop(self, users: Collection[str], keys: Collection[str]) -> None:
+        """Forget whom and what the database has no more."""
+        for user in [user for user in self._users if user not in users]:
+            self._users.pop(user)
+        for key in [key for name, key in self._keys.items() if name not in keys]:
+            self._keys.pop(key.id)
+            self._hashes.pop(key.hash)
 
     def prune(self, now_ns: int) -> None:
         """Forget sessions that are over."""
@@ -288,6 +304,12 @@ def _ended() -> Refuse:
 
 def _newer(to: Connection, table: Table, since: int) -> Sequence[Row[Any]]:
     return to.execute(select(table).where(table.c.changed > since)).all()
+
+
+def _ids(to: Connection) -> tuple[Collection[str], Collection[str]]:
+    """All users and all keys that there are."""
+    users, keys = (set(to.execute(select(one.c.id)).scalars()) for one in (USERS, KEYS))
+    return users, keys
 
 
 def _user(row: Row[Any]) -> User:
