@@ -120,8 +120,9 @@ def url(copy: Path) -> Iterator[str]:
         **inside(copy),
     ) as process:
         assert process.stdin is not None and process.stdout is not None
-        line = process.stdout.readline().strip()
-        assert line.startswith("http://"), process.wait(10)
+        said = (line.strip() for line in process.stdout)
+        line = next((line for line in said if line.startswith("http://")), "")
+        assert line, process.wait(10)
         yield line
         process.stdin.close()
         process.wait(30)
