@@ -22,7 +22,7 @@ from bursa.api.access import Access
 from bursa.api.envelope import encode, known_ticker
 from bursa.api.formats import FORMAT
 from bursa.api.paging import paged
-from bursa.api.rendered import Page, rendered
+from bursa.api.rendered import Page, rendered, sealed
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.history.continuity import Continuity, Stretch
@@ -123,7 +123,8 @@ class Ledgers:
             [_range(stretch) for stretch in stretches],
             _gaps(found),
         )
-        page, offload = Page(encode(row), next_page), self._services.offload
+        page = Page(encode(row), next_page, seal=sealed(service, values, len(stretches)))
+        offload = self._services.offload
         return await rendered(scope, values["format"], formats.RANGES, page, offload)
 
     async def map(self, scope: Scope) -> ASGIResponse:
@@ -165,7 +166,8 @@ class Ledgers:
             len(order),
             [_row(tickers[place], place, table) for place in places],
         )
-        page, offload = Page(encode(row), next_page), self._services.offload
+        page = Page(encode(row), next_page, seal=sealed(service, values, len(places)))
+        offload = self._services.offload
         return await rendered(scope, values["format"], formats.DAYS, page, offload)
 
 

@@ -7,7 +7,7 @@ are. Does not choose rows and knows no route.
 """
 
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bursa.api import ledger_shapes, params, shapes
+from bursa.api.packed import weight_of
 from bursa.model.errors import Refuse
 
 NAMES = ("json", "csv", "arrow", "parquet")
@@ -77,20 +78,10 @@ def _accepted(accept: bytes) -> str:
     for part in accept.decode("latin-1").split(",", _ACCEPT_PARTS_MAX)[:_ACCEPT_PARTS_MAX]:
         kind, *more = (word.strip().lower() for word in part.split(";"))
         name = _ACCEPTED.get(kind)
-        liked = _weight(more)
+        liked = weight_of(next((word for word in more if word.startswith("q=")), ""))
         if name is not None and liked > most:
             best, most = name, liked
     return best
-
-
-def _weight(words: Iterable[str]) -> float:
-    for word in words:
-        if word.startswith("q="):
-            try:
-                return min(max(float(word[2:]), 0.0), 1.0)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 @dataclass(frozen=True)

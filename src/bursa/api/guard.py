@@ -51,7 +51,8 @@ LASTING_TLS = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _FORWARDED, _PROTO = b"x-forwarded-for", b"x-forwarded-proto"
 _READ = admission.READ | {
-    b"host", b"x-request-id", b"origin", b"accept", _FORWARDED, _PROTO,
+    b"host", b"x-request-id", b"origin", b"accept", b"accept-encoding", b"if-none-match",
+    _FORWARDED, _PROTO,
 }  # fmt: skip
 _STREAM = "/v1/stream"
 _NO_SOCKET = "there is no WebSocket here; /v1/stream is one"

@@ -18,7 +18,7 @@ from bursa.api.access import Access
 from bursa.api.envelope import encode, joined
 from bursa.api.formats import FORMAT
 from bursa.api.paging import leading_on, turned
-from bursa.api.rendered import Page, rendered
+from bursa.api.rendered import Page, rendered, sealed
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.history.candles import FOREVER_NS
@@ -114,7 +114,7 @@ class Ranked:
         offload = self._services.offload
         data = await offload.run(_index_rows, code, found, service.venue.price_scale)
         on = leading_on(found.column("ts"), question, ask.newest) if more else None
-        page = Page(data, on, floor)
+        page = Page(data, on, floor, sealed(service, values, len(found)))
         return await rendered(scope, values["format"], formats.INDEX, page, offload)
 
 

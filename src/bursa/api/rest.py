@@ -23,7 +23,7 @@ from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, SeenRows, se
 from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.formats import FORMAT, Rows
 from bursa.api.paging import leading_on, paged, turned
-from bursa.api.rendered import Page, rendered
+from bursa.api.rendered import Page, rendered, sealed
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.api.stream.hub import Hub
@@ -124,7 +124,8 @@ class Rest:
             self._in_history(asks, service, values)
             made = await self._bars(service, ticker, values, grant)
         access.count_rows(scope, made.rows)
-        page = Page(made.data, made.next_page, grant.floor_ns)
+        seal = sealed(service, values, made.rows, grant.view, asks.user)
+        page = Page(made.data, made.next_page, grant.floor_ns, seal)
         return await self._rendered(scope, values, formats.BARS, page)
 
     def _rendered(
@@ -215,7 +216,8 @@ class Rest:
         data = await self._services.offload.run(
             _metric_rows, service, [ticker] * len(found), values["tf"], metrics, found, grant.view
         )
-        page = Page(data, _next_page(ask, found, more, question), grant.floor_ns)
+        seal = sealed(service, values, len(found), grant.view, asks.user)
+        page = Page(data, _next_page(ask, found, more, question), grant.floor_ns, seal)
         return await self._rendered(scope, values, _metric_columns(metrics), page)
 
     async def metrics_latest(self, scope: Scope) -> ASGIResponse:
