@@ -19,7 +19,7 @@ from litestar.types import Receive, Scope, Send
 from bursa.accounts.hd import RAW, View
 from bursa.api import access, formats, params, text
 from bursa.api.envelope import NO_STORE, Headers, Ready, answer, enveloped
-from bursa.api.errors import JSON
+from bursa.api.errors import JSON, routed
 from bursa.api.formats import Rows
 from bursa.api.params import Param
 from bursa.api.services import VenueService
@@ -127,7 +127,8 @@ def _known(scope: Any, tag: bytes) -> bool:
 def _told(scope: Any, page: Page) -> tuple[tuple[bytes, bytes], ...]:
     headers = []
     if page.next_page is not None:
-        target = quote(scope["path"], safe=_SAFE) + "?" + _turned(scope, page.next_page)
+        # With two slashes at its beginning a path would be another host's.
+        target = quote(routed(scope["path"]), safe=_SAFE) + "?" + _turned(scope, page.next_page)
         headers = [
             (b"link", f'<{target}>; rel="next"'.encode()),
             (b"x-next-page", page.next_page.encode()),
