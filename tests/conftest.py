@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser
 from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis
 
-__all__ = ["certificates", "kafka", "postgres", "rabbitmq", "redis"]
+__all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

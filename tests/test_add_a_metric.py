@@ -47,7 +47,7 @@ with Site(Path(sys.argv[1])) as site:
 LOOK = """
 import shutil, sys
 from playwright.sync_api import sync_playwright
-from tests.web.conftest import CHROMIUM
+from tests.browser import CHROMIUM
 from tests.web.tab import Tab
 url, name = sys.argv[1:]
 with sync_playwright() as playwright:

@@ -6,9 +6,9 @@ share nothing with the decoder, is the close in the store, in UDF and on the pag
 """
 
 import os
-import shutil
 import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,15 @@ from bursa.journal.read import JournalReader
 from bursa.model.batch import FRAMES
 from tests.running import Bursa, wait_for
 
-CHROMIUM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 TICKER = "BBCA"
 SMALL = {"exchange_tickers": "30", "exchange_history_days": "1", "exchange_speed": "20"}
 
 
 @pytest.fixture
-def page() -> Any:
-    found = shutil.which("chromium")
-    if found is None:
-        if os.environ.get("BURSA_REQUIRE_SERVERS"):
-            pytest.fail("no chromium: apt-get install chromium")
-        pytest.skip("no chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        yield page
-        browser.close()
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context.new_page()
+    context.close()
 
 
 def last_trade(data: Path) -> tuple[int, float]:

@@ -1,6 +1,5 @@
 """What the tests of pages share: facts at their port, markets and docs over the API, a browser."""
 
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +20,6 @@ from tests.web.market import some_days
 from tests.web.tab import Tab
 
 DAY = date(2025, 11, 18)
-CHROMIUM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 
 def quiet_day() -> Tape:
@@ -107,20 +102,6 @@ class Facts:
 @pytest.fixture
 def facts() -> Facts:
     return Facts()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium; absent, the test is skipped."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""Debian's Chromium, one for all browser tests of a worker: its driver keeps a loop on the thread,
+beside which no second one may be started."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+CHROMIUM = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The browser; absent, the test is skipped, or fails where servers are required."""
+    found = shutil.which("chromium")
+    if found is None:
+        why = "no chromium: apt-get install chromium"
+        if os.environ.get("BURSA_REQUIRE_SERVERS"):
+            pytest.fail(why)
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
+        yield chromium
+        chromium.close()
