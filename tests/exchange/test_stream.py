@@ -47,8 +47,10 @@ def offsets(day: Any) -> tuple[list[int], list[int]]:
     return ends(day.raw[0]), ends(day.raw[1])
 
 
-def test_other_processes_make_the_same_bytes(day: Any, tmp_path: Path) -> None:
+def test_other_processes_make_the_same_bytes(day: Any, tmp_path: Path, soak: bool) -> None:
     """Freshly compiled, then from the compiler's cache."""
+    if not soak:
+        pytest.skip("it compiles the exchange anew: --soak")
     code = (
         "import hashlib, datetime; from bursa.exchange import stream\n"
         f"raw = stream.generate(datetime.date({DAY:%Y, %-m, %-d}), 7, tickers={TICKERS})\n"
