@@ -59,7 +59,7 @@ def test_null_stays_null_and_none_shows_zeros() -> None:
 
 def test_readers_with_one_view_share_it() -> None:
     def reader(user: str, hd: str, times: float) -> Principal:
-        rights = replace(DEMO.rights, hd=hd)  # type: ignore[arg-type]
+        rights = replace(DEMO.rights, hd=hd)  # type: ignore[arg-type]  # any view by its name
         return replace(DEMO, user=user, rights=rights, factor=times)
 
     assert view_of(reader("a", "none", 0.7)) == view_of(reader("b", "none", 1.7)) == NONE

@@ -5,8 +5,7 @@ know what routes do with them.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -96,19 +95,20 @@ def _check_texts(given: Any, name: str, depth: int = 0) -> None:
             _check_texts(value, name, depth + 1)
 
 
-def documented(table: Sequence[params.Param], form: type[Any] | None = None) -> type[Operation]:
+def documented(
+    table: Sequence[params.Param],
+    form: type[Any] | None = None,
+    *amendments: Callable[[Operation], None],
+) -> type[Operation]:
     """The OpenAPI operation of a route that reads `table` and a body of the shape `form`."""
-    base = params.documented(table)
-    body = None if form is None else _request_body(form)
+    if form is None:
+        return params.documented(table, *amendments)
+    body = _request_body(form)
 
-    @dataclass
-    class Documented(base):  # type: ignore[valid-type, misc]
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if body is not None:
-                self.request_body = body
+    def reads(operation: Operation) -> None:
+        operation.request_body = body
 
-    return Documented
+    return params.documented(table, reads, *amendments)
 
 
 def _request_body(form: type[Any]) -> RequestBody:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
@@ -46,25 +47,18 @@ _NAME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.parquet(\.sha256)?")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
-def _documented() -> type[Operation]:
-    """The operation with what a route's table of responses cannot say: two types of one status,
-    and answers of which the headers say all."""
-    base: type[Operation] = params.documented(BULK)
-
-    @dataclass
-    class Documented(base):  # type: ignore[valid-type, misc]
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            whole = self.responses["200"]
-            part = OpenAPIResponse("the part that `Range` asks for", content={**whole.content})
-            whole.content["text/plain"] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
-            self.responses |= {
-                "206": part,
-                "304": OpenAPIResponse("it is the one that `If-None-Match` names"),
-                "416": OpenAPIResponse("the file has not the part that `Range` asks for"),
-            }
-
-    return Documented
+def _in_parts(operation: Operation) -> None:
+    """What a route's table of responses cannot say: two types of one status, and answers of which
+    the headers say all."""
+    responses: Any = operation.responses
+    whole = responses["200"]
+    part = OpenAPIResponse("the part that `Range` asks for", content={**whole.content})
+    whole.content["text/plain"] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
+    responses |= {
+        "206": part,
+        "304": OpenAPIResponse("it is the one that `If-None-Match` names"),
+        "416": OpenAPIResponse("the file has not the part that `Range` asks for"),
+    }
 
 
 class BulkFiles:
@@ -84,7 +78,7 @@ class BulkFiles:
         )
         route = get(
             "/v1/bulk/{kind:str}/{file:str}",
-            operation_class=_documented(),
+            operation_class=params.documented(BULK, _in_parts),
             responses={**responses(shapes.Error, 400, 404, *LIMITED), 200: file},
             tags=["data"],
         )

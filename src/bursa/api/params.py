@@ -143,8 +143,11 @@ IN_PATH = {
 }
 
 
-def documented(params: Sequence[Param]) -> type[Operation]:
-    """The OpenAPI operation of a route that reads `params`, and `IN_PATH` of those in its path."""
+def documented(
+    params: Sequence[Param], *amendments: Callable[[Operation], None]
+) -> type[Operation]:
+    """The OpenAPI operation of a route that reads `params`, and `IN_PATH` of those in its path.
+    `amendments` put into it, in their order, what a route's handler cannot say."""
 
     @dataclass
     class Documented(Operation):
@@ -153,6 +156,8 @@ def documented(params: Sequence[Param]) -> type[Operation]:
                 if isinstance(one, Parameter) and not one.description:
                     one.description = IN_PATH.get(one.name)
             self.parameters = [*(self.parameters or []), *(p.documented() for p in params)]
+            for amend in amendments:
+                amend(self)
 
     return Documented
 

@@ -7,7 +7,6 @@ make rows of a format (formats.py).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_plus
 
@@ -32,21 +31,18 @@ _SAFE = "/?&=%+:,;@!$'()*~-._"
 
 def documented(table: Sequence[Param]) -> type[Operation]:
     """The operation of a route that reads `table` and gives its rows in every format."""
-    base: type[Operation] = params.documented(table)
     ranged = {"from", "to"} <= {param.name for param in table}
 
-    @dataclass
-    class Documented(base):  # type: ignore[valid-type, misc]
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            for kind in formats.MEDIA_TYPES.values():
-                rows = Schema(type=OpenAPIType.STRING)
-                self.responses["200"].content[kind] = OpenAPIMediaType(rows)
-            if ranged:
-                told = "closed range: it is as the `ETag` in `If-None-Match` has it"
-                self.responses["304"] = OpenAPIResponse(told)
+    def in_formats(operation: Operation) -> None:
+        responses: Any = operation.responses
+        for kind in formats.MEDIA_TYPES.values():
+            rows = Schema(type=OpenAPIType.STRING)
+            responses["200"].content[kind] = OpenAPIMediaType(rows)
+        if ranged:
+            told = "closed range: it is as the `ETag` in `If-None-Match` has it"
+            responses["304"] = OpenAPIResponse(told)
 
-    return Documented
+    return params.documented(table, in_formats)
 
 
 class Page(NamedTuple):

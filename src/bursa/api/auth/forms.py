@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-from litestar.openapi.spec import OpenAPIMediaType, Operation
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody
 from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 
@@ -120,14 +120,11 @@ def local_path(given: str) -> str:
 
 def documented(form: type[Any]) -> type[Operation]:
     """The OpenAPI operation of a route that reads a `form`, as JSON or as a form."""
-    base = bodies.documented((), form)
 
-    @dataclass
-    class Documented(base):  # type: ignore[valid-type, misc]
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            body = self.request_body
-            shape = body.content[JSON].schema
-            body.content = {JSON: OpenAPIMediaType(schema=shape), FORM: OpenAPIMediaType(shape)}
+    def as_form_too(operation: Operation) -> None:
+        body = operation.request_body
+        assert isinstance(body, RequestBody), "it reads a body"
+        shape = body.content[JSON].schema
+        body.content = {JSON: OpenAPIMediaType(schema=shape), FORM: OpenAPIMediaType(shape)}
 
-    return Documented
+    return bodies.documented((), form, as_form_too)
