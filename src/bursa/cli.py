@@ -174,12 +174,14 @@ def capture(  # noqa: PLR0913 -- a command's options
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT.", metavar="QUERY")],
+    query: Annotated[
+        str, typer.Argument(help="One SELECT, DESCRIBE, SUMMARIZE or SHOW TABLES.", metavar="QUERY")
+    ],
     data: Data = None,
     form: Format = "table",
     settings: File = None,
 ) -> None:
-    """Ask the stored tables with one read-only SELECT, whether or not bursa is running."""
+    """Ask the stored tables with one statement that only reads, whether or not bursa is running."""
     loaded = load(settings, data)
     from bursa.app import run_sql
 

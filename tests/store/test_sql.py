@@ -50,6 +50,29 @@ def test_a_select_is_answered(store: DuckStore, query: str, rows: list[list[obje
 
 
 @pytest.mark.parametrize(
+    ("query", "columns", "first"),
+    [
+        ("describe idx_ticks", 6, ["ticker", "VARCHAR"]),
+        ("desc main.idx_ticks;", 6, ["ticker", "VARCHAR"]),
+        ("show idx_ticks", 6, ["ticker", "VARCHAR"]),
+        ("describe select seq from idx_ticks", 6, ["seq", "BIGINT"]),
+        ("with t as (select 1 as a) from (describe t)", 6, ["a", "INTEGER"]),
+        ("select column_name from (describe idx_ticks)", 1, ["ticker"]),
+        ("show tables", 1, ["binance_contracts"]),
+        ("from (show tables) where name = 'idx_ticks'", 1, ["idx_ticks"]),
+        ("summarize select trade_no from idx_ticks", 12, ["trade_no", "BIGINT", "1", "10", 10]),
+        ("select count from (summarize idx_ticks)", 1, [10]),
+    ],
+)  # fmt: skip
+def test_what_there_is_can_be_asked_too(
+    store: DuckStore, query: str, columns: int, first: list[object]
+) -> None:
+    answer = store.select(query, LIMITS)
+    assert len(answer.columns) == columns
+    assert answer.rows[0][: len(first)] == first
+
+
+@pytest.mark.parametrize(
     ("query", "code"),
     [
         ("", "not_select"),
@@ -75,9 +98,26 @@ def test_a_select_is_answered(store: DuckStore, query: str, rows: list[list[obje
         ("explain select 1", "not_select"),
         ("pragma database_list", "not_select"),
         ("call pragma_version()", "not_select"),
-        ("show tables", "not_select"),
-        ("describe idx_ticks", "not_select"),
-        ("select * from (describe idx_ticks)", "not_select"),
+        ("show all tables", "not_select"),
+        ("show databases", "not_select"),
+        ("show tables from main", "not_select"),
+        ("describe", "not_select"),
+        ("describe insert into idx_ticks (seq) values (1)", "bad_query"),
+        ("summarize delete from idx_ticks", "bad_query"),
+        ("describe select * from (with x as (delete from idx_ticks returning *) from x)",
+         "not_select"),
+        ("summarize select 1; drop table idx_ticks", "not_select"),
+        ("show threads", "unknown_table"),
+        ("show temp_directory", "unknown_table"),
+        ("with threads as (select 1) from (show threads)", "unknown_table"),
+        ("describe '/etc/passwd'", "unknown_table"),
+        ("summarize '/etc/passwd'", "unknown_table"),
+        ("describe duckdb_settings", "unknown_table"),
+        ("describe information_schema.tables", "unknown_table"),
+        ("describe select * from read_csv('/etc/passwd')", "not_allowed"),
+        ("summarize select * from read_csv('/etc/passwd')", "not_allowed"),
+        ("describe select getenv('HOME')", "not_allowed"),
+        ("from (describe from (summarize from glob('*')))", "not_allowed"),
         ("pivot idx_ticks on board using count(*)", "not_select"),
         ("prepare p as select 1", "not_select"),
         ("select", "bad_query"),

@@ -403,6 +403,10 @@ QUESTIONS = {
     "with recursive idx_ohlcv as (select * from idx_ohlcv) select count(*) from idx_ohlcv": [[6]],
     "select count(*) from idx_ohlcv a join IDX_OHLCV b using (ticker, ts, rev)": [[6]],
     f"select count(*) from idx_metrics where ts >= {OPEN + 2 * MINUTE}": [[3]],
+    "select count, min from (summarize idx_ohlcv) where column_name = 'close'": [[6, "-1.0"]],
+    "select count from (summarize select rev from idx_ohlcv)": [[6]],
+    "select column_type from (describe idx_ohlcv) limit 1": [["VARCHAR"]],
+    "select count(*) from (show tables) where name like 'idx_ohlcv%'": [[1]],
 }
 
 

@@ -1,8 +1,9 @@
 """One read-only SELECT of a person: what is allowed, how far it may go, how its answer is shown.
 
 A statement is judged by its own syntax tree: exactly one SELECT, over the tables of this store and
-the sub-queries it names itself, no function that reaches outside. It then runs in a read-only
-transaction under a row limit and a time limit. Imports no engine: the cursor is given, and its own
+the sub-queries it names itself, no function that reaches outside. DESCRIBE and SUMMARIZE are of
+such a SELECT or table, SHOW TABLES tells which there are. It then runs in a read-only transaction
+under a row limit and a time limit. Imports no engine: the cursor is given, and its own
 errors pass through (engine.py names them). Does not know who holds a folder (folder.py).
 """
 
@@ -29,8 +30,10 @@ READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_N
 FUNCTIONS_REFUSED = frozenset(
     {"current_setting", "getvariable", "getenv", "write_log", "nextval", "currval"}
 )
+ALLOWED = "only SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed"
 TEXT_CHARACTERS_MAX = 100_000
 _ROWS_A_STEP = 8192
+_SHOW_TABLES = ("SHOW_SPECIAL", ['"tables"'])
 
 Views = Callable[[Collection[str], str], Mapping[str, str]]
 """(names of tables, what stands before the name of a store's own) -> name -> a SELECT that stands
@@ -135,11 +138,11 @@ def check(cursor: Any, text: str) -> frozenset[str]:
     statements = cursor.extract_statements(text)
     if len(statements) != 1:
         raise Refuse(
-            f"exactly one SELECT is allowed, not {len(statements)} statements", "not_select"
+            f"exactly one statement is allowed, not {len(statements)}: {ALLOWED}", "not_select"
         )
     kind = statements[0].type.name
     if kind != "SELECT":
-        raise Refuse(f"only SELECT is allowed, not {kind}", "not_select")
+        raise Refuse(f"{ALLOWED}, not {kind}", "not_select")
     written = cursor.execute("select json_serialize_sql(?::varchar)", [text]).fetchone()[0]
     try:
         return _judge(cursor, json.loads(written))
@@ -149,7 +152,7 @@ def check(cursor: Any, text: str) -> frozenset[str]:
 
 def _judge(cursor: Any, tree: dict[str, Any]) -> frozenset[str]:
     if tree["error"]:
-        raise Refuse(f"only SELECT is allowed: {tree.get('error_message', '')}", "not_select")
+        raise Refuse(f"{ALLOWED}: {tree.get('error_message', '')}", "not_select")
     own = cursor.execute(
         "select table_name from duckdb_tables() where not internal"
         " union all select view_name from duckdb_views() where not internal"
@@ -184,7 +187,7 @@ class _Judge:
         if kind == "BASE_TABLE":
             self._table(node, named)
         elif kind.endswith("_NODE") and kind not in READING_NODES:
-            raise Refuse("only SELECT is allowed, in WITH too", "not_select")
+            raise Refuse(f"{ALLOWED}, and in WITH only SELECT", "not_select")
         elif kind == "TABLE_FUNCTION":
             name = node["function"]["function_name"].lower()
             if name not in TABLE_FUNCTIONS:
@@ -192,7 +195,17 @@ class _Judge:
         elif kind == "FUNCTION" and str(node.get("function_name")).lower() in FUNCTIONS_REFUSED:
             raise Refuse(f"the function {node['function_name']}() is not allowed", "not_allowed")
         elif kind == "SHOW_REF":
-            raise Refuse("only SELECT is allowed, not SHOW or DESCRIBE", "not_select")
+            self._show(node)
+
+    def _show(self, node: dict[str, Any]) -> None:
+        """DESCRIBE and SUMMARIZE have a query, which is judged as any other; SHOW has a name, of a
+        table or of a setting of the engine's."""
+        path = [str(part).lower() for part in node["qualified_name"]["path"]]
+        if node["query"] is not None or (node["show_type"], path) == _SHOW_TABLES:
+            return
+        if node["show_type"] != "SHOW":
+            raise Refuse(ALLOWED, "not_select")
+        self._table(node, frozenset())
 
     def _table(self, node: dict[str, Any], named: frozenset[str]) -> None:
         path = [str(part).lower() for part in node["qualified_name"]["path"]]
