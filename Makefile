@@ -49,7 +49,7 @@ bench-record: $(VENV)/.bench ## run and append to benchmarks/history.tsv: make b
 
 soak: $(VENV)/.dev ## the long fault runs
 	@sh scripts/servers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 7200 --soak tests/faults tests/wire tests/journal tests/pipeline/test_failures.py tests/pipeline/test_drain.py tests/test_backup.py tests/web/test_chart_states.py tests/accounts/test_schema_fuzz.py $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 7200 --soak tests/faults tests/wire tests/journal tests/pipeline/test_failures.py tests/jobs/test_drain.py tests/test_backup.py tests/web/test_chart_states.py tests/accounts/test_schema_fuzz.py $(ARGS)
 
 clean: ## remove .venv and caches, never data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

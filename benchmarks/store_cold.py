@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from bursa.jobs import export
 from bursa.model.venue import IDX
-from bursa.pipeline import export
 from bursa.store.engine import WHOLE
 from bursa.store.tiered import Tiered
 

@@ -24,12 +24,13 @@ from rich.console import Console
 from bursa import config
 from bursa.app import run_replay, shop
 from bursa.config import Config
+from bursa.jobs import backfill as computing
+from bursa.jobs import backfill_metric, job
+from bursa.jobs.makers import LANES, MAKERS
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import backfill as computing
-from bursa.pipeline import backfill_metric, control, jobs
-from bursa.pipeline.makers import LANES, MAKERS
+from bursa.pipeline import control
 from bursa.state.sqlite import STATE_FILE
 from bursa.store import compare, rings, sql
 from bursa.store.duckdb import DuckStore
@@ -290,7 +291,7 @@ def held(data: Path, feeds: Sequence[Any]) -> Iterator[Any]:
     with DataFolder(data) as folder:
         store = running.open_store(data)
         venue = running.runtime(data, store, running.knobs())
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": venue}, MAKERS, LANES)))
+        folder.serve(job.handlers(job.Jobs({"idx": venue}, MAKERS, LANES)))
         venue.start(feeds)
         try:
             yield venue
@@ -354,25 +355,25 @@ def test_one_at_a_time_and_none_for_who_went_away(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_hand(data, "delete from idx_metrics")
-    monkeypatch.setattr(jobs, "STEP_S", 0.0)
+    monkeypatch.setattr(job, "STEP_S", 0.0)
     with held(data, []) as venue:
-        orders = jobs.Jobs({"idx": venue}, MAKERS, LANES)
+        orders = job.Jobs({"idx": venue}, MAKERS, LANES)
         order = {
             "start_ns": FIRST, "end_ns": LAST * 2, "engine": "all", "tickers": [],
             "dry_run": False, "replace": False,
         }  # fmt: skip
-        begin = {"do": jobs.BEGIN, **NAMED, "order": order}
+        begin = {"do": job.BEGIN, **NAMED, "order": order}
         first = orders.answer(begin)["job"]
         with pytest.raises(Refuse, match=r"idx: a job is under way \(backfill metric\)"):
             orders.answer(begin)
-        monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
+        monkeypatch.setattr(job, "FORGOTTEN_S", 0.0)
         second = orders.answer(begin)["job"]
-        go = {"do": jobs.GO_ON, **NAMED}
+        go = {"do": job.GO_ON, **NAMED}
         with pytest.raises(Refuse, match="not under way any more"):
             orders.answer(go | {"job": first})
-        monkeypatch.setattr(jobs, "STEP_S", 0.001)
+        monkeypatch.setattr(job, "STEP_S", 0.001)
         assert orders.answer(go | {"job": second})["report"] is None
-        answer = orders.answer({"do": jobs.END, **NAMED, "job": second})
+        answer = orders.answer({"do": job.END, **NAMED, "job": second})
         assert answer["report"]["computed"] < answer["report"]["bars"] or answer["at"]
         with pytest.raises(Refuse, match="binance does not run here; there is idx"):
             orders.answer(begin | {"venue": "binance"})
@@ -383,7 +384,7 @@ def test_readers_are_shown_the_rows_ticker_by_ticker(
 ) -> None:
     """An answer does not wait for all of them; what rings do not reach back to is not read."""
     by_hand(data, "delete from idx_metrics")
-    monkeypatch.setattr(jobs, "STEP_S", 0.001)
+    monkeypatch.setattr(job, "STEP_S", 0.001)
     monkeypatch.setattr(rings, "REHYDRATE_MINUTES", 3)
     shown: list[str] = []
     real = rings.Rings.renew_metrics
@@ -395,14 +396,14 @@ def test_readers_are_shown_the_rows_ticker_by_ticker(
 
     monkeypatch.setattr(rings.Rings, "renew_metrics", renewed)
     with held(data, []) as venue:
-        orders = jobs.Jobs({"idx": venue}, MAKERS, LANES)
+        orders = job.Jobs({"idx": venue}, MAKERS, LANES)
         for start, end, tickers in ((FIRST, LAST, []), (LAST, LAST * 2, venue.hot.span("idx"))):
             order = {
                 "start_ns": start, "end_ns": end, "engine": "all", "tickers": [],
                 "dry_run": False, "replace": False,
             }  # fmt: skip
-            begin = {"do": jobs.BEGIN, **NAMED, "order": order}
-            go = {"do": jobs.GO_ON, **NAMED, "job": orders.answer(begin)["job"]}
+            begin = {"do": job.BEGIN, **NAMED, "order": order}
+            go = {"do": job.GO_ON, **NAMED, "job": orders.answer(begin)["job"]}
             shown.clear()
             report = None
             for _ in range(10_000):

@@ -18,9 +18,9 @@ import pytest
 from rich.console import Console
 
 from bursa import config
+from bursa.jobs import drain
 from bursa.journal.read import JournalReader
 from bursa.model.errors import Refuse
-from bursa.pipeline import drain
 from bursa.state.copy import copy_database
 from bursa.store import mirror, standing
 from bursa.store.folder import UNFINISHED, DataFolder

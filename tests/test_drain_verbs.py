@@ -14,11 +14,11 @@ from rich.console import Console
 
 from bursa import app, config
 from bursa.config import Config
+from bursa.jobs import job
+from bursa.jobs.makers import LANES, MAKERS
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import jobs
-from bursa.pipeline.makers import LANES, MAKERS
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store import compare, sql
 from bursa.store.folder import DataFolder
@@ -46,7 +46,7 @@ def venue(data: Path, feeds: list[Any], **flags: Any) -> Iterator[VenueRuntime]:
     running.warm()
     with DataFolder(data) as folder, app.shop(settings, folder, [IDX]) as shared:
         runtime = shared.runtime(IDX)
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": runtime}, MAKERS, LANES)))
+        folder.serve(job.handlers(job.Jobs({"idx": runtime}, MAKERS, LANES)))
         runtime.start(feeds)
         try:
             yield runtime

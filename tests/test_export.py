@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from bursa.cli import app
 from bursa.config import Config
+from bursa.jobs import export, job
+from bursa.jobs.export import Export, Order
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import OHLCV, ORDERBOOK, STATUS, TICKS, Kind
 from bursa.model.venue import IDX
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline import export, jobs
-from bursa.pipeline.export import Export, Order
 from bursa.pipeline.line import kinds
 from bursa.store import whole
 from bursa.store.folder import COLD_FOLDER, DataFolder
@@ -294,7 +294,7 @@ def running(data: Path) -> Iterator[list[str]]:
         return export.make(runtime, order)
 
     with DataFolder(data) as folder:
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": runtime}, {"export": make}, {})))
+        folder.serve(job.handlers(job.Jobs({"idx": runtime}, {"export": make}, {})))
         try:
             yield asked
         finally:

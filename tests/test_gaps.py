@@ -17,14 +17,14 @@ from rich.console import Console
 from bursa import config
 from bursa.app import JOBS, offline
 from bursa.config import Config
+from bursa.jobs import entry
+from bursa.jobs.job import Jobs
+from bursa.jobs.makers import LANES
 from bursa.model.batch import Batch, Span
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import TICKS
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import entry
-from bursa.pipeline.jobs import Jobs
-from bursa.pipeline.makers import LANES
 from bursa.verbs import gap_filling, gaps
 from bursa.verbs.gap_filling import JOURNAL, OHLCV, Filling, Wanted
 from bursa.verbs.gaps import Asked

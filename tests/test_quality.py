@@ -13,11 +13,11 @@ from rich.console import Console
 
 from bursa import app, config
 from bursa.config import Config
+from bursa.jobs import job
+from bursa.jobs.makers import LANES
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops import logs
-from bursa.pipeline import jobs
-from bursa.pipeline.makers import LANES
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.folder import DataFolder
 from bursa.verbs.quality import run_quality
@@ -43,7 +43,7 @@ def venue(data: Path, feeds: list[Any]) -> Iterator[VenueRuntime]:
     running.warm()
     with DataFolder(data) as folder, app.shop(configured(data), folder, [IDX]) as shared:
         runtime = shared.runtime(IDX)
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": runtime}, app.JOBS, LANES)))
+        folder.serve(job.handlers(job.Jobs({"idx": runtime}, app.JOBS, LANES)))
         runtime.start(feeds)
         try:
             yield runtime

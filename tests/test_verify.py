@@ -18,11 +18,11 @@ from rich.console import Console
 from bursa import config
 from bursa.app import fresh_line
 from bursa.config import Config
+from bursa.jobs import recompute
 from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
-from bursa.pipeline import recompute
 from bursa.store import question
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs import verify as module

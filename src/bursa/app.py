@@ -23,6 +23,8 @@ from bursa.config import PASSWORD, Config, superadmin_password
 from bursa.feeds import layouts
 from bursa.history import gaps as history_gaps
 from bursa.history import quality as history_quality
+from bursa.jobs.job import Job, Maker
+from bursa.jobs.makers import MAKERS
 from bursa.journal import record
 from bursa.metrics.catalog import Catalogue, catalogue
 from bursa.model.batch import Words
@@ -34,9 +36,7 @@ from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import books
 from bursa.pipeline.buffer import Bounds
-from bursa.pipeline.jobs import Job, Maker
 from bursa.pipeline.line import Decoder, Derived, Line, kinds
-from bursa.pipeline.makers import MAKERS
 from bursa.pipeline.runtime import Knobs, Parts, VenueRuntime
 from bursa.pipeline.switches import OFF, ON, PUBLISH, STORE, SWITCHED
 from bursa.pipeline.upkeep import JournalLimits

@@ -60,15 +60,16 @@ from bursa.history.name_book import NameBook
 from bursa.history.offload import Offload
 from bursa.history.present import Recent
 from bursa.history.sampler import Sampler
+from bursa.jobs import job
+from bursa.jobs.makers import LANES
+from bursa.jobs.schedule import Limits, Schedule
 from bursa.model.calendar import HOW_TO_AMEND
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import control, dlq, jobs, retry
+from bursa.pipeline import control, dlq, retry
 from bursa.pipeline.line import Derived, kinds
-from bursa.pipeline.makers import LANES
 from bursa.pipeline.runtime import VenueRuntime
-from bursa.pipeline.schedule import Limits, Schedule
 from bursa.pipeline.waiting import Interrupted
 from bursa.ports import Feed
 from bursa.sources import demo_exchange, demo_feed, feeds
@@ -156,7 +157,7 @@ class Up:
         self._log = logs.logger("up")
         self._runtimes = {venue.name: shared.runtime(venue) for venue in venues}
         self._recent = {venue.name: Recent() for venue in venues}
-        self._jobs = jobs.Jobs(self._runtimes, JOBS, LANES)
+        self._jobs = job.Jobs(self._runtimes, JOBS, LANES)
         limits = Limits(self._config.drain.late_s, self._config.drain.long_s)
         self._sampler = Sampler([sampled(one) for one in self._runtimes.values()], shared.telemetry)
         self._schedule = Schedule(self._runtimes, self._jobs, limits)
@@ -295,7 +296,7 @@ class Up:
             **control.handlers(self._runtimes, defaults, self._accounts.orders.keeper()),
             **retry.handlers(self._runtimes, store),
             **dlq.handlers(desk),
-            **jobs.handlers(self._jobs),
+            **job.handlers(self._jobs),
             **clerk.handlers(clerk.Clerk(self._accounts, lambda: self._accounts.tokens)),
         }
 

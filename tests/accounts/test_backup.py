@@ -13,9 +13,9 @@ from bursa.accounts.event import event
 from bursa.accounts.ids import digest
 from bursa.accounts.parts import Accounts, Beside
 from bursa.accounts.who import CLI
+from bursa.jobs import backup as copied
 from bursa.model.errors import Refuse
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline import backup as copied
 from bursa.state.copy import copy_database
 from bursa.state.database import Database
 from bursa.verbs.backup import run_backup, run_restore

@@ -30,7 +30,7 @@ from tests.api.clients import (
     until_withheld,
 )
 from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
-from tests.pipeline.test_entry import bars_of, metrics_of
+from tests.jobs.test_entry import bars_of, metrics_of
 from tests.wire import idx_encoder as idx
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import duckdb
 
+from bursa.jobs import backfill_ohlcv
 from bursa.journal.write import JournalWriter
-from bursa.pipeline import backfill_ohlcv
 from tests.faults.drain_life import Connection, Places
-from tests.pipeline.test_repair import END, START, Venue
+from tests.jobs.test_repair import END, START, Venue
 
 
 def life(data: str, told: str, at: int) -> None:

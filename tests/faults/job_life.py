@@ -12,9 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from bursa.jobs.job import Jobs
 from bursa.model.errors import Refuse
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline.jobs import Jobs
 from bursa.state.sqlite import STATE_FILE, StateDb
 
 

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from bursa.pipeline import backfill_ohlcv
+from bursa.jobs import backfill_ohlcv
 from tests.faults import entry_life
+from tests.jobs.test_repair import END, START, Venue, rebuilt_alike, recorded
 from tests.pipeline import rows
-from tests.pipeline.test_repair import END, START, Venue, rebuilt_alike, recorded
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.entry_life"])

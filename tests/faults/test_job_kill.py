@@ -6,7 +6,7 @@ In the program one process holds a folder; the lease is what stays true where th
 import multiprocessing
 from pathlib import Path
 
-from bursa.pipeline.jobs import lease_of
+from bursa.jobs.job import lease_of
 from bursa.state.holder import me
 from bursa.state.sqlite import STATE_FILE, StateDb
 from tests.faults import job_life

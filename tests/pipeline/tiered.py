@@ -8,12 +8,12 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+from bursa.jobs import drain, retention
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.schema import FREQS, Column, Kind, topic
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline import drain, retention
 from bursa.pipeline.line import kinds
 from bursa.pipeline.tiers import tiers_of
 from bursa.ports import Committed

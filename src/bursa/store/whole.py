@@ -3,7 +3,7 @@
 
 Day by day and, within one, ticker by ticker: a day is cut between tickers where a piece has rows
 enough. Each piece is one read, so it is whole whatever moves between the tiers meanwhile. Of bars
-and metric rows the newest revision counts. Knows no file (pipeline/export.py).
+and metric rows the newest revision counts. Knows no file (jobs/export.py).
 """
 
 from collections.abc import Iterator, Sequence

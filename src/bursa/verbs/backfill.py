@@ -1,6 +1,6 @@
 """`bursa backfill metric`: rows of metrics that are not stored, filled from the stored bars.
 
-How: pipeline/backfill.py, driven by driving.py. A range is half-open, in UTC unless a zone is
+How: jobs/backfill.py, driven by driving.py. A range is half-open, in UTC unless a zone is
 named.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from bursa.config import Config
+from bursa.jobs.backfill import Order
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline.backfill import Order
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find

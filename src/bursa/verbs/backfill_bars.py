@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from bursa.config import Config
+from bursa.jobs import backfill_journal, backfill_ohlcv, repair
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import backfill_journal, backfill_ohlcv, repair
 from bursa.store.folder import STORE_FILE
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import a_day, find

@@ -2,7 +2,7 @@
 
 Where a process holds the folder, its store is asked to stand still (store/standing.py) while this
 one copies; where nobody does, this one holds the folder meanwhile. What is copied in which order is
-pipeline/backup.py, what a backup's folder looks like store/mirror.py.
+jobs/backup.py, what a backup's folder looks like store/mirror.py.
 """
 
 import json
@@ -29,10 +29,10 @@ from rich.progress import (
 
 from bursa import __version__
 from bursa.config import Config
+from bursa.jobs.backup import Backup
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.schema import SCHEMA_VERSION
 from bursa.ops import logs
-from bursa.pipeline.backup import Backup
 from bursa.store import mirror
 from bursa.store.folder import STORE_FILE, UNFINISHED, DataFolder, ask, holder
 from bursa.store.mirror import Manifest, Mirror

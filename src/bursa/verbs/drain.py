@@ -1,7 +1,7 @@
 """`bursa drain` and `bursa retention`: days to cold files, and out of the hot store.
 
 Of one venue or of all that the folder has; done by the process that holds the folder, or here
-(driving.py). How: pipeline/drain.py, pipeline/retention.py.
+(driving.py). How: jobs/drain.py, jobs/retention.py.
 """
 
 import json

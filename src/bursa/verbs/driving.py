@@ -1,4 +1,4 @@
-"""How a verb has a job done (pipeline/jobs.py): by the process that holds the folder, or here.
+"""How a verb has a job done (jobs/job.py): by the process that holds the folder, or here.
 
 The holder is asked over and over, and works while it is asked; where nobody holds the folder, this
 process recovers the venue without its feeds and does it. With progress on a terminal; Ctrl-C ends
@@ -15,10 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bursa.app import JOBS, offline
 from bursa.config import Config
+from bursa.jobs.job import BEGIN, END, GO_ON, JOB, Jobs
+from bursa.jobs.makers import LANES
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.venue import Venue
-from bursa.pipeline.jobs import BEGIN, END, GO_ON, JOB, Jobs
-from bursa.pipeline.makers import LANES
 from bursa.store.folder import ask
 
 # One answer of the holder: half a second of work, and a piece that was begun: at the most a day of

@@ -1,7 +1,7 @@
 """`bursa export`: stored rows of a kind, hot and cold, to a file.
 
 Written by the process that holds the folder, which reads what is newest; where nobody holds the
-folder, this one reads it. How: pipeline/export.py.
+folder, this one reads it. How: jobs/export.py.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from rich.console import Console
 from bursa.app import shop
 from bursa.config import Config
 from bursa.feeds.capture import replaceable
+from bursa.jobs import export
+from bursa.jobs.export import FORMATS, KINDS, Order
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline import export
-from bursa.pipeline.export import FORMATS, KINDS, Order
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs.driving import Told, progress, running
 from bursa.verbs.journal_part import find

@@ -1,7 +1,7 @@
 """How gaps are filled: which jobs in which order, how it is proved, when it is tried again.
 
 What is stored as trades and what lies in the journal is looked at first; or a file is. Each job
-enters only bars that are absent (pipeline/entry.py). Then it is read back: the same job, as a dry
+enters only bars that are absent (jobs/entry.py). Then it is read back: the same job, as a dry
 run, must find nothing absent any more; of what was entered, number and hash are kept. Where that
 fails, or a store or journal is away, it is tried again after 30, 60 and 120 s; then the gap is left
 open, with the reason. Does not know sockets or terminals: who asks, waits and tells is given.

@@ -19,12 +19,12 @@ from rich.table import Table
 from bursa.app import JOBS, offline
 from bursa.config import Config
 from bursa.history.gaps import NAME
+from bursa.jobs.job import Jobs
+from bursa.jobs.makers import LANES
+from bursa.jobs.restore import Order as Restore
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
-from bursa.pipeline.jobs import Jobs
-from bursa.pipeline.makers import LANES
-from bursa.pipeline.restore import Order as Restore
 from bursa.store.folder import STORE_FILE, holder
 from bursa.verbs.driving import progress, running
 from bursa.verbs.gap_filling import Ask, Filled, Filling, Wanted

@@ -1,5 +1,5 @@
 """`bursa backfill restore FILE`: bars of a file that the store lacks, entered. How:
-pipeline/restore.py.
+jobs/restore.py.
 
 The file is read by the process that does the job: the one that holds the folder, else this one.
 """
@@ -15,11 +15,11 @@ from rich.console import Console
 
 from bursa.config import Config
 from bursa.feeds import bar_file
+from bursa.jobs.restore import NAME, Order
+from bursa.jobs.restore_rows import REASONS
 from bursa.model.errors import Refuse
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
-from bursa.pipeline.restore import NAME, Order
-from bursa.pipeline.restore_rows import REASONS
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
 from bursa.verbs.options import several

@@ -20,13 +20,13 @@ from rich.progress import Progress
 
 from bursa.app import fresh_line, scratch
 from bursa.config import Config
+from bursa.jobs import recompute
 from bursa.journal.read import JournalReader
 from bursa.metrics.catalog import catalogue
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind, topic
 from bursa.ops import logs
-from bursa.pipeline import recompute
 from bursa.pipeline.line import Line, kinds
 from bursa.ports import Committed, Store
 from bursa.store import compare, question, sql

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bursa.bars.again import bars_again
 from bursa.bars.build import Built
+from bursa.jobs.entry import match, newest
 from bursa.model.batch import BROKEN, TAPE_ROLE, TRADE, Batch, Block, Span
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.schema import OHLCV, TICKS
-from bursa.pipeline.entry import match, newest
 from bursa.pipeline.line import Line
 from bursa.wire.decoded import Decoded
 

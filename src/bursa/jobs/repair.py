@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursa.bars.again import bars_again
+from bursa.jobs import backfill_journal, backfill_ohlcv, entry
+from bursa.jobs.backfill_journal import Derivation, put_back_of
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.late import LastBars, Late
+from bursa.jobs.put_back import KINDS, PutBack
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse
 from bursa.model.schema import SOURCES
 from bursa.ops.logs import logger
-from bursa.pipeline import backfill_journal, backfill_ohlcv, entry
-from bursa.pipeline.backfill_journal import Derivation, put_back_of
-from bursa.pipeline.backfill_metric import ground_of
-from bursa.pipeline.by_time import bars_by_time, metrics_by_time
-from bursa.pipeline.late import LastBars, Late
-from bursa.pipeline.put_back import KINDS, PutBack
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "repair"

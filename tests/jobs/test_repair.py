@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from bursa.bars.again import bars_again
+from bursa.jobs import backfill_journal, backfill_ohlcv, entry, repair
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.by_time import metrics_by_time
+from bursa.jobs.job import Job
+from bursa.jobs.late import LastBars
 from bursa.model.batch import Batch
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
-from bursa.pipeline import backfill_journal, backfill_ohlcv, entry, repair
-from bursa.pipeline.backfill_metric import ground_of
-from bursa.pipeline.by_time import metrics_by_time
-from bursa.pipeline.jobs import Job
-from bursa.pipeline.late import LastBars
+from tests.jobs.test_by_time import told
 from tests.pipeline import market, rows, running
-from tests.pipeline.test_by_time import told
 from tests.store import tiers
 
 DAY, NEXT = market.DAYS
@@ -291,7 +291,7 @@ class TestRepair:
     def test_late_bars_that_do_not_fit_wait_for_another_turn(
         self, venue: Venue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bursa.pipeline.late.TRADES_MAX", 20)
+        monkeypatch.setattr("bursa.jobs.late.TRADES_MAX", 20)
         turns = []
         made = LastBars.bars
 

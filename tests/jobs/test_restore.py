@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from bursa import config
+from bursa.jobs import job, restore
+from bursa.jobs.makers import LANES, MAKERS
+from bursa.jobs.restore import Order, Restore
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
-from bursa.pipeline import jobs, restore
-from bursa.pipeline.makers import LANES, MAKERS
-from bursa.pipeline.restore import Order, Restore
 from bursa.store.folder import DataFolder
 from bursa.verbs.restore import Asked, run_restore
+from tests.jobs.test_entry import Venue
 from tests.pipeline import market, rows, running
-from tests.pipeline.test_entry import Venue
 
 MINUTE = 60 * 10**9
 DAY = "2025-11-17"  # a Monday, days before the market's
@@ -278,7 +278,7 @@ def test_the_verb_tells_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixtur
         )
 
     with Venue(data) as venue, DataFolder(data) as folder:
-        folder.serve(jobs.handlers(jobs.Jobs({"idx": venue.runtime}, MAKERS, LANES)))
+        folder.serve(job.handlers(job.Jobs({"idx": venue.runtime}, MAKERS, LANES)))
         text = tmp_path / "said.txt"
         with text.open("w") as to:
             assert run(False, Console(file=to, width=200)) == 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bursa.jobs.recompute import inside
 from bursa.model.batch import Batch, Block, concat, keep_levels
 from bursa.model.schema import (
     INDEX,
@@ -25,7 +26,6 @@ from bursa.model.schema import (
     Kind,
 )
 from bursa.pipeline.line import Derived
-from bursa.pipeline.recompute import inside
 from bursa.pipeline.runtime import VenueRuntime
 
 # Of contracts only the newest of a key is kept, and refused bytes have no time.

@@ -14,10 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from bursa.jobs.over import is_over
 from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.model.schema import OHLCV
 from bursa.ops.logs import logger
-from bursa.pipeline.over import is_over
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.pipeline.tiers import Cold, Hot, Sealed
 from bursa.store import coverage

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from bursa.jobs.drain import both_of
+from bursa.jobs.over import is_over
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
-from bursa.pipeline.drain import both_of
-from bursa.pipeline.over import is_over
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.compare import Digest
 from bursa.store.floors import COLD_KINDS

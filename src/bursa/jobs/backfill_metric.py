@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from bursa.jobs.backfill import Backfill, Ground, Order
 from bursa.model.batch import Batch
 from bursa.ops.logs import logger
-from bursa.pipeline.backfill import Backfill, Ground, Order
 from bursa.pipeline.line import Line
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.rings import FOREVER_NS

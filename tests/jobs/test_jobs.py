@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
+from bursa.jobs import job
+from bursa.jobs.job import BEGIN, END, GO_ON, Jobs
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
-from bursa.pipeline import jobs
-from bursa.pipeline.jobs import BEGIN, END, GO_ON, Jobs
 from bursa.state.holder import me
 from tests.fakes.state import FakeLeases
 
@@ -91,9 +91,9 @@ def bench() -> Bench:
 def test_it_is_done_by_questions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     number = bench.begin(steps=3)
     assert bench.leases.holder("idx.count", 0).startswith(me())
-    monkeypatch.setattr(jobs, "STEP_S", 0.0)
+    monkeypatch.setattr(job, "STEP_S", 0.0)
     assert bench.ask(GO_ON, job=number) == {"at": 0, "total": 3, "report": None}
-    monkeypatch.setattr(jobs, "STEP_S", 1.0)
+    monkeypatch.setattr(job, "STEP_S", 1.0)
     assert bench.ask(GO_ON, job=number) == {"at": 3, "total": 3, "report": {"counted": 3}}
     assert bench.leases.holder("idx.count", 0) == "" and bench.made[0].closed == 1
     [run] = bench.leases.history("idx.count", 10)
@@ -104,7 +104,7 @@ def test_it_is_done_by_questions(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_live_work_goes_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "STEP_S", 0.05)
+    monkeypatch.setattr(job, "STEP_S", 0.05)
     bench.runtime.idle = False
     number = bench.begin(steps=3)
     assert bench.ask(GO_ON, job=number)["at"] == 0
@@ -121,7 +121,7 @@ def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Refuse, match=r"is under way \(count"):
         bench.jobs.run("idx", "add", {"steps": 1})  # of the same lane
     # Nobody asked for it for long: given up, the next one begins.
-    monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
+    monkeypatch.setattr(job, "FORGOTTEN_S", 0.0)
     second = bench.begin(steps=3)
     assert bench.outcomes() == ["", "given up"] and bench.made[0].closed == 1
     with pytest.raises(Refuse, match="not under way any more"):
@@ -135,7 +135,7 @@ def test_a_forgotten_one_that_is_asked_for_again_is_not_said_to_be_done(
 ) -> None:
     """Its client wakes up just when another one begins."""
     first = bench.begin(steps=3)
-    monkeypatch.setattr(jobs, "FORGOTTEN_S", 0.0)
+    monkeypatch.setattr(job, "FORGOTTEN_S", 0.0)
     [under_way] = bench.jobs._under_way.values()
 
     class Taken:
@@ -172,7 +172,7 @@ def test_a_lease_of_another_process_is_respected_and_one_of_a_dead_one_taken(ben
 
 
 def test_one_that_lost_its_lease_stops(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LEASE_S", 0.0)
+    monkeypatch.setattr(job, "LEASE_S", 0.0)
     number = bench.begin(steps=3)
     assert bench.leases.take("idx.count", "another", 2_000, 60.0)
     with pytest.raises(Refuse, match="its lease was taken over"):

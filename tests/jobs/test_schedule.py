@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from bursa.jobs import schedule
+from bursa.jobs.drain import Drain
+from bursa.jobs.job import Jobs
+from bursa.jobs.makers import LANES, MAKERS
+from bursa.jobs.schedule import Limits, Schedule
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import TICKS
 from bursa.model.venue import IDX
-from bursa.pipeline import schedule
-from bursa.pipeline.drain import Drain
-from bursa.pipeline.jobs import Jobs
-from bursa.pipeline.makers import LANES, MAKERS
-from bursa.pipeline.schedule import Limits, Schedule
 from tests.fakes.state import FakeLeases
 from tests.pipeline.tiered import DAYS, NEXT, Bench, rows_of_day
 
@@ -154,7 +154,7 @@ def test_a_day_that_ended_while_bursa_did_not_run_is_late(planned: Planned) -> N
 def test_one_that_takes_long_is_said(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     planned.bench.fill(DAYS[:1])
     times = iter(range(0, 10**9, 1000))
-    monkeypatch.setattr("bursa.pipeline.schedule.monotonic", lambda: next(times))
+    monkeypatch.setattr("bursa.jobs.schedule.monotonic", lambda: next(times))
     said = planned.at(DAYS[0])
     long = [line["job"] for line in said if line["event"] == "a scheduled job ran long"]
     assert long == ["drain", "retention"]
@@ -166,7 +166,7 @@ def test_one_that_fails_is_tried_again_later(
 ) -> None:
     planned.bench.fill(DAYS[:1])
     now = 1000.0
-    monkeypatch.setattr("bursa.pipeline.schedule.monotonic", lambda: now)
+    monkeypatch.setattr("bursa.jobs.schedule.monotonic", lambda: now)
 
     def away(self: Any) -> Iterator[None]:
         raise Retry("store: no space left")
@@ -200,7 +200,7 @@ def test_one_that_waits_is_called_late_once(
 ) -> None:
     planned.bench.fill(DAYS[:1])
     now = 1000.0
-    monkeypatch.setattr("bursa.pipeline.schedule.monotonic", lambda: now)
+    monkeypatch.setattr("bursa.jobs.schedule.monotonic", lambda: now)
     leases = planned.bench.runtime.parts.state.leases
     assert leases.take("idx.drain", "somebody else", 0, 1e10)
     said = planned.at(DAYS[0])
@@ -220,7 +220,7 @@ def test_days_that_were_not_drained_are_tried_again(
         patch.setattr(type(planned.bench.cold), "adopt", _differs)
         said = planned.at(DAYS[0])
         assert said[-1]["why"] == "1 days of a kind were not drained"
-    monkeypatch.setattr("bursa.pipeline.schedule.monotonic", lambda: 1e9)
+    monkeypatch.setattr("bursa.jobs.schedule.monotonic", lambda: 1e9)
     planned.at(DAYS[0])
     assert len(planned.bench.files()) == 1
 

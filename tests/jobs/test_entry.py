@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bursa.jobs.entry import absent, enter, wait_committed
 from bursa.journal.read import JournalReader
 from bursa.journal.record import rows as rows_record
 from bursa.journal.write import JournalWriter
@@ -17,7 +18,6 @@ from bursa.model.errors import Refuse, Reject
 from bursa.model.schema import OHLCV, SOURCES, TICKS, Kind
 from bursa.model.venue import IDX
 from bursa.pipeline.entered import UNREAD
-from bursa.pipeline.entry import absent, enter, wait_committed
 from bursa.pipeline.line import kinds
 from bursa.wire.ipc import LEFT, pack, unpack
 from tests.pipeline import market, rows, running

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bursa.jobs.fill import Amendment, amendment
 from bursa.metrics.catalog import STANDARD
 from bursa.model.batch import Batch, Words
 from bursa.model.venue import IDX
-from bursa.pipeline.fill import Amendment, amendment
 from tests.fakes.store import FakeStore, Row, batch_of, rows_of
 from tests.store.contract import KINDS, OPEN, VENUES, batch, metric, put
 

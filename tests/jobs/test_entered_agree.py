@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 
 from bursa import config
+from bursa.jobs.backfill import Backfill, Order
+from bursa.jobs.backfill_metric import ground_of
 from bursa.metrics.engine import MetricEngine
 from bursa.model.errors import Refuse
 from bursa.pipeline import warmup
-from bursa.pipeline.backfill import Backfill, Order
-from bursa.pipeline.backfill_metric import ground_of
 from bursa.verbs.backfill_bars import Asked, run_journal, run_ohlcv, run_repair
+from tests.jobs.test_repair import ALWAYS, DAY, END, START, Venue, recorded
 from tests.pipeline import running
-from tests.pipeline.test_repair import ALWAYS, DAY, END, START, Venue, recorded
 from tests.test_verify import verify
 
 Told = tuple[int, dict[str, Any]]

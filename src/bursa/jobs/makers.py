@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bursa.pipeline import (
+from bursa.jobs import (
     backfill_journal,
     backfill_metric,
     backfill_ohlcv,
@@ -12,7 +12,7 @@ from bursa.pipeline import (
     restore,
     retention,
 )
-from bursa.pipeline.jobs import Maker
+from bursa.jobs.job import Maker
 
 MAKERS: Mapping[str, Maker] = {
     "backfill_journal": backfill_journal.make,

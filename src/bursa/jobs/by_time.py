@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from bursa.jobs.backfill import Ground, standing
+from bursa.jobs.entry import NAMED_MAX, newest
 from bursa.metrics.engine import REVISABLE_S
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.schema import OHLCV
-from bursa.pipeline.backfill import Ground, standing
-from bursa.pipeline.entry import NAMED_MAX, newest
 from bursa.pipeline.warmup import ROWS
 
 HOUR_NS = 60 * MINUTE_NS

@@ -19,6 +19,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from bursa.feeds import bar_file
+from bursa.jobs import entry
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.backfill_ohlcv import entered
+from bursa.jobs.by_time import metrics_by_time
+from bursa.jobs.restore_rows import REASONS, Bad, RowReader
 from bursa.model import validate
 from bursa.model.batch import Batch
 from bursa.model.calendar import Calendar
@@ -26,11 +31,6 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
-from bursa.pipeline import entry
-from bursa.pipeline.backfill_metric import ground_of
-from bursa.pipeline.backfill_ohlcv import entered
-from bursa.pipeline.by_time import metrics_by_time
-from bursa.pipeline.restore_rows import REASONS, Bad, RowReader
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.wire import bar_headers, bar_values
 from bursa.wire.bar_headers import DATE, NEEDED, TIME

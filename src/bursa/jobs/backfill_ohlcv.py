@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from bursa.bars.again import bars_again
+from bursa.jobs import entry
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.other_clock import by_venues_clock
 from bursa.model.batch import Batch
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, SOURCES, TICKS
 from bursa.ops.logs import logger
-from bursa.pipeline import entry
-from bursa.pipeline.backfill_metric import ground_of
-from bursa.pipeline.by_time import bars_by_time, metrics_by_time
-from bursa.pipeline.other_clock import by_venues_clock
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "backfill_ohlcv"

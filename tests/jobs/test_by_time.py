@@ -6,14 +6,14 @@ from random import Random
 
 import numpy as np
 
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.entry import enter, enter_absent, newest, wait_committed
 from bursa.metrics.engine import compute
 from bursa.model.batch import Batch
 from bursa.model.schema import OHLCV
-from bursa.pipeline.backfill_metric import ground_of
-from bursa.pipeline.by_time import bars_by_time, metrics_by_time
-from bursa.pipeline.entry import enter, enter_absent, newest, wait_committed
+from tests.jobs.test_entry import BEFORE, Venue, bars_of
 from tests.pipeline import market, rows, running
-from tests.pipeline.test_entry import BEFORE, Venue, bars_of
 
 END = 2**62
 # What tells when a row came, and of which revision it is.

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from bursa.jobs.other_clock import by_venues_clock
 from bursa.model.errors import Refuse
 from bursa.model.schema import Kind
 from bursa.model.venue import Venue
-from bursa.pipeline.other_clock import by_venues_clock
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.cold_file import schema
 from bursa.store.floors import COLD_KINDS

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from bursa.jobs.fill import Tally, amendment
+from bursa.jobs.other_clock import by_venues_clock
 from bursa.journal import checkpoint
 from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import REVISABLE_S, MetricEngine
@@ -25,8 +27,6 @@ from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, topic
 from bursa.model.venue import Gates, Venue
-from bursa.pipeline.fill import Tally, amendment
-from bursa.pipeline.other_clock import by_venues_clock
 from bursa.pipeline.warmup import lived
 from bursa.ports import Store
 

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bursa.jobs import entry, recompute
+from bursa.jobs.other_clock import by_venues_clock
+from bursa.jobs.put_back import KINDS, PutBack
 from bursa.journal.read import JournalReader
 from bursa.model.errors import Refuse
 from bursa.ops.logs import logger
-from bursa.pipeline import entry, recompute
 from bursa.pipeline.line import Line, kinds
-from bursa.pipeline.other_clock import by_venues_clock
-from bursa.pipeline.put_back import KINDS, PutBack
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "backfill_journal"

@@ -14,13 +14,13 @@ from random import Random
 from time import monotonic
 from typing import Any
 
+from bursa.jobs.drain import gauges
+from bursa.jobs.job import Jobs
+from bursa.jobs.over import is_over, last_over, over_ns, venue_now_ns
 from bursa.model.calendar import SECOND_NS
 from bursa.model.errors import BursaError, Refuse, Retry
 from bursa.ops.back_off import BackOff
 from bursa.ops.logs import logger
-from bursa.pipeline.drain import gauges
-from bursa.pipeline.jobs import Jobs
-from bursa.pipeline.over import is_over, last_over, over_ns, venue_now_ns
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.floors import COLD_KINDS
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursa.feeds import bar_file
+from bursa.jobs.restore_rows import REASONS, Bad, RowReader
 from bursa.model import validate
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.schema import INT_NULL, OHLCV
 from bursa.model.venue import BINANCE, IDX, Venue
-from bursa.pipeline.restore_rows import REASONS, Bad, RowReader
 from bursa.wire import bar_headers
 from bursa.wire.bar_values import Clock
 
