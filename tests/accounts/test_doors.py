@@ -323,6 +323,16 @@ def test_behind_a_proxy_each_client_is_told_apart(behind: Site) -> None:
         for nobody in ("", "127.0.0.1"):  # a proxy's, whomever it names
             shown = headers("") | {"X-Forwarded-For": nobody}
             assert code(client.get("/stats", headers=shown)) == (401, "sign_in_required"), nobody
+        for silent in (
+            {"Host": "data.example.com"},
+            {"Host": "data.example.com", "X-Forwarded-Proto": "https"},
+            {"X-Real-IP": "203.0.113.9"},
+            {"Via": "1.1 proxy"},
+            {"Forwarded": "for=203.0.113.9"},
+        ):  # one that does not say for whom it asks
+            behind.later(MINUTE_NS * 2)
+            assert code(client.get("/stats", headers=silent)) == (401, "sign_in_required"), silent
+        assert client.get("/stats").status_code == 200
         assert client.get("/health", headers={"Host": "other.example.com"}).status_code == 421
     with behind.client(headers=headers("198.51.100.1")) as client:
         behind.user("tls@contoh.id")

@@ -16,8 +16,8 @@ _HOPS_MAX = 32
 
 
 class Client(NamedTuple):
-    """Who asks. `local`: this machine itself, through nobody; `https`: as he reached the first of
-    the proxies."""
+    """Who asks. `local`: this machine itself, through nobody that says so (guard.py asks more);
+    `https`: as he reached the first of the proxies."""
 
     address: str
     local: bool

@@ -27,6 +27,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_own_name(host: bytes) -> bool:
+    """Is the value of a Host header a name that leads nobody but this machine to itself?"""
+    return _name_of(host) in _LOOPBACK_NAMES
+
+
+def _name_of(host: bytes) -> str:
+    """Of a Host header, lower case, without the port; "" where it is none."""
+    found = _HOST.fullmatch(host.lower())
+    return (found[1] or found[2] or found[3]).decode() if found else ""
+
+
 @dataclass(frozen=True)
 class Front:
     """How a server is reached.
@@ -62,11 +73,8 @@ class Front:
 
     def answers_to(self, host: bytes) -> bool:
         """Does it answer to the value of a Host header?"""
-        found = _HOST.fullmatch(host.lower())
-        if found is None:
-            return False
-        name = (found[1] or found[2] or found[3]).decode()
-        return name in _LOOPBACK_NAMES or name in self.names
+        name = _name_of(host)
+        return bool(name) and (name in _LOOPBACK_NAMES or name in self.names)
 
     def link(self, scheme: str, host: bytes, port: int) -> str:
         """What links in letters begin with, for who came by a Host; `port` is the one listened on.

@@ -31,9 +31,11 @@ from bursa.api.errors import (
     send_failure,
     wants_page,
 )
+from bursa.api.front import is_own_name
 from bursa.api.services import Services
 from bursa.api.viewer.door import Door as ViewerDoor
 from bursa.model.errors import BursaError, Refuse
+from bursa.ops.logs import logger
 from bursa.ops.spread import Spread
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._\-]{1,64}$")
@@ -54,6 +56,11 @@ _READ = admission.READ | {
     b"host", b"x-request-id", b"origin", b"accept", b"accept-encoding", b"if-none-match",
     _FORWARDED, _PROTO,
 }  # fmt: skip
+# Who says any of these asks for somebody else, though he leave out for whom.
+_OF_PROXIES = frozenset(
+    {_FORWARDED, _PROTO, b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"}
+)
+_READ |= _OF_PROXIES
 _STREAM = "/v1/stream"
 _NO_SOCKET = "there is no WebSocket here; /v1/stream is one"
 # Names that a Host header had and that were found to be ours: they are not looked at again.
@@ -87,6 +94,9 @@ class Guard:
         self._boot, self._viewer, self._handle = layers
         self._admission = admitting
         self._hosts: set[bytes] = set()
+        self._of_here: set[bytes] = set()
+        self._silent = False
+        self._log = logger("guard")
         self._numbers = itertools.count(1)
         self._counters: dict[tuple[str, int], Any] = {}
         self._spreads: dict[str, Any] = {}
@@ -228,15 +238,39 @@ class Guard:
         host: str = peer[0] if peer else ""
         # An empty one is a proxy's too: who comes through one is not this machine.
         forwarded = given.get(_FORWARDED, b"") or (b"," if _FORWARDED in given else b"")
-        if not forwarded and host == "127.0.0.1" and not self._front.proxies:
+        beside = _OF_PROXIES.isdisjoint(given) and self._is_of_here(given.get(b"host", b""))
+        if beside and host == "127.0.0.1" and not self._front.proxies:
             scope["state"]["address"] = host
             return _LOCAL
         proto, proxies = given.get(_PROTO, b""), self._front.proxies
         found = client_of(host, forwarded, proto, proxies)
+        if found.local and not beside:
+            found = found._replace(local=False)
+            if self._is_ours(given.get(b"host", b"")):
+                self._tell_of_silence()
         scope["state"]["address"] = found.address
         if found.address != host:
             scope["client"] = (found.address, 0)
         return found
+
+    def _is_of_here(self, host: bytes) -> bool:
+        """Is a Host one by which this machine reaches itself? A proxy before us has others."""
+        if host in self._of_here:
+            return True
+        if not is_own_name(host):
+            return False
+        if len(self._of_here) < _HOSTS_KEPT:
+            self._of_here.add(host)
+        return True
+
+    def _tell_of_silence(self) -> None:
+        """Say once that a proxy leaves out whom it asks for."""
+        if not self._silent:
+            self._silent = True
+            self._log.warning(
+                "a proxy on this machine does not say for whom it asks: all who come through it"
+                " count as one address; have it set X-Forwarded-For, and name it in http.proxies"
+            )
 
     def _is_ours(self, host: bytes) -> bool:
         if host in self._hosts:
