@@ -145,6 +145,9 @@ def test_accounts_are_minded_on_a_folder_that_nobody_holds(folder: Path) -> None
         (("user", "create", "a@b.id", "--no-password", "--tier", "gold"), "unknown_tier"),
         (("user", "create", "a@b.id", "--no-password", "--role", "king"), "bad_role"),
         (("user", "create", "a@b.id"), "bad_request"),
+        # What is wrong is said before a password is asked for.
+        (("user", "create", "no address"), "bad_email"),
+        (("user", "create", "a@b.id", "--role", "king"), "bad_role"),
         (("user", "create", "a@b.id", "--password-stdin"), "bad_request"),
         (("user", "role", "boss@contoh.id", "user"), "last_superadmin"),
         (("user", "disable", "boss@contoh.id"), "last_superadmin"),

@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bursa.accounts import tiers
+from bursa.accounts import texts, tiers
 from bursa.accounts.clerk import ACCOUNTS
 from bursa.accounts.desk import KEY_STATES, LIMIT_MAX, USER_STATES
+from bursa.accounts.people import judged_role
 from bursa.accounts.who import ROLES
 from bursa.app import SystemClock
 from bursa.config import Config
@@ -99,6 +100,14 @@ def expiry(text: str) -> int | None:
     except Refuse:
         what = f"--expires: {text}; allowed: so many days (90d), or a date or a time (2027-01-31)"
         raise Refuse(what, parameter="expires") from None
+
+
+def judge(email: str, role: str, name: str) -> None:
+    """Refuse what could be no user, before his password is asked for: `bad_email`, `bad_role`,
+    `bad_name`."""
+    texts.email(email)
+    judged_role(role)
+    texts.label(name, least=0)
 
 
 def password(ask_for: bool, from_stdin: bool, prompt: Any) -> str | None:

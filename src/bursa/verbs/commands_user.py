@@ -44,8 +44,9 @@ def user_create(
     loaded = load(settings, data)
     from bursa.verbs import accounts
 
-    word = accounts.password(not no_password, from_stdin, typer.prompt)
-    given = {"email": email, "role": role, "tier": tier, "name": name, "password": word}
+    given: dict[str, str | None] = {"email": email, "role": role, "tier": tier, "name": name}
+    accounts.judge(email, role, name)
+    given["password"] = accounts.password(not no_password, from_stdin, typer.prompt)
     accounts.tell_user(accounts.order(loaded.config, "user.create", given)["user"], out)
 
 
