@@ -1,10 +1,11 @@
 """Run bursa's command line with three places made visible, so that a test can kill it inside them.
 
-    python launch.py FD LINGER_MS VERB ...
+    python launch.py FD LINGER_MS HOLD VERB ...
 
 Around each fdatasync of a journal, each insert and each commit of the store a line goes to the pipe
 FD, before and after: `fsync`, `fsync end POSITION` (what is durable now), `insert`, `insert end`,
-`commit`, `commit end`; inside, before and after the real call, it stays for about LINGER_MS. A full
+`commit`, `commit end`; inside, before and after the real call, it stays for about LINGER_MS. While
+there is a file HOLD it stays inside an fsync, before the real call; it says `held`, then. A full
 pipe is not waited for. The program itself has no such hooks.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-PIPE, LINGER_S = int(sys.argv[1]), float(sys.argv[2]) / 1000
+PIPE, LINGER_S, HOLD = int(sys.argv[1]), float(sys.argv[2]) / 1000, sys.argv[3]
 
 
 def tell(line: str) -> None:
@@ -33,6 +34,14 @@ def visible(name: str, call: Any, *given: Any) -> Any:
     return result
 
 
+def stay() -> None:
+    if not os.path.exists(HOLD):
+        return
+    tell("held")
+    while os.path.exists(HOLD):
+        time.sleep(0.001)
+
+
 real_fdatasync = os.fdatasync
 
 
@@ -44,6 +53,7 @@ def fdatasync(fd: int) -> None:
         return
     tell("fsync")
     time.sleep(LINGER_S)
+    stay()
     durable = int(address) + os.fstat(fd).st_size
     real_fdatasync(fd)
     tell(f"fsync end {durable}")
@@ -73,7 +83,7 @@ def main() -> None:
     vars(os)["fdatasync"] = fdatasync
     connect = duckdb.connect
     vars(duckdb)["connect"] = lambda *given, **named: Connection(connect(*given, **named))
-    sys.argv = ["bursa", *sys.argv[3:]]
+    sys.argv = ["bursa", *sys.argv[4:]]
     from bursa.cli import main as bursa
 
     bursa()

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 LAUNCH = Path(__file__).with_name("launch.py")
-START_S = 60.0
-STOP_S = 30.0
+START_S = 150.0
+STOP_S = 90.0
+HOLD_S = 90.0
 
 CONFIG = """
 [http]
@@ -69,13 +70,15 @@ class Bursa:
         self.inside: dict[str, int] = {}
         self.durable = 0
         self.on_place: Callable[[str], None] = lambda line: None
+        self._hold = data.parent / f"{data.name}.hold"
+        self._hold.unlink(missing_ok=True)
         self.out_path = data.parent / f"{data.name}.out"
         self.log_path = data.parent / f"{data.name}.{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "bursa"]
         pipe: tuple[int, int] | None = None
         if linger_ms is not None:
             pipe = os.pipe()
-            command = [sys.executable, str(LAUNCH), str(pipe[1]), str(linger_ms)]
+            command = [sys.executable, str(LAUNCH), str(pipe[1]), str(linger_ms), str(self._hold)]
         with open(self.out_path, "wb") as out, open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [*command, *verb, "--data", str(data)],
@@ -105,6 +108,18 @@ class Bursa:
         if after[4:]:
             self.durable = max(self.durable, int(after[4:]))
         self.on_place(line)
+
+    def hold(self) -> None:
+        """From its next fsync of a journal on it stays inside, until `go_on` or its end. Returns
+        once it does."""
+        held = threading.Event()
+        self.on_place = lambda line: held.set() if line == "held" else None
+        self._hold.touch()
+        self.until(held.is_set, "an fsync", HOLD_S)
+
+    def go_on(self) -> None:
+        """After `hold`."""
+        self._hold.unlink()
 
     # What it said
 

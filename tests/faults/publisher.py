@@ -23,6 +23,7 @@ TICKERS = tuple(f"TIC{letter}" for letter in "ABCDEFGHIJ")
 STEP_NS = 5_000_000
 WINDOW = 100
 RETRY_S = 0.1
+END_S = 150.0
 
 Say = Callable[[int, bytes], "asyncio.Future[object]"]
 """Publishes a body on a channel; the future ends with the broker's word."""
@@ -51,12 +52,13 @@ def body(channel: int, seq: int) -> bytes:
 
 
 class Publisher:
-    """Publishes on a thread of its own until `finish`, at some `rate` messages a second."""
+    """Publishes on a thread of its own until `finish`, at some `rate` messages a second.
+    `confirmed`: the broker has confirmed all trades up to this number."""
 
     def __init__(
         self, connected: Callable[[], AbstractAsyncContextManager[Say]], rate: int = 3000
     ) -> None:
-        self.account = Account()
+        self.account, self.confirmed = Account(), 0
         self._connected, self._rate = connected, rate
         self._ending = threading.Event()
         self._abandoned = False
@@ -67,7 +69,7 @@ class Publisher:
     def finish(self) -> Account:
         """No more is made; returns when the broker has confirmed all of it."""
         self._ending.set()
-        self._thread.join(60)
+        self._thread.join(END_S)
         assert not self._thread.is_alive(), "not all of it is confirmed"
         if self._failure is not None:
             raise self._failure
@@ -77,7 +79,7 @@ class Publisher:
         """End, whatever is not confirmed."""
         self._ending.set()
         self._abandoned = True
-        self._thread.join(60)
+        self._thread.join(END_S)
 
     def _main(self) -> None:
         try:
@@ -94,6 +96,7 @@ class Publisher:
                         left = await self._say_all(say, left or self._next())
                         if left:
                             break  # the connection, or the broker, is gone
+                        self.confirmed = self.account.trades
                         await asyncio.sleep(WINDOW / self._rate)
             except (AMQPError, ChannelInvalidStateError, KafkaError, OSError):
                 pass

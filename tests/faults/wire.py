@@ -42,7 +42,8 @@ def packets(stream: bytes) -> Iterator[bytes]:
 
 
 def records(journal: Path) -> Iterator[Record]:
-    """All FRAMES records of a sound journal, by the addresses that its files are named by."""
+    """All FRAMES records of a sound journal, by the addresses that its files are named by. Raises
+    struct.error behind those before a record that is torn, or is being written."""
     files: dict[int, bytes] = {}
     for path in sorted(journal.glob("*.log*")):
         base = int(path.name.partition(".")[0])
@@ -62,6 +63,8 @@ def records(journal: Path) -> Iterator[Record]:
             if kind == FRAMES:
                 name = session.rstrip(b"\0").decode()
                 payload = data[start : start + length]
+                if len(payload) < length:
+                    raise struct.error("it ends within a record")
                 yield Record(base + at, channel, name, first_seq, count, ts_recv, payload)
 
 
