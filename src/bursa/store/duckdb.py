@@ -199,13 +199,8 @@ class DuckStore(Reading):
         writer.unregister(source)  # a failed transaction takes it along
 
     def _advance(self, writer: Any, marks: Mapping[str, Committed]) -> None:
-        for text, names in (
-            (tables.advance, [name for name in marks if name in self._committed]),
-            (tables.enter, [name for name in marks if name not in self._committed]),
-        ):
-            if names:
-                values = [x for n in names for x in (n, marks[n].epoch, marks[n].position)]
-                writer.execute(text(len(names)), values)
+        for text, values in tables.move(self._committed, marks):
+            writer.execute(text, values)
 
     def _extend_span(self, bars: Batch) -> None:
         spans = self._spans[bars.span.source]

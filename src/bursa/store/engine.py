@@ -6,6 +6,7 @@ next writer opens it anew. The only file that imports the driver. Knows no venue
 (duckdb.py).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -108,6 +109,7 @@ class Engine:
                 raise Refuse(told, "bad_folder", parameter="data")
         self.set_aside: list[Path] = []
         self._path, self._options, self._prepare = path, options, prepare
+        self._logs = [f"{path}{suffix}" for suffix in _LOGS]
         self._folder = folder
         self._log = logger("store").bind(path=str(path or "memory"))
         self._gate = Condition()
@@ -295,8 +297,11 @@ class Engine:
         """What is committed and not folded into the file yet; it shrinks when it is folded."""
         if self._path is None:
             return 0
-        logs = [self._path.with_name(self._path.name + suffix) for suffix in _LOGS]
-        return sum(file.stat().st_size for file in logs if file.exists())
+        held = 0
+        for log in self._logs:
+            with suppress(FileNotFoundError):
+                held += os.stat(log).st_size
+        return held
 
     def select(self, text: str, limits: sql.Limits, views: sql.Views | None = None) -> sql.Answer:
         """One read-only SELECT of a person."""

@@ -6,11 +6,13 @@ A kind's table is `{venue}_{kind}`; beside those stand `bursa_schema` (one row: 
 arrival and the ts bounds of a query do their work. Executes nothing (duckdb.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import Column, Kind, table
+from bursa.ports import Committed
 
 TYPES = {
     "time": "BIGINT",
@@ -105,9 +107,9 @@ def _family(body: str, source: str) -> str:
 
 
 def insert(venue: str, kind: Kind, source: str) -> str:
-    """The statement that appends the rows of `source`, a registered Arrow table."""
-    names = columns(kind.columns)
-    return f"insert into {table(venue, kind)} ({names}) select {names} from {source}"
+    """The statement that appends the rows of `source`, a registered Arrow table that has the
+    kind's columns in their order."""
+    return f"insert into {table(venue, kind)} ({columns(kind.columns)}) from {source}"
 
 
 def delete_keys(venue: str, kind: Kind, source: str) -> str:
@@ -130,6 +132,32 @@ def fill(venue: str, kind: Kind, source: str, columns: Iterable[str]) -> str:
     taken = ", ".join(f'"{name}" = s."{name}"' for name in columns)
     name = table(venue, kind)
     return f"update {name} t set {taken} from {source} s where t.ts >= ? and t.ts <= ? and {same}"
+
+
+def move(
+    committed: Mapping[str, Committed], marks: Mapping[str, Committed]
+) -> Iterator[tuple[str, list[Any]]]:
+    """The statements, with their parameters, that bring the topics of `marks` there; `committed`
+    is what all topics have now. Those of a venue that all go to one place, as live rows have them,
+    are moved by a third of what it takes to move each to its own."""
+    fresh = [name for name in marks if name not in committed]
+    apart = {name: at for name, at in marks.items() if name in committed}
+    for venue in {name.partition(".")[0] for name in apart}:
+        names = [name for name in committed if name.startswith(f"{venue}.")]
+        places = {apart.get(name) for name in names}
+        if len(places) == 1 and (at := places.pop()) is not None:
+            yield advance_venue(), [at.epoch, at.position, f"{venue}."]
+            apart = {name: at for name, at in apart.items() if name not in names}
+    for text, names in ((advance, list(apart)), (enter, fresh)):
+        if names:
+            values = [x for name in names for x in (name, marks[name].epoch, marks[name].position)]
+            yield text(len(names)), values
+
+
+def advance_venue() -> str:
+    """The statement that moves all topics whose names begin alike to one place. Parameters: epoch,
+    position, how they begin."""
+    return f"update {POSITIONS_TABLE} set epoch = ?, position = ? where starts_with(topic, ?)"
 
 
 def advance(topics: int) -> str:
