@@ -34,6 +34,7 @@ from bursa.exchange.tickers import TICKERS_MAX
 from bursa.model.calendar import Calendar
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, amend
+from bursa.ops.ending import run_to_the_end
 
 USER, PASSWORD = "bursa", "demo"
 _SAVE_S = 1.0
@@ -209,4 +210,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_to_the_end(main)
