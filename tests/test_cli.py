@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import bursa as bursa_package
+from bursa import cli
 from tests.recording import BARS
 from tests.running import Bursa, environment, select
 from tests.verbs import bursa
@@ -30,6 +32,20 @@ def test_version_is_one_line() -> None:
     done = process("version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("bursa ") and done.stdout.count("\n") == 1
+
+
+def test_a_user_without_a_place_for_kernels_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(sys, "prefix", "/proc/none")
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    why = bursa_package._keep_kernels_by_source()
+    assert "/proc/none/var/bursa nor /proc/nobody/.cache/bursa" in why
+    monkeypatch.setattr(cli, "no_kernels", why)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2 and "NUMBA_CACHE_DIR" in capsys.readouterr().err
 
 
 def test_config_show_tells_value_and_origin_and_masks_secrets() -> None:

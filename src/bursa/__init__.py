@@ -11,26 +11,33 @@ __version__ = "0.1.0"
 _KEPT = 4
 
 
-def _keep_kernels_by_source() -> None:
+def _keep_kernels_by_source() -> str:
     """Compiled kernels lie in a folder named by a digest of the sources that they are made from
     (files with kernels, and the vocabulary whose constants they use): the compiler's own cache
-    does not notice that a kernel in another file, which this one calls, has changed."""
+    does not notice that a kernel in another file, which this one calls, has changed. Answers with
+    why there is no such folder, "" where there is."""
     if "NUMBA_CACHE_DIR" in os.environ:
-        return
+        return ""
     digest = hashlib.blake2b(digest_size=8)
     home = Path(__file__).parent
     for path in sorted(home.rglob("*.py")):
         text = path.read_bytes()
         if b"njit" in text or path.parent == home / "model":
             digest.update(text)
-    for place in (Path(sys.prefix) / "var" / "bursa", Path.home() / ".cache" / "bursa"):
+    places = (Path(sys.prefix) / "var" / "bursa", Path.home() / ".cache" / "bursa")
+    for place in places:
         kernels = place / "kernels" / digest.hexdigest()
         with suppress(OSError):
             kernels.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.utime(kernels)
             os.environ["NUMBA_CACHE_DIR"] = str(kernels)
             _forget_old(kernels.parent)
-            return
+            return ""
+    tried = " nor ".join(map(str, places))
+    return (
+        f"compiled kernels can be kept neither in {tried}: give this user a home that he may write"
+        " to, or name a folder of his own in NUMBA_CACHE_DIR"
+    )
 
 
 def _forget_old(folder: Path) -> None:
@@ -43,4 +50,4 @@ def _forget_old(folder: Path) -> None:
             old.rmdir()
 
 
-_keep_kernels_by_source()
+no_kernels = _keep_kernels_by_source()

@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bursa import __version__, config
+from bursa import __version__, config, no_kernels
 from bursa.model.errors import BursaError, Refuse
 from bursa.verbs.commands import hd_verbs, kinds_verbs, quarantine_verbs
 from bursa.verbs.commands_audit import audit_verbs
@@ -79,6 +79,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names have letters that ASCII lacks
     try:
+        if no_kernels:
+            raise Refuse(no_kernels, "bad_config")
         app(standalone_mode=True)
     except Refuse as refused:
         err.print(f"[red]bursa:[/] {escape(str(refused))}")
