@@ -153,22 +153,39 @@ def test_letters_are_limited_by_minute_hour_and_day() -> None:
         assert headers(sent[0])[b"ratelimit-policy"].startswith(b'"minute"')
         refused = await letter("10.1.0.1", " A@b.id")
         assert not refused.allowed and 60 < refused.wait_s <= HOUR_S + 1, "of all acts together"
-        assert headers(refused)[b"ratelimit-policy"] == b'"hour";q=5;w=3600'
+        assert headers(refused)[b"ratelimit-policy"] == b'"hour";q=10;w=3600'
         assert headers(refused)[b"ratelimit"].startswith(b'"hour";r=0;t=')
         clock.ns += refused.wait_s * S
         assert (await letter("10.1.0.1", "a@b.id")).allowed, "it waited as it was told"
         allowed = 0
-        for _ in range(20):
+        for at in range(20):
             clock.ns += HOUR_S * S // 2
-            refused = await letter("10.1.0.1", "a@b.id")
+            refused = await letter(f"10.3.{at}.1", "a@b.id")
             allowed += refused.allowed
         assert allowed == day.account - hour.account - 1
-        assert headers(refused)[b"ratelimit-policy"] == b'"day";q=10;w=86400'
+        assert headers(refused)[b"ratelimit-policy"] == b'"day";q=20;w=86400'
         await throttle.succeeded("reset", "10.1.0.1", "a@b.id")
         assert (await letter("10.1.0.1", "a@b.id")).allowed
         # Of one address, whomever it writes to.
         many = [(await letter("10.2.0.1", f"{at}@b.id")).allowed for at in range(hour.address + 1)]
         assert many == [True] * hour.address + [False]
+
+    asyncio.run(scenario())
+
+
+def test_who_has_letters_sent_to_another_uses_up_his_own_and_not_the_others() -> None:
+    clock = HandClock()
+    throttle = Throttle(in_memory(clock))
+
+    async def scenario() -> None:
+        allowed = []
+        for _ in range(60):  # all day long, as fast as it is let through
+            clock.ns += 20 * 60 * S
+            allowed.append((await throttle.attempt("forgot", "10.0.0.1", "a@b.id")).allowed)
+        day = LETTERS_SENT[DAY_S]
+        assert day.both <= sum(allowed) <= 2 * day.both < day.account
+        asked = [await throttle.attempt("forgot", "10.0.0.2", "a@b.id") for _ in range(2)]
+        assert all(one.allowed for one in asked), "the owner"
 
     asyncio.run(scenario())
 

@@ -1,10 +1,11 @@
 """How often one may try to sign in, or have a letter sent: by address, and by the account tried.
 
-Every try counts, good or bad. A sign-in counts for its account at its address, so that a stranger
-who guesses shuts out nobody but himself; all addresses together have a much higher limit for one
-account. Letters count by the hour and the day too, those of all acts together. A good sign-in
-forgets those of its account and address, a good reset all that was tried for the account. Where the
-shared limits are away nobody is let through by guess. Does not answer.
+Every try counts, good or bad. It counts for its account at its address, so that a stranger who
+guesses, or has letters sent, shuts out nobody but himself; all addresses together have a much
+higher limit for one account, towards which no refused one counts. Letters count by the hour and the
+day too, those of all acts together. A good sign-in forgets those of its account and address, a good
+reset all that was tried for the account. Where the shared limits are away nobody is let through by
+guess. Does not answer.
 """
 
 from collections import OrderedDict
@@ -36,14 +37,14 @@ class Tries:
 # Tries a minute.
 TRIES: Mapping[Act, Tries] = {
     "sign_in": Tries(20, 10, 60),
-    "sign_up": Tries(10, 0, 3),
-    "forgot": Tries(10, 0, 2),
+    "sign_up": Tries(10, 3, 6),
+    "forgot": Tries(10, 2, 4),
     "verify": Tries(20),
     "reset": Tries(20),
 }
 # What has a letter sent, and how many of all of it a longer window has.
 LETTERS: frozenset[Act] = frozenset({"sign_up", "forgot"})
-LETTERS_SENT: Mapping[int, Tries] = {HOUR_S: Tries(30, 0, 5), DAY_S: Tries(100, 0, 10)}
+LETTERS_SENT: Mapping[int, Tries] = {HOUR_S: Tries(30, 4, 10), DAY_S: Tries(100, 6, 20)}
 
 _MINUTE_NS = 60 * 10**9
 
