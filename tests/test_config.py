@@ -98,6 +98,27 @@ def test_secrets_are_masked_and_every_value_has_a_meaning() -> None:
     assert all(meaning for _, _, meaning in config.leaves())
 
 
+@pytest.mark.parametrize("password", ["p@ss", "p/ss@", "p#ss", "p?ss", "p ss"])
+def test_a_password_that_would_be_read_as_another_host_is_refused(password: str) -> None:
+    for path, start in (("database", "postgresql://bursa"), ("limits", "rediss://")):
+        with pytest.raises(Refuse, match="%40") as refused:
+            config.load({f"accounts.{path}": f"{start}:{password}@h:1/0"}, {})
+        assert refused.value.parameter == f"accounts.{path}" and password not in str(refused.value)
+
+
+def test_urls_of_servers_have_many_forms() -> None:
+    for url in (
+        "postgresql://bursa:p%40ss%2F:1@h:1/x?sslmode=verify-full&sslrootcert=/a/b.pem",
+        "postgres://a,b:2/x",
+        "postgresql:///x?host=/run/postgresql&user=bursa",
+        "postgresql://[::1]:5432/x",
+    ):
+        shown = {path: v for path, v, _ in config.rows(config.load({"accounts.database": url}, {}))}
+        assert "p%40" not in shown["accounts.database"]
+    for url in ("redis://h", "valkeys://user:p%23@h:1/0", "redis://:p@[::1]:6379/1"):
+        assert config.load({"accounts.limits": url}, {}).config.accounts.limits == url
+
+
 def test_every_variable_names_one_value() -> None:
     names = [config.variable(path) for path, _, _ in config.leaves()]
     assert len(names) == len(set(names))

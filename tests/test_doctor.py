@@ -23,11 +23,13 @@ from bursa.model.errors import Refuse
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.folder import DataFolder
 from bursa.verbs import machine
-from bursa.verbs.doctor import accounts, calendars, disk, limits, run_doctor
+from bursa.verbs.doctor import accounts, calendars, disk, limits, mail, run_doctor
 from bursa.verbs.finding import BAD, OK, WARN, Finding, ok, tell, warn
 from tests.running import Bursa, environment, wait_for
+from tests.servers.certificates import Certificates
 from tests.servers.postgres import PASSWORD, Postgres
 from tests.servers.redis import Redis
+from tests.servers.smtp import LOGIN, MailServer
 
 Told = dict[str, dict[str, str]]
 FREE = {"BURSA_HTTP_PORT": "0", "BURSA_TELEMETRY_PORT": "0"}
@@ -353,6 +355,36 @@ def test_accounts_on_a_server(postgres: Postgres) -> None:
     wrong = found(url.replace(PASSWORD, "wrong-secret"))
     assert wrong.state == BAD and "password authentication failed" in wrong.fact
     assert "wrong-secret" not in wrong.fact and "accounts.database" in wrong.remedy
+
+
+def test_the_mail_server(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**settings: object) -> Finding:
+        variables = {f"BURSA_MAIL_{name.upper()}": str(value) for name, value in settings.items()}
+        (told,) = mail(config.load({}, FREE | variables | site).config)
+        assert "hunter2" not in told.fact
+        return told
+
+    site = {"BURSA_MAIL_SENDER": "Bursa <no-reply@example.com>"}
+    assert found().state == OK and "standard error" in found().fact
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    there = {"host": "127.0.0.1", "security": "starttls", "user": LOGIN[0], "password": LOGIN[1]}
+    with MailServer(certificates, "starttls", login=True) as server:
+        there["port"] = str(server.port)
+        good = found(**there)
+        assert good.state == OK and "takes bursa" in good.fact
+        wrong = found(**there | {"password": "hunter2"})
+        assert wrong.state == WARN and "refuses the login" in wrong.fact
+        site["BURSA_MAIL_SENDER"] = "bursa@localhost"
+        mine = found(**there)
+        assert mine.state == WARN and "mail.sender" in mine.remedy
+    with MailServer() as server:
+        clear = found(**there | {"port": str(server.port)})
+        assert clear.state == BAD and "STARTTLS" in clear.fact
+    assert not server.received
+    away = found(**there)
+    assert away.state == WARN and "mail.host" in away.remedy
+    site["BURSA_HTTP_PUBLIC_URL"] = "https://data.example.com"
+    assert found().state == WARN, "whoever reads the log could follow the links"
 
 
 def test_the_server_that_counts_requests(redis: Redis) -> None:

@@ -7,7 +7,8 @@ server that is away is outgoing.py.
 import smtplib
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -67,9 +68,22 @@ class SmtpMail:
     def send(self, to: str, subject: str, text: str) -> None:
         """Send one message; see Mail.send."""
         message = composed(self._server.sender, to, subject, text, self._clock.now_ns())
+        with self._link() as link:
+            link.send_message(message)
+
+    def check(self) -> None:
+        """See whether it could be sent by: connect, encrypt, sign in, and leave. Blocks; raises as
+        `send`."""
+        with self._link() as link:
+            link.noop()
+
+    @contextmanager
+    def _link(self) -> Iterator[smtplib.SMTP]:
+        """The server, signed in at; what goes wrong there is named by who must act."""
         where = f"mail server {self._server.host}:{self._server.port}"
         try:
-            self._deliver(message)
+            with self._open() as link:
+                yield link
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             raise _named(max(codes, default=0), f"{where} refuses the address") from None
@@ -85,7 +99,8 @@ class SmtpMail:
         except (OSError, smtplib.SMTPException) as error:
             raise Retry(f"{where}: {error or type(error).__name__}") from None
 
-    def _deliver(self, message: EmailMessage) -> None:
+    @contextmanager
+    def _open(self) -> Iterator[smtplib.SMTP]:
         server = self._server
         if server.security == "tls":
             link: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -98,7 +113,7 @@ class SmtpMail:
                 link.starttls(context=self._trust)
             if server.user:
                 link.login(server.user, server.password)
-            link.send_message(message)
+            yield link
 
 
 def _named(code: int, what: str) -> Exception:

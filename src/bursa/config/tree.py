@@ -12,6 +12,9 @@ from bursa.config.sources import FeedName, Source
 
 # How much of a kind the store takes: every row, none, or the last of each key in every N seconds.
 Keep = Annotated[str, Meta(pattern=r"^(all|off|[1-9][0-9]{0,3}s)$")]
+# Of a server's URL, what follows `://`. A password that is not percent-encoded would be read as
+# another host, which is told and logged.
+_SERVER = r"([^\s@/?#]*@)?[^\s@/?#]*(/[^\s@?#]*)?(\?[^\s@#]*)?"
 
 
 class Http(Table, frozen=True):
@@ -72,8 +75,9 @@ class Accounts(Table, frozen=True):
         str,
         doc(
             "postgresql://user:password@host:port/name, for several servers with the same users;"
-            " best set by its variable; empty: state.db of the data folder",
-            pattern=r"^(|postgres(ql)?://\S+)$",
+            " best set by its variable; @ : / ? # % of a password as %40 %3A %2F %3F %23 %25;"
+            " empty: state.db of the data folder",
+            pattern=rf"^(|postgres(ql)?://{_SERVER})$",
         ),
     ] = ""
     secrets: Annotated[
@@ -95,8 +99,9 @@ class Accounts(Table, frozen=True):
         str,
         doc(
             "where requests are counted: memory, or redis://, rediss://, valkey:// or valkeys://"
-            " and user:password@host:port/number, for several servers that share each user's rate",
-            pattern=r"^(memory|(redis|valkey)s?://\S+)$",
+            " and user:password@host:port/number, for several servers that share each user's rate;"
+            " @ : / ? # % of a password as %40 %3A %2F %3F %23 %25",
+            pattern=rf"^(memory|(redis|valkey)s?://{_SERVER})$",
         ),
     ] = "memory"
 

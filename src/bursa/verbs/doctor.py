@@ -23,6 +23,8 @@ from rich.console import Console
 
 from bursa.accounts.limits import MEMORY
 from bursa.accounts.limits_server import LimitsServer
+from bursa.accounts.mail import Server, SmtpMail
+from bursa.api.front import is_loopback
 from bursa.app import MB, SystemClock, state_version, venues_of
 from bursa.config import SECRETS, Config, Loaded
 from bursa.config.mold import MoldUdp
@@ -40,6 +42,7 @@ from bursa.web import tradingview
 
 CONNECT_S = 2.0
 ANSWER_S = 2.0
+MAIL_S = 5.0
 # A start compiles kernels and recovers before it answers.
 START_S = 300.0
 DISK_WARN_SEGMENTS, DISK_BAD_SEGMENTS = 20, 2
@@ -69,6 +72,7 @@ def run_doctor(
         state(folder),
         accounts(config),
         limits(config),
+        mail(config),
         _ports(config, by),
         _tradingview(config.web.tradingview),
         sources(config),
@@ -235,6 +239,41 @@ def limits(config: Config) -> Iterator[Finding]:
         yield warn(name, str(away).removeprefix("limits: "), remedy)
     else:
         yield ok(name, f"{server} answers")
+
+
+def mail(config: Config) -> Iterator[Finding]:
+    """The mail server, as letters would reach it: signed in at and left, none is sent."""
+    name, post = "mail", config.mail
+    if not post.host:
+        fact = "mail.host names no server: letters are shown on standard error"
+        if is_deployed(config):
+            yield warn(name, f"{fact}, links and all", "set mail.host, or nobody can sign up")
+        else:
+            yield ok(name, fact)
+        return
+    server = Server(post.host, post.port, post.security, post.user, post.password, post.sender)
+    try:
+        SmtpMail(server, SystemClock(), timeout_s=MAIL_S).check()
+    except Refuse as refused:
+        yield bad(name, str(refused), "see mail.security and mail.user; letters would be lost")
+    except Retry as away:
+        remedy = "see mail.host, mail.port and its password; letters wait an hour for it"
+        yield warn(name, str(away), remedy)
+    else:
+        where = f"{post.host}:{post.port}"
+        if is_loopback(post.sender.rpartition("@")[2].strip("> ")):
+            fact = f"{where} answers, but letters would come from {post.sender}"
+            yield warn(name, fact, "set mail.sender to an address of your own")
+            return
+        how = f", takes {post.user}" if post.user else ""
+        yield ok(name, f"{where} answers{how} ({post.security}); no letter was sent")
+
+
+def is_deployed(config: Config) -> bool:
+    """Do others than this machine reach it, as the settings say?"""
+    return bool(config.http.public_url or config.http.hosts or config.http.proxies) or (
+        not is_loopback(config.http.host)
+    )
 
 
 def disk(folder: Path, segment_bytes: int, cap_gb: float) -> Finding:
