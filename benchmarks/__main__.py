@@ -16,7 +16,10 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history.tsv"
-NAMES = ("decode", "bars", "metrics", "journal", "store", "http", "guard", "ws", "start", "e2e")
+NAMES = (
+    *("decode", "bars", "metrics", "journal", "store", "backfill"),
+    *("http", "guard", "ws", "start", "e2e"),
+)
 FIELDS = ("day", "commit", "processor", "bench", "name", "peer", "value", "unit", "ratio", "note")
 
 

@@ -6,6 +6,8 @@ A benchmark is a module with `main()`:
     times = report.interleave({"ours": run_ours, "c": run_c}, rounds=3 if options.quick else 9)
     report.emit("decode", report.against("idx1_64", times, "ours", "ns a message"), options)
 
+One that takes minutes says between what it is at: `report.step("books")`.
+
 The JSON object on standard output is `{"bench", "machine", "quick", "results"}`; a result is
 `{"name", "value", "unit", "peer", "ratio"}` and stands once for each peer, ratio = value / the
 peer's value; peer and ratio are null where there is none. Tables for humans go to standard error.
@@ -22,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,6 +36,7 @@ from rich.table import Table
 
 C_FOLDER = Path(__file__).parent / "c"
 C_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-Wall")
+_BEGAN_S = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--quick", action="store_true", help="within 30 s; may use fewer rows")
     return parser.parse_args()
+
+
+def step(what: str) -> None:
+    """Say on standard error what begins now, and how long this process has been at it."""
+    sys.stderr.write(f"{time.monotonic() - _BEGAN_S:6.1f} s  {what}\n")
+    sys.stderr.flush()
 
 
 def interleave(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:

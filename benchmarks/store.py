@@ -44,7 +44,7 @@ from bursa.store.tiered import Tiered
 
 # 219 days of 700 tickers are 50 million rows.
 DAYS, DAYS_QUICK, HOT_DAYS, HOT_QUICK = 219, 5, 14, 3
-READS, WRITING_S, WRITING_QUICK_S = 300, 20.0, 3.0
+ROUNDS, READS, WRITING_S, WRITING_QUICK_S = 5, 300, 20.0, 3.0
 WRITTEN_ROWS, WRITTEN_EVERY_S = 6_000, 0.5
 
 Read = Callable[[str], Any]
@@ -100,7 +100,8 @@ def appends(folder: Path, options: argparse.Namespace) -> list[report.Result]:
     ):
         runs[title] = partial(append, folder, make, rows, count)
         runs[f"{title} bare"] = partial(append_bare, folder, make, rows, count)
-    found = report.interleave(runs, rounds=1 if options.quick else 5)
+    report.step("rows go in, beside the engine's own way")
+    found = report.interleave(runs, rounds=1 if options.quick else ROUNDS)
     return [
         report.Result(title, rate, "rows/s", "duckdb", found[f"{title} bare"])
         for title, rate in found.items()
@@ -183,10 +184,11 @@ def latest(store: Tiered, end_ns: int = 2**62) -> Read:
 
 
 def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
-    market, store = Market(), tiers.opened(folder / "both")
-    days = trading_days(DAYS_QUICK if options.quick else DAYS)
+    market, days = Market(), trading_days(DAYS_QUICK if options.quick else DAYS)
     hot_days = HOT_QUICK if options.quick else HOT_DAYS
-    rows = tiers.fill(store, market, days, hot_days)
+    report.step(f"bars of {len(days)} days are made")
+    store, rows = tiers.filled(folder / "both", market, days, hot_days, report.step)
+    report.step(f"the newest 600 of {rows:,} rows, idle and while rows go in")
     floor_ns, count = store.hot.floor("idx", "ohlcv"), 40 if options.quick else READS
     first_hot = IDX.calendar.expected_minutes(days[-hot_days])
     end_ns = int(first_hot[260])  # 260 of that day, the others cold
@@ -196,6 +198,7 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
     read(asks, so_many(10))
     idle = read(asks, so_many(count))
     writing = while_writing(store, market, asks, WRITING_QUICK_S if options.quick else WRITING_S)
+    report.step("600 over the split, of cold days, and all bars of a ticker")
     # A Friday is short: two days before, so that there are 600.
     over_ns = IDX.calendar.midnight_ns(days[-hot_days - 2])
     over = [latest(store, end_ns), bare(store, over_ns, end_ns)]
@@ -208,13 +211,16 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
 
     history(name(1))
     [whole] = read([history], so_many(10))
+    report.step("a day to a file, a month to files")
+    files = store_cold.results(store, folder / "both", days)
+    report.step("rings")
     results = [
         *spread("latest_600", idle),
         *spread("latest_600_writing", writing),
         *spread("split_600", split),
         *spread("cold_600", cold),
         report.Result("history_ms", statistics.median(whole), "ms"),
-        *store_cold.results(store, folder / "both", days),
+        *files,
         *rings(store, market),
     ]
     store.close()
@@ -248,7 +254,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bursa-bench-") as place:
         folder = Path(place)
         found = appends(folder, options) + reads(folder, options)
-        report.emit("store", found + store_gaps.results(folder, options.quick), options)
+        report.step("gaps of ten years")
+        found += store_gaps.results(folder, options.quick)
+        report.emit("store", found, options)
 
 
 if __name__ == "__main__":
