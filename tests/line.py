@@ -5,19 +5,22 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from tests.servers.broker import free_port
+
 
 class Line:
     """Listens on a loopback port of its own, passes everything on to another. Use as a context.
 
     port   the other one
-    own    its own, where that must be known before (0: a free one)
+    own    its own, where that must be known before (0: a free one, that nobody is given while
+           the line is cut)
     """
 
     def __init__(self, port: int, own: int = 0) -> None:
         self._upstream = port
         self._links: list[socket.socket] = []
         self._whole = True
-        self._listener = socket.create_server(("127.0.0.1", own))
+        self._listener = socket.create_server(("127.0.0.1", own or free_port()))
         self.port = self._listener.getsockname()[1]
         self._listen()
 

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.servers.broker import free_port
 from tests.wire import idx_encoder as idx
 
 TRADES, REST = 0, 1
@@ -42,7 +43,7 @@ class _Channel:
         self.seq = 0
         self.open = self.living = True
         self._links: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", free_port()))
         self.port = self._listener.getsockname()[1]
         self._listen()
 

@@ -1,7 +1,9 @@
 """An intake for tests of broker feeds: keeps what it is given, syncs and has room when told to."""
 
 import asyncio
+import os
 import struct
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -11,7 +13,9 @@ import uvloop
 from bursa.model.batch import BLOCKS
 from bursa.ports import Feed, Frames
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
+# A loop of libuv that closes may wait for ever, and no alarm of the runner's is heard meanwhile.
+HANGS_S = 5 * LIMIT_S
 Story = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -97,18 +101,18 @@ class Kept:
     async def taken(self, count: int, channel: int = 0) -> list[bytes]:
         """Wait for so many messages; all that came."""
         found = self.messages[channel]
-        await until(lambda: len(found) >= count, f"{count} messages")
+        await until(lambda: len(found) >= count, f"{count} messages", self.events)
         return found
 
 
-async def until(reached: Callable[[], Any], what: str) -> None:
-    """Wait for something to have come."""
+async def until(reached: Callable[[], Any], what: str, events: object = None) -> None:
+    """Wait for something to have come; where it does not, `events` are told."""
     try:
         async with asyncio.timeout(LIMIT_S):
             while not reached():
                 await asyncio.sleep(0.005)
     except TimeoutError:
-        raise AssertionError(f"not within {LIMIT_S} s: {what}") from None
+        raise AssertionError(f"not within {LIMIT_S} s: {what}; {events}") from None
 
 
 class Running:
@@ -128,10 +132,11 @@ class Running:
 
 
 def story(told: Story) -> None:
-    """Run it on the loop that bursa uses. Nothing of it may be left running."""
+    """Run it on the loop that bursa uses. Nothing of it may be left running. One that hangs ends
+    the process, with what every thread is at."""
 
     async def whole() -> None:
-        async with asyncio.timeout(2 * LIMIT_S):  # an alarm of the runner's is not heard in here
+        async with asyncio.timeout(3 * LIMIT_S):
             await told()
         for _ in range(1000):  # connections that were cut take a turn or two to be gone
             left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -141,4 +146,10 @@ def story(told: Story) -> None:
             await asyncio.sleep(0.01)
         raise AssertionError(f"left behind: {left}")
 
-    uvloop.run(whole())
+    watch = threading.Timer(HANGS_S, os.abort)
+    watch.daemon = True
+    watch.start()
+    try:
+        uvloop.run(whole())
+    finally:
+        watch.cancel()

@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
+from tests.servers.broker import free_port
+
 HEAD = struct.Struct(">10sQH")
 LOOPBACK = "127.0.0.1"
 
@@ -19,14 +21,8 @@ def packet(session: str, first: int, messages: Sequence[bytes]) -> bytes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for each in held:
-        each.bind((LOOPBACK, 0))
-    ports = [int(each.getsockname()[1]) for each in held]
-    for each in held:
-        each.close()
-    return ports
+    """Ports that nobody listens on now, and nobody is given by chance."""
+    return [free_port(socket.SOCK_DGRAM) for _ in range(count)]
 
 
 class Source:

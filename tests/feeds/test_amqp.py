@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bursa.feeds.amqp import AmqpFeed, Binding, Server, Timing
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.pipeline.runtime import Knobs
-from tests.feeds.kept import Kept, Running, Story, block, numbered, story, until
+from tests.feeds.kept import LIMIT_S, Kept, Running, Story, block, numbered, story, until
 from tests.line import Line
 from tests.pipeline import running
 from tests.servers.certificates import Certificates
@@ -26,7 +27,7 @@ from tests.wire import idx_encoder as idx
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
 
-QUICK = Timing(connect_s=5.0, quiet_s=0.3, back_off_s=(0.05, 0.1))
+QUICK = Timing(connect_s=20.0, quiet_s=0.3, back_off_s=(0.05, 0.1))
 _runs = count(1)
 
 
@@ -43,7 +44,7 @@ class Vendor:
         return f"{self._name}.q{channel}"
 
     def feed(self, prefetch: int = 500, **where: Any) -> AmqpFeed:
-        server = replace(Server("127.0.0.1", self._server.port, heartbeat_s=1), **where)
+        server = replace(Server("127.0.0.1", self._server.port, heartbeat_s=20), **where)
         return AmqpFeed("main", IDX, server, self.bindings, prefetch, timing=QUICK)
 
     @asynccontextmanager
@@ -74,12 +75,20 @@ class Vendor:
 
     async def settled(self, ready: int, unacknowledged: int, channel: int = 0) -> None:
         """Wait until the broker counts so."""
-        found = (-1, -1)
-        for _ in range(40):
+        wanted, found = (ready, unacknowledged), (-1, -1)
+        until = time.monotonic() + LIMIT_S
+        while found != wanted:
+            assert time.monotonic() < until, f"{found}, not {wanted}"
             found = await self.counts(channel)
-            if found == (ready, unacknowledged):
-                return
-        raise AssertionError(f"{found}, not {(ready, unacknowledged)}")
+
+    async def bound(self, channel: int) -> None:
+        """Wait until the queue is bound to its exchange."""
+        binding = self.bindings[channel]
+        until = time.monotonic() + LIMIT_S
+        while f"{binding.exchange}\t{binding.queue}" not in await asyncio.to_thread(
+            self._server.control, "list_bindings", "source_name", "destination_name"
+        ):
+            assert time.monotonic() < until, f"{binding.queue} is not bound"
 
 
 @pytest.fixture
@@ -297,7 +306,7 @@ def test_an_exchange_made_anew_is_bound_again(vendor: Vendor) -> None:
                 await amqp.exchange_delete(vendor.bindings[1].exchange)
                 kind = aio_pika.ExchangeType.TOPIC  # of another kind, before anybody looks
                 await amqp.declare_exchange(vendor.bindings[1].exchange, kind, durable=True)
-            await asyncio.sleep(1)
+            await vendor.bound(1)
             await vendor.publish(numbered(0, 5), 1)
             await intake.taken(5, 1)
 
@@ -398,6 +407,28 @@ def test_tls_is_spoken_and_the_certificate_checked(
     story(told)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_broker_that_hears_no_goodbye_is_left_all_the_same(
+    vendor: Vendor, rabbitmq: RabbitMQ, certificates: Certificates, secure: bool
+) -> None:
+    """It stands still as both channels leave: nothing goes on behind the feed."""
+    known = ssl.create_default_context(cafile=str(certificates.authority))
+    where: dict[str, Any] = {"tls": known, "port": rabbitmq.tls_port} if secure else {}
+
+    async def told() -> None:
+        await vendor.open()
+        intake = Kept()
+        async with Running(vendor.feed(**where), intake):
+            await intake.all_up()
+            rabbitmq.stand_still()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    try:
+        story(told)
+    finally:
+        rabbitmq.go_on()
+
+
 def live(folder: Path, feed: AmqpFeed, said: Knobs, duplicates: int, more: Story) -> None:
     """One life of a real venue: until 80 messages came, of which so many are known."""
     store = running.open_store(folder)
@@ -424,7 +455,7 @@ def test_redelivered_messages_are_dropped_by_their_number(vendor: Vendor, tmp_pa
         await vendor.publish(trades)
 
     story(prepare)
-    late = running.knobs(sync_gap_s=8.0, sync_bytes=1 << 30)
+    late = running.knobs(sync_gap_s=600.0, sync_bytes=1 << 30)
     live(tmp_path, vendor.feed(), late, 0, lambda: vendor.settled(0, 80))
     story(lambda: vendor.settled(80, 0))
     live(tmp_path, vendor.feed(), running.knobs(), 80, lambda: vendor.settled(0, 0))

@@ -16,11 +16,13 @@ from bursa.model.batch import BLOCKS, LINES
 from bursa.model.venue import IDX
 from bursa.ports import Frames
 from tests.feeds.test_replay import block
+from tests.servers.broker import free_port
 
-LIMIT_S = 30.0
-QUICK = Timing(silent_s=0.0, connect_s=5.0, back_off_s=(0.01,))
+LIMIT_S = 60.0
+QUICK = Timing(silent_s=0.0, connect_s=20.0, back_off_s=(0.01,))
 Story = Coroutine[Any, Any, None]
 Play = Callable[[Story], None]
+Step = bytes | float | asyncio.Event | None
 
 
 class Kept:
@@ -84,12 +86,13 @@ class Kept:
 
 
 class Server:
-    """Sends each connection its script: bytes, pauses in seconds, None to stay open."""
+    """Sends each connection its script: bytes, pauses in seconds or until something happens, None
+    to stay open."""
 
-    def __init__(self, *scripts: list[bytes | float | None]) -> None:
+    def __init__(self, *scripts: list[Step]) -> None:
         self._scripts = scripts
         self.connections = 0
-        self.port = 0
+        self.port = free_port()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> "Server":
@@ -114,6 +117,8 @@ class Server:
                 if isinstance(step, bytes):
                     writer.write(step)
                     await writer.drain()
+                elif isinstance(step, asyncio.Event):
+                    await step.wait()
                 else:
                     await asyncio.sleep(LIMIT_S if step is None else step)
         writer.close()
@@ -175,7 +180,7 @@ def test_each_channel_delivers_what_it_is_sent(play: Play) -> None:
 def test_a_slow_drip_is_put_together(play: Play, data: bytes) -> None:
     async def story() -> None:
         kept = Kept()
-        drops: list[bytes | float | None] = []
+        drops: list[Step] = []
         for at in range(0, len(data), 3):
             drops += [data[at : at + 3], 0.001]
         async with Server([*drops, None]) as server, Running(kept, server):
@@ -244,13 +249,13 @@ def test_where_framing_is_lost_the_bytes_are_kept_and_it_connects_anew(
 def test_a_silent_connection_is_opened_anew_and_a_slow_one_is_not(play: Play) -> None:
     async def story() -> None:
         kept = Kept()
-        timing = Timing(silent_s=0.2, connect_s=5.0, back_off_s=(0.01,))
-        slow: list[bytes | float | None] = [block(1, "1", 9), 0.1] * 5
+        timing = Timing(silent_s=1.0, connect_s=20.0, back_off_s=(0.01,))
+        slow: list[Step] = [block(1, "1", 9), 0.2] * 5
         async with Server([*slow, None], [None]) as server:
             async with Running(kept, server, timing=timing):
                 await kept.until(lambda: server.connections > 1 and len(kept.told) > 2)
         assert sum(f.count for f in kept.got) == 5
-        assert kept.told[:2] == ["up 0", "down 0: nothing came for 0.2 s"]
+        assert kept.told[:2] == ["up 0", "down 0: nothing came for 1 s"]
 
     play(story())
 
@@ -261,10 +266,14 @@ def test_nothing_is_read_while_the_journal_refuses(play: Play) -> None:
     async def story() -> None:
         kept = Kept()
         many = stream(1, 400_000)
-        async with Server([0.1, block(0, "1"), 0.1, many, None]) as server, Running(kept, server):
+        one, more = asyncio.Event(), asyncio.Event()
+        script: list[Step] = [one, block(0, "1"), more, many, None]
+        async with Server(script) as server, Running(kept, server):
             await kept.until(lambda: kept.told)
             kept.taking.clear()
+            one.set()
             await kept.until(lambda: kept.got)
+            more.set()
             await asyncio.sleep(0.3)
             assert sum(f.count for f in kept.got) == 1, "the rest waits in the socket"
             kept.taking.set()

@@ -53,7 +53,7 @@ class Pipe:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
-        self._thread.join(20)
+        self._thread.join(60)
 
 
 def all_of(data: bytes, size: int = 1 << 20, wait_s: float = 0.0) -> Callable[[int], None]:
@@ -66,7 +66,7 @@ def all_of(data: bytes, size: int = 1 << 20, wait_s: float = 0.0) -> Callable[[i
 
 
 def run(feed: StdinFeed, taken: Taken) -> Taken:
-    asyncio.run(asyncio.wait_for(feed.run(taken), 30))
+    asyncio.run(asyncio.wait_for(feed.run(taken), 90))
     return taken
 
 
@@ -147,7 +147,7 @@ def test_a_stop_does_not_wait_for_a_silent_writer(silent: int) -> None:
         await asyncio.sleep(0.05)
         assert not task.done()
         task.cancel()
-        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10)
+        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 60)
 
     asyncio.run(story())
     assert not [each for each in threading.enumerate() if each.name == "stdin"]
@@ -167,7 +167,7 @@ def test_nothing_is_read_while_the_journal_refuses(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(0.05)
             assert len(taken.payload(TRADES)) < 1_000
             taken.taking.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
         assert taken.payload(TRADES) == data
 
     asyncio.run(story())

@@ -5,9 +5,11 @@ test run. Only what was started here is ended here.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,16 +17,27 @@ from random import SystemRandom
 
 import pytest
 
-START_S = 90.0
-STOP_S = 20.0
+START_S = 150.0
+STOP_S = 60.0
+# Ports of each worker, up to 31,000: where those begin that the system gives to clients.
+PORTS, WORKERS = 2_000, 8
 
 
-def free_port() -> int:
+_given = deque[int](maxlen=500)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A loopback port that nobody has now, of those that no client is given as its own: one that
-    a server leaves for a moment is there when it comes back."""
+    a server leaves for a moment is there when it comes back. Not one that was given a while
+    ago, and to each worker of a test run others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = SystemRandom().randrange(15_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        port = 15_000 + SystemRandom().randrange(PORTS) * WORKERS + worker % WORKERS
+        if port in _given:
+            continue
+        with suppress(OSError), socket.socket(socket.AF_INET, kind) as trial:
+            trial.bind(("127.0.0.1", port))
+            _given.append(port)
             return port
 
 
@@ -76,6 +89,16 @@ class Broker:
         assert self.process is not None
         self.process.kill()
         self.process.wait(STOP_S)
+
+    def stand_still(self) -> None:
+        """It stops where it is, until `go_on`: connections stay, answers do not come."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `stand_still`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Be it gone, in order or not."""

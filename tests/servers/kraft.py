@@ -4,12 +4,16 @@ Three listeners: plain; plain for clients that come through a tests/line.py at `
 SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512). Topics are made by tests alone.
 """
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 
 from tests.servers.broker import Broker, connects, free_port, missing
 from tests.servers.certificates import Certificates
@@ -53,8 +57,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-# A killed one is missed soon, so that it may come back soon.
-broker.session.timeout.ms=1000
+# A killed one is missed soon, so that it may come back soon; one that only starves is not.
+broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=200
 controller.quorum.election.timeout.ms=200
 controller.quorum.fetch.timeout.ms=500
@@ -124,7 +128,7 @@ class Kafka(Broker):
             [*self._java, "kafka.tools.StorageTool", *made],
             check=True,
             capture_output=True,
-            timeout=90,
+            timeout=150,
         )
 
     def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -132,5 +136,22 @@ class Kafka(Broker):
         return [*self._java, "kafka.Kafka", str(self._settings)], os.environ
 
     def answers(self) -> bool:
-        """Is it ready for clients?"""
-        return all(map(connects, (self.port, self.relayed_port, self.secure_port)))
+        """Is it ready for clients? One that came or starved is fenced for a while, and tells of no
+        broker then."""
+        listens = all(map(connects, (self.port, self.relayed_port, self.secure_port)))
+        return listens and asyncio.run(self._tells_of_itself())
+
+    async def _tells_of_itself(self) -> bool:
+        client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{self.port}")
+        try:
+            await client.bootstrap()
+            return bool(client.cluster.brokers())
+        except KafkaError:
+            return False
+        finally:
+            await client.close()
+
+    def go_on(self) -> None:
+        """After `stand_still`; returns when clients can be served."""
+        super().go_on()
+        self.ready()

@@ -55,7 +55,7 @@ class Nginx(Broker):
 
     def write(self, behind: str, change: Mapping[str, str] | None = None) -> None:
         """Configure it for a server at HOST:PORT; in what the docs say `change` is replaced."""
-        plain, tls = (documented("nginx", start)[0] for start in ("server {", "map "))
+        plain, tls = (documented("nginx", start)[0] for start in ("# Without", "map "))
         sites = plain + tls
         for old, new in (change or {}).items():
             assert old in sites, f"{DEPLOY.name} does not say: {old}"
@@ -68,6 +68,7 @@ class Nginx(Broker):
             f"https://{NAME}": self.url,
             f"/etc/letsencrypt/live/{NAME}/fullchain.pem": str(self._certificates.certificate),
             f"/etc/letsencrypt/live/{NAME}/privkey.pem": str(self._certificates.key),
+            "/var/log/nginx/access.log": str(self.folder / "access.log"),
             NAME: "localhost",
         }
         for old, new in own.items():

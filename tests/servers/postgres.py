@@ -16,7 +16,7 @@ from shutil import rmtree
 
 import psycopg
 
-from tests.servers.broker import Broker, free_port, missing
+from tests.servers.broker import STOP_S, Broker, free_port, missing
 
 USER, PASSWORD = "bursa", "state-secret"
 _LIBRARY = Path("/usr/lib/postgresql")
@@ -70,7 +70,7 @@ class Postgres(Broker):
             [str(self._binaries / "initdb"), *made],
             check=True,
             capture_output=True,
-            timeout=90,
+            timeout=150,
             cwd=self.folder,
             user=self._uid,
             group=self._gid,
@@ -106,7 +106,7 @@ class Postgres(Broker):
     def answers(self) -> bool:
         """Is it ready for clients?"""
         try:
-            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+            psycopg.connect(self.url("postgres"), connect_timeout=10).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -127,7 +127,7 @@ class Postgres(Broker):
         `start` brings it back."""
         assert self.process is not None
         self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(20)
+        self.process.wait(STOP_S)
 
     def cut(self, database: str, listening: bool = False) -> int:
         """End the connections to a database (of a URL), or those alone that listen; how many."""

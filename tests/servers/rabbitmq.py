@@ -89,7 +89,7 @@ class RabbitMQ(Broker):
         super().launch()
 
     def _until_epmd(self) -> None:
-        for _ in range(1000):
+        for _ in range(6000):
             if connects(self._epmd_port):
                 return
             time.sleep(0.01)
@@ -119,7 +119,7 @@ class RabbitMQ(Broker):
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -5,7 +5,6 @@ It speaks to Valkey's client as well: the protocol is the same.
 
 import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,7 +42,7 @@ class Redis(Broker):
 
     def client(self) -> "redis.Redis":
         """A client of the test's own; closed by the test."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=30)
 
     def answers(self) -> bool:
         """Is it ready for clients?"""
@@ -58,13 +57,3 @@ class Redis(Broker):
         with self.client() as client:
             told = client.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in told.items()}
-
-    def stand_still(self) -> None:
-        """It stops where it is, until `go_on`: connections stay, answers do not come."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """After `stand_still`."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)

@@ -60,7 +60,7 @@ class MailServer:
         self._socket.close()
         self._thread.join(5)
 
-    def wait(self, count: int, within_s: float = 10.0) -> list[Received]:
+    def wait(self, count: int, within_s: float = 60.0) -> list[Received]:
         """The messages, once there are so many."""
         until = time.monotonic() + within_s
         with self.came:
@@ -83,7 +83,7 @@ class MailServer:
             except OSError:
                 return
             with line:
-                line.settimeout(10)
+                line.settimeout(60)
                 try:
                     _Talk(self, line).run()
                 except (OSError, ValueError):

@@ -42,6 +42,7 @@ from aiormq.exceptions import InvalidFrameError
 
 from bursa.feeds import bodies
 from bursa.feeds.bodies import Bodies
+from bursa.feeds.goodbye import to_the_end
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
@@ -176,7 +177,7 @@ class AmqpFeed:
             line.end(f"{self._where()} {self._met(error, line.accepted)}")
         finally:
             line.end("stopped")
-            await _close(connection)
+            await to_the_end(_close(connection))
 
     def _connection(self) -> aio_pika.Connection:
         """Made, not yet connected: one that fails to must be closed all the same."""

@@ -27,7 +27,7 @@ from random import Random
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     CommitFailedError,
@@ -41,6 +41,7 @@ from aiokafka.errors import (
 
 from bursa.feeds import bodies
 from bursa.feeds.bodies import Bodies
+from bursa.feeds.goodbye import to_the_end
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
@@ -51,6 +52,8 @@ PAUSE_AT, RESUME_AT = 0.8, 0.4
 _REFUSED = (AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
 # Offsets are committed this often at most; what a death leaves uncommitted comes again.
 COMMIT_GAP_S = 0.1
+# How the library says that the cluster tells of no broker, as it does while its only one is fenced.
+_NO_BROKER = "Did we not perform bootstrap"
 # How long a poll waits for records.
 _POLL_MS = 200
 # How long a consumer that ends may take.
@@ -189,9 +192,13 @@ class KafkaFeed:
             return f"{self._where()} does not answer: time is up"
         except (KafkaError, OSError) as error:
             return f"{self._where()}: {_told(error)}"
+        except AssertionError as error:
+            if _NO_BROKER not in str(error):
+                raise
+            return f"{self._where()}: the cluster tells of no broker"
         finally:
             if consumer is not None:
-                await _stop(consumer)
+                await to_the_end(_stop(consumer))
         return line.why
 
     async def _login(self) -> None:
@@ -207,6 +214,7 @@ class KafkaFeed:
             except (KafkaError, OSError) as error:
                 failure = error
             else:
+                _abort(_lines(trial))  # nothing is under way that a goodbye over TLS would be for
                 trial.close()
                 return
         raise failure
@@ -240,15 +248,17 @@ class KafkaFeed:
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """Let it end. Where the broker is away that fails half-way, by a request that is cancelled, or
-    takes for ever; its connections are closed then, at which whatever is left of it ends. A task of
+    takes for ever; over TLS a broker that is at one of our requests does not hear a goodbye before
+    it has answered. Its connections are cut then, at which whatever is left of it ends. A task of
     the library may take one cancellation for something else, hence several."""
-    begun = []
+    begun, lines = [], _lines(*consumer._client._conns.values())
     for end in (consumer.stop, consumer._client.close):
         ending = asyncio.create_task(end())
         begun.append(ending)
         await asyncio.wait((ending,), timeout=_GOODBYE_S)
         if ending.done() and not ending.cancelled() and ending.exception() is None:
             break
+        _abort([*lines, *_lines(*consumer._client._conns.values())])
         ending.cancel()
     for _ in range(_CANCELS):
         left = [ending for ending in begun if not ending.done()]
@@ -258,6 +268,16 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
         for ending in left:
             ending.cancel()
     await asyncio.gather(*(each for each in begun if each.done()), return_exceptions=True)
+
+
+def _lines(*connections: AIOKafkaConnection) -> list[asyncio.WriteTransport]:
+    """What connections are made of; one that is closing no longer knows."""
+    return [each._writer.transport for each in connections if each._writer is not None]
+
+
+def _abort(lines: Sequence[asyncio.WriteTransport]) -> None:
+    for line in lines:
+        line.abort()
 
 
 def _told(error: BaseException) -> str:
