@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from bursa.api.http import AnswerProtocol
+from bursa.api.http import PIECES, AnswerProtocol, whole
 
 HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -76,6 +76,21 @@ def test_head_and_body_are_one_write() -> None:
     assert wire.writes == [
         b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
     ]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("headers", [HEADERS, [*HEADERS, (b"connection", b"close")], HEADERS[:1]])
+def test_a_body_in_pieces_is_the_same_body(
+    headers: list[tuple[bytes, bytes]], version: bytes, method: bytes
+) -> None:
+    pieces = (b"he", b"llo")
+    assert whole({}, pieces) == body()
+    message = whole({"extensions": {PIECES: {}}}, pieces)
+    assert message[PIECES] is pieces
+    request = method + b" / HTTP/" + version + b"\r\nHost: x\r\n\r\n"
+    kept, joined = (asked(start(headers), m, request=request) for m in (message, body()))
+    assert (kept.writes, kept.closed) == (joined.writes, joined.closed)
 
 
 def test_requests_of_one_connection_are_answered_in_turn() -> None:

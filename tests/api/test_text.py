@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bursa.accounts.hd import NONE, RAW, View
 from bursa.api import text
-from bursa.api.candle_rows import Answer, Answers, CandleRows, SeenRows, seen, serialise
+from bursa.api.candle_rows import CandleRows, SeenRows, seen, serialise
 from bursa.api.paging import NEWER, OLDER, PLACE, Page, page_of, token
 from bursa.api.params import instant
 from bursa.api.stream.frames import frame
@@ -145,17 +145,6 @@ def test_the_row_cache_is_bounded() -> None:
         assert len(rows) <= 250
     kept = rows.rows("C", "1m", candles(100))
     assert rows.rows("C", "1m", candles(100))[0] is kept[0]
-
-
-def test_answers_are_good_for_their_version_and_bounded() -> None:
-    answers = Answers(bytes_max=100)
-    answers.put("a", 1, Answer(b"x" * 40, None))
-    assert answers.get("a", 1) == Answer(b"x" * 40, None) and answers.get("a", 2) is None
-    answers.put("a", 2, Answer(b"y" * 40, "t"))
-    answers.put("b", 1, Answer(b"z" * 40, None))
-    assert answers.get("a", 2) is not None
-    answers.put("c", 1, Answer(b"z" * 40, None))
-    assert answers.get("b", 1) is None and answers.get("a", 2) is not None
 
 
 @pytest.mark.parametrize("direction", [OLDER, NEWER, PLACE])

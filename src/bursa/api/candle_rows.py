@@ -1,27 +1,26 @@
 """Bars as JSON rows, each serialised once: closed minutes are kept as bytes until they change.
 
-An answer is then a join, and a whole answer is kept as long as its ring's version stands. Rows are
-keyed by what they show (ts, rev and HD), for the views that many readers share; a row ends with its
-HD, so that for a factor of one reader its end alone is put in. All caches are bounded, and who was
-asked for longest ago leaves first. Does not read bars (history/candles.py).
+An answer is then a join (whole ones are kept by newest.py). Rows are keyed by what they show: ts,
+rev and HD. A row ends with its HD, so that for all views but the raw one rows are kept that end
+before it, and each reader's numbers are put in. All caches are bounded, and who was asked for
+longest ago leaves first. Does not read bars (history/candles.py).
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bursa.accounts import hd
-from bursa.accounts.hd import NONE, RAW, View
+from bursa.accounts.hd import RAW, View
 from bursa.api import text
 from bursa.api.envelope import joined
 from bursa.history.candles import Candles
 from bursa.model.batch import Batch
 from bursa.model.calendar import Calendar
 
-ANSWERS_BYTES_MAX = 64 << 20
 # About 250 bytes a row.
 ROWS_KEPT_MAX = 300_000
 TICKER_ROWS_MAX = 2_000
@@ -35,47 +34,12 @@ class _Kept:
     rows: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The rows of an answer as a JSON array, the token of the page before them, how many rows."""
-
-    data: bytes
-    next_page: str | None
-    rows: int = 0
-
-
-class Answers:
-    """Whole answers, each good as long as its version is the present one."""
-
-    def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
-        self._bytes_max = bytes_max
-        self._kept: OrderedDict[Hashable, tuple[Hashable, Answer]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, question: Hashable, version: Hashable) -> Answer | None:
-        """The answer to a question if it was kept under that version."""
-        kept = self._kept.get(question)
-        if kept is None or kept[0] != version:
-            return None
-        self._kept.move_to_end(question)
-        return kept[1]
-
-    def put(self, question: Hashable, version: Hashable, answer: Answer) -> None:
-        """Keep an answer. Its version was read before its rows were."""
-        before = self._kept.pop(question, None)
-        self._bytes += len(answer.data) - (len(before[1].data) if before else 0)
-        self._kept[question] = version, answer
-        while self._bytes > self._bytes_max:
-            _, (_, gone) = self._kept.popitem(last=False)
-            self._bytes -= len(gone.data)
-
-
 class CandleRows:
-    """Serialised 1-minute bars of one venue."""
+    """Serialised 1-minute bars of one venue. less: bytes that each row lacks at its end."""
 
-    def __init__(self, calendar: Calendar, rows_max: int = ROWS_KEPT_MAX) -> None:
+    def __init__(self, calendar: Calendar, rows_max: int = ROWS_KEPT_MAX, less: int = 0) -> None:
         self._calendar = calendar
-        self._rows_max = rows_max
+        self._rows_max, self._less = rows_max, less
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._size = 0
 
@@ -85,7 +49,7 @@ class CandleRows:
     def rows(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
         """The JSON of each bar, in order."""
         if tf != "1m":
-            return serialise(ticker, tf, candles, self._calendar)
+            return self._made(ticker, tf, candles)
         keys = _keys(candles)
         kept = self._kept.get(ticker)
         final = bool(candles.bars.column("final").all())
@@ -104,7 +68,7 @@ class CandleRows:
     ) -> list[bytes]:
         """All rows, those that are kept reused. Rows that are not final are made anew."""
         if kept is None:
-            return serialise(ticker, "1m", candles, self._calendar)
+            return self._made(ticker, "1m", candles)
         known = dict(zip(map(tuple, kept.keys.T.tolist()), kept.rows, strict=True))
         final = candles.bars.column("final").tolist()
         found = [
@@ -112,8 +76,12 @@ class CandleRows:
             for key, closed in zip(keys.T.tolist(), final, strict=True)
         ]
         missing = np.array([row is None for row in found], bool)
-        made = iter(serialise(ticker, "1m", _some(candles, missing), self._calendar))
+        made = iter(self._made(ticker, "1m", _some(candles, missing)))
         return [next(made) if row is None else row for row in found]
+
+    def _made(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
+        rows = serialise(ticker, tf, candles, self._calendar)
+        return [row[: -self._less] for row in rows] if self._less else rows
 
     def _keep(self, ticker: str, kept: _Kept) -> None:
         """Keep the newest rows; those of a range in the past are not kept."""
@@ -138,25 +106,31 @@ class SeenRows:
     """Bars of one venue as each view shows them."""
 
     def __init__(self, calendar: Calendar) -> None:
-        self._raw, self._zeros = CandleRows(calendar), CandleRows(calendar, ROWS_KEPT_MAX // 2)
+        self._raw = CandleRows(calendar)
+        self._open = CandleRows(calendar, ROWS_KEPT_MAX // 2, less=len("0}"))
 
     def array(self, ticker: str, tf: str, candles: Candles, view: View) -> bytes:
         """The bars as a JSON array."""
         if view[0] == "raw":
             return joined(self._raw.rows(ticker, tf, candles))
-        zeros = self._zeros.rows(ticker, tf, seen(candles, NONE))
-        if view[0] == "none" or not zeros:
-            return joined(zeros)
-        # Each row ends with `0}` or `null}`.
-        values = seen(candles, view).hd
-        pieces = [b"},"] * (3 * len(zeros))
-        pieces[::3] = [
-            row[:-5] if null else row[:-2]
-            for row, null in zip(zeros, np.isnan(values).tolist(), strict=True)
-        ]
-        pieces[1::3] = text.packed(values)
-        pieces[-1] = b"}]"
-        return b"[" + b"".join(pieces)
+        return filled(self.opened(ticker, tf, candles), candles.hd, view)
+
+    def opened(self, ticker: str, tf: str, candles: Candles) -> list[bytes]:
+        """The JSON of each bar up to its HD, which `filled` puts in."""
+        return self._open.rows(ticker, tf, replace(candles, hd=np.zeros(len(candles.hd))))
+
+
+def filled(opened: Sequence[bytes], shown: NDArray[np.float64], view: View) -> bytes:
+    """Rows that end before HD as a JSON array with HD as a view shows it; shown: float64 (n,) as it
+    is, NaN is null."""
+    if not opened:
+        return b"[]"
+    pieces = [b"},"] * (3 * len(opened))
+    pieces[::3] = opened
+    pieces[0] = b"[" + opened[0]
+    pieces[1::3] = text.packed(hd.values(view, shown))
+    pieces[-1] = b"}]"
+    return b"".join(pieces)
 
 
 def seen(candles: Candles, view: View) -> Candles:

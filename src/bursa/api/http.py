@@ -3,10 +3,12 @@
 The server would write the head alone and the body after it: two system calls and two packets. Here
 the head waits for the body, which the application sends next. Only plain answers are written here:
 a body in one piece whose length the head tells, on a connection that stays. Streams, HEAD, slow
-readers and an access log are left to the server. Does not parse requests, and does not know what
-is answered.
+readers and an access log are left to the server. A body may come in pieces that are kept elsewhere
+(`PIECES`): they go to the socket without being joined. Does not parse requests, and does not know
+what is answered.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -15,12 +17,21 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+# The name among a scope's `extensions`, and in the message of a whole body: its pieces in order, in
+# place of `body`.
+PIECES = "bursa.pieces"
+_EXTENSIONS: dict[str, Any] = {PIECES: {}}
 # The server itself minds how a connection goes on after these.
 _SERVERS = frozenset({b"connection", b"transfer-encoding"})
 
 
 class AnswerProtocol(HttpToolsProtocol):
     """The server's protocol; each of its requests is answered through an `Exchange`."""
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = _EXTENSIONS
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         exchange: Any = Exchange(cycle, app)
@@ -52,11 +63,14 @@ class Exchange:
         elif message["type"] == "http.response.start" and _tells_length(message["headers"]):
             self._head = message
             return
+        if PIECES in message:
+            message = {**message, "body": b"".join(message[PIECES])}
         await self._cycle.send(message)
 
     def _write_whole(self, head: Any, message: Any) -> bool:
         """Write the answer if it is a plain one."""
-        cycle, body = self._cycle, message.get("body", b"")
+        cycle = self._cycle
+        pieces = message.get(PIECES) or (message.get("body", b""),)
         if (
             message["type"] != "http.response.body"
             or message.get("more_body", False)
@@ -67,15 +81,22 @@ class Exchange:
             or cycle.scope["method"] == "HEAD"
         ):
             return False
-        lines = _lines(cycle.default_headers + list(head["headers"]), len(body))
+        lines = _lines(cycle.default_headers + list(head["headers"]), sum(map(len, pieces)))
         if not lines:
             return False
         cycle.response_started, cycle.waiting_for_100_continue = True, False
-        cycle.transport.writelines((STATUS_LINE[head["status"]] + lines, body))
+        cycle.transport.writelines((STATUS_LINE[head["status"]] + lines, *pieces))
         cycle.response_complete = True
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+
+def whole(scope: Any, pieces: Sequence[bytes]) -> dict[str, Any]:
+    """The message of a body that comes at once, after a head that tells its length."""
+    if len(pieces) > 1 and PIECES in scope.get("extensions", ()):
+        return {"type": "http.response.body", PIECES: pieces, "more_body": False}
+    return {"type": "http.response.body", "body": b"".join(pieces), "more_body": False}
 
 
 def _tells_length(headers: Any) -> bool:

@@ -1,12 +1,16 @@
 """Bodies made smaller on their way out: zstd or gzip, whichever `Accept-Encoding` likes better.
 
 At a level that takes less time than the bytes it saves would; what takes longer than the loop may
-be held up is done on a thread. Does not know what is in a body.
+be held up is done on a thread. A body whose beginning is kept is packed without its end: that goes
+behind it as it is, in the same stream. Does not know what is in a body.
 """
 
 import asyncio
 import gzip
+import struct
+import zlib
 from functools import lru_cache
+from typing import NamedTuple
 
 import zstandard
 
@@ -52,3 +56,48 @@ def _pack(body: bytes, coding: bytes) -> bytes:
     if coding == b"zstd":
         return zstandard.ZstdCompressor(level=1).compress(body)
     return gzip.compress(body, 1, mtime=0)
+
+
+class Begun(NamedTuple):
+    """The beginning of a body in a coding, to which any end of at most 65,535 bytes can be put.
+
+    coding  zstd or gzip
+    start   the stream so far, whole blocks
+    size    bytes that are packed in it
+    crc     CRC-32 of those
+    """
+
+    coding: bytes
+    start: bytes
+    size: int
+    crc: int
+
+    def ended(self, end: bytes) -> bytes:
+        """What follows `start`: the body's end unpacked, in a last block of its own."""
+        count = len(end)
+        if self.coding == b"zstd":  # RFC 8878: a last raw block
+            return (count << 3 | 1).to_bytes(3, "little") + end
+        # RFC 1951: a last stored block; RFC 1952: the trailer of the one member.
+        trailer = struct.pack("<II", zlib.crc32(end, self.crc), self.size + count & 0xFFFFFFFF)
+        return b"\x01" + struct.pack("<HH", count, count ^ 0xFFFF) + end + trailer
+
+
+async def begun(start: bytes, coding: bytes) -> Begun:
+    """The beginning of a body, not empty, in a coding that `chosen` gave."""
+    if len(start) <= _AT_ONCE_BYTES[coding]:
+        return _begin(start, coding)
+    return await asyncio.to_thread(_begin, start, coding)
+
+
+# No flags, no time, packed for speed, by an unknown system (RFC 1952).
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+
+
+def _begin(start: bytes, coding: bytes) -> Begun:
+    if coding == b"zstd":
+        zstd = zstandard.ZstdCompressor(level=1, write_content_size=False).compressobj()
+        packed = zstd.compress(start) + zstd.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        return Begun(coding, packed, len(start), 0)
+    raw = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = _GZIP_HEAD + raw.compress(start) + raw.flush(zlib.Z_SYNC_FLUSH)
+    return Begun(coding, packed, len(start), zlib.crc32(start))

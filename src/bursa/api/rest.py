@@ -8,6 +8,7 @@ kept are kept by that.
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
@@ -19,9 +20,10 @@ from bursa.accounts.hd import View
 from bursa.accounts.who import Principal
 from bursa.api import access, formats, params, shapes, text
 from bursa.api.access import Access, Grant
-from bursa.api.candle_rows import TICKER_ROWS_MAX, Answer, Answers, SeenRows, seen, serialise
+from bursa.api.candle_rows import TICKER_ROWS_MAX, SeenRows, seen, serialise
 from bursa.api.envelope import answer, encode, joined, known_ticker
 from bursa.api.formats import FORMAT, Rows
+from bursa.api.newest import Asked, Newest, Read
 from bursa.api.paging import leading_on, paged, turned
 from bursa.api.rendered import Page, rendered, sealed
 from bursa.api.services import Services, VenueService
@@ -37,10 +39,9 @@ from bursa.model.errors import Refuse
 
 TICKERS_MAX = 2_000
 METRICS_MAX = 64
-# Whole answers under factors: each is of use to one reader.
-_SCALED_BYTES_MAX = 16 << 20
-# What a token of the next page is not sealed with: all formats have the same pages.
-_NO_QUESTION = ("page", "limit", "format")
+# What a token of the next page is not sealed with: all formats have the same pages, and a venue's
+# name stands in it whether it was asked for by name or not.
+_NO_QUESTION = ("venue", "page", "limit", "format")
 
 _TICKER = params.Param("ticker", str, "the instrument's code", required=True)
 _OPEN = params.Param(
@@ -83,10 +84,10 @@ class Rest:
     def __init__(self, services: Services, hub: Hub) -> None:
         self._services, self._hub = services, hub
         self._access = Access(services)
-        self._answers, self._scaled = Answers(), Answers(_SCALED_BYTES_MAX)
         self._rows = {
             name: SeenRows(service.venue.calendar) for name, service in services.venues.items()
         }
+        self._newest = Newest(services, self._rows)
         metric = _metric_param(services.default.catalogue)
         self._latest, self._history = latest(metric), history(metric)
 
@@ -119,14 +120,34 @@ class Rest:
             access.count_rows(scope, len(rows))
             page = Page(joined(rows), floor_ns=grant.floor_ns)
             return await self._rendered(scope, values, formats.BARS, page)
-        made = self._kept(service, ticker, values, grant)
-        if made is None:
-            self._in_history(asks, service, values)
-            made = await self._bars(service, ticker, values, grant)
-        access.count_rows(scope, made.rows)
-        seal = sealed(service, values, made.rows, grant.view, asks.user)
-        page = Page(made.data, made.next_page, grant.floor_ns, seal)
+        if _plain(values) and formats.asked(scope, values["format"]) == "json":
+            asked = Asked(service.venue.name, ticker, grant.limit, grant.floor_ns)
+            read = partial(self._read_newest, service, ticker, values, grant)
+            return await self._newest.answer(scope, asked, grant.view, read)
+        self._in_history(asks, service, values)
+        ask, question = _ask(service, ticker, values, grant)
+        found = await service.reader.candles(ask)
+        if len(found.bars) > TICKER_ROWS_MAX:  # so many rows are not kept one by one
+            calendar, shown = service.venue.calendar, seen(found, grant.view)
+            made = await self._services.offload.run(serialise, ticker, ask.tf, shown, calendar)
+            data = joined(made)
+        else:
+            data = self._rows[service.venue.name].array(ticker, ask.tf, found, grant.view)
+        count = len(found.bars)
+        access.count_rows(scope, count)
+        seal = sealed(service, values, count, grant.view, asks.user)
+        page = Page(data, _next_page(ask, found.bars, found.more, question), grant.floor_ns, seal)
         return await self._rendered(scope, values, formats.BARS, page)
+
+    async def _read_newest(
+        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
+    ) -> Read:
+        ask, question = _ask(service, ticker, values, grant)
+        found = service.reader.in_memory(ask)
+        in_memory = found is not None
+        if found is None:
+            found = await service.reader.candles(ask)
+        return Read(found, _next_page(ask, found.bars, found.more, question), in_memory)
 
     def _rendered(
         self, scope: Scope, values: Mapping[str, Any], rows: Rows, page: Page
@@ -138,36 +159,6 @@ class Rest:
     ) -> None:
         """Refuse `tier_history` where the range leads below what a reader may have."""
         self._access.history(asks, service, *params.ranged(values, service.venue.calendar))
-
-    def _keeper(self, grant: Grant) -> Answers:
-        return self._scaled if grant.view[0] == "scaled" else self._answers
-
-    def _kept(
-        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
-    ) -> Answer | None:
-        """The answer if it is the newest minutes of a ring that did not change since."""
-        if not _plain(values):
-            return None
-        question = (service.venue.name, ticker, grant)
-        return self._keeper(grant).get(question, _version(service, ticker))
-
-    async def _bars(
-        self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
-    ) -> Answer:
-        ask, question = _ask(service, ticker, values, grant)
-        version = _version(service, ticker)
-        found = await service.reader.candles(ask)
-        if len(found.bars) > TICKER_ROWS_MAX:  # so many rows are not kept one by one
-            calendar, shown = service.venue.calendar, seen(found, grant.view)
-            rows = await self._services.offload.run(serialise, ticker, ask.tf, shown, calendar)
-            data = joined(rows)
-        else:
-            data = self._rows[service.venue.name].array(ticker, ask.tf, found, grant.view)
-        following = _next_page(ask, found.bars, found.more, question)
-        made = Answer(data, following, len(found.bars))
-        if _plain(values) and version[0]:
-            self._keeper(grant).put((service.venue.name, ticker, grant), version, made)
-        return made
 
     async def _since(
         self, service: VenueService, ticker: str, values: Mapping[str, Any], grant: Grant
@@ -321,12 +312,6 @@ def _plain(values: Mapping[str, Any]) -> bool:
     """The newest closed minutes, nothing else asked for?"""
     asked = [values[name] for name in ("from", "to", "page", "as_of")]
     return values["tf"] == "1m" and not values["open"] and asked == [None] * 4
-
-
-def _version(service: VenueService, ticker: str) -> tuple[int, int]:
-    """Changes whenever the rows of a ticker in memory do."""
-    rings = service.rings
-    return rings.version(ticker), rings.version(ticker, "metrics")
 
 
 def _ask(

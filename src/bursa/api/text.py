@@ -44,9 +44,13 @@ def packed(values: NDArray[np.float64]) -> list[bytes]:
     if not len(values):
         return []
     whole = np.flatnonzero((np.rint(values) == values) & (np.abs(values) <= _EXACT))
-    given = values.tolist()
-    for at in whole.tolist():
-        given[at] = int(given[at])
+    given: list[float]
+    if len(whole) == len(values):
+        given = values.astype(np.int64).tolist()
+    else:
+        given = values.tolist()
+        for at in whole.tolist():
+            given[at] = int(given[at])
     return msgspec.json.encode(given)[1:-1].split(b",")
 
 

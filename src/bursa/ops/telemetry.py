@@ -265,6 +265,15 @@ class Telemetry:
         self.http_seconds = make.spread(
             "http_seconds", "Seconds to answer an HTTP request", "route"
         )
+        self.answers = make.count(
+            "answers",
+            "Answers of a ticker's newest minutes, by what became of the question",
+            "view",
+            "how",
+        )
+        self.answers_bytes = make.gauge(
+            "answers_bytes", "Bytes of such answers that are kept, by who may use them", "of"
+        )
         self.refused = make.count(
             "refused", "Requests and stream messages refused, by code", "code"
         )

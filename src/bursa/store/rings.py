@@ -394,6 +394,7 @@ def _insert(
     if count == depth:
         if at == 0:
             state[s, _FLOOR] = row[_TS] + 1
+            state[s, _VERSION] += 1  # the rows are as they were, but no longer all there are
             return
         state[s, _FLOOR] = block[s, head, _TS] + 1
         head = (head + 1) % depth

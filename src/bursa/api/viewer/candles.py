@@ -9,7 +9,7 @@ ws.py, the process's figures are stats.py.
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 from numpy.typing import NDArray
 
-from bursa.api import params, shapes, text
-from bursa.api.candle_rows import Answer, Answers
-from bursa.api.envelope import Ready, encode
+from bursa.api import packed, params, shapes, text
+from bursa.api.envelope import Ready, coding, encode
+from bursa.api.newest import BRIEF_NS, Answer, Kept
 from bursa.api.services import Services, VenueService
 from bursa.api.short import data_route
 from bursa.api.viewer.public import Public, pair
@@ -99,7 +99,7 @@ class Viewer:
 
     def __init__(self, services: Services) -> None:
         self._services, self._public = services, Public(services)
-        self._answers = Answers(_ANSWERS_BYTES_MAX)
+        self._answers = Kept[Answer](_ANSWERS_BYTES_MAX)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """What the application serves."""
@@ -154,22 +154,39 @@ class Viewer:
         self._public.venues()
         values = _CANDLES.read(scope["query_string"])
         service, code = self._find(values["symbol"])
+        if not _plain(values):
+            body, _ = await self._body(service, code, values)
+            return Ready(body)
         question = (service.venue.name, code, values["limit"])
-        plain = _plain(values)
-        version = service.rings.version(code)
-        kept = self._answers.get(question, version) if plain else None
-        if kept is not None:
-            return Ready(kept.data)
-        found = await service.reader.candles(_ask(service, code, values))
-        name = self._public.name(service, code)
+        version, now_ns = service.rings.version(code), self._services.clock.now_ns()
+        wanted = coding(scope)
+        kept = self._answers.get((question, wanted), version, now_ns)
+        if kept is None:
+            kept = self._answers.get((question, None), version, now_ns)
+            if kept is None:
+                body, in_memory = await self._body(service, code, values)
+                kept = Answer(body, b"", 0, 0 if in_memory else now_ns + BRIEF_NS)
+                self._answers.put((question, None), version, kept)
+            if wanted is not None and len(kept.data) >= packed.LEAST_BYTES:
+                begun = await packed.begun(kept.data, wanted)
+                kept = replace(kept, data=b"", begun=begun)
+                self._answers.put((question, wanted), version, kept)
+        return Ready(kept.data) if kept.begun is None else Ready.begun(kept.begun, b"")
+
+    async def _body(
+        self, service: VenueService, code: str, values: Mapping[str, Any]
+    ) -> tuple[bytes, bool]:
+        """The answer, and did the rings hold all of it?"""
+        ask = _ask(service, code, values)
+        found = service.reader.in_memory(ask)
+        in_memory = found is not None
+        if found is None:
+            found = await service.reader.candles(ask)
+        name = self._public.name(service, code).encode()
         body = b'{"symbol":"%s","interval":"%s","data":%s}' % (
-            name.encode(),
-            values["interval"].encode(),
-            encode(rows(found.bars)),
-        )
-        if plain and version:
-            self._answers.put(question, version, Answer(body, None))
-        return Ready(body)
+            name, values["interval"].encode(), encode(rows(found.bars)),
+        )  # fmt: skip
+        return body, in_memory
 
     def _find(self, symbol: str) -> tuple[VenueService, str]:
         return self._public.find(symbol)
