@@ -80,7 +80,8 @@ class DuckStore(Reading):
 
     def _prepare(self, connection: Any) -> None:
         """Bring the tables forward, then read what is committed; called at each opening."""
-        forward.bring(connection, tuple(self._venues), tuple(self._kinds.values()))
+        forward.bring(connection, tuple(self._venues), self.kinds)
+        self._in_order = forward.in_order(connection, tuple(self._venues), self.kinds)
         self._look(connection)
         self.floors.read(connection, self._committed)
 
@@ -191,8 +192,13 @@ class DuckStore(Reading):
     def _insert(self, writer: Any, batch: Batch) -> None:
         venue, kind = batch.span.source, batch.kind
         keyed = kind.name in tables.KEYED
+        fresh = (rows.last_of_key(batch) if keyed else batch).to_arrow()
+        if not keyed and table(venue, kind) in self._in_order:
+            # Takes by place: without a view of the rows and a statement to bind, 0.2 ms less.
+            writer.from_arrow(fresh).insert_into(table(venue, kind))
+            return
         source = "incoming"
-        writer.register(source, (rows.last_of_key(batch) if keyed else batch).to_arrow())
+        writer.register(source, fresh)
         if keyed:
             writer.execute(tables.delete_keys(venue, kind, source))
         writer.execute(tables.insert(venue, kind, source))

@@ -32,13 +32,31 @@ def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> None
         connection.execute("begin; " + "; ".join(statements) + "; commit")
 
 
-def _missing(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> list[str]:
-    """The statements that create absent tables, add absent columns and then the views."""
+def in_order(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> frozenset[str]:
+    """The tables whose columns are those of the schema in its order; one that was brought forward
+    has those that came later behind the others."""
+    found = _found(connection)
+    return frozenset(
+        name
+        for name, kind in ((table(venue, kind), kind) for venue in venues for kind in kinds)
+        if list(found.get(name, ())) == [column.name for column in kind.columns]
+    )
+
+
+def _found(connection: Any) -> dict[str, dict[str, str]]:
+    """Table -> column -> type, as it is stored, in its order."""
     found: dict[str, dict[str, str]] = {}
     for name, column, stored_as in connection.execute(
         "select table_name, column_name, data_type from duckdb_columns() where not internal"
+        " order by table_name, column_index"
     ).fetchall():
         found.setdefault(name, {})[column] = stored_as
+    return found
+
+
+def _missing(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> list[str]:
+    """The statements that create absent tables, add absent columns and then the views."""
+    found = _found(connection)
     statements = []
     for venue in venues:
         for kind in kinds:
