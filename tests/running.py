@@ -65,13 +65,21 @@ class Bursa:
 
     def log(self) -> str:
         """The end of what it logged."""
-        return (self.data.parent / f"{self.data.name}.log").read_text()[-3000:]
+        return self._logged()[-3000:]
+
+    def _logged(self) -> str:
+        return (self.data.parent / f"{self.data.name}.log").read_text()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All that it logged. A line that is being written is none yet."""
+        whole = self._logged().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole if line.startswith("{")]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """Ask it to end and wait; its exit code."""
         self.process.send_signal(how)
         try:
-            code = self.process.wait(60)
+            code = self.process.wait(120)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -94,17 +102,17 @@ class Bursa:
     def get(self, path: str) -> Any:
         """A JSON answer; what nobody gets, the guest does."""
         try:
-            with urlopen(self.url + path, timeout=30) as answer:
+            with urlopen(self.url + path, timeout=90) as answer:
                 return json.loads(answer.read())
         except HTTPError as refusal:
             if refusal.code != 401:
                 raise
-        with urlopen(Request(self.url + path, headers=self.headers()), timeout=30) as answer:
+        with urlopen(Request(self.url + path, headers=self.headers()), timeout=90) as answer:
             return json.loads(answer.read())
 
     def count(self, name: str) -> float:
         """The sum of a telemetry name over its labels."""
-        with urlopen(self.telemetry, timeout=30) as answer:
+        with urlopen(self.telemetry, timeout=90) as answer:
             lines = answer.read().decode().splitlines()
         found = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
@@ -118,7 +126,7 @@ def token(url: str, key: str) -> str:
     """A token for an API key."""
     body = json.dumps({"api_key": key}).encode()
     ask = Request(f"{url}/v1/auth/token", body, {"Content-Type": "application/json"})
-    with urlopen(ask, timeout=30) as answer:
+    with urlopen(ask, timeout=90) as answer:
         found: str = json.loads(answer.read())["data"]["token"]
         return found
 
@@ -130,7 +138,7 @@ def select(data: Path, query: str) -> list[dict[str, Any]]:
     return rows
 
 
-def wait_for(reached: Callable[[], Any], seconds: float = 60.0, what: str = "it") -> Any:
+def wait_for(reached: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
     """The first true answer; fails after so many seconds."""
     until = time.monotonic() + seconds
     while True:

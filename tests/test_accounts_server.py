@@ -18,7 +18,7 @@ def test_a_start_waits_for_its_accounts_and_then_serves_without_their_database(
     bursa = Bursa(data, accounts_database=url)
 
     def ready() -> dict[str, Any]:
-        told: dict[str, Any] = httpx.get(bursa.url + "/ready", timeout=30).json()
+        told: dict[str, Any] = httpx.get(bursa.url + "/ready", timeout=90).json()
         return told
 
     try:
@@ -35,7 +35,7 @@ def test_a_start_waits_for_its_accounts_and_then_serves_without_their_database(
             assert told["ok"], "what is known by heart serves"
             assert "not seen since" in told["dependencies"]["accounts"]["error"]
             sign_in = {"email": "a@x.test", "password": "kopi susu 7 gelas"}
-            refused = httpx.post(bursa.url + "/auth/login", json=sign_in, timeout=30)
+            refused = httpx.post(bursa.url + "/auth/login", json=sign_in, timeout=90)
             assert refused.status_code == 503 and refused.json()["code"] == "unavailable"
             assert "database of accounts" in refused.json()["error"]
             assert "127.0.0.1" not in refused.text + str(told)

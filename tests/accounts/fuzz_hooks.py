@@ -51,18 +51,18 @@ class Asker:
         return {}
 
     def _session(self) -> dict[str, str]:
-        answer = requests.post(f"{self._url}/auth/login", json=self._who, timeout=20)
+        answer = requests.post(f"{self._url}/auth/login", json=self._who, timeout=60)
         cookie = f"bursa_session={answer.cookies['bursa_session']}"
         return {"Cookie": cookie, "X-CSRF-Token": answer.json()["data"]["csrf"]}
 
     def _key(self) -> dict[str, str]:
         """An API key; those of before are revoked, for a user has so many."""
         keys, session = f"{self._url}/portal/api/keys", self._shown("session")
-        for row in requests.get(keys, headers=session, timeout=20).json()["data"]:
+        for row in requests.get(keys, headers=session, timeout=60).json()["data"]:
             if row["state"] == "active" and row["name"] == "fuzz":
-                requests.delete(f"{keys}/{row['id']}", headers=session, timeout=20)
+                requests.delete(f"{keys}/{row['id']}", headers=session, timeout=60)
         new = {"name": "fuzz", "expires": None}
-        made = requests.post(keys, json=new, headers=session, timeout=20)
+        made = requests.post(keys, json=new, headers=session, timeout=60)
         return {"api_key": made.json()["data"]["key"]}
 
     def _token(self) -> dict[str, str]:
@@ -73,7 +73,7 @@ class Asker:
         return self._exchange("plugin/activate", body)
 
     def _exchange(self, what: str, body: dict[str, str]) -> dict[str, str]:
-        answer = requests.post(f"{self._url}/v1/{what}", json=body, timeout=20).json()
+        answer = requests.post(f"{self._url}/v1/{what}", json=body, timeout=60).json()
         return {"Authorization": f"Bearer {answer['data']['token']}"}
 
 

@@ -72,7 +72,7 @@ class Site:
 
     def client(self, **options: Any) -> httpx.Client:
         """Somebody, so far nobody."""
-        return httpx.Client(base_url=self.served.url, timeout=20, **options)
+        return httpx.Client(base_url=self.served.url, timeout=60, **options)
 
     def user(self, email: str, tier: str = "free", role: str = "user") -> str:
         """A user who can sign in with PASSWORD; his id."""

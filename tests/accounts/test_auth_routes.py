@@ -336,7 +336,7 @@ def test_the_audit_hears_of_failed_exchanges_and_once_a_minute_of_tries_too_many
 
         def refusals(act: str, count: int) -> list[tuple[str, dict[str, Any]]]:
             """What the audit has of them before long, and no more."""
-            until = time.monotonic() + 20
+            until = time.monotonic() + 90
             while True:
                 found = site.accounts.audit.read(Chosen(act=act, ok=False))
                 if len(found) >= count or time.monotonic() > until:

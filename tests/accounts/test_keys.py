@@ -201,7 +201,7 @@ def test_slots_hold_whoever_activates_at_once(here: Office) -> None:
     gate = Barrier(4)
 
     def activate(name: str) -> str:
-        gate.wait(10)
+        gate.wait(60)
         try:
             return here.machines.activate(key.id, name, "1", me)[0]
         except Refuse as why:

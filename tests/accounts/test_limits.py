@@ -20,6 +20,7 @@ from bursa.accounts.throttle import LETTERS_SENT, TRIES, Act, Throttle
 from bursa.app import SystemClock
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
+from tests.prompt import PATIENT_S
 from tests.servers.redis import Redis
 
 S = 1_000_000_000
@@ -302,9 +303,9 @@ def test_away_half_the_rate_is_given_and_back_all_is_as_before(url: str, redis: 
             two.one.check()
         assert two.counted("limits_away") == 1 and two.counted("limits_local_total") == 14
         redis.start()
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENT_S
         while (await two.one.take("usr_1", 20)).local:
-            assert time.monotonic() < until, "it is back within 5 s"
+            assert time.monotonic() < until, "it is back"
             await asyncio.sleep(0.05)
         assert two.one.healthy and two.counted("limits_away") == 0
         assert (await throttle.attempt("sign_in", "10.0.0.1", "a@b.id")).allowed

@@ -15,6 +15,7 @@ from bursa.app import SystemClock
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.back_off import BackOff
 from bursa.ops.telemetry import Telemetry
+from tests.servers.broker import free_port
 from tests.servers.certificates import Certificates
 from tests.servers.smtp import LOGIN, MailServer
 
@@ -24,7 +25,7 @@ def mail(server: MailServer, security: Security = "none", login: bool = False) -
     about = Server("127.0.0.1", server.port, security, user, password, "Bursa <no-reply@bursa.id>")
     known = server.certificates
     trust = None if known is None else ssl.create_default_context(cafile=known.authority)
-    return SmtpMail(about, SystemClock(), timeout_s=5, trust=trust)
+    return SmtpMail(about, SystemClock(), timeout_s=30, trust=trust)
 
 
 @pytest.mark.parametrize("security", ["none", "starttls", "tls"])
@@ -67,23 +68,22 @@ def test_what_a_server_says_is_named_by_who_must_act(certificates: Certificates)
     with MailServer(certificates, "tls") as strange:
         about = Server("127.0.0.1", strange.port, "tls", "", "", "a@b")
         with pytest.raises(Retry, match=r"(?i)certificate"):
-            SmtpMail(about, SystemClock(), timeout_s=5).send("sari@contoh.id", "subject", "text")
+            SmtpMail(about, SystemClock(), timeout_s=30).send("sari@contoh.id", "subject", "text")
 
 
 def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BackOff, "next_s", lambda self: 0.05)
     telemetry = Telemetry()
-    with MailServer() as server:
-        port = server.port
+    server = MailServer(port=free_port())
     sends = Outgoing(mail(server), telemetry, Random(1))
     sends.start()
     sends.send("sari@contoh.id", "first", "text")
     sends.send("budi@contoh.id", "second", "text")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not telemetry.mail.labels("tried")._value.get():
         assert time.monotonic() < until
         time.sleep(0.005)
-    with MailServer(port=port) as server:
+    with server:
         assert {one.message["subject"] for one in server.wait(2)} == {"first", "second"}
         server.refuses = {"RCPT": "550 no such user"}
         sends.send("nobody@contoh.id", "third", "text")
@@ -115,12 +115,12 @@ def test_a_server_that_does_not_answer_holds_up_no_stop(monkeypatch: pytest.Monk
     sends.start()
     for name in "ab":
         sends.send(f"{name}@contoh.id", "subject", "text")
-    assert slow.began.wait(10)
+    assert slow.began.wait(60)
     sends.stop()
     # The one under way is none that is known to have arrived; what comes of it counts no more.
     assert telemetry.mail.labels("lost")._value.get() == 2
     slow.go_on.set()
-    sends._thread.join(10)
+    sends._thread.join(60)
     assert telemetry.mail.labels("sent")._value.get() == 0
 
 
@@ -132,7 +132,7 @@ class Slow:
 
     def send(self, to: str, subject: str, text: str) -> None:
         self.began.set()
-        self.go_on.wait(10)
+        self.go_on.wait(60)
 
 
 class Away:

@@ -170,7 +170,7 @@ class Town:
         try:
             with connect(url, additional_headers=shown, compression=None) as socket:
                 socket.send(json.dumps(said))
-                frame = json.loads(socket.recv(timeout=20))
+                frame = json.loads(socket.recv(timeout=60))
         except InvalidStatus as refused:
             body = json.loads(refused.response.body)
             return Refusal(refused.response.status_code, body["code"])
@@ -194,7 +194,7 @@ def actions_of(town: Town, path: str) -> list[str]:
     shown = town.people["enterprise"].bearer(town.people["enterprise"].token)
     with connect(url, additional_headers=shown) as socket:
         socket.send('{"action":"?"}')
-        frame = json.loads(socket.recv(timeout=20))
+        frame = json.loads(socket.recv(timeout=60))
     named = re.search(r"a message has an action \(([^)]*)\)", frame["error"])
     assert named is not None, frame
     return named[1].split(", ")

@@ -21,6 +21,10 @@ from bursa.state.database import Database
 from bursa.store.folder import DataFolder
 from tests.accounts.office import ENGINES, NOW_NS, PASSWORD, S, refused
 from tests.api.floor import HandClock
+from tests.prompt import PATIENT_S, prompt
+
+# The issue's own bound.
+LIVE_S = 1.0
 
 
 def accounts(where: Path | str, folder: Path, secrets: Path | None = None) -> Accounts:
@@ -47,6 +51,16 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     return url
 
 
+def knows(made: Accounts, key: str) -> bool:
+    """Is the key one that is good?"""
+    try:
+        made.standing.principal_of_key(key, NOW_NS)
+    except Refuse as refusal:
+        assert refusal.code == "key_revoked"
+        return False
+    return True
+
+
 def test_a_change_is_heard_of_in_every_process_within_a_second(
     where: Path | str, tmp_path: Path
 ) -> None:
@@ -56,25 +70,31 @@ def test_a_change_is_heard_of_in_every_process_within_a_second(
         begun(accounts(where, tmp_path / "one", tmp_path / "secrets")) as one,
         begun(accounts(where, tmp_path / "two", tmp_path / "secrets")) as two,
     ):
-        user = one.people.create("a@x.test", "user", "pro", PASSWORD, CLI)
-        full, key = one.keys.make(user, "bot", None, CLI)
-        assert one.standing.principal_of_key(key.id, NOW_NS).rights.tier == "pro"
-        two.standing.refresh()  # what is not found is asked for once
-        assert two.standing.key_by_hash(digest(full)) == key.id
-        who = two.standing.principal_of_key(key.id, NOW_NS)
-        text = one.tokens.issue(who, NOW_NS)
-        assert two.tokens.read(text, NOW_NS).user == user
-        assert who.factor == one.standing.principal_of_key(key.id, NOW_NS).factor != 1.0
-        heard = threading.Event()
-        two.standing.listeners.append(heard.set)
-        began = time.monotonic()
-        one.keys.revoke(key.id, CLI)
-        with refused("key_revoked"):
-            one.standing.principal_of_key(key.id, NOW_NS)
-        assert heard.wait(5)
-        with refused("key_revoked"):
-            two.standing.principal_of_key(key.id, NOW_NS)
-        assert time.monotonic() - began < 1.0, "the issue's own bound"
+
+        def once(nth: int) -> float:
+            user = one.people.create(f"a{nth}@x.test", "user", "pro", PASSWORD, CLI)
+            full, key = one.keys.make(user, "bot", None, CLI)
+            assert one.standing.principal_of_key(key.id, NOW_NS).rights.tier == "pro"
+            two.standing.refresh()  # what is not found is asked for once
+            assert two.standing.key_by_hash(digest(full)) == key.id
+            who = two.standing.principal_of_key(key.id, NOW_NS)
+            text = one.tokens.issue(who, NOW_NS)
+            assert two.tokens.read(text, NOW_NS).user == user
+            assert who.factor == one.standing.principal_of_key(key.id, NOW_NS).factor != 1.0
+            heard = threading.Event()
+            two.standing.listeners.append(heard.set)
+            began = time.monotonic()
+            one.keys.revoke(key.id, CLI)
+            with refused("key_revoked"):
+                one.standing.principal_of_key(key.id, NOW_NS)
+            while knows(two, key.id):
+                assert time.monotonic() < began + PATIENT_S
+                time.sleep(0.005)
+            took_s = time.monotonic() - began
+            assert heard.wait(PATIENT_S)
+            return took_s
+
+        prompt(once, LIVE_S)
 
 
 def test_accounts_are_tied_to_the_secrets_they_were_made_with(tmp_path: Path) -> None:
@@ -123,7 +143,7 @@ def test_what_is_due_is_done_and_what_fails_is_tried_again(tmp_path: Path) -> No
     assert isinstance(made.clock, HandClock)
     made.clock.ns = NOW_NS + 3600 * S
     with begun(made):
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENT_S
         while not made.keys.show(key.id).revoked_ns and time.monotonic() < until:
             time.sleep(0.01)
         while made.machines.list(user) and time.monotonic() < until:

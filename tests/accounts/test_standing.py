@@ -238,20 +238,20 @@ def test_who_waits_while_another_reads_is_served_by_a_reading_begun_after_he_ask
             count += 1
             changed = super()._read()
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             return changed
 
     slow = Slow(here.database, half)
     first = threading.Thread(target=slow.refresh)
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     me = here.person()  # after the reading under way
     others = [threading.Thread(target=slow.refresh) for _ in range(8)]
     for one in others:
         one.start()
     go_on.set()
     for one in [first, *others]:
-        one.join(10)
+        one.join(60)
     assert slow.user(me.user) is not None
     assert count <= 3, "eight that asked at once are served by one reading"
 
