@@ -58,6 +58,63 @@ def test_a_hole_is_named_and_not_drawn_over(tab: Tab) -> None:
     assert 1 < float(share[1]) < 5
 
 
+# The first bars of Friday, and Friday's alone.
+FRIDAY_1M, FRIDAY_5M, FRIDAY_1D = "O 8,408H 8,408L 8,333C 8,333", "O 8,408H 8,608", "C 8,600"
+
+
+def test_a_chart_opens_at_the_day_that_its_address_names(tab: Tab) -> None:
+    page = tab.open("/chart?symbol=BBCA&interval=1&at=2025-11-14")
+    tab.drawn()
+    tab.until("#lg-price", FRIDAY_1M)
+    assert "at=2025-11-14" in page.url
+    page.focus("#plot")
+    page.keyboard.press("ArrowLeft")
+    tab.until("#lg-price", "^(?!O 8,408)")
+    page.keyboard.press("ArrowRight")
+    tab.until("#lg-price", FRIDAY_1M)
+    page.keyboard.press("2")  # other bars of it
+    tab.until("#lg-price", FRIDAY_5M)
+    assert "interval=5" in page.url and "at=2025-11-14" in page.url
+    page.keyboard.press("7")
+    tab.until("#lg-price", FRIDAY_1D)
+    page.focus("#plot")
+    page.keyboard.press("End")  # the newest bars
+    tab.until("#lg-price", "C 8,850")
+    assert "at=" not in page.url
+    page.keyboard.press("1")
+    tab.until("#lg-price", "C 8,850.*rev 0")
+    for _ in range(3):
+        page.go_back()
+    tab.until("#lg-price", FRIDAY_1M)
+    assert "at=2025-11-14" in page.url
+    assert tab.said == []
+
+
+def test_a_chart_opens_within_what_is_missing_too(tab: Tab) -> None:
+    page = tab.open("/chart?symbol=BBCA&interval=1&at=2025-11-18T10:20")
+    tab.until("#lg-price", "no data|missing")
+    page.focus("#plot")
+    page.keyboard.press("ArrowLeft")
+    tab.until("#lg-price", "no data|missing")
+    assert tab.said == []
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("2025-10-01", "BBCA has no 1d bars as old as Wed 1 Oct 2025."),
+        ("2025-12-01", "BBCA has no 1d bars of Mon 1 Dec 2025 yet."),
+    ],
+)
+def test_a_place_without_bars_is_said_and_the_newest_are_shown(
+    tab: Tab, where: str, said: str
+) -> None:
+    page = tab.open(f"/chart?symbol=BBCA&interval=D&at={where}")
+    tab.until(".b-toast", said)
+    tab.until("#lg-price", "C 8,850")
+    assert page.locator(".b-toast").count() == 1
+
+
 def test_the_bars_stand_in_a_table_too(tab: Tab) -> None:
     page = tab.open("/chart?symbol=BBCA&interval=1")
     tab.drawn()

@@ -54,6 +54,25 @@ def test_each_day_of_each_ticker_is_a_cell_that_says_what_it_is(tab: Tab) -> Non
     assert tab.said == []
 
 
+def test_what_was_backfilled_is_as_high_as_its_share_beside_what_is_missing(
+    browser: Any, market: Market
+) -> None:
+    trading_day(market, TUESDAY, at(TUESDAY, 14, 0), 8_850)
+    market.push()
+    market.backfill("BBCA", [at(TUESDAY, 10, minute) for minute in range(15, 30)], 8_700.0)
+    tab = Tab(browser, market.serve())
+    page = tab.open("/continuity")
+    drawn(tab)
+    cell = row(tab, "BBCA").locator(".m-c").last
+    assert cell.get_attribute("class").split() == ["m-c", "m-r4", "m-g1", "m-l1"]
+    said = "20 min missing, 15 min backfilled"
+    assert cell.get_attribute("aria-label").startswith(f"BBCA, Tue 18 Nov: {said}")
+    high = "(e, part) => parseFloat(getComputedStyle(e, part).height) / e.clientHeight"
+    assert 0.2 < cell.evaluate(high, "::before") < 0.4
+    assert page.locator(".m-key .m-l3").count() == 1
+    tab.context.close()
+
+
 def test_every_request_goes_to_our_own_origin(tab: Tab) -> None:
     tab.open("/continuity")
     drawn(tab)
@@ -71,13 +90,14 @@ def test_the_chosen_day_tells_what_is_missing_and_how_to_fill_it(tab: Tab) -> No
     )
     assert page.locator("#m-tape rect.missing").count() == 1
     assert "Missing 10:15 to 10:50." in page.get_attribute("#m-tape", "aria-label")
-    assert page.get_attribute("#m-chart", "href") == "/chart?symbol=IDX%3ABBCA&interval=1"
+    newest = "/chart?symbol=IDX%3ABBCA&interval=1&at=2025-11-18"
+    assert page.get_attribute("#m-chart", "href") == newest
     fill = "bursa gaps fill --venue idx --ticker BBCA --from 2025-11-18 --to 2025-11-19"
     assert tab.text("#m-command") == fill
     row(tab, "BBCA").locator(".m-c").nth(-2).click()
     tab.until("#m-one-sub", "Mon 17 Nov")
     assert page.is_hidden("#m-fix")
-    assert page.get_attribute("#m-chart", "href").endswith("interval=1")
+    assert page.get_attribute("#m-chart", "href").endswith("interval=1&at=2025-11-17")
     row(tab, "All").locator(".m-c").last.click()
     assert tab.text("#m-one-title") == "All instruments"
     tab.until("#m-holes", r"BBCA: 35 min missing")
@@ -109,8 +129,10 @@ def test_the_map_is_walked_by_keyboard_alone(tab: Tab) -> None:
         assert says in page.evaluate(chosen)
     assert page.locator("#m-rows [aria-selected]").count() == 1
     row(tab, "BBCA").locator(".m-c").last.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/chart?symbol=IDX%3ABBCA&interval=1**")
+    for key in ("ArrowLeft", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url("**/chart?symbol=IDX%3ABBCA&interval=1&at=2025-11-14**")
+    tab.until("#lg-price", "O 8,408")  # Friday's first bar
 
 
 def test_rows_come_in_the_order_asked_for(tab: Tab) -> None:

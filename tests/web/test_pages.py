@@ -188,8 +188,30 @@ def test_intervals_by_resolution_or_by_name(
 
 
 @pytest.mark.parametrize(
+    ("given", "bounds"),
+    [
+        ("2025-11-17", ("1763312400", "1763398800")),
+        ("2025-11-17T10:15", ("1763349300", "1763349300")),
+        ("2025-11-17T03:15Z", ("1763349300", "1763349300")),
+    ],
+)
+def test_a_place_is_by_the_venues_clock(
+    client: TestClient[Litestar], given: str, bounds: tuple[str, str]
+) -> None:
+    html = client.get("/chart", params={"symbol": "BBCA", "at": given}).text
+    assert f'data-from="{bounds[0]}" data-until="{bounds[1]}"' in html
+    assert "data-from" not in client.get("/chart?symbol=BBCA").text
+
+
+@pytest.mark.parametrize(
     ("query", "status", "code"),
-    [("interval=7", 400, "unknown_interval"), ("venue=mars", 404, "unknown_venue")],
+    [
+        ("interval=7", 400, "unknown_interval"),
+        ("venue=mars", 404, "unknown_venue"),
+        ("symbol=BBCA&at=monday", 400, "bad_time"),
+        ("symbol=BBCA&at=2025-02-30", 400, "bad_time"),
+        ("symbol=BBCA&at=9999-12-31", 400, "bad_time"),
+    ],
 )
 def test_refusals_are_pages(
     client: TestClient[Litestar], query: str, status: int, code: str

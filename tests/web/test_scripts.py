@@ -29,6 +29,42 @@ def run(browser: Any, serve: Callable[[Any], str], facts: Any) -> Iterator[Run]:
     page.close()
 
 
+def test_a_place_is_found_among_slots(run: Run) -> None:
+    body = """
+      const { Bars } = await import("/static/x/js/bars.js");
+      const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
+      const time = new VenueTime("UTC"), sessions = new Sessions("0900-1000:23456");
+      const day = (n, hour = 0, minute = 0) => Date.UTC(2025, 10, n, hour, minute) / 1000;
+      const slots = (interval, keys) => {
+        const bars = new Bars(time, sessions, interval);
+        bars.merge(keys.map((t) => ({ t, o: 1, h: 1, l: 1, c: 1, v: 1 })));
+        return [bars.slots(), bars];
+      };
+      const asked = (made, from, to = from) => {
+        const found = m.find(made[0], { from, to }, made[1]);
+        return found.first === undefined ? found : [found.first, found.last];
+      };
+      const opened = [13, 14, 17].flatMap((n) => [day(n, 9), day(n, 9, 5), day(n, 9, 20)]);
+      const five = slots("5", opened), days = slots("D", [13, 14, 17].map((n) => day(n)));
+      const weeks = slots("W", [3, 10].map((n) => day(n)));
+      return [
+        asked(five, day(14), day(15)), asked(five, day(14, 9, 7)), asked(five, day(14, 9, 12)),
+        asked(five, day(15), day(16)), asked(five, day(12), day(13)), asked(five, day(18), day(19)),
+        asked(five, day(13, 9)), asked(five, day(17, 9, 24)), asked(five, day(17, 9, 25)),
+        asked(days, day(14), day(15)), asked(days, day(14, 9, 30)), asked(days, day(18), day(19)),
+        asked(weeks, day(5), day(6)), asked(weeks, day(14, 12)), asked(weeks, day(1), day(2)),
+        m.placeOf({}), m.placeOf({ from: "0", until: "86400" })];
+    """
+    assert run("place", body) == [
+        [3, 5], [4, 4], [5, 5],
+        [6, 6], "before", "after",
+        [0, 0], [8, 8], "after",
+        [1, 1], [1, 1], "after",
+        [0, 0], [1, 1], "before",
+        None, {"from": 0, "to": 86400},
+    ]  # fmt: skip
+
+
 def test_numbers_line_up_in_both_languages(run: Run) -> None:
     body = """
       const all = () => [

@@ -341,12 +341,13 @@ def ready(page: Any) -> Any:
 
 @pytest.mark.browser
 def test_the_widget_gets_what_the_documentation_asks_for(opened: Callable[[str], Any]) -> None:
-    page = opened("symbol=BBCA&interval=D&lib=tradingview&theme=light")
+    page = opened("symbol=BBCA&interval=D&lib=tradingview&theme=light&at=2025-11-17")
     options = ready(page)["options"]
     assert options["symbol"] == "IDX:BBCA" and options["interval"] == "1D"
     assert options["library_path"] == "/tradingview/charting_library/"
     assert (options["theme"], options["timezone"]) == ("light", "Asia/Jakarta")
     assert options["autosize"] and options["container"] == "tv"
+    assert options["timeframe"] == {"from": 1763312400, "to": 1763398800}
 
 
 @pytest.mark.browser

@@ -9,6 +9,7 @@ day tape (facts.py) and the overview's figures (overview.py). Does not shape the
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from markupsafe import Markup
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.describe import catalogue_data
 from bursa.metrics.metric import terms_of
-from bursa.model.calendar import MINUTE_NS, Calendar
+from bursa.model.calendar import MINUTE_NS, SECOND_NS, Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
@@ -34,6 +35,7 @@ from bursa.web.reader import Locks, PageAccounts, locks, reader
 _ROOM = Path(__file__).parent
 _MS = 1_000_000
 _FOREVER = "public, max-age=31536000, immutable"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _HOST = re.compile(r"^[A-Za-z0-9.\-\[\]:]{1,255}$")
 _LASTING = "private, max-age=31536000, immutable"
 _POLICY = "Content-Security-Policy"
@@ -115,7 +117,7 @@ class Pages:
         @get("/chart", include_in_schema=False, sync_to_thread=False)
         def chart(request: PageRequest) -> Response[bytes]:
             """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), drawn
-            by `lib` (tradingview: the operator's own)."""
+            by `lib` (tradingview: the operator's own), where `at` is: a day or a time."""
             return self._shown(self._chart, request)
 
         @get("/continuity", include_in_schema=False, sync_to_thread=False)
@@ -198,6 +200,7 @@ class Pages:
             "instrument": instrument,
             "state": state,
             "interval": interval,
+            "place": _place(query.get("at", ""), venue.calendar),
             "intervals": RESOLUTIONS,
             "facts": chart_facts(venue, instrument) | ({"hd": "no"} if locked.hd else {}),
             "locked": locked,
@@ -339,6 +342,23 @@ def _interval(asked: str, locked: Locks) -> tuple[str, str]:
     if not interval or (free and interval not in free):
         return (free or list(RESOLUTIONS))[0], interval
     return interval, ""
+
+
+def _place(asked: str, calendar: Calendar) -> tuple[int, int] | None:
+    """Where a chart opens, by the venue's clock: UTC seconds of a day's beginning and end, of a
+    moment twice the same; None for the newest bars. Refuse `bad_time`."""
+    if not asked:
+        return None
+    try:
+        if _DAY.fullmatch(asked):
+            day = date.fromisoformat(asked)
+            bounds = calendar.midnight_ns(day), calendar.midnight_ns(day + timedelta(days=1))
+        else:
+            bounds = (calendar.instant_ns(datetime.fromisoformat(asked)),) * 2
+    except (ValueError, OverflowError):
+        allowed = "a day such as 2026-11-20, or a time such as 2026-11-20T10:15"
+        raise Refuse(f"at={asked[:64]!r}; allowed: {allowed}", "bad_time", parameter="at") from None
+    return bounds[0] // SECOND_NS, bounds[1] // SECOND_NS
 
 
 def script_data(body: bytes) -> Markup:

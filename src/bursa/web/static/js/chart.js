@@ -6,17 +6,18 @@ import { Bars, INTERVALS, mark, marksOf } from "./bars.js";
 import { Sessions, VenueTime } from "./clock.js";
 import { keysCount } from "./display.js";
 import { ChartFeed } from "./feed.js";
-import { clockMinutes, clockSeconds, day, direction, fixed, percent } from "./format.js";
+import { day, dayYear, fixed, percent } from "./format.js";
 import { IndicatorMenu } from "./indicator_menu.js";
 import { asked, Catalogue, Choice, silence } from "./indicators.js";
 import { field } from "./layers.js";
 import { Legend } from "./legend.js";
+import { elsewhere, find, placeOf } from "./place.js";
 import { Plot } from "./plot.js";
 import { Quote } from "./quote.js";
 import { say, toast } from "./say.js";
 import { remember } from "./search.js";
 import { shell } from "./shell.js";
-import { awayWords, barTable, holeWords, lastBar, listHoles, statusLine } from "./status.js";
+import { awayWords, barTable, describes, holeWords, lastBar, listHoles, nothingYet, statusLine } from "./status.js";
 import { Stream } from "./stream.js";
 
 const HD = field("hd");
@@ -32,8 +33,8 @@ const facts = {
 };
 const time = new VenueTime(page.timezone), sessions = new Sessions(page.session, page.holidays, page.corrections);
 const quote = new Quote(facts, time);
-const empties = [...$("empty").children];
-const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: false };
+const empties = [...$("empty").children], named = placeOf(page);
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, place: named, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: false };
 
 const wanted = asked(location.search), choice = new Choice(new Catalogue(JSON.parse($("catalogue").textContent)), wanted);
 const plot = new Plot($("plot"), facts, choice);
@@ -52,9 +53,12 @@ const lastAt = () => now.slots.findLastIndex((slot) => !slot.hole?.pending || sl
 function draw(change) {
   const { bars } = now, grown = change === "tail" ? bars.grow(now.slots) : "no";
   if (grown === "no") {
+    const pointed = now.slots[now.hover]?.x;
     now.slots = bars.slots();
+    /* Older ones before it: the bar under the crosshair has another number now. */
+    if (pointed !== undefined) now.hover = slotAt(pointed);
     now.marks = marksOf(now.slots, hole);
-    plot.setSlots(now.slots, now.marks, long(), lastAt());
+    plot.setSlots(now.slots, now.marks, long(), lastAt(), now.hover);
   } else {
     if (grown === "added") mark(now.marks, now.slots.at(-1), now.slots.length - 1, hole);
     plot.touchLast();
@@ -88,9 +92,27 @@ function redraw() {
   if (!now.bars) return;
   const first = !now.ready && now.bars.list.length > 0;
   draw(todo);
-  if (first) { now.ready = true; plot.showNewest(); }
+  if (first) { now.ready = true; showPlace(); }
   if (now.newest) { quote.bar(...now.newest); now.newest = null; titles(); }
   if (todo === "all") [wholeAt, pause] = [performance.now(), 4 * (performance.now() - began)];
+}
+
+/* The number of the slot at a place of the scale; null where there is none. */
+function slotAt(place) { const at = now.slots.findIndex(({ x }) => x === place); return at < 0 ? null : at; }
+
+/* Where the chart opens: at the newest bars, or at what the address names, with the crosshair on its first bar. */
+function showPlace() {
+  const { place, bars, feed } = now, found = place && feed.reached ? find(now.slots, place, bars) : "";
+  if (found.first !== undefined) {
+    plot.showSlots(found.first, found.last);
+    now.hover = found.first;
+    showBar();
+    return;
+  }
+  plot.showNewest();
+  if (!found || now.told === feed) return;
+  now.told = feed;
+  toast(elsewhere(found, now.ticker, bars.tf, dayYear(time.local(place.from)), bars.complete));
 }
 
 function showBar() {
@@ -147,15 +169,9 @@ function showStatus() {
 }
 
 function describe() {
-  const { bars, ticker, interval } = now, { last, first } = bars;
-  if (!last) return `${ticker}: no bars yet`;
-  const { figures } = quote, change = figures.prev ? (last.c / figures.prev - 1) * 100 : null;
-  const words = { "b-up": "up", "b-down": "down", "b-flat": "unchanged" }[direction(change, 2)];
-  const parts = [`${ticker} ${INTERVALS[interval].tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, facts.priceDecimals)}`];
-  if (change !== null) parts.push(`${words} ${percent(change)}`);
-  const [holes, late] = [now.ledger.holes, now.ledger.backfilled].map((list) => list.slice(-3).map(({ from, to }) => `${clockMinutes(time.local(from))} to ${clockMinutes(time.local(to))}`).join(", "));
-  const shown = choice.metrics.map(({ title }) => title).join(", ");
-  return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${holes ? ` Missing ${holes}.` : ""}${late ? ` Backfilled ${late}.` : ""}${bars.pending ? ` Not received since ${clockSeconds(time.local(bars.pending.from))}.` : ""}`;
+  const { bars, ledger, ticker } = now, { prev } = quote.figures, { last } = bars;
+  const change = last && prev ? (last.c / prev - 1) * 100 : null;
+  return describes(ticker, bars, ledger, { change, decimals: facts.priceDecimals, metrics: choice.metrics }, time);
 }
 
 function titles() {
@@ -168,12 +184,7 @@ function showEmpty(kind) {
   const box = $("empty");
   box.hidden = kind === "";
   if (kind !== "none") return;
-  const fact = document.createElement("b"), rest = document.createElement("span"), tape = shell.tape.latest;
-  fact.textContent = now.ticker ? `No bars of ${now.ticker} yet` : "Nothing has come in yet";
-  rest.textContent = tape?.fresh === "start" ? `bursa starts, and waits for ${tape.starting}.` : tape?.fresh === "cut" ? "The feed is away. The chart starts by itself with the first bar." : tape?.fresh === "none"
-    ? "No feed is configured. \u201cbursa up --demo\u201d starts one; \u201cbursa replay\u201d reads a recording."
-    : tape?.opens ? `The first bar closes a minute after trading begins at ${clockMinutes(tape.opens / 1000 + tape.offset_s)}.` : "The chart starts by itself with the first bar.";
-  box.replaceChildren(fact, rest);
+  box.replaceChildren(...nothingYet(now.ticker, shell.tape.latest));
 }
 
 function showUnknown(ticker) {
@@ -198,6 +209,7 @@ function address() {
   url.searchParams.set("symbol", prefixed ? `${facts.exchange}:${now.ticker}` : now.ticker);
   url.searchParams.set("interval", now.interval);
   if (facts.venue && url.searchParams.has("venue")) url.searchParams.set("venue", facts.venue);
+  if (!now.place) url.searchParams.delete("at");
   return choice.write(url);
 }
 
@@ -220,17 +232,18 @@ function begins() {
   return page.days ? (latest ? latest.now : Date.now()) / 1000 - (Number(page.days) - 3) * 86400 : null;
 }
 
-/* push: enter it into the browser's history. The same again keeps what is in view. */
-async function open(ticker, interval, push = true) {
+/* push: enter it into the browser's history. The same again keeps what is in view; other bars of an instrument open at
+   the place where the former did. */
+async function open(ticker, interval, push = true, place = ticker === now.ticker ? now.place : null) {
   now.feed?.stop();
   const changedTicker = ticker !== now.ticker || !now.bars, again = now.ready && !changedTicker && interval === now.interval;
-  Object.assign(now, { ticker, interval, bars: null, slots: [], ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: again });
+  Object.assign(now, { ticker, interval, place, bars: null, slots: [], ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: again });
   press($("intervals"), interval);
   if (push) history.pushState(null, "", address());
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
   if (changedTicker) quote.clear();
   now.bars = new Bars(time, sessions, interval);
-  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval, metrics: () => choice.metrics, floor: begins }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
+  const feed = (now.feed = new ChartFeed({ ...facts, ticker, interval, metrics: () => choice.metrics, floor: begins, since: () => now.place?.from ?? null }, now.bars, { change: changed, ledger: takeLedger, fail: failed }));
   feed.loaded = feed.load();
   const skeleton = setTimeout(() => { $("loading").hidden = false; }, SKELETON_MS), current = () => now.feed === feed;
   const { tf } = now.bars;
@@ -417,20 +430,25 @@ function rebuilt() {
   showBar();
 }
 
+/* slot: null takes the crosshair away. */
+function point(slot) {
+  now.hover = slot;
+  if (slot === null) plot.unpoint(); else plot.point(slot);
+  showBar();
+}
+
 function step(by) {
   const last = lastAt();
   if (last < 0) return;
-  now.hover = Math.max(0, Math.min(last, (now.hover ?? last + (by < 0 ? 1 : 0)) + by));
-  plot.point(now.hover);
-  showBar();
+  point(Math.max(0, Math.min(last, (now.hover ?? last + (by < 0 ? 1 : 0)) + by)));
 }
 
 $("plot").addEventListener("keydown", (event) => {
   const act = {
     ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
     "+": () => plot.zoom(0.8), "=": () => plot.zoom(0.8), "-": () => plot.zoom(1.25),
-    Home: () => plot.scroll(-1e6), End: () => { plot.showNewest(); plot.unpoint(); now.hover = null; showBar(); },
-    Escape: () => { plot.unpoint(); now.hover = null; showBar(); },
+    Home: () => plot.scroll(-1e6), End: () => { if (now.place) { now.place = null; history.replaceState(history.state, "", address()); } plot.showNewest(); point(null); },
+    Escape: () => point(null),
   }[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
@@ -444,8 +462,8 @@ function walkBars(by) {
   rows[at]?.removeAttribute("aria-selected");
   row.setAttribute("aria-selected", "true");
   row.scrollIntoView({ block: "nearest" });
-  const slot = now.slots.findIndex(({ x }) => x === Number(row.dataset.x));
-  if (slot >= 0) { now.hover = slot; plot.point(slot); showBar(); }
+  const slot = slotAt(Number(row.dataset.x));
+  if (slot !== null) point(slot);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -465,7 +483,7 @@ addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search), names = asked(location.search);
   if (names && names.join() !== choice.names.join()) { choice.set(names); rebuilt(); }
   const interval = query.get("interval");
-  open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), interval in INTERVALS && !lockOf(interval) ? interval : page.interval, false);
+  open((query.get("symbol") ?? page.ticker).split(":").at(-1).toUpperCase(), interval in INTERVALS && !lockOf(interval) ? interval : page.interval, false, query.has("at") ? named : null);
 });
 plot.onLayout(() => { legend.place(); showBar(); });
 

@@ -23,6 +23,7 @@ function addressed() {
   const chart = widget.activeChart(), address = new URL(location.href);
   address.searchParams.set("symbol", chart.symbol());
   address.searchParams.set("interval", chart.resolution().replace(/^1(?=[DWM]$)/, ""));
+  address.searchParams.delete("at");
   history.replaceState(history.state, "", address);
   document.title = `${chart.symbol().split(":").at(-1)} \u00b7 bursa`;
 }
@@ -32,6 +33,7 @@ function start() {
   widget = new window.TradingView.widget({
     container: "tv", library_path: page.library, datafeed: new Datafeed(),
     symbol: `${page.exchange}:${page.ticker}`, interval: page.interval.replace(/^(?=[DWM]$)/, "1"),
+    ...(page.from ? { timeframe: { from: Number(page.from), to: Math.max(Number(page.until), Number(page.from) + 3600) } } : {}),
     autosize: true, locale: "en", timezone: page.timezone === "UTC" ? "Etc/UTC" : page.timezone,
     theme: theme(), overrides: colours(),
   });

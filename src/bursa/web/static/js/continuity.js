@@ -10,23 +10,23 @@ import { say } from "./say.js";
 import { shell } from "./shell.js";
 
 const POLL_MS = 30_000, ROWS = 100, HOLES = 6, SETTLE_MS = 120;
-/* As many bars of a day and ticker as a chart shows at once, by the coarseness of its bars. */
-const INTERVALS = [["1", 1], ["5", 6], ["15", 18], ["30", 40], ["60", 80]];
+/* Minutes of a chart's bars; so many bars at most are between the day that it opens at and now. */
+const INTERVALS = [1, 5, 15, 30, 60], BARS = Math.min(10_000, 4 * api.ROWS_MAX);
 
 const page = $("page").dataset, time = new VenueTime(page.timezone);
 const now = { data: null, shown: ROWS, sort: "missing", to: null, before: [], timer: 0, asking: null, telling: null };
 
-const link = (ticker, interval = "1") => `/chart?${new URLSearchParams({ symbol: `${page.exchange}:${ticker}`, interval })}`;
+const chart = (ticker, where = {}) => `/chart?${new URLSearchParams({ symbol: `${page.exchange}:${ticker}`, interval: 1, ...where })}`;
 
-/* The finest bars that still have the day in view. */
-function interval(at) {
-  const back = now.data.days.length - 1 - at + now.before.length * 30;
-  return (INTERVALS.find(([, days]) => back <= days) ?? ["D"])[0];
+/* The chart at a day, in the finest bars of which not too many follow it. */
+function link(ticker, at) {
+  const { days } = now.data, minutes = Math.max(1, ...days.map(({ minutes: each }) => each)) * (days.length - at + now.before.length * 30);
+  return chart(ticker, { interval: INTERVALS.find((each) => minutes / each <= BARS) ?? "D", at: days[at].date });
 }
 
 const heat = new Heat({ head: $("m-days"), body: $("m-rows") }, {
   chosen: (row, at) => tell(row, at),
-  open: (row, at) => { if (row) location.assign(link(row.ticker, interval(at))); },
+  open: (row, at) => { if (row) location.assign(link(row.ticker, at)); },
 });
 
 /* ---- The map ---- */
@@ -37,7 +37,7 @@ function draw() {
   $("m-scroll").hidden = empty;
   put($("m-sum"), summary(days, count));
   mark($("m-table"), "aria-busy", "false");
-  if (!empty) heat.show(days, tickers, (ticker) => link(ticker));
+  if (!empty) heat.show(days, tickers, chart);
   put($("m-count"), empty ? "" : `${fixed(tickers.length, 0)} of ${fixed(count, 0)} instruments`);
   $("m-more").hidden = !next || now.shown >= api.ROWS_MAX;
   $("m-newer").disabled = !now.before.length;
@@ -82,7 +82,7 @@ function tell(row, at) {
   for (const state of STATES) put($(`m-${state}`), fixed(own[state], 0));
   for (const state of ["missing", "backfilled"]) $(`m-${state}`).classList.toggle(state === "missing" ? "b-gapc" : "b-late", own[state] > 0);
   $("m-chart").hidden = !row;
-  if (row) { $("m-chart").href = link(row.ticker, interval(at)); put($("m-chart"), `Open the chart of ${row.ticker}`); }
+  if (row) { $("m-chart").href = link(row.ticker, at); put($("m-chart"), `Open the chart of ${row.ticker} at this day`); }
   $("m-fix").hidden = !own.missing;
   put($("m-command"), `bursa gaps fill --venue ${page.venue}${row ? ` --ticker ${row.ticker}` : ""} --from ${date} --to ${following(date)}`);
   clearTimeout(now.telling);

@@ -2,17 +2,19 @@
    (revisions, metrics, the ledger). Knows no elements; tells of changes by callbacks. */
 
 import * as api from "./api.js";
+import { BARS_MAX } from "./bars.js";
 import { field } from "./layers.js";
 
-const FIRST_BARS = Math.min(600, api.ROWS_MAX), PAGE_BARS = Math.min(1000, api.ROWS_MAX), TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
+const FIRST_BARS = Math.min(600, api.ROWS_MAX), PAGE_BARS = Math.min(1000, api.ROWS_MAX), REACH_MAX = BARS_MAX - 2 * PAGE_BARS, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
 
 export class ChartFeed {
-  /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on, floor() -> about where the reader's history begins}; bars: Bars; handlers: change("none"|"tail"|"all"),
+  /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on, floor() -> about where the reader's history begins,
+      since() -> what is read at once reaches back to there, or null}; bars: Bars; handlers: change("none"|"tail"|"all"),
       ledger({total, holes}), fail(error). */
   constructor(what, bars, handlers) {
     Object.assign(this, { what, bars, handlers });
     this.abort = new AbortController();
-    this.paging = false;
+    this.paging = this.reached = false;
     this.tailAt = 0;
     this.tailTimer = this.ledgerTimer = 0;
     /* Names of metrics whose newest values are in, and of those that could not be read. */
@@ -24,12 +26,29 @@ export class ChartFeed {
 
   /** The newest bars; resolves when they are in. Their details follow by themselves. */
   async load() {
-    const { bars: found } = await api.history({ ...this.what, to: FAR(), countback: FIRST_BARS }, this.abort.signal);
-    if (found.length < FIRST_BARS) this.bars.complete = true;
-    this.changed(this.bars.merge(found));
+    const found = await this.reach(FAR(), FIRST_BARS), past = (this.what.since?.() ?? null) !== null;
+    const change = this.bars.merge(found);
+    this.reached = true;
+    /* What is missing takes room: who opens in the past is shown the place once. */
+    if (past) await this.ledger();
+    this.changed(change);
     if (!found.length) return;
-    this.ledger();
+    if (!past) this.ledger();
     this.detail(found[0].t, null).catch((error) => this.failed(error));
+  }
+
+  /* So many bars before `to`; where the chart opens in the past, as many as reach back to there, or as it may have. */
+  async reach(to, countback) {
+    const since = this.what.since?.() ?? Infinity, pages = [];
+    let count = 0, wanted = countback;
+    for (;;) {
+      const { bars: found } = await api.history({ ...this.what, to: pages[0]?.[0].t ?? to, countback: wanted }, this.abort.signal);
+      if (found.length < wanted) this.bars.complete = true;
+      if (found.length) pages.unshift(found);
+      count += found.length;
+      wanted = Math.min(api.ROWS_MAX, REACH_MAX - count);
+      if (this.bars.complete || wanted <= 0 || found[0].t <= since) return pages.flat();
+    }
   }
 
   /** Older bars before the first one; nothing happens while a page is under way or none is left. */
@@ -143,13 +162,14 @@ export class ChartFeed {
     return out;
   }
 
-  /** The ledger of what is shown, of its last three months where it is longer. */
+  /** The ledger of what is shown; of its last three months where it is longer, and from where the chart opened. */
   async ledger() {
     const { first, last, step, time } = this.bars;
     if (!first) return;
     try {
       const from = step ? first.t : first.t - time.offset(first.t), to = last.t + (step || DAY);
-      this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, to - LEDGER_DAYS * DAY), to }, this.abort.signal));
+      const recent = Math.min(to - LEDGER_DAYS * DAY, this.what.since?.() ?? Infinity);
+      this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, recent), to }, this.abort.signal));
     } catch (error) { this.failed(error); }
   }
 

@@ -15,7 +15,7 @@ export function look({ received, backfilled, confirmed_empty: empty, missing }, 
   if (!expected) return "m-x";
   const traded = received + backfilled, out = [traded ? `m-r${level(traded / expected)}` : empty ? "m-e" : ""];
   if (missing) out.push(`m-g${level(missing / expected)}`);
-  if (backfilled) out.push(missing ? "m-both" : `m-b${level(backfilled / expected)}`);
+  if (backfilled) out.push(`${missing ? "m-l" : "m-b"}${level(backfilled / expected)}`);
   return out.filter(Boolean).join(" ");
 }
 

@@ -8,7 +8,7 @@ import { clockMinutes, day, dayShort, dayYear, fixed, month, volume, year } from
 import { footOf, layersOf } from "./layers.js";
 import { HoleNames, Marks, NO_MARKS, PaneMarks, Strip } from "./marks.js";
 
-const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, AXIS_PX = 62, PENDING_SHARE = 0.6, STEP_BARS_LEAST = 30;
+const SPACING = 6, NARROW_PX = 620, NARROW_BARS = 74, FEW_BARS = 60, RIGHT_SLOTS = 7, BESIDE = 4, AXIS_PX = 62, PENDING_SHARE = 0.6, STEP_BARS_LEAST = 30;
 const DASHED = 2, DOTTED = 1;
 /* Prices, volume, and each pane below by how many there are: parts of the height. */
 const PRICE = 54, VOLUME = 12, PANE = 17, OWN = 3;
@@ -20,6 +20,7 @@ export class Plot {
     Object.assign(this, { element, facts, choice });
     this.slots = [];
     this.behind = 0;
+    this.crossed = null;
     this.step = 0;
     this.long = false;
     this.marks = new Marks();
@@ -151,8 +152,8 @@ export class Plot {
   }
 
   /** Show these slots. marks: {days, noons, holes, strip}; long: bars of a day and more; `last`: place of
-      the last bar, what lies behind it is not received yet. */
-  setSlots(slots, marks, long, last = slots.length - 1) {
+      the last bar, what lies behind it is not received yet; `crossed`: slot that the crosshair was put on. */
+  setSlots(slots, marks, long, last = slots.length - 1, crossed = null) {
     const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange(), { behind } = this;
     const wasNewest = range && range.to >= this.slots.length - 1;
     this.slots = slots;
@@ -164,6 +165,7 @@ export class Plot {
     this.paintLast();
     /* The library keeps the last bar in its place; what is not received yet would grow out of sight. */
     if (wasNewest && (behind || this.behind)) this.showEnd(range.to - range.from);
+    if (this.crossed && crossed !== null) this.cross(crossed);
   }
 
   /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */
@@ -179,10 +181,22 @@ export class Plot {
 
   /** The newest bars at the usual width; fewer on a narrow screen. */
   showNewest() {
-    const width = this.element.clientWidth - AXIS_PX;
+    this.showEnd(Math.min(this.room(), Math.max(FEW_BARS, this.slots.length + RIGHT_SLOTS)));
+  }
+
+  /** Slots from one number to another, with some beside them; no fewer than usual, these in the middle. The crosshair is
+      on the first. */
+  showSlots(first, last) {
+    const usual = this.room(), beside = Math.max(BESIDE, (usual - 1 - (last - first)) / 2);
+    const from = Math.min(first - beside, this.slots.length - 1 + RIGHT_SLOTS - (last - first + 2 * beside));
+    this.chart.timeScale().setVisibleLogicalRange({ from, to: from + (last - first) + 2 * beside });
+    this.cross(first);
+  }
+
+  /* How many slots there is usually room for. */
+  room() {
     const narrow = this.element.clientWidth < NARROW_PX;
-    const room = narrow ? NARROW_BARS : Math.floor(width / SPACING);
-    this.showEnd(Math.min(room, Math.max(FEW_BARS, this.slots.length + RIGHT_SLOTS)));
+    return narrow ? NARROW_BARS : Math.floor((this.element.clientWidth - AXIS_PX) / SPACING);
   }
 
   /* `count` slots up to the end, or as many of those not received yet as leave some bars in view. */
@@ -205,19 +219,34 @@ export class Plot {
   /** handler({from, to}) in slot numbers whenever what is visible changes. */
   onRange(handler) { this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && handler(range)); }
 
-  /** handler(slot number or null) when the crosshair moves. */
-  onHover(handler) { this.chart.subscribeCrosshairMove(({ logical, point }) => handler(point && logical !== undefined && this.slots[logical] ? logical : null)); }
+  /** handler(slot number or null) when a hand moves the crosshair; what it was put on by program it keeps. */
+  onHover(handler) {
+    this.chart.subscribeCrosshairMove(({ logical, point, sourceEvent }) => {
+      if (this.crossed && point && !sourceEvent) return;
+      this.crossed = null;
+      handler(point && logical !== undefined && this.slots[logical] ? logical : null);
+    });
+  }
 
   /** Put the crosshair on a slot, scrolling it into view. */
   point(slot) {
-    const { x, bar } = this.slots[slot], scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange();
+    const range = this.chart.timeScale().getVisibleLogicalRange();
     if (range && (slot < range.from || slot > range.to)) this.scroll(slot < range.from ? slot - range.from - 2 : slot - range.to + 2);
-    const near = bar ?? this.slots.slice(0, slot).findLast((s) => s.bar)?.bar;
-    if (near) this.chart.setCrosshairPosition(near.c, x, this.series.price);
+    this.cross(slot);
+  }
+
+  /* The library takes a new range, or new bars, with its next frame: until then places on the screen are old ones. */
+  cross(slot) {
+    const { x, bar } = this.slots[slot], near = bar ?? this.slots.slice(0, slot).findLast((s) => s.bar)?.bar;
+    if (!near) return;
+    const put = () => { if (this.crossed === put) this.chart.setCrosshairPosition(near.c, x, this.series.price); };
+    this.crossed = put;
+    put();
+    requestAnimationFrame(put);
   }
 
   /** Take the crosshair away. */
-  unpoint() { this.chart.clearCrosshairPosition(); }
+  unpoint() { this.crossed = null; this.chart.clearCrosshairPosition(); }
 
   scroll(slots) {
     const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange();

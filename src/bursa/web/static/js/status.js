@@ -139,3 +139,25 @@ function renew(old, fresh) {
   if (old.hasAttribute("aria-selected")) fresh.setAttribute("aria-selected", "true");
   old.replaceWith(fresh);
 }
+
+/** A chart in a sentence, for who cannot see it. told: {change, decimals, metrics}: in percent since the day before, how
+    prices print, which metrics are drawn. */
+export function describes(ticker, { list, last, first, tf, pending }, { holes, backfilled }, { change, decimals, metrics }, time) {
+  if (!list.length) return `${ticker}: no bars yet`;
+  const words = { "b-up": "up", "b-down": "down", "b-flat": "unchanged" }[direction(change, 2)];
+  const parts = [`${ticker} ${tf} candles from ${day(first.x)} to ${day(last.x)}, last ${fixed(last.c, decimals)}`];
+  if (change !== null) parts.push(`${words} ${percent(change)}`);
+  const [missing, late] = [holes, backfilled].map((ranges) => ranges.slice(-3).map(({ from, to }) => `${clockMinutes(time.local(from))} to ${clockMinutes(time.local(to))}`).join(", "));
+  const shown = metrics.map(({ title }) => title).join(", ");
+  return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${missing ? ` Missing ${missing}.` : ""}${late ? ` Backfilled ${late}.` : ""}${pending ? ` Not received since ${clockSeconds(time.local(pending.from))}.` : ""}`;
+}
+
+/** What stands in place of a chart that has no bars, and why: two elements. */
+export function nothingYet(ticker, tape) {
+  const fact = document.createElement("b"), rest = document.createElement("span");
+  fact.textContent = ticker ? `No bars of ${ticker} yet` : "Nothing has come in yet";
+  rest.textContent = tape?.fresh === "start" ? `bursa starts, and waits for ${tape.starting}.` : tape?.fresh === "cut" ? "The feed is away. The chart starts by itself with the first bar." : tape?.fresh === "none"
+    ? "No feed is configured. \u201cbursa up --demo\u201d starts one; \u201cbursa replay\u201d reads a recording."
+    : tape?.opens ? `The first bar closes a minute after trading begins at ${clockMinutes(tape.opens / 1000 + tape.offset_s)}.` : "The chart starts by itself with the first bar.";
+  return [fact, rest];
+}
