@@ -4,6 +4,7 @@ item is bad where what it asks for is not so."""
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
+import httpx
 import pytest
 
 from bursa.model.errors import Refuse
@@ -98,6 +100,17 @@ def test_all_of_the_checklist_holds_behind_the_documented_proxy(deployment: Depl
     assert "acknowledges in" in told["stream"]["fact"]
     assert "acknowledges in" in told["live events"]["fact"]
     assert "6,000 requests a minute of an address" in told["rates"]["fact"]
+    logged = (deployment.nginx.folder / "access.log").read_text()
+    assert '"GET /v1/symbols" 401' in logged and "?" not in logged, "links of letters bear secrets"
+
+
+def test_examples_are_for_the_address_that_one_came_by(deployment: Deployment) -> None:
+    bursa, nginx, given = deployment
+    trust = ssl.create_default_context(cafile=given.ca_file)
+    cookie = {"__Host-bursa_session": bursa.guest.cookie}
+    portal = httpx.get(f"{nginx.url}/portal", cookies=cookie, verify=trust, timeout=30).text
+    assert f"{nginx.url}/v1/auth/token" in portal and f"{nginx.url}/v1/ohlcv" in portal
+    assert f"wss{nginx.url.removeprefix('https')}/v1/stream" in portal
 
 
 def test_what_a_tier_has_not_is_a_warning_and_no_key_is_told_once(deployment: Deployment) -> None:
@@ -149,6 +162,7 @@ def test_a_proxy_that_is_configured_ill_is_told_item_by_item(deployment: Deploym
     bursa, nginx, given = deployment
     ill = {
         "X-Forwarded-For   $remote_addr": "X-Forwarded-For   $http_x_forwarded_for",
+        "proxy_set_header   X-Forwarded-Proto $scheme;": "",
         "proxy_set_header   Upgrade           $http_upgrade;": "",
         "return 308 https://data.example.com$request_uri": "proxy_pass http://bursa",
         "return 421": "return 200",

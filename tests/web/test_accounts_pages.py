@@ -334,8 +334,14 @@ def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     page.click(".b-side >> text=Keys")
     arrived(page, "/admin/keys")
     tab.until("#k-rows", "idx_live_.*Scanner.*revoked")
+    assert page.locator("#k-rows tr >> nth=0 >> td >> nth=4").text_content() == "its owner\u2019s"
     page.click("#k-state >> text=Active")
     tab.until("#k-empty-words", "active|^$")
+    page.set_viewport_size(NARROW)
+    tab.open("/portal")
+    page.click(".b-side >> text=Admin")
+    arrived(page, "/admin")
+    assert page.locator(".b-dock a").count() == 5
     silent(tab)
     silent(his, "403")
 

@@ -249,6 +249,8 @@ class Guard:
             if self._is_ours(given.get(b"host", b"")):
                 self._tell_of_silence()
         scope["state"]["address"] = found.address
+        if found.https:
+            scope["scheme"] = "https" if scope["type"] == "http" else "wss"
         if found.address != host:
             scope["client"] = (found.address, 0)
         return found

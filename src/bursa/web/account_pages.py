@@ -160,8 +160,7 @@ class AccountPages:
             "done": _DONE.get(query.get("done", ""), ""),
             "modules": self._shell.modules(entry),
             "facts": self._shell.facts(),
-            "host": request.headers.get("host", ""),
-            "scheme": request.scope.get("scheme", "http"),
+            "base": f"{request.scope['scheme']}://{request.headers.get('host', '')}",
             **facts,
         }
         return self._shell.render(template, request, 200, context)

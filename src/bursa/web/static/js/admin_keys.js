@@ -21,7 +21,7 @@ function line(key) {
   }
   first.append(node("code", "", `${key.prefix}\u2026${key.last4}`), node("span", "b-sub2", key.state === "active" ? key.name : `${key.name}, ${key.state}`));
   const out = row([
-    ["", first], ["b-p3", node("span", "u-name", key.name)], ["", node("span", "u-name", key.email)], ["b-p2", state(key.state, key.expires)], ["b-p3", node("span", "b-tag", key.tier ?? "")],
+    ["", first], ["b-p3", node("span", "u-name", key.name)], ["", node("span", "u-name", key.email)], ["b-p2", state(key.state, key.expires)], ["b-p3", key.tier ? node("span", "b-tag", key.tier) : node("span", "b-faint", "its owner\u2019s")],
     ["num b-p3 b-muted", when(key.used, ago(key.used, "not yet"))], ["b-p4 b-p3 b-muted", when(key.expires, key.expires ? date(key.expires) : "never")], ["b-p4 b-p3 b-faint", when(key.created, date(key.created))], ["act", act],
   ], key.state === "active" ? "" : "b-faint");
   out.dataset.row = key.id;
