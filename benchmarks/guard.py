@@ -1,41 +1,57 @@
 """What the guard costs: alone, and on the way to 600 candles from memory.
 
+Where no server runs, us are CPU of the thread: nothing waits there.
+
 guard_us               one request through the guard to an application that answers nothing: its
                        names, its door, a token that was seen before, its user's limit, what every
                        answer bears, counters and usage; 10 headers, as clients of the API send them
 guard_session_us       the same with the cookie of a session and a browser's 16 headers
 guard_key_us           the same with an API key, under /udf
+newest_kept_us         what is left of 600 candles behind the guard: the answer is ready
+newest_factor_us       its rows are known, a factor of HD comes first: numbers made, and put in
+newest_made_us         the ticker's bars have changed: rows joined anew
 candles_600_guarded_rps  600 candles of a ticker from memory over HTTP, 4 connections: asked with a
                        token, limited, summed up; beside a plain FastAPI application with orjson
-                       that does nothing of it and has the rows as dictionaries in memory
-candles_600_guarded_cpu_us  CPU of the server's process for one of them
+                       that does nothing of it and has the rows as dictionaries in memory. Of a
+                       user of enterprise, who sees HD as it is
+candles_600_scaled_rps the same of a user of pro: HD times his factor
+candles_600_zeros_rps  the same of a user of free with all timeframes: HD as zeros
+candles_600_..._cpu_us CPU of the server's process for one of them
+candles_600_zstd_rps   the first of a client that takes zstd, as browsers do; the peer packs nothing
 candles_600_open_rps   the same of bursa without accounts
 """
 
 import asyncio
+import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import msgspec
 import uvloop
+import zstandard
 
 from benchmarks import report
 from benchmarks.http import MEMORY, answer, many_clients
 from benchmarks.load.market import Market
 from benchmarks.load.process import Server, serving
+from bursa.accounts.hd import RAW, View
 from bursa.accounts.parts import Accounts, Beside
 from bursa.accounts.who import CLI, Actor
 from bursa.api.admission import Admission
+from bursa.api.candle_rows import SeenRows
 from bursa.api.errors import handler
 from bursa.api.guard import Guard, Layers
+from bursa.api.newest import Asked, Newest, Read
 from bursa.api.viewer.cors import Origins
 from bursa.api.viewer.door import Door
 from bursa.api.viewer.rates import Rates
 from bursa.app import SystemClock
+from bursa.history.candles import Ask
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.state.database import Database
@@ -44,6 +60,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 # Requests a minute: more than any run makes.
 RATE = 1_000_000
+# Whose answers are measured: each sees HD in another way.
+TIERS = {"guarded": "enterprise", "scaled": "pro", "zeros": "free"}
 PASSWORD = "kopi susu 7 gelas"
 PROGRAM = (
     (b"host", b"127.0.0.1:18090"), (b"accept", b"application/json"),
@@ -118,10 +136,10 @@ class Alone:
 
         async def ask() -> float:
             guard = self.guard
-            began = perf_counter()
+            began = thread_time()
             for _ in range(count):
                 await guard({**scope, "state": {}}, receive, send)  # type: ignore[arg-type]  # a scope made by hand
-            return (perf_counter() - began) / count * 1e6
+            return (thread_time() - began) / count * 1e6
 
         def run() -> float:
             statuses.clear()
@@ -141,18 +159,64 @@ def alone(folder: Path, count: int, rounds: int) -> list[report.Result]:
     return [report.Result(name, value, "us a request") for name, value in times.items()]
 
 
+async def _asked_us(made: Newest, asks: Sequence[tuple[Asked, View]], read: Any) -> float:
+    """us an answer of all these, from one to the next."""
+    began = thread_time()
+    for asked, view in asks:
+        scope: Any = {"state": {"began_ns": 0}}
+        await made.answer(scope, asked, view, read)
+    return (thread_time() - began) / len(asks) * 1e6
+
+
+def newest(folder: Path, count: int, rounds: int) -> list[report.Result]:
+    """The answers without guard, router and server."""
+    market = Market(folder, 1, 4, 1_000)
+    services = market.services()
+    service = services.default
+    found = service.reader.in_memory(Ask("T000", "1m", 600))
+    assert found is not None and len(found.bars) == 600
+    rows = {"idx": SeenRows(service.venue.calendar)}
+    asked = Asked("idx", "T000", 600, 0)
+
+    async def read() -> Read:
+        again = service.reader.in_memory(Ask("T000", "1m", 600))
+        assert again is not None
+        return Read(again, None, True)
+
+    made = Newest(services, rows)
+    factors = itertools.count()
+
+    def kept() -> Sequence[tuple[Asked, View]]:
+        return [(asked, RAW)] * count
+
+    def factor() -> Sequence[tuple[Asked, View]]:
+        return [(asked, ("scaled", 0.5 + next(factors) * 1e-9)) for _ in range(count)]
+
+    def anew() -> Sequence[tuple[Asked, View]]:
+        # Another question each: nothing is known of it but the rows, which other bars leave so.
+        return [(asked._replace(floor_ns=1 + next(factors)), RAW) for _ in range(count)]
+
+    def run(asks: Callable[[], Sequence[tuple[Asked, View]]]) -> Callable[[], float]:
+        return lambda: asyncio.run(_asked_us(made, asks(), read))
+
+    runs = {"newest_kept_us": kept, "newest_factor_us": factor, "newest_made_us": anew}
+    times = report.interleave({name: run(asks) for name, asks in runs.items()}, rounds)
+    return [report.Result(name, value, "us an answer") for name, value in times.items()]
+
+
 def served(servers: dict[str, Server], count: int, rounds: int) -> list[report.Result]:
     """Candles by each, in turns."""
     runs = {name: _asking(server, count) for name, server in servers.items()}
     found = report.interleave_each(runs, rounds)
-    rps, cpu = ({name: values[at] for name, values in found.items()} for at in (0, 1))
-    open_rps = report.Result("candles_600_open_rps", rps.pop("bursa"), "requests/s")
-    del cpu["bursa"]
-    return [
-        *report.against("candles_600_guarded_rps", rps, "guarded", "requests/s"),
-        *report.against("candles_600_guarded_cpu_us", cpu, "guarded", "us of CPU"),
-        open_rps,
-    ]
+    results = []
+    for at, (figure, unit) in enumerate((("rps", "requests/s"), ("cpu_us", "us of CPU"))):
+        values = {name: of_one[at] for name, of_one in found.items()}
+        for name in TIERS:
+            pair = {name: values[name], "fastapi": values["fastapi"]}
+            results += report.against(f"candles_600_{name}_{figure}", pair, name, unit)
+        for name in ("zstd", "open"):
+            results.append(report.Result(f"candles_600_{name}_{figure}", values[name], unit))
+    return results
 
 
 def _asking(server: Server, count: int) -> Callable[[], list[float]]:
@@ -167,28 +231,42 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bursa-guard-")))
         (folder / "alone").mkdir()
         (folder / "alone" / "market").mkdir()
+        (folder / "newest").mkdir()
         results = alone(folder / "alone", 2_000 if options.quick else 20_000, rounds)
-        servers = {
+        results += newest(folder / "newest", 100 if options.quick else 1_000, rounds)
+        running = {
             name: stack.enter_context(serving(name, folder / name, 50, 4))
             for name in ("guarded", "bursa", "fastapi")
         }
-        token = servers["guarded"].tell("token")
-        for server in servers.values():  # all read the same lines
-            server.headers = f"Authorization: Bearer {token}\r\n"
+        servers = {name: _shown(running["guarded"], tier) for name, tier in TIERS.items()}
+        servers["zstd"] = replace(servers["guarded"])
+        servers["zstd"].headers += "Accept-Encoding: zstd\r\n"
+        servers["open"], servers["fastapi"] = running["bursa"], running["fastapi"]
+        servers["fastapi"].headers = servers["guarded"].headers  # all read the same lines
         _check(servers)
-        servers["bursa"].headers = ""
         results += served(servers, count, rounds)
     report.emit("guard", results, options)
 
 
+def _shown(server: Server, tier: str) -> Server:
+    """The server as a user of a tier asks it."""
+    return replace(server, headers=f"Authorization: Bearer {server.tell(f'token {tier}')}\r\n")
+
+
 def _check(servers: dict[str, Server]) -> None:
-    """All give 600 rows of the same fields; without a token the guarded one gives none."""
+    """All give 600 rows of the same fields, HD as each is to see it; without a token the guarded
+    one gives none."""
     path = MEMORY.format(ticker="T007")
-    guarded, plain = (
-        msgspec.json.decode(answer(servers[name], path))["data"] for name in ("guarded", "fastapi")
-    )
-    assert len(guarded) == len(plain) == 600 and list(guarded[0]) == list(plain[0])
-    nobody = Server(servers["guarded"].running, servers["guarded"].port, 1)
+    every = {name: answer(server, path) for name, server in servers.items()}
+    every["zstd"] = zstandard.ZstdDecompressor().decompressobj().decompress(every["zstd"])
+    found = {name: msgspec.json.decode(body)["data"] for name, body in every.items()}
+    plain = found["fastapi"]
+    assert found["guarded"] == found["zstd"] == found["open"] == plain and len(plain) == 600
+    for name in ("scaled", "zeros"):
+        without = [{**row, "hd": 0} for row in found[name]]
+        assert without == [{**row, "hd": 0} for row in plain] and found[name] != plain
+    assert not any(row["hd"] for row in found["zeros"])
+    nobody = replace(servers["guarded"], headers="")
     try:
         answer(nobody, path)
     except AssertionError:

@@ -7,13 +7,14 @@ it:
     cold         open the store anew on a file out of the cache; answers the share still in it
     push MS      push bars into the stream every so many milliseconds
     hush         push no more; answers how many pushes there were
-    token        of `guarded`: answers a token that it lets in
+    token TIER   of `guarded`: answers a token that it lets in, of a user of that tier
 
 WHO is `bursa`; `guarded`, which has accounts: a token is asked for, its user's requests are limited
-(to more than there are) and summed up; `fastapi`, with orjson, parameters declared, or
-`fastapi-request`, which reads them off the request unchecked (its documentation's "Using the
-Request Directly"); or `picows`, a WebSocket server without anything else. All serve the same rows,
-in one process and on one loop of uvloop, HTTP by uvicorn and httptools without access log.
+(to more than there are) and summed up, all timeframes are his; `fastapi`, with orjson, parameters
+declared, or `fastapi-request`, which reads them off the request unchecked (its documentation's
+"Using the Request Directly"); or `picows`, a WebSocket server without anything else. All serve the
+same rows, in one process and on one loop of uvloop, HTTP by uvicorn and httptools without access
+log.
 """
 
 import argparse
@@ -32,6 +33,7 @@ import uvloop
 from benchmarks.load.market import Market
 from benchmarks.load.pushing import Bars, Pushing
 from bursa.accounts.parts import Accounts, Beside
+from bursa.accounts.tiers import SEED
 from bursa.accounts.who import CLI
 from bursa.api.app import build_api, server
 from bursa.api.stream.frames import Frames
@@ -66,13 +68,17 @@ def guarded(market: Market, folder: Path) -> tuple[uvicorn.Server, Commands]:
     clock, telemetry = SystemClock(), Telemetry()
     database, beside = Database(folder / "state.db"), Beside(folder, folder / "secrets")
     accounts = Accounts(database, clock, telemetry, beside)
-    user = accounts.people.create("bench@bursa.example", "user", "enterprise", None, CLI)
-    accounts.people.set_override(user, {"rate": RATE}, CLI)
-    key = accounts.keys.make(user, "bench", None, CLI)[1].id
+    made: dict[str, str] = {}
+    for tier in SEED:
+        email = f"{tier}@bursa.example"
+        user = accounts.people.create(email, "user", tier, None, CLI)
+        accounts.people.set_override(user, {"rate": RATE, "timeframes": None}, CLI)
+        made[tier] = accounts.keys.make(user, "bench", None, CLI)[1].id
     accounts.start()
 
-    def token(_: str) -> str:
-        return accounts.tokens.issue(accounts.standing.principal_of_key(key, 0), clock.now_ns())
+    def token(tier: str) -> str:
+        who = accounts.standing.principal_of_key(made[tier], 0)
+        return accounts.tokens.issue(who, clock.now_ns())
 
     services = replace(market.services(), clock=clock, telemetry=telemetry, accounts=accounts)
     hub = Hub(services, StreamLimits(clients=CLIENTS_MAX), "0123456789abcdef")
