@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from bursa.cli import app
 from bursa.model.errors import Refuse
 from bursa.model.schema import TICKS
+from bursa.pipeline.dlq import Desk
 from bursa.pipeline.letters import letters
 from bursa.state.sqlite import STATE_FILE, StateDb
 from bursa.store.duckdb import DuckStore
@@ -64,6 +65,29 @@ def test_listed_shown_tried_again_and_dropped(data: Path) -> None:
     assert bursa(data, "drop", "3") == (0, "1 dropped: the store goes without these rows\n")
     assert json.loads(bursa(data, "ls", "--format", "json")[1]) == []
     assert bursa(data, "replay", "--all") == (0, "nothing to replay\n")
+
+
+def test_more_numbers_than_one_question_takes_are_all_done(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("pipeline", "verbs"):
+        monkeypatch.setattr(f"bursa.{module}.dlq.AT_ONCE", 1)
+    code, said = bursa(data, "replay", "1", "2", "1")
+    assert code == 0 and said.endswith("2 stored\n"), said
+    assert trades(data) == list(range(1, 10))
+    state = StateDb(data / STATE_FILE)
+    rows = batch(TICKS, [tick("BBCA", n, aggressor=None) for n in (21, 22)])
+    state.letters.add(letters(rows, {0: "NOT NULL", 1: "NOT NULL"}, 10**18))
+    numbers = [str(one.number) for one in state.letters.ls()]
+    asked = {"do": "drop", "venue": "", "kind": "", "after": 0}
+    with pytest.raises(Refuse, match="2 numbers; allowed: 1 in one question"):
+        Desk(lambda: state.letters, pytest.fail, {}, []).answer(asked | {"numbers": [1, 2]})
+    state.close()
+    found = CliRunner().invoke(app, ["dlq", "drop", *numbers[:2], "77", "--data", str(data)])
+    assert "no dead letter of that number" in str(found.exception)
+    assert found.output == "2 dropped: the store goes without these rows\n"
+    assert bursa(data, "drop", *numbers[2:])[0] == 0
+    assert json.loads(bursa(data, "ls", "--format", "json")[1]) == []
 
 
 @pytest.mark.parametrize(

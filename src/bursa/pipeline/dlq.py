@@ -42,8 +42,9 @@ class Desk:
         self._kinds = {kind.name: kind for kind in kinds}
 
     def answer(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """One question: `do` and what it needs. `numbers` names letters, none: all of `venue` and
-        `kind` ("" is any), at most AT_ONCE past `after`; `left` says whether there are more."""
+        """One question: `do` and what it needs. `numbers` names letters, AT_ONCE at most; none: all
+        of `venue` and `kind` ("" is any), at most AT_ONCE past `after`; `left` says whether there
+        are more."""
         do = {LS: self._ls, SHOW: self._show, REPLAY: self._replay, DROP: self._drop}
         return do[str(payload["do"])](payload)
 
@@ -80,8 +81,11 @@ class Desk:
         return letter
 
     def _chosen(self, payload: dict[str, Any]) -> tuple[Sequence[DeadLetter], bool]:
-        if payload["numbers"]:
-            return [self._find(int(number)) for number in payload["numbers"][:AT_ONCE]], False
+        if numbers := [int(number) for number in dict.fromkeys(payload["numbers"])]:
+            if len(numbers) > AT_ONCE:
+                what = f"{len(numbers):,} numbers; allowed: {AT_ONCE:,} in one question"
+                raise Refuse(what, parameter="numbers")
+            return [self._find(number) for number in numbers], False
         found = self._kept().ls(
             str(payload["venue"]), str(payload["kind"]), int(payload["after"]), AT_ONCE
         )

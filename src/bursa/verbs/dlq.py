@@ -4,10 +4,11 @@ The process that holds the folder is asked; where nobody holds it, state databas
 opened here. What each does is pipeline/dlq.py's.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ class Meant:
     venue: str = ""
     kind: str = ""
     every: bool = False
+
+    def parts(self) -> Iterator["Meant"]:
+        """As many of them at a time as one question may name."""
+        numbers = list(dict.fromkeys(self.numbers))
+        for at in range(0, max(1, len(numbers)), AT_ONCE):
+            yield replace(self, numbers=numbers[at : at + AT_ONCE])
 
     def payload(self, do: str, **other: Any) -> dict[str, Any]:
         """A question about them."""
@@ -113,17 +120,27 @@ def run_replay(config: Config, meant: Meant, *, dry_run: bool, say: Console) -> 
     meant.check_which()
     logs.setup(config.log.level, config.log.format)
     outcomes: Counter[str] = Counter()
-    after, left = 0, True
-    while left:
-        found = _ask(config, meant.payload(REPLAY, after=after, dry_run=dry_run))
-        for number, venue, kind, symbol, outcome, why in found["rows"]:
-            outcomes[outcome] += 1
-            what = f"{number}  {venue} {kind} {symbol}  {'would be ' * dry_run}{outcome}"
-            say.print(f"{what}{f': {why}' if why else ''}", markup=False)
-        after, left = found["after"], found["left"]
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items())
-    say.print(f"{counts or 'nothing to replay'}{'; dry run, nothing was changed' * dry_run}")
+    try:
+        for some in meant.parts():
+            after, left = 0, True
+            while left:
+                found = _ask(config, some.payload(REPLAY, after=after, dry_run=dry_run))
+                outcomes.update(_tell(found["rows"], dry_run=dry_run, say=say))
+                after, left = found["after"], found["left"]
+    finally:  # what was done is told, where a later question is refused too
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items())
+        dry = "; dry run, nothing was changed" * dry_run
+        if counts or sys.exception() is None:
+            say.print(f"{counts or 'nothing to replay'}{dry}")
     return 1 if outcomes[REFUSED] or outcomes[AHEAD] else 0
+
+
+def _tell(rows: Iterable[Sequence[Any]], *, dry_run: bool, say: Console) -> Iterator[str]:
+    """Print what became of each letter; the outcomes."""
+    for number, venue, kind, symbol, outcome, why in rows:
+        what = f"{number}  {venue} {kind} {symbol}  {'would be ' * dry_run}{outcome}"
+        say.print(f"{what}{f': {why}' if why else ''}", markup=False)
+        yield outcome
 
 
 def run_drop(config: Config, meant: Meant, *, say: Console) -> int:
@@ -131,11 +148,16 @@ def run_drop(config: Config, meant: Meant, *, say: Console) -> int:
     meant.check()
     meant.check_which()
     logs.setup(config.log.level, config.log.format)
-    gone, left = 0, True
-    while left:
-        found = _ask(config, meant.payload(DROP, after=0))
-        gone, left = gone + found["dropped"], found["left"]
-    say.print(f"{gone:,} dropped: the store goes without these rows")
+    gone = 0
+    try:
+        for some in meant.parts():
+            left = True
+            while left:
+                found = _ask(config, some.payload(DROP, after=0))
+                gone, left = gone + found["dropped"], found["left"]
+    finally:
+        if gone or sys.exception() is None:
+            say.print(f"{gone:,} dropped: the store goes without these rows")
     return 0
 
 
