@@ -347,6 +347,18 @@ def test_a_range_that_is_empty_in_utc_alone_is_told(data: Path, tmp_path: Path) 
     assert (code, "--tz venue" in warned) == (1, False)
 
 
+def test_a_ticker_without_rows_beside_one_with_some_is_told(data: Path, tmp_path: Path) -> None:
+    asked = {"tickers": ("ZZZZ", "BBCA", "NONE", "ZZZZ")}
+    code, said, warned = exported(data, tmp_path / "a.csv", **asked)
+    assert (code, "15 rows" in said) == (1, True), said
+    assert "idx has no ohlcv of ZZZZ, NONE from" in warned and "not in the file" in warned
+    assert {row["ticker"] for row in _read_csv(tmp_path / "a.csv", OHLCV)} == {"BBCA"}
+    with running(data):
+        again = exported(data, tmp_path / "b.csv", **asked)
+    assert again[0] == 1 and "of ZZZZ, NONE from" in again[2]
+    assert exported(data, tmp_path / "c.csv", tickers=("BBCA", "TLKM"))[0] == 0
+
+
 def test_no_rows_make_no_file(data: Path, tmp_path: Path) -> None:
     code, said, warned = exported(data, tmp_path / "a.csv", tickers=("ZZZZ",))
     assert (code, said) == (1, "")
@@ -396,7 +408,9 @@ def test_a_file_that_is_there_is_replaced_on_request_alone(data: Path, tmp_path:
 
 def test_the_command_line_takes_it(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
-    words = f"export ticks --from 2020-01-01 --to 2030-01-01 --ticker BBCA --data {data} -o {file}"
-    done = CliRunner().invoke(app, words.split())
+    words = f"export ticks --from 2020-01-01 --to 2030-01-01 --data {data} -o {file} --ticker"
+    done = CliRunner().invoke(app, [*words.split(), "BBCA,TLKM"])
     assert done.exit_code == 0, done.output
-    assert {row["ticker"] for row in pq.read_table(file).to_pylist()} == {"BBCA"}
+    assert {row["ticker"] for row in pq.read_table(file).to_pylist()} == {"BBCA", "TLKM"}
+    done = CliRunner().invoke(app, [*words.split(), "BBCA,", "--force"])
+    assert done.exit_code == 2 and "a ticker without a name" in done.output

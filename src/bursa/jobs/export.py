@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
@@ -70,6 +71,7 @@ class Export:
         self._part = self._file.with_name(self._file.name + PART)
         self._at = (0, 1)
         self._rows = 0
+        self._without = dict.fromkeys(order.tickers)
         self._bytes = 0
         self._venue_clock = False
 
@@ -80,8 +82,14 @@ class Export:
 
     def report(self) -> dict[str, Any]:
         """Rows written; bytes of the file, 0 while it is not done or where there are none; whether
-        the range is empty, and would not be by the venue's clock."""
-        return {"rows": self._rows, "bytes": self._bytes, "venue_clock": self._venue_clock}
+        the range is empty, and would not be by the venue's clock; the tickers that were asked for
+        and have no row so far."""
+        return {
+            "rows": self._rows,
+            "bytes": self._bytes,
+            "venue_clock": self._venue_clock,
+            "without": list(self._without),
+        }
 
     def run(self) -> Iterator[None]:
         """Piece by piece. Without a row there is no file. OSError becomes Refuse `not_written`."""
@@ -96,6 +104,9 @@ class Export:
             for piece in pieces(self._store, self._wanted):
                 if len(piece.rows):
                     sink.write_table(piece.rows)
+                if self._without:
+                    for ticker in pc.unique(piece.rows[self._wanted.by]).to_pylist():
+                        self._without.pop(ticker, None)
                 self._rows += len(piece.rows)
                 self._at = (piece.done, piece.total)
                 yield

@@ -52,7 +52,8 @@ def export(  # noqa: PLR0913 -- a command's options
     settings: File = None,
 ) -> None:
     """Write stored rows of a range to a file, hot and cold, also while bursa runs: by day, then by
-    ticker and time; of bars and metrics the newest revisions. Exit code 1 where there are none."""
+    ticker and time; of bars and metrics the newest revisions. Exit code 1 where there are none, or
+    none of a ticker that is named."""
     loaded = load(settings, data)
     from bursa.verbs.export import Asked, run_export
 

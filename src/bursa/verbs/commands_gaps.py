@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bursa.verbs.options import Data, DryRun, File, Json, err, load, out
+from bursa.verbs.options import Data, DryRun, File, Json, Tickers, err, load, out
 
 gaps_verbs = typer.Typer(help="What is missing, and how it is filled.", no_args_is_help=True)
 
@@ -27,10 +27,6 @@ Days = Annotated[
         "--days", min=1, help="Look so many trading days back.", show_default="7, or what is kept"
     ),
 ]
-Ticker = Annotated[
-    list[str] | None,
-    typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
-]
 Of = Annotated[str, typer.Option("--venue", help="Whose, e.g. idx.", show_default="the only one")]
 Zone = Annotated[
     str,
@@ -47,7 +43,7 @@ def gaps_ls(  # noqa: PLR0913 -- a command's options
     begin: Begin = "",
     end: End = "",
     days: Days = None,
-    ticker: Ticker = None,
+    ticker: Tickers = None,
     timeframe: Annotated[str, typer.Option("--tf", help="Timeframe of the bars, 1m to 1M.")] = "1m",
     venue: Of = "",
     zone: Zone = "venue",
@@ -69,7 +65,7 @@ def gaps_fill(  # noqa: PLR0913 -- a command's options
     begin: Begin = "",
     end: End = "",
     days: Days = None,
-    ticker: Ticker = None,
+    ticker: Tickers = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", help="Bars of a minute, CSV or Parquet, instead.", metavar="FILE"),

@@ -42,7 +42,8 @@ class Asked:
 
 
 def run_export(config: Config, asked: Asked, *, say: Console, warn: Console) -> int:
-    """Write rows to a file. Returns 1 where there are none; no file is made then."""
+    """Write rows to a file. Returns 1 where there are none, and no file is made then; also where a
+    ticker that was named has none."""
     logs.setup(config.log.level, config.log.format)
     form = _form(asked)
     if asked.kind not in KINDS:
@@ -74,7 +75,10 @@ def run_export(config: Config, asked: Asked, *, say: Console, warn: Console) -> 
         return 1
     told_of = f"{report['rows']:,} rows, {report['bytes'] / 1e6:,.1f} MB"
     say.print(f"{asked.file}: {told_of} of {venue.name} {asked.kind} {between}", markup=False)
-    return 0
+    if without := report["without"]:
+        none = f"{venue.name} has no {asked.kind} of {', '.join(without)} {between}"
+        warn.print(f"{none}: not in the file", markup=False)
+    return 1 if without else 0
 
 
 def _offline(config: Config, venue: Venue, order: Order, told: Told) -> dict[str, Any]:

@@ -31,9 +31,19 @@ Zone = Annotated[
         metavar="ZONE",
     ),
 ]
+
+
+def _apart(named: list[str] | None) -> list[str] | None:
+    """`--ticker A,B` is `--ticker A --ticker B`."""
+    apart = [name.strip() for several in named or () for name in several.split(",")]
+    if not all(apart):
+        raise typer.BadParameter("a ticker without a name; allowed: such as BBCA, or BBCA,TLKM")
+    return apart or None
+
+
 Tickers = Annotated[
     list[str] | None,
-    typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times."),
+    typer.Option("--ticker", help="Only this ticker, e.g. BBCA; several times.", callback=_apart),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be written; change nothing.")
