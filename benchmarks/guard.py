@@ -7,9 +7,6 @@ guard_us               one request through the guard to an application that answ
                        answer bears, counters and usage; 10 headers, as clients of the API send them
 guard_session_us       the same with the cookie of a session and a browser's 16 headers
 guard_key_us           the same with an API key, under /udf
-newest_kept_us         what is left of 600 candles behind the guard: the answer is ready
-newest_factor_us       its rows are known, a factor of HD comes first: numbers made, and put in
-newest_made_us         the ticker's bars have changed: rows joined anew
 candles_600_guarded_rps  600 candles of a ticker from memory over HTTP, 4 connections: asked with a
                        token, limited, summed up; beside a plain FastAPI application with orjson
                        that does nothing of it and has the rows as dictionaries in memory. Of a
@@ -19,12 +16,13 @@ candles_600_zeros_rps  the same of a user of free with all timeframes: HD as zer
 candles_600_..._cpu_us CPU of the server's process for one of them
 candles_600_zstd_rps   the first of a client that takes zstd, as browsers do; the peer packs nothing
 candles_600_open_rps   the same of bursa without accounts
+
+What the answers behind the guard cost is in guard_answers.py.
 """
 
 import asyncio
-import itertools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,23 +33,19 @@ import msgspec
 import uvloop
 import zstandard
 
-from benchmarks import report
+from benchmarks import guard_answers, report
 from benchmarks.http import MEMORY, answer, many_clients
 from benchmarks.load.market import Market
 from benchmarks.load.process import Server, serving
-from bursa.accounts.hd import RAW, View
 from bursa.accounts.parts import Accounts, Beside
 from bursa.accounts.who import CLI, Actor
 from bursa.api.admission import Admission
-from bursa.api.candle_rows import SeenRows
 from bursa.api.errors import handler
 from bursa.api.guard import Guard, Layers
-from bursa.api.newest import Asked, Newest, Read
 from bursa.api.viewer.cors import Origins
 from bursa.api.viewer.door import Door
 from bursa.api.viewer.rates import Rates
 from bursa.app import SystemClock
-from bursa.history.candles import Ask
 from bursa.ops import logs
 from bursa.ops.telemetry import Telemetry
 from bursa.state.database import Database
@@ -151,57 +145,13 @@ class Alone:
         return run
 
 
-def alone(folder: Path, count: int, rounds: int) -> list[report.Result]:
-    """The guard by itself."""
-    made = Alone(folder)
+def alone(folder: Path, quick: bool) -> list[report.Result]:
+    """The guard by itself, and what lies behind it."""
+    made, (count, rounds) = Alone(folder), (2_000, 3) if quick else (20_000, 7)
     with closing(made.accounts.database):
         times = report.interleave(made.runs(count), rounds)
-    return [report.Result(name, value, "us a request") for name, value in times.items()]
-
-
-async def _asked_us(made: Newest, asks: Sequence[tuple[Asked, View]], read: Any) -> float:
-    """us an answer of all these, from one to the next."""
-    began = thread_time()
-    for asked, view in asks:
-        scope: Any = {"state": {"began_ns": 0}}
-        await made.answer(scope, asked, view, read)
-    return (thread_time() - began) / len(asks) * 1e6
-
-
-def newest(folder: Path, count: int, rounds: int) -> list[report.Result]:
-    """The answers without guard, router and server."""
-    market = Market(folder, 1, 4, 1_000)
-    services = market.services()
-    service = services.default
-    found = service.reader.in_memory(Ask("T000", "1m", 600))
-    assert found is not None and len(found.bars) == 600
-    rows = {"idx": SeenRows(service.venue.calendar)}
-    asked = Asked("idx", "T000", 600, 0)
-
-    async def read() -> Read:
-        again = service.reader.in_memory(Ask("T000", "1m", 600))
-        assert again is not None
-        return Read(again, None, True)
-
-    made = Newest(services, rows)
-    factors = itertools.count()
-
-    def kept() -> Sequence[tuple[Asked, View]]:
-        return [(asked, RAW)] * count
-
-    def factor() -> Sequence[tuple[Asked, View]]:
-        return [(asked, ("scaled", 0.5 + next(factors) * 1e-9)) for _ in range(count)]
-
-    def anew() -> Sequence[tuple[Asked, View]]:
-        # Another question each: nothing is known of it but the rows, which other bars leave so.
-        return [(asked._replace(floor_ns=1 + next(factors)), RAW) for _ in range(count)]
-
-    def run(asks: Callable[[], Sequence[tuple[Asked, View]]]) -> Callable[[], float]:
-        return lambda: asyncio.run(_asked_us(made, asks(), read))
-
-    runs = {"newest_kept_us": kept, "newest_factor_us": factor, "newest_made_us": anew}
-    times = report.interleave({name: run(asks) for name, asks in runs.items()}, rounds)
-    return [report.Result(name, value, "us an answer") for name, value in times.items()]
+        behind = guard_answers.results(folder / "answers", made.accounts, made.token, quick)
+    return [report.Result(name, value, "us a request") for name, value in times.items()] + behind
 
 
 def served(servers: dict[str, Server], count: int, rounds: int) -> list[report.Result]:
@@ -231,9 +181,8 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bursa-guard-")))
         (folder / "alone").mkdir()
         (folder / "alone" / "market").mkdir()
-        (folder / "newest").mkdir()
-        results = alone(folder / "alone", 2_000 if options.quick else 20_000, rounds)
-        results += newest(folder / "newest", 100 if options.quick else 1_000, rounds)
+        (folder / "alone" / "answers").mkdir()
+        results = alone(folder / "alone", options.quick)
         running = {
             name: stack.enter_context(serving(name, folder / name, 50, 4))
             for name in ("guarded", "bursa", "fastapi")

@@ -85,15 +85,16 @@ class Begun(NamedTuple):
 async def begun(start: bytes, coding: bytes) -> Begun:
     """The beginning of a body, not empty, in a coding that `chosen` gave."""
     if len(start) <= _AT_ONCE_BYTES[coding]:
-        return _begin(start, coding)
-    return await asyncio.to_thread(_begin, start, coding)
+        return begin(start, coding)
+    return await asyncio.to_thread(begin, start, coding)
 
 
 # No flags, no time, packed for speed, by an unknown system (RFC 1952).
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 
 
-def _begin(start: bytes, coding: bytes) -> Begun:
+def begin(start: bytes, coding: bytes) -> Begun:
+    """The same, on the caller's thread."""
     if coding == b"zstd":
         zstd = zstandard.ZstdCompressor(level=1, write_content_size=False).compressobj()
         packed = zstd.compress(start) + zstd.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
