@@ -190,13 +190,14 @@ def test_no_secret_and_nothing_endless_is_written(desk: Desk) -> None:
     key = "idx_live_" + "5e" * 32
     desk.tell(
         target="x" * 5_000,
-        actor="a\0b",
+        actor="a\0b\x1b[31m\u202e",
         before={"password": "hunter2", "Token": 1, "deep": [{"key_hash": "h"}, f"made {key}"]},
         after={"many": ["y" * 200_000], "odd": datetime(2026, 1, 1), "nul": "a\0b"},
     )
     desk.audit.turn()
     (found,) = desk.stored()
-    assert len(found.target) == 400 and found.target.endswith("…") and "\0" not in found.actor
+    assert len(found.target) == 400 and found.target.endswith("…")
+    assert found.actor == "a\ufffdb\ufffd[31m\ufffd", "nothing that steers a terminal"
     assert json.loads(found.before or "") == {
         "password": "(not told)",
         "Token": "(not told)",

@@ -96,6 +96,8 @@ def test_unknown_and_wrong_are_the_same_words_and_audited(here: Office) -> None:
     assert said == {("the e-mail address or the password is wrong", "sign_in_failed", 401)}
     with refused("sign_in_failed"):
         here.people.login(here.email(somebody), "x" * 100_000, WEB)
+    (odd,) = here.audit.read(Chosen(target="(no address)", act="sign_in"))
+    assert not odd.ok, "what is no address may be a password in the wrong field"
     (failed, *_) = here.audit.read(Chosen(target="nobody@x.test", act="sign_in"))
     assert (failed.ok, failed.address, failed.request_id, failed.actor) == (
         False,

@@ -263,6 +263,8 @@ def test_table() -> None:
         "(2 rows)",
     ]
     assert render(Answer(("a",), []), "table") == "a\n-\n(0 rows)\n"
+    stranger = render(Answer(("a",), [["\x1b[31mred\u202e\r"], ["two\nlines, é"]]), "table")
+    assert "\\x1b[31mred\\u202e\\r\n" in stranger and "two\nlines, é\n" in stranger
 
 
 def test_an_unknown_format_is_refused() -> None:

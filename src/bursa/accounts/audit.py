@@ -242,8 +242,11 @@ class Audit:
 
 
 def _text(given: str) -> str:
-    """Text as it is kept: not endless, and no bytes that a database refuses."""
-    cleaned = given.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Text as it is kept: not endless, and nothing that a database refuses or a terminal obeys."""
+    cleaned = given.encode("utf-8", "replace").decode()
+    if not cleaned.isprintable():
+        odd = "\N{REPLACEMENT CHARACTER}"
+        cleaned = "".join(one if one.isprintable() else odd for one in cleaned[:TEXT_MAX])
     return cleaned if len(cleaned) <= TEXT_MAX else cleaned[: TEXT_MAX - 1] + "…"
 
 

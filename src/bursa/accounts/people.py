@@ -29,7 +29,7 @@ from bursa.accounts.ids import digest, new_id, new_secret
 from bursa.accounts.keys import known_tier
 from bursa.accounts.passwords import Passwords, judged
 from bursa.accounts.texts import email as judged_email
-from bursa.accounts.texts import label
+from bursa.accounts.texts import label, tried
 from bursa.accounts.who import JOB, ROLES, Actor, Principal, Role
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import (
@@ -145,7 +145,7 @@ class People:
         try:
             return self._login(email, password, by, agent)
         except Refuse as why:
-            self._changes.refused(by, "sign_in", email.strip().lower()[:254], why)
+            self._changes.refused(by, "sign_in", tried(email), why)
             raise
 
     def _login(self, email: str, password: str, by: Actor, agent: str) -> tuple[str, Principal]:

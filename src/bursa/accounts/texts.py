@@ -20,6 +20,15 @@ def email(given: str, name: str = "email") -> str:
     return folded
 
 
+def tried(given: str) -> str:
+    """An address that somebody tried, as the audit keeps it: where it is none it may be a password
+    that went into the wrong field, and is not told."""
+    try:
+        return email(given)
+    except Refuse:
+        return "(no address)"
+
+
 def label(given: str, name: str = "name", least: int = 1) -> str:
     """A name as it is kept: one line. Refuse `bad_name`, of the parameter `name`."""
     folded = given.strip()

@@ -283,7 +283,7 @@ def _csv(answer: Answer) -> str:
 
 
 def _table(answer: Answer) -> str:
-    cells = [[_cell(value, "null") for value in row] for row in answer.rows]
+    cells = [[_seen(_cell(value, "null")) for value in row] for row in answer.rows]
     widths = [
         max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(answer.columns)
     ]
@@ -300,6 +300,16 @@ def _table(answer: Answer) -> str:
     ]
     count = len(answer.rows)
     return "\n".join([*shown, f"({count:,} {'row' if count == 1 else 'rows'})"]) + "\n"
+
+
+def _seen(text: str) -> str:
+    """What a terminal shows and does not obey: stored texts may be a stranger's."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def _cell(value: Any, null: str) -> str:

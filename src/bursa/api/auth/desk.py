@@ -13,6 +13,7 @@ from bursa.accounts.ids import digest
 from bursa.accounts.limits import Taken
 from bursa.accounts.messages import Message
 from bursa.accounts.parts import Accounts
+from bursa.accounts.texts import tried
 from bursa.accounts.throttle import Act, Throttle, away
 from bursa.accounts.tokens import Claims
 from bursa.accounts.who import Actor, Principal
@@ -58,7 +59,7 @@ class Desk:
         taken = await self._throttle.attempt(act, access.address(scope), email)
         scope["state"]["marks"] = taken.headers[:2]
         if act == "sign_in" and not taken.allowed:
-            await self._turned_away(scope, act, email.strip().lower()[:254])
+            await self._turned_away(scope, act, tried(email))
         _judge(taken)
 
     async def good(self, act: Act, scope: Scope, email: str) -> None:
