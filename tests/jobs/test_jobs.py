@@ -1,5 +1,6 @@
 """Jobs: driven by questions or at once, one of a name at a time by a lease, ended anyhow."""
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +13,7 @@ from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
 from bursa.state.holder import me
 from tests.fakes.state import FakeLeases
+from tests.pipeline import running
 
 
 class Counting:
@@ -128,6 +130,24 @@ def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         bench.ask(GO_ON, job=first)
     assert bench.ask(END, job=second)["report"] == {"counted": 0}
     assert bench.outcomes() == ["given up", "given up"]
+
+
+def test_one_whose_client_was_killed_ends_by_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "ABANDONED_S", 0.05)
+    monkeypatch.setattr(job, "STEP_S", 0.0)
+    asked = bench.begin(steps=3)
+    [under_way] = bench.jobs._under_way.values()
+    with under_way.lock:  # an answer that takes its time
+        assert not under_way.over.wait(0.2)
+        under_way.asked_s = time.monotonic()
+    assert under_way.over.wait(20)
+    running.until(lambda: bench.outcomes() == ["given up"], "its end")
+    with pytest.raises(Refuse, match="not under way any more"):
+        bench.ask(GO_ON, job=asked)
+    assert [one.closed for one in bench.made] == [1]
+    assert bench.telemetry.job_running.labels("idx", "count")._value.get() == 0
 
 
 def test_a_forgotten_one_that_is_asked_for_again_is_not_said_to_be_done(

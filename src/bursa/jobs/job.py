@@ -2,18 +2,18 @@
 
 A job (Job) is driven step by step. Whoever asked drives it: over the control socket each question
 has the holder work for a moment on a thread of the socket, and answers how far it is, so nothing
-goes on for one who went away; a verb on a folder that nobody holds and the schedule drive it
-themselves (`run`). Before each step the venue's writer is waited for while it is behind. Of one
-lane there is one at a time a venue, by a lease in the state database: a process that was killed
-holds none, and what came of each run is kept there. A lane is a job's own name, or one that it
-shares with those that must not run beside it (makers.py). A job may be given up between two steps
-and begun anew later: what was done stays.
+goes on for one who went away, and what he had begun is ended a minute later; a verb on a folder
+that nobody holds and the schedule drive it themselves (`run`). Before each step the venue's writer
+is waited for while it is behind. Of one lane there is one at a time a venue, by a lease in the
+state database: a process that was killed holds none, and what came of each run is kept there. A
+lane is a job's own name, or one that it shares with those that must not run beside it (makers.py).
+A job may be given up between two steps and begun anew later: what was done stays.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import count
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 from bursa.model.errors import BursaError, Refuse, Retry
@@ -25,9 +25,11 @@ from bursa.store.folder import Handler
 
 JOB = "job"
 BEGIN, GO_ON, END = "begin", "go on", "end"
-# How long one answer may work, and after how long without a question a job is forgotten.
+# How long one answer may work; after how long without a question a job makes room for another, and
+# after how long it is ended for itself: a client may be suspended for a while.
 STEP_S = 0.5
 FORGOTTEN_S = 10.0
+ABANDONED_S = 60.0
 # How long a lease holds without being renewed, more than any step may take.
 LEASE_S = 600.0
 # What becomes of a run.
@@ -68,7 +70,7 @@ class _UnderWay:
     ) -> None:
         self.number, self.venue, self.name, self.runtime = number, venue, name, runtime
         self.lane, self._lease = lane, lease_of(venue, lane)
-        self.lock = Lock()
+        self.lock, self.over = Lock(), Event()
         self.asked_s = self.renewed_s = time.monotonic()
         self.holder = f"{me()}#{number}"
         self.job: Job
@@ -102,6 +104,7 @@ class _UnderWay:
     def end(self, outcome: str) -> None:
         """Close it and give the lease back."""
         telemetry, labels = self.runtime.telemetry, (self.venue, self.name)
+        self.over.set()
         try:
             if isinstance(self.steps, Generator):
                 self.steps.close()
@@ -152,6 +155,7 @@ class Jobs:
         self._under_way: dict[tuple[str, str], _UnderWay] = {}
         self._numbers = count(1)
         self._lock = Lock()
+        self._log = logger("jobs")
 
     def answer(self, payload: dict[str, Any]) -> dict[str, Any]:
         """One question of the control socket: `do`, `venue`, `name`, and what `do` needs: BEGIN
@@ -159,7 +163,9 @@ class Jobs:
         `total`, and `report` once it is over, else null."""
         venue, name = str(payload["venue"]), str(payload["name"])
         if payload["do"] == BEGIN:
-            return {"job": self._begin(venue, name, payload["order"]).number}
+            begun = self._begin(venue, name, payload["order"])
+            Thread(target=self._mind, args=(begun,), name="job", daemon=True).start()
+            return {"job": begun.number}
         at = self._find(venue, name, int(payload["job"]))
         with at.lock:
             self._find(venue, name, at.number)  # it may have been given up just then
@@ -218,6 +224,17 @@ class Jobs:
             begun.make(maker, order)
             self._under_way[venue, lane] = begun
         return begun
+
+    def _mind(self, at: _UnderWay) -> None:
+        """End a job whose client went away without a word."""
+        wait_s = ABANDONED_S
+        while not at.over.wait(wait_s):
+            with at.lock:
+                wait_s = at.asked_s + ABANDONED_S - time.monotonic()
+                if wait_s <= 0:
+                    self._log.warning("nobody asks for a job any more", venue=at.venue, job=at.name)
+                    self._end(at, GIVEN_UP)
+                    return
 
     def _find(self, venue: str, name: str, number: int) -> _UnderWay:
         found = self._under_way.get((venue, self._lanes.get(name, name)))
