@@ -122,20 +122,20 @@ def url(copy: Path) -> Iterator[str]:
         assert process.stdin is not None and process.stdout is not None
         said = (line.strip() for line in process.stdout)
         line = next((line for line in said if line.startswith("http://")), "")
-        assert line, process.wait(10)
+        assert line, process.wait(60)
         yield line
         process.stdin.close()
-        process.wait(30)
+        process.wait(90)
 
 
 def data(url: str, path: str, **query: Any) -> list[dict[str, Any]]:
-    with urlopen(f"{url}{path}?{urlencode(query)}", timeout=30) as answer:
+    with urlopen(f"{url}{path}?{urlencode(query)}", timeout=90) as answer:
         rows: list[dict[str, Any]] = json.load(answer)["data"]
     return rows
 
 
 def docs(url: str, page: str) -> Reading:
-    with urlopen(f"{url}/docs/{page}", timeout=30) as answer:
+    with urlopen(f"{url}/docs/{page}", timeout=90) as answer:
         return read(answer.read().decode())
 
 
@@ -172,7 +172,7 @@ def test_it_is_in_the_catalogue_and_in_the_docs(url: str) -> None:
     assert kind is not None and kind.tables[0].row(NAME) is not None
     section = docs(url, "metrics").section(NAME)
     assert section is not None and "How many bars in a row" in section.text
-    with urlopen(f"{url}/schema", timeout=30) as answer:
+    with urlopen(f"{url}/schema", timeout=90) as answer:
         assert f", {NAME}" in answer.read().decode()
 
 
@@ -196,7 +196,7 @@ def test_the_chart_shows_it(copy: Path, url: str) -> None:
     """Found in the menu and switched on, its pane has the newest value."""
     done = subprocess.run(
         [sys.executable, "-c", LOOK, url, NAME],
-        capture_output=True, timeout=120, check=False, **inside(copy),
+        capture_output=True, timeout=300, check=False, **inside(copy),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found, shown, *console = done.stdout.splitlines()

@@ -59,7 +59,7 @@ def test_venues_are_stopped_at_once_and_by_one_moment() -> None:
 
         def stop(self, timeout_s: float) -> bool:
             given.append(timeout_s)
-            all_at_once.wait(20.0)
+            all_at_once.wait(60.0)
             return self._stored
 
     def stopped(*stored: bool) -> bool:

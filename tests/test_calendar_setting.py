@@ -79,7 +79,7 @@ def test_the_demo_exchange_keeps_an_operators_holidays(tmp_path: Path) -> None:
         assert (running.first_day, running.live_day) == (date(2025, 11, 20), date(2025, 11, 24))
     finally:
         launch.end(running)
-        process.wait(30)
+        process.wait(90)
 
 
 def test_bursa_tells_its_demo_exchange(tmp_path: Path) -> None:

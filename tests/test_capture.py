@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from tests.faults.exchange import Exchange
 from tests.feeds.test_replay import Taken, block
 from tests.feeds.test_tcp import Server, Talk, refuses, tells
 from tests.running import Bursa, environment, select, wait_for
+from tests.servers.broker import free_port
 from tests.verbs import bursa
 from tests.wire import idx_encoder as wire
 
@@ -64,12 +64,12 @@ def serving(*scripts: Talk) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    assert started.wait(20)
+    assert started.wait(60)
     try:
         yield [server.port for server in servers]
     finally:
         loops[0].call_soon_threadsafe(ended.set)
-        thread.join(20)
+        thread.join(60)
 
 
 def blocks(path: Path) -> list[bytes]:
@@ -297,7 +297,7 @@ def test_ctrl_c_ends_it_with_a_whole_file(tmp_path: Path) -> None:
                 assert process.poll() is None
             assert not path.exists() and path.with_name("r.part").exists()
             process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=120)
         finally:
             process.kill()
             process.wait()
@@ -310,7 +310,7 @@ def test_ctrl_c_ends_it_with_a_whole_file(tmp_path: Path) -> None:
 def test_it_ends_by_time_and_takes_no_more_than_asked_for(tmp_path: Path) -> None:
     messages = [block(seq, "1", 39)[2:] for seq in range(1, 101)]
     with serving(tells(messages), tells([])) as ports:
-        timed = bursa("capture", str(tmp_path / "timed"), "--seconds", "3", **settings(ports))
+        timed = bursa("capture", str(tmp_path / "timed"), "--seconds", "8", **settings(ports))
         counted = bursa("capture", str(tmp_path / "few"), "--messages", "7", **settings(ports))
     assert (timed.returncode, counted.returncode) == (0, 0), timed.stderr + counted.stderr
     assert blocks(tmp_path / "timed") == messages
@@ -322,7 +322,7 @@ def test_a_line_that_breaks_is_not_called_whole(tmp_path: Path) -> None:
         writer.write(soupbin.login_accepted("DAY1", login.seq))
         writer.write(soupbin.sequenced(b"1") + b"\xff\xff" + b"?" * 8)
         await writer.drain()
-        await asyncio.sleep(20)
+        await asyncio.sleep(120)
 
     with serving(broken, tells([])) as ports:
         done = bursa("capture", str(tmp_path / "r"), "--messages", "2", **settings(ports))
@@ -331,14 +331,8 @@ def test_a_line_that_breaks_is_not_called_whole(tmp_path: Path) -> None:
     assert blocks(tmp_path / "r") == [b"1", b"1"]
 
 
-def dead_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def test_where_nothing_comes_there_is_no_file(tmp_path: Path) -> None:
-    port = dead_port()
+    port = free_port()
     path = tmp_path / "r"
     done = bursa("capture", str(path), "--seconds", "1", **settings([port, port]))
     assert done.returncode == 1

@@ -312,7 +312,7 @@ def test_one_line_each_and_the_exit_code(tmp_path: Path) -> None:
         [sys.executable, "-m", "bursa", "doctor", "--data", str(data)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env=environment(http_port="0", telemetry_port="0"),
     )
     assert (done.returncode, done.stderr) == (1, "")

@@ -136,7 +136,7 @@ def exchange() -> Iterator[Scripted]:
 
 def told_to_admins(url: str) -> list[list[str]]:
     """What the running process tells its first superadmin, as `shown`."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=90) as client:
         login = {"email": config.Config().accounts.superadmin, "password": PASSWORD}
         assert client.post("/auth/login", json=login).status_code == 200
         [one] = client.get("/admin/api/hd-config").json()["data"]
@@ -172,7 +172,7 @@ def test_gates_change_over_a_kill_and_a_day_and_old_days_keep_theirs(
             [*command, "--data", str(data)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             env=environment(),
         )
         assert (done.returncode, done.stderr) == (0, "")

@@ -86,7 +86,7 @@ def test_the_wheel_holds_no_secret(tmp_path: Path) -> None:
         cwd=TOP,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = wheel.namelist()

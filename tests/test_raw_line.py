@@ -65,12 +65,12 @@ def sending(*senders: Sender) -> Iterator[None]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    assert started.wait(20)
+    assert started.wait(60)
     try:
         yield
     finally:
         loops[0].call_soon_threadsafe(ended.set)
-        thread.join(20)
+        thread.join(60)
 
 
 def test_bare_sockets_cut_and_restored(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_recording_by_standard_input(data: bytes, tmp_path: Path) -> None:
         [sys.executable, "-m", "bursa", "replay", "-", "--venue", "idx", "--data", str(tmp_path)],
         input=data,
         capture_output=True,
-        timeout=120,
+        timeout=240,
         env=environment(),
     )
     assert done.returncode == 0, done.stderr
@@ -127,7 +127,7 @@ def test_a_recording_of_another_layout(tmp_path: Path) -> None:
     command.append(str(tmp_path / "data"))
     for layout, code in (("idx-2", 0), ("idx-9", 2)):
         done = subprocess.run(
-            command, capture_output=True, timeout=120, env=environment(idx_layout=layout)
+            command, capture_output=True, timeout=240, env=environment(idx_layout=layout)
         )
         assert done.returncode == code, done.stderr
     assert b"allowed: idx-1, idx-2 or a path" in done.stderr

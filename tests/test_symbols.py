@@ -57,7 +57,7 @@ def test_a_running_bursa_takes_names_and_keeps_them_when_it_stopped(tmp_path: Pa
         symbols = {row["ticker"]: row["name"] for row in running.get("/v1/symbols")["data"]}
         assert symbols["BBCA"] == full
         assert symbols["BMRI"] == "PT Bank Mandiri (Persero) Tbk"
-        with urlopen(running.url + "/chart?symbol=BBCA", timeout=30) as answer:
+        with urlopen(running.url + "/chart?symbol=BBCA", timeout=90) as answer:
             assert full in answer.read().decode()
 
         (data / "names" / "idx.hand.csv").write_text("BBCA,BCA\n")
@@ -153,7 +153,7 @@ def test_lists_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
         )
         for file in lists
     ]
-    assert [process.wait(120) for process in running] == [0] * 4
+    assert [process.wait(240) for process in running] == [0] * 4
     kept = (data / "names" / "idx.csv").read_text()
     assert [f"AAA{number}" in kept for number in range(4)] == [True] * 4
 
@@ -165,7 +165,7 @@ def test_a_terminal_that_knows_ascii_alone_is_no_fault(tmp_path: Path) -> None:
         [sys.executable, "-m", "bursa", "symbols", "import", str(file), "--data", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env=environment() | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"},
     )
     assert done.returncode == 0, done.stderr

@@ -60,34 +60,35 @@ def test_a_trade_travels_from_the_socket_to_the_screen(tmp_path: Path, page: Any
     )
     page.on("pageerror", lambda error: errors.append(str(error)))
     with Bursa(tmp_path / "data", "--demo", **SMALL) as bursa:
-        wait_for(lambda: bursa.get("/web/tape")["session"] == "session 1", 90, "the live session")
+        wait_for(lambda: bursa.get("/web/tape")["session"] == "session 1", 180, "the live session")
         page.goto(f"{bursa.url}/chart?symbol={TICKER}&interval=1&theme=dark")
-        wait_for(lambda: _number(page) is not None, 30, "a price on the page")
+        wait_for(lambda: _number(page) is not None, 120, "a price on the page")
         first = _number(page)
-        wait_for(lambda: _number(page) != first, 60, "a live change of the price")
+        wait_for(lambda: _number(page) != first, 120, "a live change of the price")
 
         exchange = bursa.get("/v1/snapshot/" + TICKER)
         assert exchange["ok"]
         pid = _exchange_pid(tmp_path / "data")
         os.kill(pid, signal.SIGSTOP)
         try:
-            wait_for(lambda: _settled(bursa), 20, "a quiet line")
+            wait_for(lambda: _settled(bursa), 120, "a quiet line")
             number, price = last_trade(tmp_path / "data")
             history = bursa.get(
                 f"/udf/history?symbol={TICKER}&resolution=1&from=0&to=4000000000&countback=5"
             )
             bars = bursa.get(f"/v1/ohlcv/{TICKER}?tf=1m&open=1&limit=10000&from=2025-01-01")["data"]
             candles = bursa.get(f"/api/v1/candles?symbol={TICKER}&partials=1&limit=1")["data"]
-            stored = bursa.sql(
+            query = (
                 "select price from idx_ticks where ticker = 'BBCA' and board = 'RG'"
                 f" and trade_no = {number} order by ts desc limit 1"
             )
-            wait_for(lambda: _number(page) == price, 10, f"{price} on the page")
+            stored = wait_for(lambda: bursa.sql(query), what="the trade in the store")
+            wait_for(lambda: _number(page) == price, 120, f"{price} on the page")
             assert history["s"] == "ok"
             assert (history["c"][-1], bars[-1]["close"], stored[0]["price"]) == (price,) * 3
             assert candles[-1][4] == price
             page.goto(f"{bursa.url}/?theme=dark")
-            wait_for(lambda: _number(page, ROW) == price, 10, f"{price} on the overview")
+            wait_for(lambda: _number(page, ROW) == price, 120, f"{price} on the overview")
             print(
                 f"trade {number} of {TICKER} at {price}: journal, store, API, UDF and pages agree"
             )

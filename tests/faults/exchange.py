@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-START_S = 60.0
+START_S = 150.0
 
 
 class Relay:
@@ -59,7 +59,7 @@ class Relay:
             self.connections += 1
             for link in (client, server):
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                link.settimeout(30)
+                link.settimeout(120)
             for work in ((self._up, client, server), (self._down, channel, server, client)):
                 threading.Thread(target=work[0], args=work[1:], daemon=True).start()
 
@@ -73,7 +73,7 @@ class Relay:
         account = _Account(self.sent, channel)
         gone = False
         with suppress(OSError):
-            while self._open.wait(30) and (data := server.recv(1 << 18)):
+            while self._open.wait(120) and (data := server.recv(1 << 18)):
                 account.take(data)
                 if not gone:
                     try:
@@ -140,10 +140,10 @@ class Exchange:
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(20)
+            self.process.wait(60)
 
 
 @contextmanager

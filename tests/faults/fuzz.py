@@ -341,7 +341,7 @@ class Control:
         by = folder.holder(self._path)
         assert by is not None
         with socket.socket(socket.AF_UNIX) as line, suppress(ConnectionError):
-            line.settimeout(10)
+            line.settimeout(60)
             line.connect(by.socket)
             line.sendall(data)
             line.shutdown(socket.SHUT_WR)

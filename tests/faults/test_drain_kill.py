@@ -20,7 +20,7 @@ from tests.pipeline.tiered import DAYS, NEXT, Bench, rows_of_day
 KINDS = (TICKS, OHLCV)
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.drain_life"])
-LIFE_S = 60.0
+LIFE_S = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.pipeline import rows
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.entry_life"])
-LIFE_S = 120.0
+LIFE_S = 240.0
 # Places that are tried where all would take too long.
 TRIED = 3
 

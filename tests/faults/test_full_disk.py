@@ -52,7 +52,7 @@ def fill(ballast: Path) -> None:
 
 def asked(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as answered:
         return str(answered.read().decode())
@@ -109,7 +109,7 @@ def test_a_full_disk_stops_the_feeds_until_there_is_room(
             assert gauge(bursa, "bursa_journal_refusing") == 0
             relay.hold()
             seen: dict[tuple[int, str], int] = {}
-            at, until = 0, monotonic() + 60
+            at, until = 0, monotonic() + 120
             while at == 0 or seen != relay.sent:
                 at = last_seqs(small / "journal" / "idx", seen, at)
                 assert monotonic() < until, f"sent {relay.sent}, journalled {seen}"

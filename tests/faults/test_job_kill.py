@@ -13,7 +13,7 @@ from tests.faults import job_life
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.drain_life", "tests.faults.job_life"])
-LIFE_S = 60.0
+LIFE_S = 180.0
 LEASE = lease_of("idx", "placed")
 
 

@@ -38,7 +38,7 @@ TICKERS, SPEED = 10, 600
 LINGER_MS = 2.0
 PLACES = ("fsync", "insert", "commit")
 AT = (*PLACES, "random", "random")
-CATCH_UP_S = 150.0
+CATCH_UP_S, PLACE_S = 150.0, 90.0
 
 
 @dataclass
@@ -127,7 +127,7 @@ def killed(
                     hit.set()
 
             bursa.on_place = reached
-            assert hit.wait(20), f"no {where} within 20 s: {bursa.log()[-2000:]}"
+            assert hit.wait(PLACE_S), f"no {where}: {bursa.log()[-2000:]}"
     bursa.kill()
     inside = ", ".join(name for name, count in bursa.inside.items() if count > 0)
     journal = data / "journal" / "idx"
@@ -222,7 +222,7 @@ def rebuilt(data: Path, folder: Path) -> dict[str, str]:
     own = str(folder / "journal" / "idx")
     bursa = Bursa(folder, ["replay", own, "--venue", "idx", "--config", str(config)])
     try:
-        bursa.process.wait(120)
+        bursa.process.wait(240)
         assert bursa.process.returncode == 0, bursa.log()[-3000:]
     finally:
         bursa.end()

@@ -47,7 +47,7 @@ class Market:
             for line, port in zip("ab", source.lines, strict=True):
                 out[f"feeds_main_{name}_{line}"] = f"{LOOPBACK}:{port}"
             out[f"feeds_main_{name}_requests"] = f"{LOOPBACK}:{source.port}"
-        return out | {"feeds_main_again_ms": "50", "feeds_main_receive_mb": "1"}
+        return out | {"feeds_main_again_ms": "1000", "feeds_main_receive_mb": "1"}
 
 
 async def until(reached: Callable[[], bool]) -> None:

@@ -34,7 +34,7 @@ def start(data: Path) -> tuple[VenueRuntime, Any]:
     store = running.open_store(data)
     venue = running.runtime(data, store, running.knobs(checkpoint_s=0.2))
     try:
-        venue.start([running.Script(SCRIPT, Random(1), 40)])
+        venue.start([running.Script(SCRIPT, Random(1), 40, pace_s=0.01)])
     except BaseException:
         store.close()
         raise
@@ -82,7 +82,7 @@ def died(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = data / "checkpoints" / "idx"
     running.until(lambda: len(checkpoint.listing(folder)) >= 2, "two checkpoints")
     at = venue.journal.position
-    running.until(lambda: venue.committed > at, "a commit")
+    running.until(lambda: venue.committed >= at > 0, "a commit")
     image.mkdir()
     with store._lock:
         for path in data.glob("hot.duckdb*"):
@@ -288,7 +288,7 @@ def test_one_process_holds_a_folder_and_a_stop_is_clean(tmp_path: Path, exchange
         url = first.url()
         first.until(lambda: first.events("channel is up"), "a channel")
         second = Bursa(data, verb)
-        assert second.process.wait(60) == 1
+        assert second.process.wait(150) == 1
         said = second.log()
         assert f"held by process {first.process.pid} since" in said and url in said
         assert "Traceback" not in said
@@ -332,12 +332,12 @@ def test_what_cannot_start_says_why(tmp_path: Path, exchange: Relay) -> None:
         for path in running.journal_files(data):
             path.unlink()
         bursa = Bursa(data, verb)
-        assert bursa.process.wait(60) == 1
+        assert bursa.process.wait(150) == 1
         assert "the journal ends at 0, but the store has committed" in bursa.log()
         assert "Traceback" not in bursa.log()
         wrong = configure(tmp_path / "w.toml", exchange.ports, password="wrong")
         bursa = Bursa(tmp_path / "other", ["up", "--config", str(wrong)])
-        assert bursa.process.wait(60) == 1
+        assert bursa.process.wait(150) == 1
         assert re.search(r"login on \w+ is refused", bursa.log())
         assert "Traceback" not in bursa.log()
     finally:

@@ -31,7 +31,7 @@ def life(folder: Path, at: int, how: str) -> str:
     """One life; where it was killed."""
     asked = [sys.executable, str(LIFE), str(folder), str(at), how, str(PUSHES)]
     done = subprocess.run(
-        asked, capture_output=True, text=True, timeout=120, check=False, cwd=TOP,
+        asked, capture_output=True, text=True, timeout=240, check=False, cwd=TOP,
         env={"PYTHONPATH": f"{TOP}:{TOP / 'src'}"},
     )  # fmt: skip
     said = done.stdout.split("\n")[-2] if done.stdout else ""

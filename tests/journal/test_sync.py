@@ -50,7 +50,7 @@ def test_waiters_go_on_when_their_position_is_on_disk(tmp_path: Path) -> None:
     assert not group.wait(writer.position + 1, 0.02)
     for _ in range(20):
         position = writer.append(FRAMES).span.last
-        assert group.wait(position, 5)
+        assert group.wait(position, 60)
         assert writer.synced >= position
     group.stop()
     assert told == sorted(told) and told[-1] == writer.position
@@ -59,10 +59,10 @@ def test_waiters_go_on_when_their_position_is_on_disk(tmp_path: Path) -> None:
 
 def test_a_stop_syncs_what_is_left(tmp_path: Path) -> None:
     writer = opened(tmp_path)
-    group = GroupSync(writer, gap_s=60.0)
+    group = GroupSync(writer, gap_s=600.0)
     group.start()
     writer.append(FRAMES)
-    assert group.wait(writer.position, 5)
+    assert group.wait(writer.position, 60)
     writer.append(FRAMES)
     assert not group.wait(writer.position, 0.05)
     group.stop()
@@ -74,13 +74,13 @@ def test_a_stop_syncs_what_is_left(tmp_path: Path) -> None:
 
 def test_enough_bytes_do_not_wait_for_the_gap(tmp_path: Path) -> None:
     writer = opened(tmp_path)
-    group = GroupSync(writer, gap_s=60.0, bytes_max=1000)
+    group = GroupSync(writer, gap_s=600.0, bytes_max=1000)
     group.start()
     writer.append(FRAMES)
-    assert group.wait(writer.position, 5)
+    assert group.wait(writer.position, 60)
     while writer.position - writer.synced < 1000:
         position = writer.append(FRAMES).span.last
-    assert group.wait(position, 5)
+    assert group.wait(position, 60)
     group.stop()
     writer.close()
 
@@ -94,7 +94,7 @@ def test_an_event_loop_waits_without_blocking(tmp_path: Path) -> None:
         await group.reached(0)
         for _ in range(5):
             positions = [writer.append(FRAMES).span.last for _ in range(3)]
-            await asyncio.wait_for(asyncio.gather(*map(group.reached, positions)), 5)
+            await asyncio.wait_for(asyncio.gather(*map(group.reached, positions)), 60)
             assert writer.synced >= positions[-1]
 
     asyncio.run(main())
@@ -111,7 +111,7 @@ def test_syncs_run_beside_appends_and_rolls(tmp_path: Path) -> None:
     def waiter() -> None:
         while len(behind) < 50:
             position = writer.position
-            group.wait(position, 5)
+            group.wait(position, 60)
             behind.append(position - writer.synced)
 
     thread = threading.Thread(target=waiter)
@@ -128,10 +128,10 @@ def test_syncs_run_beside_appends_and_rolls(tmp_path: Path) -> None:
 
 def test_a_failed_sync_reaches_all_who_wait_and_ends_the_journal(tmp_path: Path) -> None:
     writer = opened(tmp_path)
-    group = GroupSync(writer, gap_s=60.0)
+    group = GroupSync(writer, gap_s=600.0)
     group.start()
     synced = writer.append(FRAMES).span.last
-    assert group.wait(synced, 5)
+    assert group.wait(synced, 60)
     position = writer.append(FRAMES).span.last
     break_disk(writer)
     failed: list[OSError] = []
@@ -148,14 +148,14 @@ def test_a_failed_sync_reaches_all_who_wait_and_ends_the_journal(tmp_path: Path)
         with pytest.raises(OSError):
             group.stop()
         with pytest.raises(OSError):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 60)
         with pytest.raises(OSError):
             await group.reached(position)
 
     thread = threading.Thread(target=waiter)
     thread.start()
     asyncio.run(main())
-    thread.join(5)
+    thread.join(60)
     assert failed == [group.error]
     assert group.wait(synced, 1) and writer.synced == synced
     for refused in (lambda: writer.append(FRAMES), writer.sync, writer.roll):

@@ -30,7 +30,7 @@ from tests.pipeline.market import Message, Step
 
 KEEP = {"orderbook": "1s"}
 # No wait of a test is longer.
-RUN_S = 20.0
+RUN_S = 90.0
 
 
 class WallClock:
@@ -40,12 +40,20 @@ class WallClock:
 
 class Script:
     """ports.Feed: a market's steps, gone on with where the intake says, in records of up to
-    `messages_max`. `told` is set when all was delivered; then it waits."""
+    `messages_max`. `told` is set when all was delivered; then it waits. `pace_s`: seconds between
+    two records, so that somebody can do something in the midst."""
 
     name = "script"
 
-    def __init__(self, script: Sequence[Sequence[Step]], rng: Random, messages_max: int) -> None:
+    def __init__(
+        self,
+        script: Sequence[Sequence[Step]],
+        rng: Random,
+        messages_max: int,
+        pace_s: float = 0.0,
+    ) -> None:
         self._script, self._rng, self._messages_max = script, rng, messages_max
+        self._pace_s = pace_s
         self.told = asyncio.Event()
 
     async def run(self, intake: Intake) -> None:
@@ -59,7 +67,9 @@ class Script:
                 self._say(intake, item)
             else:
                 intake.frames(item)
-            if self._rng.random() < 0.3:
+            if self._pace_s:
+                await asyncio.sleep(self._pace_s)
+            elif self._rng.random() < 0.3:
                 await asyncio.sleep(self._rng.choice((0, 0.001, 0.003)))
         self.told.set()
         await asyncio.Event().wait()

@@ -58,7 +58,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 # A killed one is missed soon, so that it may come back soon; one that only starves is not.
-broker.session.timeout.ms=2000
+broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=200
 controller.quorum.election.timeout.ms=200
 controller.quorum.fetch.timeout.ms=500
