@@ -4,13 +4,15 @@ Parts take the object they count with; nothing is counted that is not described 
 the market are *metrics* (metrics/), never telemetry.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from bursa.ops.spread import Spread
 
+_OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?")
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -267,7 +269,7 @@ class Telemetry:
         )
         self.answers = make.count(
             "answers",
-            "Answers of a ticker's newest minutes, by what became of the question",
+            "Answers of a ticker's newest bars, by what became of the question",
             "view",
             "how",
         )
@@ -356,9 +358,21 @@ class Telemetry:
         return round(sum(s.value for s in samples if s.name.endswith("_total")))
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
-        """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop.
-        Raises OSError where the port is taken."""
+        """Answer `127.0.0.1:port/metrics`; 0 takes a free port. Returns the port and a stop. Who
+        asks by another name than this machine's own gets 421: a proxy that leads there by
+        mistake, or a page of the net through a name that resolves here. Raises OSError where the
+        port is taken."""
         server, thread = start_http_server(port, "127.0.0.1", self.registry)
+        answer: Any = server.get_app()
+
+        def guarded(environ: Any, start: Any) -> Iterable[bytes]:
+            if _OWN_NAME.fullmatch(environ.get("HTTP_HOST", "").lower()):
+                found: Iterable[bytes] = answer(environ, start)
+                return found
+            start("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"telemetry answers to 127.0.0.1 and localhost alone\n"]
+
+        server.set_app(guarded)
 
         def stop() -> None:
             server.shutdown()
