@@ -1,6 +1,8 @@
 """TradingView's client, as it is documented, against a running bursa: a chart over a Friday's lunch
 and a weekend, a demo at speed, and a client that cannot read /config. The client (udf_client/) is
 JavaScript under Node and shares nothing with us; what it judges is its exit code.
+
+One server for most of it: its market's time goes on from test to test, in the order of this file.
 """
 
 import json
@@ -145,20 +147,21 @@ LATE = [
 ]
 
 
-def beats() -> Iterator[int]:
-    """When the chart polls: every 10 s while there is trade, seldom where time just goes by."""
+def beats(often: int) -> Iterator[int]:
+    """When the chart polls: every `often` seconds while there is trade, seldom where time just goes
+    by."""
     for day, start, end, step in (
-        (FRIDAY, "11:22", "11:33", 10),
+        (FRIDAY, "11:22", "11:33", often),
         (FRIDAY, "11:35", "13:59", 600),
-        (FRIDAY, "14:00", "14:12", 10),
-        (FRIDAY, "15:44", "15:52", 10),
+        (FRIDAY, "14:00", "14:12", often),
+        (FRIDAY, "15:44", "15:52", often),
         (FRIDAY, "15:59", "16:18", 30),
         (FRIDAY, "17:00", "23:59", 7200),
         (date(2025, 11, 15), "00:00", "23:59", 7200),
         (date(2025, 11, 16), "00:00", "23:59", 7200),
         (MONDAY, "00:00", "08:30", 7200),
         (MONDAY, "08:45", "08:59", 60),
-        (MONDAY, "09:00", "09:09", 10),
+        (MONDAY, "09:00", "09:09", often),
     ):
         yield from range(at(day, start), at(day, end), step * SECOND_NS)
 
@@ -179,71 +182,32 @@ def advance(exchange: Scripted, events: list[Event], ts: int) -> None:
     exchange.status(ts)
 
 
-def test_a_chart_over_fridays_lunch_and_the_weekend(tmp_path: Path, node: str) -> None:
-    dice = Random(3)
-    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
+class Stage:
+    """A server with two months behind it and a Friday before it."""
+
+    def __init__(self, exchange: Scripted, bursa: Bursa, dice: Random) -> None:
+        self.exchange, self.bursa = exchange, bursa
         past(exchange, dice)
-        events, times = live(dice), list(beats())
-        advance(exchange, events, times[0] - 5 * SECOND_NS)
-        heard(bursa, times[0] - 5 * SECOND_NS)
-        late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
-        options = ("--symbols", "IDX:BBCA,IDX:TLKM", "--resolutions", SOME, "--find", "central")
-        client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
-        client.hear("subscribed")
-        day = FRIDAY
-        for ts in times:
-            if ts > at(FRIDAY, "17:30") and day == FRIDAY:
-                exchange.end_day()
-                day = MONDAY
-            advance(exchange, events, ts)
-            client.beat(ts)
-        found = client.end()
-        minutes = found["series"]["IDX:BBCA 1"]
-        # 11:22 to 11:30, 14:00 to 14:11, 15:45 to 15:50, 16:00, 16:05, and Monday to 09:09.
-        assert minutes["added"] == 8 + 11 + 5 + 2 + 9
-        assert 0 < minutes["differing"] <= len(LATE)
-        assert found["series"]["IDX:BBCA 1D"]["added"] == 1
-        assert found["series"]["IDX:BBCA 1M"]["bars"] == 3
-        assert _opening(bursa) == at(MONDAY, "09:00") // SECOND_NS
+        self._events = live(dice)
+        self._now = at(FRIDAY, "00:00")
+
+    def at(self, ts: int) -> None:
+        """Let the market's time be `ts`, which is not before now."""
+        assert ts >= self._now, "the tests of this file go on in its order"
+        advance(self.exchange, self._events, ts)
+        self._now = ts
+
+    def heard(self, ts: int) -> None:
+        """The same, and wait until the server heard of it."""
+        self.at(ts)
+        heard(self.bursa, ts)
 
 
-def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str, soak: bool) -> None:
-    if not soak:
-        pytest.skip("the chart over Friday's lunch polls it too, less often: --soak")
-    dice = Random(5)
-    times = range(at(FRIDAY, "11:25"), at(FRIDAY, "14:05"), 10 * SECOND_NS)
-    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        past(exchange, dice)
-        events = live(dice)
-        advance(exchange, events, times[0] - 5 * SECOND_NS)
-        heard(bursa, times[0] - 5 * SECOND_NS)
-        late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
-        options = ("--symbols", "IDX:BBCA", "--resolutions", "1")
-        client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
-        client.hear("subscribed")
-        for ts in times:
-            advance(exchange, events, ts)
-            client.beat(ts)
-        found = client.end()
-    assert found["beats"] == len(times) == 960
-    assert found["series"]["IDX:BBCA 1"]["added"] == 5 + 5
-
-
-def test_a_chart_that_opens_in_the_second_of_the_opening(tmp_path: Path, node: str) -> None:
-    """The day's first bar is the newest, and opens in this very second: what the chart opens with
-    has it, so has the first poll."""
-    dice = Random(7)
-    ts = at(FRIDAY, "09:00")
-    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        past(exchange, dice)
-        advance(exchange, live(dice), ts)
-        heard(bursa, ts)
-        exchange.stay_alive()  # the clock does not run on beyond the second
-        client = Client(node, bursa.url, *shown(bursa), "--symbols", "IDX:BBCA", "--beats", "0")
-        client.hear("subscribed")
-        series = client.end()["series"]["IDX:BBCA 1"]
-        assert series["last"] == ts // SECOND_NS
-        assert series["added"] == 0
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    data = tmp_path_factory.mktemp("stage") / "data"
+    with Scripted() as exchange, Bursa(data, **exchange.settings()) as bursa:
+        yield Stage(exchange, bursa, Random(3))
 
 
 def heard(bursa: Bursa, ts: int) -> None:
@@ -275,22 +239,6 @@ def _opening(bursa: Bursa) -> int:
     found = bursa.get(f"/udf/history?{query}")
     assert found["v"][0] == 400
     return int(found["t"][0])
-
-
-def test_a_chart_of_the_demo_at_speed(tmp_path: Path, node: str, soak: bool) -> None:
-    if not soak:
-        pytest.skip("the chart over Friday's lunch has scripted times: --soak")
-    small = {"exchange_tickers": "30", "exchange_history_days": "2"}
-    with Bursa(tmp_path / "data", "--demo", "--speed", str(SPEED), **small) as bursa:
-        wait_for(lambda: _is_live(bursa.get("/web/tape")), 90, "the live session")
-        wait_for(lambda: bursa.get("/v1/snapshot/BBCA")["data"]["trade"], what="a trade")
-        poll_ms = str(10_000 // SPEED)
-        options = ("--poll-ms", poll_ms, "--beats", "40", "--resolutions", "1,5,60,1D")
-        found = Client(node, bursa.url, "--symbols", "IDX:BBCA", *options)
-        found.hear("subscribed")
-        series = found.end()["series"]
-        assert series["IDX:BBCA 1"]["added"] > 2
-        assert series["IDX:BBCA 5"]["updates"] > 10
 
 
 Answer = tuple[int, bytes]
@@ -332,26 +280,6 @@ def between(url: str, spoil: Callable[[str, Answer], Answer]) -> Iterator[str]:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{proxy.server_address[1]}"
         proxy.shutdown()
-
-
-def test_symbols_come_by_group_where_config_fails(tmp_path: Path, node: str) -> None:
-    dice = Random(5)
-    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        past(exchange, dice)
-        events = live(dice)
-        start = at(FRIDAY, "11:22")
-        advance(exchange, events, start)
-        heard(bursa, start)
-        with between(bursa.url, no_config) as url:
-            options = ("--symbols", "BBCA,IDX:TLKM", "--resolutions", "1,15,1D", "--find", "telkom")
-            client = Client(node, url, *shown(bursa), "--lockstep", "--expect-groups", *options[:4])
-            client.hear("subscribed")
-            for ts in range(start, at(FRIDAY, "11:25"), 10 * SECOND_NS):
-                advance(exchange, events, ts)
-                client.beat(ts)
-            found = client.end()
-        assert found["grouped"]
-        assert found["series"]["IDX:BBCA 1"]["added"] == 3
 
 
 def history_with(change: Callable[[dict[str, Any]], None]) -> Callable[[str, Answer], Answer]:
@@ -398,26 +326,113 @@ def not_json(path: str, answer: Answer) -> Answer:
     return (200, b"<html>") if path.startswith("/udf/symbols") else answer
 
 
-def test_the_client_finds_what_is_wrong(tmp_path: Path, node: str) -> None:
+def test_a_chart_that_opens_in_the_second_of_the_opening(stage: Stage, node: str) -> None:
+    """The day's first bar is the newest, and opens in this very second: what the chart opens with
+    has it, so has the first poll."""
+    ts, bursa = at(FRIDAY, "09:00"), stage.bursa
+    stage.heard(ts)
+    stage.exchange.stay_alive()  # the clock does not run on beyond the second
+    client = Client(node, bursa.url, *shown(bursa), "--symbols", "IDX:BBCA", "--beats", "0")
+    client.hear("subscribed")
+    series = client.end()["series"]["IDX:BBCA 1"]
+    assert series["last"] == ts // SECOND_NS
+    assert series["added"] == 0
+
+
+def test_the_client_finds_what_is_wrong(stage: Stage, node: str) -> None:
     """A judge that passes everything is none."""
     spoilers = {
         "after": history_with(backwards),
-        "2025-11-14T04:21:00.000Z after 2025-11-14T04:21:00.000Z": history_with(twice),
+        "2025-11-14T04:17:00.000Z after 2025-11-14T04:17:00.000Z": history_with(twice),
         "outside the session": history_with(shifted),
         "volume is null": history_with(without_volume),
         "do not fit together": history_with(wrong_low),
         "history of IDX:BBCA 1: no": refused,
         "is not valid JSON": not_json,
     }
+    stage.heard(at(FRIDAY, "11:18"))
+    shows = ("--symbols", "IDX:BBCA", "--beats", "0")
+    for finding, spoil in spoilers.items():
+        with between(stage.bursa.url, spoil) as url:
+            client = Client(node, url, *shown(stage.bursa), *shows)
+            _, errors = client.process.communicate(timeout=PATIENCE_S)
+            client.end_timer()
+        assert client.process.returncode == 1
+        assert finding in errors
+
+
+def test_symbols_come_by_group_where_config_fails(stage: Stage, node: str) -> None:
+    start = at(FRIDAY, "11:18")
+    stage.heard(start)
+    with between(stage.bursa.url, no_config) as url:
+        options = ("--symbols", "BBCA,IDX:TLKM", "--resolutions", "1,15,1D", "--expect-groups")
+        client = Client(node, url, *shown(stage.bursa), "--lockstep", *options)
+        client.hear("subscribed")
+        for ts in range(start, at(FRIDAY, "11:21"), 10 * SECOND_NS):
+            stage.at(ts)
+            client.beat(ts)
+        found = client.end()
+    assert found["grouped"]
+    assert found["series"]["IDX:BBCA 1"]["added"] == 3
+
+
+def test_a_chart_over_fridays_lunch_and_the_weekend(stage: Stage, node: str, soak: bool) -> None:
+    bursa, times = stage.bursa, list(beats(10 if soak else 20))
+    stage.heard(times[0] - 5 * SECOND_NS)
+    late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
+    options = ("--symbols", "IDX:BBCA,IDX:TLKM", "--resolutions", SOME, "--find", "central")
+    client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
+    client.hear("subscribed")
+    day = FRIDAY
+    for ts in times:
+        if ts > at(FRIDAY, "17:30") and day == FRIDAY:
+            stage.exchange.end_day()
+            day = MONDAY
+        stage.at(ts)
+        client.beat(ts)
+    found = client.end()
+    minutes = found["series"]["IDX:BBCA 1"]
+    # 11:22 to 11:30, 14:00 to 14:11, 15:45 to 15:50, 16:00, 16:05, and Monday to 09:09.
+    assert minutes["added"] == 8 + 11 + 5 + 2 + 9
+    assert 0 < minutes["differing"] <= len(LATE)
+    assert found["series"]["IDX:BBCA 1D"]["added"] == 1
+    assert found["series"]["IDX:BBCA 1M"]["bars"] == 3
+    assert _opening(bursa) == at(MONDAY, "09:00") // SECOND_NS
+
+
+def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str, soak: bool) -> None:
+    if not soak:
+        pytest.skip("the chart over Friday's lunch polls it too, less often: --soak")
+    dice = Random(5)
+    times = range(at(FRIDAY, "11:25"), at(FRIDAY, "14:05"), 10 * SECOND_NS)
     with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
-        past(exchange, Random(5))
-        start = at(FRIDAY, "11:22")
-        advance(exchange, live(Random(5)), start)
-        heard(bursa, start)
-        for finding, spoil in spoilers.items():
-            with between(bursa.url, spoil) as url:
-                client = Client(node, url, *shown(bursa), "--symbols", "IDX:BBCA", "--beats", "0")
-                _, errors = client.process.communicate(timeout=PATIENCE_S)
-                client.end_timer()
-            assert client.process.returncode == 1
-            assert finding in errors
+        past(exchange, dice)
+        events = live(dice)
+        advance(exchange, events, times[0] - 5 * SECOND_NS)
+        heard(bursa, times[0] - 5 * SECOND_NS)
+        late = ",".join(str(ts // SECOND_NS) for ts, _ in LATE)
+        options = ("--symbols", "IDX:BBCA", "--resolutions", "1")
+        client = Client(node, bursa.url, *shown(bursa), "--lockstep", "--late", late, *options)
+        client.hear("subscribed")
+        for ts in times:
+            advance(exchange, events, ts)
+            client.beat(ts)
+        found = client.end()
+    assert found["beats"] == len(times) == 960
+    assert found["series"]["IDX:BBCA 1"]["added"] == 5 + 5
+
+
+def test_a_chart_of_the_demo_at_speed(tmp_path: Path, node: str, soak: bool) -> None:
+    if not soak:
+        pytest.skip("the chart over Friday's lunch has scripted times: --soak")
+    small = {"exchange_tickers": "30", "exchange_history_days": "2"}
+    with Bursa(tmp_path / "data", "--demo", "--speed", str(SPEED), **small) as bursa:
+        wait_for(lambda: _is_live(bursa.get("/web/tape")), 90, "the live session")
+        wait_for(lambda: bursa.get("/v1/snapshot/BBCA")["data"]["trade"], what="a trade")
+        poll_ms = str(10_000 // SPEED)
+        options = ("--poll-ms", poll_ms, "--beats", "40", "--resolutions", "1,5,60,1D")
+        found = Client(node, bursa.url, "--symbols", "IDX:BBCA", *options)
+        found.hear("subscribed")
+        series = found.end()["series"]
+        assert series["IDX:BBCA 1"]["added"] > 2
+        assert series["IDX:BBCA 5"]["updates"] > 10
