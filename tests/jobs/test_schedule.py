@@ -39,7 +39,7 @@ class Planned:
     def __init__(self, bench: Bench) -> None:
         self.bench, runtime = bench, bench.runtime
         runtime.parts.state = SimpleNamespace(leases=FakeLeases())
-        runtime.journal = SimpleNamespace(position=5)
+        runtime.journal = SimpleNamespace(position=5, epoch=2)
         runtime.committed = 5
         self.limits = Limits(late_s=300, long_s=900)
         self.again()
@@ -50,11 +50,15 @@ class Planned:
         self.schedule = Schedule({"idx": self.bench.runtime}, jobs, self.limits)
         self.runs_before = len(self.runs())
 
-    def at(self, day: Any, seconds: int = HALF_PAST_FOUR_S) -> list[dict[str, Any]]:
-        """An event of that time comes, and a look is taken; what was warned of."""
+    def at(
+        self, day: Any, seconds: int = HALF_PAST_FOUR_S, ahead_ns: int = 0
+    ) -> list[dict[str, Any]]:
+        """An event of that time comes, and a look is taken; what was warned of. Our clock is that
+        of the event, or ahead of it."""
         now = IDX.calendar.midnight_ns(day) + seconds * 10**9
         runtime = self.bench.runtime
-        runtime.newest_ns = runtime.heard_ns = runtime.clock.now = now
+        runtime.newest_ns = now
+        runtime.heard_ns = runtime.clock.now = now + ahead_ns
         said = Said()
         self.schedule._log = said
         self.schedule.look()
@@ -149,6 +153,35 @@ def test_a_day_that_ended_while_bursa_did_not_run_is_late(planned: Planned) -> N
     # The next one came in this run, as days of the past do in a recording: it was over just now.
     bench.put(TICKS, rows_of_day(TICKS, DAYS[1]))
     assert planned.at(DAYS[2], 9 * 3600) == [] and planned.drained() == 2
+
+
+def _over_ns(day: Any) -> int:
+    return IDX.calendar.midnight_ns(day) + HALF_PAST_FOUR_S * 10**9
+
+
+def test_the_past_that_a_new_folder_is_given_is_not_late(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, now = planned.bench, 1000.0
+    monkeypatch.setattr("bursa.jobs.schedule.monotonic", lambda: now)
+    bench.runtime.has_feed, bench.runtime.journal.epoch = True, 1
+    since = IDX.calendar.midnight_ns(NEXT) + 9 * 3600 * 10**9  # as it is begun
+    bench.runtime.idle = False
+    for day in DAYS:
+        bench.put(TICKS, rows_of_day(TICKS, day))
+        told = planned.at(day, ahead_ns=since - _over_ns(day))
+        assert told == [] and planned.drained() == 0
+        now += 400
+    bench.runtime.idle = True
+    assert planned.at(DAYS[-1], ahead_ns=since - _over_ns(DAYS[-1])) == []
+    assert planned.drained() == 1 and planned.count("job_late") == 0
+    # A day that ends while it runs is as late as any.
+    bench.put(TICKS, rows_of_day(TICKS, NEXT))
+    bench.runtime.idle = False
+    planned.at(NEXT)
+    now += 400
+    bench.runtime.idle = True
+    assert [line["event"] for line in planned.at(NEXT)] == ["a scheduled job runs late"]
 
 
 def test_one_that_takes_long_is_said(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,8 @@ class Limits:
 class _Turn:
     """Where one venue is. day: the newest that is done, None before the first look; due: what waits
     to be drained up to which day, since when (time.monotonic), and the journal's position then.
-    late_for: the `due` that was called late; stood: the day of the newest event at the start."""
+    late_for: the `due` that was called late; stood: the day of the newest event at the start;
+    new_ns: our clock at the start where the folder was new then, else 0."""
 
     runtime: VenueRuntime
     day: date | None = None
@@ -53,6 +54,7 @@ class _Turn:
     since_s: float = 0.0
     upto: int = 0
     stood: date = date.min
+    new_ns: int = 0
     days: int = 0
     not_before_s: float = 0.0
     waits: BackOff = field(default_factory=lambda: BackOff(Random(), AGAIN_S))
@@ -131,6 +133,7 @@ class Schedule:
         gauges(runtime, cold)
         turn.day, turn.since_s = over, monotonic()
         turn.stood = runtime.venue.calendar.day_of(runtime.newest_ns)
+        turn.new_ns = runtime.clock.now_ns() if runtime.journal.epoch == 1 else 0
         if missed or late:
             turn.due, turn.days = over, len(missed)
         if missed:
@@ -138,7 +141,10 @@ class Schedule:
 
     def _drain(self, name: str, turn: _Turn) -> None:
         late_s = monotonic() - turn.since_s
-        if turn.days and late_s > self._limits.late_s and turn.late_for != turn.due:
+        # What a new folder is given of the past could not go earlier.
+        past = turn.due is not None and over_ns(turn.runtime, turn.due) <= turn.new_ns
+        late = late_s > self._limits.late_s and turn.late_for != turn.due and not past
+        if turn.days and late:
             turn.late_for = turn.due
             turn.runtime.telemetry.job_late.labels(name, DRAIN).inc()
             self._log.warning(
