@@ -387,6 +387,22 @@ def test_the_mail_server(certificates: Certificates, monkeypatch: pytest.MonkeyP
     assert found().state == WARN, "whoever reads the log could follow the links"
 
 
+def test_a_file_with_a_secret_that_others_may_read(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bursa.toml"
+    for body, bears in (
+        ('[mail]\npassword = "hunter2"\n', True),
+        ('[accounts]\ndatabase = "postgresql://bursa:hunter2@127.0.0.1:1/x"\n', True),
+        ('[accounts]\nsecrets = "/srv/secrets"\n', False),
+    ):
+        file.write_text(body)
+        file.chmod(0o644)
+        _, told = doctor(data, str(file))
+        assert (told["configuration"]["state"] == WARN) == bears, body
+        assert "hunter2" not in str(told)
+        file.chmod(0o600)
+        assert doctor(data, str(file))[1]["configuration"]["state"] == OK
+
+
 def test_the_server_that_counts_requests(redis: Redis) -> None:
     def found(url: str) -> Finding:
         loaded = config.load({}, FREE | {"BURSA_ACCOUNTS_LIMITS": url})

@@ -6,12 +6,12 @@ sources.py, up.py and the verbs read these modules; parts receive the few values
 """
 
 from bursa.config.load import PASSWORD, file_of, load, superadmin_password
-from bursa.config.tell import SECRETS, Setting, leaves, rows, settings, variable
+from bursa.config.tell import MASK, Setting, leaves, rows, settings, variable
 from bursa.config.tree import Config, Loaded
 
 __all__ = [
+    "MASK",
     "PASSWORD",
-    "SECRETS",
     "Config",
     "Loaded",
     "Setting",

@@ -26,7 +26,7 @@ from bursa.accounts.limits_server import LimitsServer
 from bursa.accounts.mail import Server, SmtpMail
 from bursa.api.front import is_loopback
 from bursa.app import MB, SystemClock, state_version, venues_of
-from bursa.config import SECRETS, Config, Loaded
+from bursa.config import MASK, Config, Loaded, rows
 from bursa.config.mold import MoldUdp
 from bursa.config.sources import endpoints
 from bursa.metrics.catalog import catalogue
@@ -108,8 +108,7 @@ def _configuration(loaded: Loaded, file: str, refused: Refuse | None) -> Iterato
     parts.append(f"environment: {kinds.count('environment')} values")
     yield ok("configuration", ", ".join(parts))
     secret = any(
-        origin.startswith("file") and path.endswith(SECRETS)
-        for path, origin in loaded.origins.items()
+        origin.startswith("file") and MASK in str(value) for _, value, origin in rows(loaded)
     )
     if secret and file and Path(file).stat().st_mode & 0o077:
         fact = f"{file} holds a secret and others may read it"
