@@ -22,6 +22,7 @@ from bursa.ops import logs
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store import compare, sql
 from bursa.store.folder import DataFolder
+from bursa.verbs import driving
 from bursa.verbs.drain import run_drain, run_retention
 from tests.pipeline import market, running
 
@@ -157,3 +158,26 @@ def test_knobs_are_those_of_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(Refuse, match="drain.idx_at"):
         configured(tmp_path, drain__idx_at="4 pm")
     assert LAST - FIRST >= date.resolution
+
+
+def test_on_a_pipe_it_is_said_how_far_it_is_and_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = Console(file=io.StringIO(), width=80)
+    with driving.progress(out, "idx drain") as told:
+        told(0, 8)  # no word within the first seconds
+    monkeypatch.setattr(driving, "FIRST_S", 0.0)
+    with driving.progress(out, "idx drain") as told:
+        monkeypatch.setattr(driving, "AGAIN_S", 0.0)
+        for at in (0, 2, 2):
+            told(at, 8)
+        monkeypatch.setattr(driving, "AGAIN_S", 600.0)
+        for at in (4, 6):
+            told(at, 8)
+    assert isinstance(out.file, io.StringIO)
+    assert out.file.getvalue().splitlines() == [
+        "idx drain: 0 % after 0 s; live rows that come go first",
+        "idx drain: 25 % after 0 s",
+        "idx drain: 25 % after 0 s; live rows that come go first",
+        "idx drain: 50 % after 0 s",
+    ]

@@ -5,6 +5,7 @@ process recovers the venue without its feeds and does it. With progress on a ter
 the job, and what was done stays.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ from bursa.store.folder import ask
 # One answer of the holder: half a second of work, and a piece that was begun: at the most a day of
 # books that is written.
 ANSWER_S = 600.0
+# Where there is no terminal it is said how far a job is: from when on, and how often.
+FIRST_S = 10.0
+AGAIN_S = 30.0
 
 Told = Callable[[int, int], None]
 
@@ -65,7 +69,10 @@ def running(
 
 @contextmanager
 def progress(console: Console, title: str) -> Iterator[Told]:
-    """A bar on a terminal, nothing elsewhere; yields what is told how far it is."""
+    """A bar on a terminal, elsewhere a line now and then; yields what is told how far it is."""
+    if not console.is_terminal:
+        yield _lines(console, title)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -73,7 +80,25 @@ def progress(console: Console, title: str) -> Iterator[Told]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    silent = not console.is_terminal  # an empty line would be left there
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda at, total: bar.update(task, completed=at, total=total)
+
+
+def _lines(console: Console, title: str) -> Told:
+    """How far it is after FIRST_S and each AGAIN_S: what waits for live rows is seen to wait."""
+    began_s, before = time.monotonic(), 0
+    due_s = FIRST_S
+
+    def told(at: int, total: int) -> None:
+        nonlocal due_s, before
+        took_s = time.monotonic() - began_s
+        if took_s < due_s:
+            return
+        due_s = took_s + AGAIN_S
+        why = "" if at > before else "; live rows that come go first"
+        before = at
+        share = 100 * at // max(1, total)
+        console.print(f"{title}: {share} % after {took_s:,.0f} s{why}", markup=False)
+
+    return told
