@@ -38,7 +38,7 @@ def token(site: Site, key: str) -> str:
 
 
 def opened(site: Site, url: str = "", **headers: str) -> Socket:
-    return Socket(url or site.served.ws, additional_headers=headers)
+    return Socket(site.served.hub, url or site.served.ws, additional_headers=headers)
 
 
 def refused(site: Site, url: str = "", **headers: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
+from bursa.api.stream.hub import Hub
 from bursa.model.calendar import MINUTE_NS
 from tests.api.floor import DAYS, Floor, Served, at
 
@@ -51,13 +52,20 @@ class Frames:
         return found
 
 
+def taken(hub: Hub) -> None:
+    """Wait until the stream's loop has taken all that was pushed: it gathers for some milliseconds.
+    What the loop is asked from then on comes behind it."""
+    until(lambda: not hub._inbox)
+
+
 class Socket(Frames):
-    """A client of a WebSocket. Use as a context."""
+    """A client of a WebSocket of a hub's. Use as a context."""
 
     wire: ClientConnection
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self._opening = connect(url, compression=None, **options)
+    def __init__(self, hub: Hub, url: str, **options: Any) -> None:
+        self._hub = hub
+        self._opening = connect(url, compression=None, open_timeout=WAIT_S, **options)
 
     def __enter__(self) -> Self:
         self.wire = self._opening.__enter__()
@@ -74,9 +82,8 @@ class Socket(Frames):
         return frame
 
     def rest(self) -> list[dict[str, Any]]:
-        """What was sent before the answer to a ping, and what was pushed just now: the stream
-        gathers for some milliseconds."""
-        time.sleep(0.1)
+        """What comes of all that was pushed, up to the answer to a ping."""
+        taken(self._hub)
         self.say(action="ping")
         return self.until("pong")[:-1]
 
@@ -86,14 +93,25 @@ def idle(served: Served, target: str, headers: str = "") -> Iterator[socket.sock
     """A connection that asks for `target` and then does not read; its window is small."""
     with socket.socket() as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        wire.settimeout(10)
+        wire.settimeout(WAIT_S)
         wire.connect(("127.0.0.1", served.port))
         host = f"Host: 127.0.0.1:{served.port}\r\n"
         wire.sendall(f"GET {target} HTTP/1.1\r\n{host}{headers}\r\n".encode())
         yield wire
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+def drain(wire: socket.socket, last: bytes = b"") -> bytes:
+    """All that a connection brings to its end; or to `last` and a second of silence behind it."""
+    raw = b""
+    with contextlib.suppress(ConnectionResetError, TimeoutError):
+        while part := wire.recv(1 << 20):
+            raw += part
+            if last and last in raw:
+                wire.settimeout(1)
+    return raw
+
+
+def until(condition: Callable[[], Any], seconds: float = WAIT_S) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"

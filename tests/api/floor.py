@@ -284,14 +284,14 @@ def listening(app: Any) -> Iterator[int]:
     thread = threading.Thread(target=run, name="served")
     thread.start()
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not running.started:
             assert thread.is_alive() and time.monotonic() < until, "the server did not start"
             time.sleep(0.01)
         yield wire.getsockname()[1]
     finally:
         running.should_exit = True
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive(), "the server did not stop"
 
 

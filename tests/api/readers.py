@@ -78,9 +78,8 @@ class Reader:
         self.market.house.accounts.people.set_override(self.user, {"rate": None, **fields}, CLI)
 
     def socket(self) -> Socket:
-        return Socket(
-            self.market.served.ws, additional_headers={"Authorization": f"Bearer {self.token}"}
-        )
+        served, shown = self.market.served, {"Authorization": f"Bearer {self.token}"}
+        return Socket(served.hub, served.ws, additional_headers=shown)
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Viewer(Socket):
     """A client of the viewer's WebSocket."""
 
     def __init__(self, served: Served, query: str = "", **options: Any) -> None:
-        super().__init__(served.ws.replace("/v1/stream", "/ws") + query, **options)
+        super().__init__(served.hub, served.ws.replace("/v1/stream", "/ws") + query, **options)
 
     def subscribe(self, symbol: str, **more: Any) -> dict[str, Any]:
         """Ask, and what is said to it."""

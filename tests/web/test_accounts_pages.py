@@ -126,7 +126,7 @@ def test_the_whole_way_of_a_new_user(place: Place, visit: Any) -> None:
     tab.open(place.link(1))
     page.click(".g-form [type=submit]")
     tab.until("#done", f"{NEW} is confirmed")
-    assert "token" not in page.url
+    page.wait_for_url(lambda url: "token" not in url)
     page.click("#done a")
     page.fill("#f-email", NEW)
     page.fill("#f-password", "wrong" + CHOSEN)
@@ -163,7 +163,7 @@ def make_key(tab: Tab) -> str:
     key = tab.text("#made-key")
     assert re.match(KEY, key)
     page.click("[data-copy=made-key]")
-    tab.until(".b-toast", "Copied")
+    tab.until_told("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == key
     page.click("#made-kept")
     page.wait_for_selector("#made", state="hidden")
@@ -249,7 +249,7 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     place.accounts.people.set_override(user, {"history_days": 1}, CLI)
     tab = visit()
     page = sign_in(tab, "student@example.com", after="/chart?symbol=IDX:BBCA&interval=5")
-    tab.until(".b-toast", "5m bars come with pro. You have free. 1d bars are shown.")
+    tab.until_told("5m bars come with pro. You have free. 1d bars are shown.")
     tab.until("#st-received", r"received")
     assert page.get_attribute('#intervals [value="D"]', "aria-pressed") == "true"
     page.wait_for_function("document.querySelectorAll('#bars tr').length === 2")
@@ -257,7 +257,7 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     told = {one.get_attribute("aria-label").partition(", ")[2] for one in closed}
     assert len(closed) == 8 and told == {"locked: comes with pro"}
     page.click('#intervals [value="60"]', force=True)
-    tab.until(".b-toast:last-child", "1h bars come with pro")
+    tab.until_told("1h bars come with pro")
     assert tab.text("#q-hd-locked").endswith("pro")
     page.press("body", "i")
     tab.until('[data-name="hd"]', "comes with pro")
@@ -274,7 +274,7 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     silent(tab)
 
     place.accounts.people.set_tier(user, "free", CLI, "unpaid")
-    tab.until(".b-toast", r"Not streamed: .*tier_")
+    tab.until_told(r"Not streamed: .*tier_")
 
 
 def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
@@ -320,7 +320,7 @@ def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     page.click("#d-keylist >> text=Revoke")
     page.fill("#d-keylist .u-ask input", "leaked")
     page.press("#d-keylist .u-ask input", "Enter")
-    tab.until(".b-toast:last-child", "Scanner is revoked")
+    tab.until_told("Scanner is revoked")
     page.click("#d-disable")
     page.fill("#d > div:last-child .u-ask input", "asked us to")
     page.press("#d > div:last-child .u-ask input", "Enter")

@@ -54,8 +54,8 @@ def test_backfilled_minutes_are_banded_and_the_rest_is_hatched(
     tab.drawn()
     tab.until("#st-back", "backfilled [0-9.]+%")
     tab.until("#st-missing", "missing 18 min")
-    page.wait_for_function(f"() => ({PIXELS})('--nila') > 20")
-    assert page.evaluate(PIXELS, "--gap-wash") > 0
+    both = f"() => ({PIXELS})('--nila') > 20 && ({PIXELS})('--gap-wash') > 0"
+    page.wait_for_function(both, polling=200)
     words = page.get_attribute("#plot", "aria-label")
     assert "Missing 10:32 to 10:50." in words and "Backfilled 10:15 to 10:32." in words
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
@@ -67,8 +67,8 @@ def test_the_legend_and_the_table_name_a_backfilled_bar(tab: Tab) -> None:
     page = tab.open("/chart?symbol=IDX:BBCA&interval=15")
     tab.drawn()
     tab.until("#st-back", "backfilled [0-9.]+%")
-    row = page.locator("#bars tr", has_text="10:15")
-    assert row.first.get_attribute("title") == "backfilled"
+    row = page.locator("#bars tr", has_text="10:15").first
+    row.and_(page.locator("[title=backfilled]")).wait_for(state="attached")
     place = page.locator("#bars tr").evaluate_all(
         "rows => rows.findIndex((row) => row.textContent.startsWith('10:15'))"
     )

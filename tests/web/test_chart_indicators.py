@@ -33,7 +33,11 @@ PAINTED = """([pane, names]) => {
   const wanted = Object.fromEntries(names.map((name) => [token(name), name]));
   const hex = (bytes) => "#" + bytes.map((v) => v.toString(16).padStart(2, "0")).join("");
   for (const canvas of cell.querySelectorAll("canvas")) {
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    if (!canvas.width || !canvas.height) continue;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height);
+    const g = copy.getContext("2d", { willReadFrequently: true });
+    g.drawImage(canvas, 0, 0);
+    const { data } = g.getImageData(0, 0, canvas.width, canvas.height);
     for (let i = 0; i < data.length; i += 4) {
       const name = data[i + 3] === 255 && wanted[hex([...data.slice(i, i + 3)])];
       if (!name) continue;
@@ -63,10 +67,11 @@ def newest(url: str, metric: str, tf: str = "1m") -> dict[str, Any]:
 
 
 def chart(tab: Tab, metrics: str, interval: str = "1", more: str = "") -> Any:
-    """A chart with these metrics, once all of them say something."""
+    """A chart with these metrics, once all of them say something: figures, or why there are none.
+    A dash stands for what is still on its way."""
     page = tab.open(f"/chart?symbol=BBCA&interval={interval}&metrics={metrics}{more}")
     page.wait_for_function(
-        "(names) => names.every((n) => /[\\d\\u2013a-z]/.test(document.querySelector("
+        "(names) => names.every((n) => /\\d|^no value|^needs/.test(document.querySelector("
         "`[data-metric='${n}'] .l-values`)?.textContent ?? ''))",
         arg=metrics.split(","),
     )
@@ -100,7 +105,7 @@ def test_the_menu_lists_the_catalogue_and_works_by_keys_alone(tab: Tab) -> None:
     assert page.get_attribute(f"#{marked}", "aria-selected") == "true"
     page.keyboard.press("Escape")
     page.wait_for_selector("#indicators:not([open])", state="attached")
-    assert page.evaluate("document.activeElement.id") == "indicators-open"
+    tab.until_focus("e.id", "indicators-open")
     assert page.get_attribute("#indicators-open", "aria-label") == "Indicators, 2 on"
     page.keyboard.press("Enter")
     page.keyboard.type("zzz")
@@ -113,19 +118,22 @@ def test_the_choice_is_kept_without_a_cookie_and_stands_in_the_address(tab: Tab)
     page.focus("[data-remove=hd]")
     page.keyboard.press("Enter")
     page.wait_for_selector("#lg-hd", state="detached")
-    assert page.evaluate("document.activeElement.dataset.remove") == "atr_14"
+    tab.until_focus("e.dataset.remove", "atr_14")
     page.keyboard.press("i")
     page.keyboard.type("ema_50")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
-    assert page.url.endswith("metrics=atr_14,ema_50")
+    page.wait_for_url(re.compile("metrics=atr_14,ema_50$"))
     tab.open("/chart?symbol=BBCA&interval=5")
     tab.until("[data-metric=ema_50] .l-values", r"8,\d{3}")
-    assert page.url.endswith("metrics=atr_14,ema_50")
+    page.wait_for_url(re.compile("metrics=atr_14,ema_50$"))
     assert "atr" not in page.evaluate("document.cookie")
     page.evaluate("history.pushState(null, '', '?symbol=BBCA&interval=5&metrics=obv')")
-    page.evaluate("history.back()")
-    page.evaluate("history.forward()")
+    for turn in ("back", "forward"):
+        page.evaluate(
+            f"new Promise((f) => {{ addEventListener('popstate', () => f(true), {{ once: true }});"
+            f" history.{turn}(); }})"
+        )
     page.wait_for_selector("#lg-obv")
     assert page.locator(".l-metric").count() == 1
     assert tab.said == []
@@ -142,7 +150,7 @@ def test_what_cannot_be_shown_is_refused_in_words(tab: Tab) -> None:
     assert tab.text("#indicators [role=status]") == words
     assert page.locator(".l-metric").count() == PANES_MAX
     tab.open("/chart?symbol=BBCA&metrics=nix_9,rsi_14,nix_8")
-    tab.until(".b-toast", "There is no indicator nix_9 here.* There is no indicator nix_8 here")
+    tab.until_told("There is no indicator nix_9 here.* There is no indicator nix_8 here")
     page.wait_for_selector("#lg-rsi_14")
 
 
@@ -186,8 +194,11 @@ def test_figures_are_those_of_the_api(tab: Tab, interval: str, tf: str) -> None:
 def test_the_direction_of_hd_is_told_by_colour_and_by_place(tab: Tab, look: str) -> None:
     """Marks at the foot of its pane: up above their middle, down below, unchanged on it."""
     page = chart(tab, "hd", "1", f"&theme={look}")
-    page.wait_for_timeout(100)
-    painted = page.evaluate(PAINTED, [2, ["up", "down", "sogan"]])
+    marks = [2, ["up", "down", "sogan"]]
+    page.wait_for_function(  # it is painted some frames after it is known
+        f"(marks) => Object.keys(({PAINTED})(marks)).length === 3", arg=marks, polling=100
+    )
+    painted = page.evaluate(PAINTED, marks)
     assert painted["up"][1] < painted["down"][0] and painted["up"][0] > -20
     assert painted["sogan"][0] < painted["up"][0]  # its own line stands above
     page.keyboard.press("Escape")
@@ -226,11 +237,10 @@ def test_a_narrow_screen_holds_many_panes(tab: Tab) -> None:
     chart(tab, "bbands_20_2,ema_20,hd,rsi_14,macd_12_26_9,obv,stoch_14_3_3,atr_14", "5")
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) == NARROW["width"]
-    heights = page.evaluate(
-        "[...document.querySelectorAll('#plot tr')].map((tr) => tr.offsetHeight)"
-        ".filter((h) => h > 2)"
+    page.wait_for_function(
+        "() => Math.min(...[...document.querySelectorAll('#plot tr')].map((tr) => tr.offsetHeight)"
+        ".filter((h) => h > 2).slice(2, -1)) > 40"
     )
-    assert min(heights[2:-1]) > 40
     page.click("#indicators-open")
     page.wait_for_selector("#indicators[open]")
     assert page.evaluate(width) == NARROW["width"]

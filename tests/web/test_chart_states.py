@@ -4,7 +4,7 @@ both themes, on a wide and on a narrow screen.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ Looks = list[tuple[str, dict[str, int]]]
 # Each theme and each screen; in a long run all pairs of them.
 LOOKS: Looks = [("dark", WIDE), ("light", NARROW)]
 SOAK_LOOKS: Looks = [*LOOKS, ("dark", NARROW), ("light", WIDE)]
-PATIENCE_MS = 40_000  # a feed that was away for long comes back after its waits
-
 # How many pixels of the panes and of the time axis bear the ground of what is missing.
 HATCHED = """() => {
   const root = getComputedStyle(document.documentElement);
@@ -111,6 +109,20 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bursa]:
             yield bursa
 
 
+Shot = Callable[[Tab, str], None]
+
+
+@pytest.fixture
+def shot(tmp_path: Path, soak: bool) -> Shot:
+    """shot(tab, name): what a tab shows, kept by a long run for whoever looks at it."""
+
+    def keep(tab: Tab, name: str) -> None:
+        if soak:
+            tab.page.screenshot(path=tmp_path / name)
+
+    return keep
+
+
 def closes(bursa: Bursa) -> list[float]:
     query = "symbol=BBCA&resolution=1&from=0&to=4000000000&countback=5"
     try:
@@ -130,7 +142,6 @@ def looking(
     tabs = []
     for theme, size in looks:
         tab = Tab(browser, url or bursa.url, bursa.guest, viewport=size)
-        tab.page.set_default_timeout(PATIENCE_MS)
         tab.open(f"{path}{'&' if '?' in path else '?'}theme={theme}")
         tabs.append(tab)
     return tabs
@@ -140,6 +151,11 @@ def hatched(tab: Tab) -> list[int]:
     """Pixels of missing data in each pane and, last, on the time axis."""
     found: list[int] = tab.page.evaluate(HATCHED)
     return found
+
+
+def painted(tab: Tab, so: str) -> None:
+    """Wait until the pixels of missing data, `n`, are so; looked at now and then, as it costs."""
+    tab.page.wait_for_function(f"() => {{ const n = ({HATCHED})(); return {so}; }}", polling=200)
 
 
 def check_fits(tab: Tab) -> None:
@@ -152,13 +168,11 @@ def check_fits(tab: Tab) -> None:
 def shade(tab: Tab) -> None:
     """Wait until all panes and the strip are shaded."""
     tab.until("#fresh", "feed away")
-    tab.page.wait_for_function(
-        f"() => {{ const n = ({HATCHED})(); return n.every((k) => k > 0); }}"
-    )
+    painted(tab, "n.every((k) => k > 0)")
 
 
 def test_a_cut_feed_is_shaded_and_heals(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
+    browser: Any, bursa: Bursa, exchange: Scripted, shot: Shot, looks: Looks
 ) -> None:
     """Both channels: after the last bar nothing is known; the missed bars come afterwards."""
     tabs = looking(browser, bursa, looks)
@@ -177,9 +191,9 @@ def test_a_cut_feed_is_shaded_and_heals(
         assert re.search(r"last 8,700.* Not received since 10:31:0\d\.", label)
         assert "Not received yet: 10:31" in tab.page.get_attribute("#tape-plot", "aria-label")
         assert tab.page.locator("#tape-plot .tp-away").count() == 1
-        tab.until("#say", "The feed is away")
+        tab.until_told("The feed is away")
         check_fits(tab)
-        tab.page.screenshot(path=tmp_path / f"cut-{number}.png")
+        shot(tab, f"cut-{number}.png")
     for number in range(92, 97):
         minute(exchange, number, 8_800)
     exchange.status(at(DAY, "10:37:02"))
@@ -187,20 +201,20 @@ def test_a_cut_feed_is_shaded_and_heals(
     for number, tab in enumerate(tabs):
         tab.until("#fresh", "live")
         tab.until("#lg-price", "C 8,825")
-        tab.page.wait_for_function(f"() => ({HATCHED})().every((k) => k === 0)")
+        painted(tab, "n.every((k) => k === 0)")
         tab.until("#st-last", "last bar 10:36, closed")
         tab.until("#st-missing", "nothing missing")
         rows = tab.page.locator("#bars tr td:first-child").all_text_contents()
         assert rows[:6] == ["10:36", "10:35", "10:34", "10:33", "10:32", "10:31"]
-        assert tab.page.locator("#tape-plot .tp-gap").count() == 0
+        tab.page.wait_for_selector("#tape-plot .tp-gap", state="detached")
         assert "Not received" not in tab.page.get_attribute("#plot", "aria-label")
         check_fits(tab)
-        tab.page.screenshot(path=tmp_path / f"healed-{number}.png")
+        shot(tab, f"healed-{number}.png")
         tab.context.close()
 
 
 def test_what_is_lost_for_good_stays_hatched(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
+    browser: Any, bursa: Bursa, exchange: Scripted, shot: Shot, looks: Looks
 ) -> None:
     """Only the trades are cut: the clock goes on by the other channel, the shade follows it. The
     exchange forgets what it said meanwhile."""
@@ -212,7 +226,7 @@ def test_what_is_lost_for_good_stays_hatched(
     for number, tab in enumerate(tabs):
         shade(tab)
         tab.until("#bars tr", r"10:31\u201310:44not received yet")
-        tab.page.screenshot(path=tmp_path / f"away-{number}.png")
+        shot(tab, f"away-{number}.png")
         check_fits(tab)
     for number in range(92, 104):
         minute(exchange, number, 8_500)
@@ -226,12 +240,13 @@ def test_what_is_lost_for_good_stays_hatched(
         tab.until("#st-seq", r"seq [\d,]+ to [\d,]+ on idxdata")
         tab.until("#holes-list", r"10:32 to 10:45 is missing on idxdata\. 13 min, seq [\d,]+ to")
         tab.until("#st-last", "last bar 10:45, closed")
-        tab.page.wait_for_function(f"() => ({HATCHED})().every((k) => k > 9)")
+        painted(tab, "n.every((k) => k > 9)")
         label = tab.page.get_attribute("#plot", "aria-label")
         assert "Missing 10:32 to 10:45." in label and "Not received" not in label
+        tab.page.wait_for_selector("#tape-plot .tp-gap:not(.tp-away)", state="attached")
         assert tab.page.locator("#tape-plot .tp-gap:not(.tp-away)").count() == 1
         check_fits(tab)
-        tab.page.screenshot(path=tmp_path / f"hole-{number}.png")
+        shot(tab, f"hole-{number}.png")
         tab.context.close()
 
 
@@ -253,7 +268,7 @@ def test_the_other_channel_away_leaves_the_bars_alone(
 
 
 def test_the_readers_own_line_is_cut(
-    browser: Any, bursa: Bursa, exchange: Scripted, tmp_path: Path, looks: Looks
+    browser: Any, bursa: Bursa, exchange: Scripted, shot: Shot, looks: Looks
 ) -> None:
     """The page cannot reach the server: it says so, keeps what it has, and heals by itself."""
     with Line(int(bursa.url.rsplit(":", 1)[1])) as line:
@@ -269,24 +284,24 @@ def test_the_readers_own_line_is_cut(
             tab.until("#fresh", "no connection")
             tab.until("#st-last", r"no connection since 10:3\d:\d\d \u00b7 last bar 10:31")
             tab.until("#lg-price", "C 8,700")
-            tab.page.wait_for_function(f"() => ({HATCHED})().every((k) => k > 0)")
-            tab.page.screenshot(path=tmp_path / f"own-{number}.png")
+            painted(tab, "n.every((k) => k > 0)")
+            shot(tab, f"own-{number}.png")
         line.mend()
         for tab in tabs:
             tab.until("#fresh", "live")
             tab.until("#lg-price", "C 8,925")
             tab.until("#st-last", "last bar 10:33, closed")
-            tab.page.wait_for_function(f"() => ({HATCHED})().every((k) => k === 0)")
+            painted(tab, "n.every((k) => k === 0)")
             tab.context.close()
 
 
 def test_an_unknown_symbol_has_a_way_out(
-    browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
+    browser: Any, quiet: Bursa, shot: Shot, theme: str, size: dict[str, int]
 ) -> None:
     tab = Tab(browser, quiet.url, quiet.guest, viewport=size)
     page = tab.open(f"/chart?symbol=NOPE&interval=1&theme={theme}")
     tab.until("#empty", "IDX has no instrument NOPE")
-    page.screenshot(path=tmp_path / "unknown.png")
+    shot(tab, "unknown.png")
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
     page.focus("#empty button")
     page.keyboard.press("Enter")
@@ -301,7 +316,7 @@ def test_an_unknown_symbol_has_a_way_out(
 
 
 def test_an_empty_store_says_what_is_waited_for(
-    browser: Any, exchange: Scripted, tmp_path: Path, looks: Looks
+    browser: Any, exchange: Scripted, tmp_path: Path, shot: Shot, looks: Looks
 ) -> None:
     """The feed is there and has said nothing; then it is away; then the market opens."""
     with Bursa(tmp_path / "data", **exchange.settings()) as bursa:
@@ -310,7 +325,7 @@ def test_an_empty_store_says_what_is_waited_for(
             tab.until("#fresh", "waiting")
             tab.until("#empty", "Nothing has come in yet")
             check_fits(tab)
-            tab.page.screenshot(path=tmp_path / f"empty-{number}.png")
+            shot(tab, f"empty-{number}.png")
         exchange.cut()
         for tab in tabs:
             tab.until("#fresh", "feed away")
@@ -327,7 +342,7 @@ def test_an_empty_store_says_what_is_waited_for(
 
 
 def test_the_keyboard_alone(
-    browser: Any, quiet: Bursa, tmp_path: Path, theme: str, size: dict[str, int]
+    browser: Any, quiet: Bursa, shot: Shot, theme: str, size: dict[str, int]
 ) -> None:
     """Open, change the interval, find another instrument, walk the bars, zoom, help: no pointer."""
     tab = Tab(browser, quiet.url, quiet.guest, viewport=size)
@@ -339,9 +354,10 @@ def test_the_keyboard_alone(
     assert page.get_attribute("#intervals [value='5']", "aria-pressed") == "true"
     press("1")
     tab.until("#bars tr td", "10:31")
+    tab.drawn()
     press("?")
     page.wait_for_selector("#keys[open]")
-    page.screenshot(path=tmp_path / "keys.png")
+    shot(tab, "keys.png")
     press("Escape")
     page.wait_for_selector("#keys:not([open])", state="attached")
     newest = tab.text("#lg-price")
@@ -352,11 +368,11 @@ def test_the_keyboard_alone(
     press("k")
     assert page.locator("#bars tr").nth(1).get_attribute("aria-selected") == "true"
     reach(page, "plot")
-    page.screenshot(path=tmp_path / "focus.png")
+    shot(tab, "focus.png")
     for key in ("+", "-", "ArrowLeft", "Home"):
         before = page.evaluate(PICTURE)
         press(key)
-        page.wait_for_function(f"(was) => ({PICTURE})() !== was", arg=before)
+        page.wait_for_function(f"(was) => ({PICTURE})() !== was", arg=before, polling=100)
     press("End")
     page.wait_for_function(
         "(t) => document.getElementById('lg-price').textContent === t", arg=newest
@@ -368,7 +384,7 @@ def test_the_keyboard_alone(
     press("Enter")
     tab.until("#title", "BMRI, Bank Mandiri")
     tab.until("#bars tr td", "09:57")
-    assert "symbol=BMRI" in page.url
+    tab.at("/chart", symbol="BMRI")
     check_fits(tab)
     tab.context.close()
 

@@ -108,12 +108,8 @@ def test_the_chosen_day_tells_what_is_missing_and_how_to_fill_it(tab: Tab) -> No
 def test_the_map_is_walked_by_keyboard_alone(tab: Tab) -> None:
     page = tab.open("/continuity")
     drawn(tab)
-    page.keyboard.press("g")
-    page.keyboard.press("o")
-    page.wait_for_url("**/")
-    page.keyboard.press("g")
-    page.keyboard.press("m")
-    page.wait_for_url("**/continuity")
+    tab.chord("o", "/")
+    tab.chord("m", "/continuity")
     drawn(tab)
     assert page.locator("#m-rows [tabindex='0']").count() == 1
     page.locator("#m-rows [tabindex='0']").focus()
@@ -131,7 +127,7 @@ def test_the_map_is_walked_by_keyboard_alone(tab: Tab) -> None:
     row(tab, "BBCA").locator(".m-c").last.focus()
     for key in ("ArrowLeft", "ArrowLeft", "Enter"):
         page.keyboard.press(key)
-    page.wait_for_url("**/chart?symbol=IDX%3ABBCA&interval=1&at=2025-11-14**")
+    tab.at("/chart", symbol="IDX:BBCA", interval="1", at="2025-11-14")
     tab.until("#lg-price", "O 8,408")  # Friday's first bar
 
 

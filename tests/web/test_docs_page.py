@@ -92,6 +92,7 @@ def test_the_first_tab_skips_to_the_text(tab: Tab) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.hash") == "#main"
     page.keyboard.press("Enter")
+    page.wait_for_url("**/docs#main")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('#main') !== null")
 
@@ -99,7 +100,7 @@ def test_the_first_tab_skips_to_the_text(tab: Tab) -> None:
 def test_an_example_is_copied(tab: Tab, site: Site) -> None:
     page = tab.open("/docs/quick-start")
     page.locator("[data-copy]", has=page.locator("use")).nth(1).click()
-    tab.until(".b-toast", "Copied")
+    tab.until_told("Copied")
     assert page.evaluate("navigator.clipboard.readText()").startswith(f"curl '{site.url}/v1/ohlcv")
     assert page.locator(".d-drawing button").count() == 0
 
@@ -152,7 +153,9 @@ def test_on_a_narrow_screen_the_tree_is_a_row(browser: Any, site: Site) -> None:
     page.locator(".d-toc a").last.click()
     page.wait_for_url("**/docs/tables#of-the-store-itself")
     frame = page.locator(".d-table").first
-    assert frame.evaluate("f => f.scrollWidth > f.clientWidth && f.tabIndex === 0")
+    page.wait_for_function(
+        "(f) => f.scrollWidth > f.clientWidth && f.tabIndex === 0", arg=frame.element_handle()
+    )
     tab.context.close()
     assert not tab.said
 

@@ -27,7 +27,7 @@ from bursa.web.tradingview import SCRIPT, Library, load
 from tests.web.market import TUESDAY, Market, at, some_days
 
 FAR = 4_102_444_800
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 
 STAND_IN = """
 (() => {
@@ -415,7 +415,7 @@ def test_search_and_display_settings_reach_the_widget(opened: Callable[[str], An
     page.keyboard.press("Enter")
     page.wait_for_function("() => location.search.includes('BMRI')")
     assert "lib=tradingview" in page.url
-    assert page.title() == "BMRI \u00b7 bursa"
+    page.wait_for_function("() => document.title === 'BMRI \u00b7 bursa'")
     page.click("#settings summary")
     page.click("[data-set=theme] button[value=light]")
     page.wait_for_function("() => seen.themes.at(-1) === 'light' && seen.overrides.length > 2")
