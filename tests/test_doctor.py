@@ -59,10 +59,14 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_calendar_past_its_end_is_told() -> None:
     new_year_ns = 1_798_736_400_000_000_000  # of 2027 in Jakarta
-    found = list(calendars(["binance", "idx", "xnas"], new_year_ns - 1))
+    day_ns = 86_400 * 10**9
+    found = list(calendars(["binance", "idx", "xnas"], new_year_ns - 61 * day_ns))
     assert [(f.name, f.state) for f in found] == [("calendar of idx", OK), ("calendar of xnas", OK)]
     assert "known from 2015-01-01 to 2026-12-31" in found[0].fact
-    assert found[0].fact.endswith(": for 0 days more")
+    assert found[0].fact.endswith(": for 60 days more")
+    soon, last = (next(calendars(["idx"], new_year_ns - ago)) for ago in (60 * day_ns, 1))
+    assert (soon.state, last.state) == (WARN, WARN) and "calendar.idx" in soon.remedy
+    assert soon.fact.endswith(": for 59 days more") and last.fact.endswith(": for 0 days more")
     past = next(calendars(["idx"], new_year_ns))
     assert past.state == WARN
     assert "calendar.idx" in past.remedy

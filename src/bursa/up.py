@@ -206,11 +206,11 @@ class Up:
         return 0 if self._stored else 1
 
     def _mind_calendars(self) -> None:
-        """Warn where the holidays of today are not known."""
+        """Warn where the holidays of today, or of the next weeks, are not known."""
         for name, runtime in self._runtimes.items():
             calendar = runtime.venue.calendar
-            if not calendar.knows(calendar.day_of(self._shared.clock.now_ns())):
-                self._log.warning(calendar.told(), venue=name, remedy=HOW_TO_AMEND)
+            if ending := calendar.ending(calendar.day_of(self._shared.clock.now_ns())):
+                self._log.warning(ending, venue=name, remedy=f"{HOW_TO_AMEND}: calendar.{name}")
 
     # -- what the surfaces see ---------------------------------------------------------------------
 

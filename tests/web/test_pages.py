@@ -223,6 +223,23 @@ def test_refusals_are_pages(
     assert "content-security-policy" in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        (date(2026, 11, 1), ""),
+        (date(2026, 11, 20), "announced or assumed: for 41 days more."),
+        (date(2027, 1, 4), "Holidays are known from 2015-01-01 to 2026-12-31"),
+    ],
+)
+def test_the_map_says_that_holidays_end(
+    client: TestClient[Litestar], facts: Any, day: date, said: str
+) -> None:
+    facts.shown = replace(facts.shown, day=day)
+    html = client.get("/continuity").text
+    assert ('id="m-ending"' in html) == bool(said)
+    assert said in html and ("calendar.idx" in html) == bool(said)
+
+
 def test_an_empty_venue_waits(client: TestClient[Litestar], facts: Any) -> None:
     facts.known.clear()
     answer = client.get("/chart?symbol=BBCA")

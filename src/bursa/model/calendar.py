@@ -22,6 +22,8 @@ MINUTE_NS = 60 * SECOND_NS
 DAY_NS = 86_400 * SECOND_NS
 
 _ONE_DAY = timedelta(days=1)
+# The exchange announces a year's holidays some months before it.
+_SOON = timedelta(days=60)
 _QUARTER_NS = 900 * SECOND_NS  # no zone changes its offset off a quarter of an hour
 _DAYS_CACHED_MAX = 16_384
 HOW_TO_AMEND = "past that every weekday counts as a trading day: name newer ones in a calendar file"
@@ -85,6 +87,14 @@ class Calendar:
         """False past the ends of the table of holidays: there every weekday of the hours counts as
         a trading day."""
         return self.dates.known_from <= day <= self.dates.known_until
+
+    def ending(self, day: date) -> str:
+        """What is to be said of the holidays' end so that somebody names the next ones in time: ""
+        where they are known for long after a day, or there are none."""
+        if self.dates.known_until - day >= _SOON:
+            return ""
+        left = (self.dates.known_until - day).days
+        return f"{self.told()}: for {left} days more" if left >= 0 else self.told()
 
     def told(self) -> str:
         """How far the holidays are known, in words."""

@@ -126,16 +126,16 @@ def _metrics_refused(config: Config) -> Refuse | None:
 
 
 def calendars(venues: Sequence[str], now_ns: int) -> Iterator[Finding]:
-    """Are the holidays of today known, of the venues that have any?"""
+    """Are the holidays known of today and the next weeks, of the venues that have any?"""
     for name in venues:
         calendar = VENUES[name].calendar
         if not calendar.holidays:
             continue
-        left = (calendar.dates.known_until - calendar.day_of(now_ns)).days
-        path = f"calendar of {name}"
-        if left < 0:
-            yield warn(path, calendar.told(), f"{HOW_TO_AMEND}: calendar.{name}")
+        day, path = calendar.day_of(now_ns), f"calendar of {name}"
+        if ending := calendar.ending(day):
+            yield warn(path, ending, f"{HOW_TO_AMEND}: calendar.{name}")
         else:
+            left = (calendar.dates.known_until - day).days
             yield ok(path, f"{calendar.told()}: for {left} days more")
 
 

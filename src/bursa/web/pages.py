@@ -22,7 +22,7 @@ from markupsafe import Markup
 from bursa.metrics.catalog import STANDARD, Catalogue
 from bursa.metrics.describe import catalogue_data
 from bursa.metrics.metric import terms_of
-from bursa.model.calendar import MINUTE_NS, SECOND_NS, Calendar
+from bursa.model.calendar import HOW_TO_AMEND, MINUTE_NS, SECOND_NS, Calendar
 from bursa.model.errors import Refuse
 from bursa.model.timeframe import RESOLUTIONS
 from bursa.model.venue import Venue
@@ -221,6 +221,8 @@ class Pages:
         context = {
             "page": "continuity",
             "venue": venue,
+            "ending": venue.calendar.ending(self._source.tape(venue.name).day),
+            "amend": HOW_TO_AMEND,
             "facts": chart_facts(venue, None),
             "modules": self._assets.modules(_MAP_ENTRY),
         }
