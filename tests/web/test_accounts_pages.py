@@ -229,6 +229,34 @@ def test_a_forgotten_password(place: Place, visit: Any) -> None:
     silent(tab, "400")
 
 
+def test_without_scripts_forms_do_the_same(place: Place, visit: Any) -> None:
+    page = visit(java_script_enabled=False, viewport=NARROW).open("/sign-up")
+    email, before = "plain@example.com", len(place.post.received)
+
+    def send(**fields: str) -> None:
+        for name, value in fields.items():
+            page.fill(f"[name={name}]", value)
+        page.click("form [type=submit]")
+
+    def told() -> str:
+        return str(page.inner_text(".g-box"))
+
+    send(email=email, password=PASSWORD)
+    assert page.url.endswith("/sign-in?done=signed") and "once you followed" in told()
+    page.goto(place.url + place.link(before + 1))
+    send()
+    assert "/sign-in?done=" in page.url and "confirmed" in told()
+    page.goto(place.url + "/forgot")
+    send(email=email)
+    page.goto(place.url + place.link(before + 2))
+    send(password=CHOSEN)
+    assert "/sign-in?done=" in page.url and "new password is set" in told()
+    send(email=email, password=PASSWORD)
+    assert "error=sign_in_failed" in page.url
+    send(email=email, password=CHOSEN)
+    arrived(page, "/")
+
+
 def test_who_tries_too_often_is_told_when_to_come_back(place: Place, visit: Any) -> None:
     tab = visit()
     wrong = {"email": "nobody@example.com", "password": "not the password"}

@@ -35,6 +35,7 @@ _REFUSED = {
     "bad_email": "This is no e-mail address.",
 }
 _DONE = {
+    "signed": "Look at your mail: a letter is on its way. The account works once you followed its link.",
     "sent": "Look at your mail: a letter with a link is on its way, if the address has an account.",
     "verified": "The address is confirmed. Sign in.",
     "reset": "The new password is set. Sign in with it.",
@@ -135,11 +136,11 @@ class AccountPages:
 
     def _mailed(self, request: PageRequest, template: str) -> Answer:
         """A page that a mail leads to. Its address bears a secret: it is kept nowhere, and told to
-        no other page."""
+        no other page. Its origin is told, by which its own form is known."""
         token = request.query_params.get("token", "")[:200]
         answer = self._page(request, template, "sign", _SIGN_ENTRY, {"token": token, "next": "/"})
         answer.headers["Cache-Control"] = "no-store"
-        answer.headers["Referrer-Policy"] = "no-referrer"
+        answer.headers["Referrer-Policy"] = "strict-origin"
         return answer
 
     def _page(

@@ -61,7 +61,7 @@ class Signing:
             made = await desk.computed(signup, form.email, form.password, form.name, actor(scope))
             url = desk.url(scope)
             desk.write(made.email, _letter(made, url))
-            return Good(shapes.AddressRow(made.email), "/sign-in?done=sent", 202)
+            return Good(shapes.AddressRow(made.email), "/sign-in?done=signed", 202)
 
         return await answered(request, shapes.SignUpForm, "/sign-up", act)
 
