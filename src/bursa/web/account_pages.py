@@ -35,7 +35,7 @@ _REFUSED = {
     "bad_email": "This is no e-mail address.",
 }
 _DONE = {
-    "signed": "Look at your mail: a letter is on its way. The account works once you followed its link.",
+    "signed": "Look at your mail: a letter comes. The account works once you followed its link.",
     "sent": "Look at your mail: a letter with a link is on its way, if the address has an account.",
     "verified": "The address is confirmed. Sign in.",
     "reset": "The new password is set. Sign in with it.",
