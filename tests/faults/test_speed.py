@@ -26,6 +26,8 @@ TICKERS = 6
 SPEED = 2500
 MINUTE_NS = 60_000_000_000
 DAY_S = 240.0
+# What becomes of a line is no news of the market: on a busy machine one may be given up.
+OF_LINES = [rows.text_number(state) for state in ("up", "down")]
 
 
 class Reach:
@@ -72,6 +74,8 @@ def up_to(data: Path, end_ns: int) -> dict[str, rows.Rows]:
             without |= {"ts", "prev_close"}
         elif "ts" in kind.index:
             table = table[table[:, kind.index["ts"]] < end_ns]
+        if kind.name == "status":
+            table = table[~np.isin(table[:, kind.index["state"]], OF_LINES)]
         keep = [at for at, c in enumerate(kind.scalars) if not rows.left_out(kind, c.name, without)]
         out[kind.name] = table[:, [*keep, *range(len(kind.scalars), table.shape[1])]]
     return out
