@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 it did not work out, 2 the command or the configuration is
 by Ctrl-C before it was done.
 """
 
-import gc
 import inspect
 import io
 import json
@@ -114,11 +113,9 @@ def up(
 ) -> None:
     """Run bursa: feeds, journal, bars, metrics, store, API and pages in one process."""
     loaded = load(file, data, http__port=port, exchange__speed=speed, exchange__rate=rate)
-    gc.disable()  # nothing of what is imported is garbage; to look for it takes 0.2 s
     from bursa.up import run_up  # the heavy imports, only where they are needed
     from bursa.verbs.told import told
 
-    gc.enable()
     sys.exit(run_up(loaded.config, demo=demo, say=out, warn=err, told=told(app)))
 
 

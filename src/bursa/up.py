@@ -86,6 +86,8 @@ from bursa.web.source import LiveSource, View
 LOOK_S = 0.25
 STOP_S = 30.0
 SWITCH_S = 0.0005
+# New objects before the garbage collector looks at them, then at older ones, then at all.
+_USUAL = (700, 10, 10)
 
 
 def run_up(config: Config, *, demo: bool, say: Console, warn: Console, told: Told) -> int:
@@ -135,9 +137,11 @@ class Outside:
 def settle() -> None:
     """Take what is there by now, modules, kernels, routes, out of the garbage collector's sight: a
     full collection that goes through it holds up feed and clients for 150 ms. Undone at the end,
-    else libraries find their own objects left over and print them."""
+    else libraries find their own objects left over and print them. From now on it looks as often
+    as Python has it, which at a start it does not (`__main__`)."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_USUAL)
 
 
 class Up:
