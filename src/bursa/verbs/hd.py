@@ -5,9 +5,10 @@ journal and `set` runs the venue without feeds. What gates do is said at the met
 of them holds in pipeline/gates.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,9 +24,7 @@ from bursa.pipeline.gates import END_NS, seconds_of
 from bursa.store import question, sql
 from bursa.store.folder import STORE_FILE, DataFolder, ask
 from bursa.verbs.acting import acts_of
-
-# A set waits for the disk.
-ANSWER_S = control.SYNC_S + 10
+from bursa.verbs.shown import ANSWER_S, Rows, Told, has_journal, run_shown
 
 
 @dataclass(frozen=True)
@@ -40,28 +39,14 @@ class Wanted:
 
 def run_show(config: Config, venue: str, form: str) -> str:
     """The schedules of gates, as `bursa sql` shows rows."""
-    if form not in sql.FORMATS:
-        raise Refuse(f"--format: {form}; allowed: {', '.join(sql.FORMATS)}", parameter="format")
-    logs.setup(config.log.level, config.log.format)
     if venue:
         _venue(venue)
-    try:
-        payload = {"venue": venue, "set": {}}
-        rows = ask(Path(config.data), control.HD, payload, ANSWER_S)["rows"]
-    except Refuse as refused:
-        if refused.code != "not_held":
-            raise
-        rows = _offline(Path(config.data), venue)
-    return sql.render(sql.Answer(control.GATE_COLUMNS, rows), form)
+    told = Told(control.HD, control.GATE_COLUMNS, _with_gates(), "the venue's own gates hold")
+    return run_shown(config, told, venue, form, partial(_offline, Path(config.data)))
 
 
-def _offline(data: Path, venue: str) -> list[list[str]]:
-    kept = [VENUES[name] for name in ([venue] if venue else _with_gates()) if _journal(data, name)]
-    if not kept:
-        what = f"{data} has no journal{f' of {venue}' if venue else ''} yet"
-        raise Refuse(f"{what}: the venue's own gates hold", "no_data", 404)
-    newest = {one.name: _newest_ns(data, one) for one in kept}
-    rows = []
+def _offline(data: Path, kept: Sequence[Venue]) -> Rows:
+    newest, rows = {one.name: _newest_ns(data, one) for one in kept}, Rows()
     with DataFolder(data):
         for one in kept:
             rows += control.gates_told(control.gates_standing(one, data), newest[one.name])
@@ -90,7 +75,7 @@ def run_set(config: Config, venue: str, wanted: Wanted, *, say: Console) -> int:
     except Refuse as refused:
         if refused.code != "not_held":
             raise
-        if not _journal(data, venue):
+        if not has_journal(data, venue):
             raise Refuse(f"{data} has no journal of {venue} yet", "no_data", 404) from None
         with offline(config, known) as (runtime, _), acts_of(config) as acts:
             changed = control.set_gates(runtime, gates, effective, acts.orders.keeper())
@@ -152,10 +137,6 @@ def _effective(venue: Venue, text: str) -> int:
         )
         raise Refuse(what, parameter="effective") from None
     return ts_ns
-
-
-def _journal(data: Path, venue: str) -> bool:
-    return (data / "journal" / venue).is_dir()
 
 
 def _with_gates() -> list[str]:

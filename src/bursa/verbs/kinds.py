@@ -4,6 +4,8 @@ The process that holds the folder is asked; where nobody holds it, `ls` reads ch
 and `set` runs the venue without feeds. What a switch does is pipeline/switches.py's.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,38 +17,22 @@ from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
 from bursa.pipeline import control
 from bursa.pipeline.switches import PUBLISH, STORE, checked
-from bursa.store import sql
 from bursa.store.folder import DataFolder, ask
 from bursa.verbs.acting import acts_of
-
-# A set waits for the disk.
-ANSWER_S = control.SYNC_S + 10
+from bursa.verbs.shown import ANSWER_S, Rows, Told, has_journal, run_shown
 
 
 def run_list(config: Config, venue: str, form: str) -> str:
     """The switches and where each value comes from, as `bursa sql` shows rows."""
-    if form not in sql.FORMATS:
-        raise Refuse(f"--format: {form}; allowed: {', '.join(sql.FORMATS)}", parameter="format")
-    logs.setup(config.log.level, config.log.format)
     if venue:
         _venue(venue)
-    try:
-        payload = {"venue": venue, "set": {}}
-        rows = ask(Path(config.data), control.KINDS, payload, ANSWER_S)["rows"]
-    except Refuse as refused:
-        if refused.code != "not_held":
-            raise
-        rows = _offline(config, venue)
-    return sql.render(sql.Answer(control.COLUMNS, rows), form)
+    otherwise = "what holds is what the configuration says"
+    told = Told(control.KINDS, control.COLUMNS, tuple(VENUES), otherwise)
+    return run_shown(config, told, venue, form, partial(_offline, config))
 
 
-def _offline(config: Config, venue: str) -> list[list[str]]:
-    data = Path(config.data)
-    kept = [VENUES[name] for name in ([venue] if venue else VENUES) if _journal(data, name)]
-    if not kept:
-        what = f"{data} has no journal{f' of {venue}' if venue else ''} yet"
-        raise Refuse(f"{what}: what holds is what the configuration says", "no_data", 404)
-    rows = []
+def _offline(config: Config, kept: Sequence[Venue]) -> Rows:
+    data, rows = Path(config.data), Rows()
     with DataFolder(data):
         for one in kept:
             configured = switches(config, one.name)
@@ -73,7 +59,7 @@ def run_set(
     except Refuse as refused:
         if refused.code != "not_held":
             raise
-        if not _journal(Path(config.data), name):
+        if not has_journal(Path(config.data), name):
             what = f"{config.data} has no journal of {name} yet: configure {name}.{of} instead"
             raise Refuse(what, "no_data", 404) from None
         with offline(config, venue) as (runtime, _), acts_of(config) as acts:
@@ -82,10 +68,6 @@ def run_set(
         so = "is" if f"{name}.{key}" in turned else "was and stays"
         say.print(f"{name}.{key} {so} {value}", markup=False)
     return 0
-
-
-def _journal(data: Path, venue: str) -> bool:
-    return (data / "journal" / venue).is_dir()
 
 
 def _venue(name: str) -> Venue:
