@@ -259,6 +259,19 @@ class Store(Protocol):
         default wherever it comes from), of all or of some tickers (index codes, channels), in any
         order."""
 
+    def minutes(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> Sequence[tuple[int, int]]:
+        """(opening of a minute of UTC, ns; stored rows of a kind with start <= ts < end in it),
+        ascending, of all or of some tickers (index codes, channels); minutes without any are left
+        out."""
+
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         """Put stored rows of a kind right, in one transaction: those with a key of `gone` are
         deleted, then those with a key of `filled` take its values of `columns`, then `fresh` is

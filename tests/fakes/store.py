@@ -4,6 +4,7 @@ It passes the same contract suite as the real ones (tests/store/contract.py). A 
 column -> value: texts as str or None, floats as float or None, lists as lists.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bursa.model.batch import Batch, Span, Words
+from bursa.model.calendar import MINUTE_NS
 from bursa.model.covered import WORDS as COVERED_WORDS
 from bursa.model.covered import Coverage, Covered, Days, none
 from bursa.model.errors import Reject, Retry
@@ -264,6 +266,20 @@ class FakeStore:
         found = [row for row in found if after < row["position"] <= upto]
         found = [row for row in found if tickers is None or row[named] in tickers]
         return self._batch(venue, kind, found)
+
+    def minutes(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> list[tuple[int, int]]:
+        named = self._kinds[kind].columns[0].name
+        found = [row for row in self._all(venue, kind) if start_ns <= row["ts"] < end_ns]
+        found = [row for row in found if tickers is None or row[named] in tickers]
+        return sorted(Counter(row["ts"] // MINUTE_NS * MINUTE_NS for row in found).items())
 
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         kind, name = fresh.kind, topic(fresh.span.source, fresh.kind)

@@ -1,19 +1,27 @@
 """Metric rows by time: what live rows say at last, and rows for bars that were entered."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import numpy as np
+import pytest
 
+from bursa.jobs import by_time as module
 from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.by_time import bars_by_time, groups, metrics_by_time
 from bursa.jobs.entry import enter, enter_absent, newest, wait_committed
+from bursa.jobs.stretches import stretches
 from bursa.metrics.engine import compute
 from bursa.model.batch import Batch
-from bursa.model.schema import OHLCV
+from bursa.model.schema import OHLCV, TICKS
+from bursa.model.venue import IDX
+from tests.fakes.store import FakeStore
 from tests.jobs.test_entry import BEFORE, Venue, bars_of
 from tests.pipeline import market, rows, running
+from tests.store import contract
+from tests.store.contract import KINDS
 
 END = 2**62
 # What tells when a row came, and of which revision it is.
@@ -46,6 +54,47 @@ def test_they_are_what_live_rows_say_at_last(tmp_path: Path) -> None:
         pieces = list(bars_by_time(ground_of(runtime), None, 0, END))
         ts = np.concatenate([piece.column("ts") for piece in pieces])
         assert (np.diff(ts) >= 0).all()
+
+
+def test_groups_of_tickers_give_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = market.channels()
+    with Venue(tmp_path / "data", running.Script(script, Random(3), 60)) as venue:
+        runtime = venue.runtime
+        running.until(lambda: runtime.committed >= runtime.journal.position, "it is committed")
+        runtime.saver.take(runtime.journal.position)
+        second = runtime.venue.calendar.midnight_ns(market.DAYS[1])
+        ground = ground_of(runtime)
+        for start in (0, second):
+            whole = told(*by_time(venue, start))
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "GROUP", 1)
+                patch.setattr(module, "ROWS", 3)
+                count = len(groups(ground, None))
+                assert count == min(len(venue.store.span("idx")), module.TURNS) > 1
+                parts = by_time(venue, start)
+            assert all(len(batch) <= 3 or len(set(batch.column("ts"))) == 1 for batch in parts)
+            assert np.array_equal(told(*parts), whole)
+        assert groups(ground, ["ZZZZ"]) == []
+
+
+def test_stretches_are_cut_by_what_lies_in_them() -> None:
+    store, minute = FakeStore((IDX,), KINDS), contract.MINUTE
+    counts = {0: 3, 1: 3, 4: 9, 5: 1, 6: 5, 100_000: 2}
+    ticks = [
+        contract.tick("BBCA", n, ts=contract.OPEN + at * minute, position=n + 1)
+        for n, at in enumerate(at for at, rows in counts.items() for _ in range(rows))
+    ]
+    contract.put(store, contract.batch(TICKS, ticks))
+    end = contract.OPEN + 200_000 * minute
+    found = list(stretches(store, "idx", "ticks", (contract.OPEN + 1, end), 6))
+    assert found[0][0] == contract.OPEN + 1 and found[-1][1] == end
+    assert all(one[1] == other[0] for one, other in pairwise(found))
+    held = [len(store.rows("idx", "ticks", *within)) for within in found]
+    # What the first minute has before the start is not counted; a full minute stands alone.
+    assert [rows for rows in held if rows] == [3, 9, 6, 2]
+    assert list(stretches(store, "idx", "ticks", (end, end), 6)) == []
 
 
 def test_rows_of_entered_bars_follow_from_all_bars_before_them(tmp_path: Path) -> None:

@@ -118,3 +118,37 @@ def test_an_array_that_went_on_too_far_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(Outdated):
         parts.lay(tmp_path, Lasting(table(), lambda: False))
     assert load_newest(tmp_path, 1, "s") is None
+
+
+@pytest.mark.parametrize("rows", [[0], [7, 99], [3, 101], [100, 105], []])
+def test_some_rows_are_gathered_alone(
+    tmp_path: Path, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ROWS", 100)
+    array = np.random.default_rng(3).random((109, COLUMNS + 3))
+    put(tmp_path, 1, array)
+    found = load_newest(tmp_path, 1, "s", gathers=False)
+    assert found is not None
+    laid = found[1]["engine"]["memory"]
+    some = parts.gather(tmp_path, laid, rows=np.array(rows, np.int64))
+    assert some is not None and some.shape == array.shape
+    np.testing.assert_array_equal(some[rows], array[rows])
+    assert not np.delete(some, rows, axis=0).any()
+    np.testing.assert_array_equal(parts.gather(tmp_path, laid), array)
+
+
+def test_a_part_that_is_lost_is_told_to_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ROWS", 100)
+    put(tmp_path, 1, np.random.default_rng(3).random((109, 2)))
+    found = load_newest(tmp_path, 1, "s", gathers=False)
+    assert found is not None
+    laid, missed = found[1]["engine"]["memory"], list[str]()
+    (tmp_path / "parts" / f"{laid.digests[1].hex()}.part").unlink()
+    for row, there in ((104, False), (5, True)):
+        some = parts.gather(
+            tmp_path, laid, lambda path, why: missed.append(why), np.array([row], np.int64)
+        )
+        assert (some is not None) == there
+    assert missed == ["it is missing"]

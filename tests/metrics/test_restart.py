@@ -3,6 +3,8 @@ gives the rows that an engine gives which always had those metrics."""
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursa.journal import checkpoint
+from bursa.journal import checkpoint, parts
 from bursa.metrics import state
 from bursa.metrics.catalog import STANDARD, Catalogue, catalogue
 from bursa.metrics.engine import MetricEngine
 from bursa.model import venue
 from bursa.model.batch import Batch, Words
+from bursa.model.lasting import Lasting
 from bursa.model.venue import IDX
 from bursa.pipeline import warmup
 from tests.metrics.bars import DAY, MINUTE, OPENING, Bar, batch, words
@@ -134,6 +137,67 @@ def test_what_a_checkpoint_keeps_is_enough_to_go_on_with_all_of_it(tmp_path: Pat
     states = [{k: v for k, v in e.snapshot().items() if k != "memory"} for e in (engine, again)]
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name], err_msg=name)
+
+
+def test_an_engine_that_rests_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    bars, vocabulary = walk(24, 3, 20), words(3)
+    one, two = MetricEngine(IDX, vocabulary), MetricEngine(IDX, vocabulary)
+    back = partial(parts.gather, tmp_path)
+    cuts = [0, len(bars) - 90, len(bars) - 60, len(bars) - 30, len(bars)]
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        rows_ = [e.push(batch(bars[start:end], vocabulary)) for e in (one, two)]
+        np.testing.assert_array_equal(rows_[0].block, rows_[1].block)
+        two.rest(partial(parts.lay, tmp_path), back)
+        two.rest(partial(parts.lay, tmp_path), back)  # it does already
+        two.set_gates(two.gates)
+        vocabulary.symbol_id(f"NEW{number}")
+        two.push(batch([], vocabulary))
+        assert isinstance(two.snapshot()["memory"], parts.Laid)
+        saved(two, vocabulary, tmp_path, number)
+        again, lacking = restarted(tmp_path, vocabulary, STANDARD, [])
+        assert lacking == ()
+        if number == 1:
+            two = again
+    lost = sorted((tmp_path / "parts").iterdir())
+    for path in lost:
+        path.unlink()
+    with pytest.raises(OSError, match="lost from the disk"):
+        two.push(batch(bars[-1:], vocabulary))
+
+
+def test_an_engine_without_room_to_rest_stays_as_it_is() -> None:
+    bars, vocabulary = walk(2, 3, 10), words(3)
+    engine, other = MetricEngine(IDX, vocabulary), MetricEngine(IDX, vocabulary)
+    engine.push(batch(bars[:-9], vocabulary))
+
+    def full(array: Lasting) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        engine.rest(full, lambda held: None)
+    other.push(batch(bars[:-9], vocabulary))
+    one, two = (e.push(batch(bars[-9:], vocabulary)) for e in (engine, other))
+    np.testing.assert_array_equal(one.block, two.block)
+
+
+@pytest.mark.parametrize("kept", [[0], [1, 2], []])
+def test_a_state_of_some_symbols_alone(tmp_path: Path, kept: list[int]) -> None:
+    bars, vocabulary = walk(24, 3, 20), words(3)
+    engine = MetricEngine(IDX, vocabulary)
+    cut = len(bars) - 100
+    engine.push(batch(bars[:cut], vocabulary))
+    saved(engine, vocabulary, tmp_path, 1)
+    found = checkpoint.load_newest(tmp_path, 1, "s", gathers=False)
+    assert found is not None
+    part = state.only(found[1]["engine"], np.array(kept, np.int64))
+    part["memory"] = parts.gather(tmp_path, part["memory"], rows=np.array(kept, np.int64))
+    again = MetricEngine(IDX, vocabulary)
+    assert again.restore(part) == ()
+    assert np.flatnonzero(again.snapshot()["bars"]).tolist() == kept
+    ours = [bar for bar in bars[cut:] if bar.symbol in kept]
+    whole = engine.push(batch(bars[cut:], vocabulary))
+    expected = whole.block[:, np.isin(whole.column("ticker"), kept)]
+    np.testing.assert_array_equal(again.push(batch(ours, vocabulary)).block, expected)
 
 
 def test_lost_parts_make_their_metrics_lacking_and_no_others(tmp_path: Path) -> None:

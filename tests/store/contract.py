@@ -272,6 +272,22 @@ class StoreContract:
         assert asked(after=3, upto=5) == [(t, n) for t in ("BBCA", "TLKM") for n in (4, 5)]
         assert asked(after=6, tickers=["TLKM", "GOTO"]) == [("TLKM", 7)]
 
+    def test_rows_are_counted_by_the_minute(self, store: Any) -> None:
+        times = (0, 1, MINUTE - 1, MINUTE, 5 * MINUTE + 7)
+        ticks = [tick(t, n, ts=OPEN + at) for t in ("BBCA", "TLKM") for n, at in enumerate(times)]
+        put(store, batch(TICKS, [row | {"position": row["position"] + 1} for row in ticks]))
+        put(store, batch(OHLCV, [bar("BBCA", 0), bar("BBCA", 0, rev=1), bar("TLKM", 3)]))
+
+        def asked(kind: str, *within: int, **only: Any) -> list[tuple[int, int]]:
+            found = store.minutes("idx", kind, *(within or ALL), **only)
+            return [((at - OPEN) // MINUTE, rows) for at, rows in found]
+
+        assert asked("ticks") == [(0, 6), (1, 2), (5, 2)]
+        assert asked("ticks", OPEN + 1, OPEN + 5 * MINUTE + 7) == [(0, 4), (1, 2)]
+        assert asked("ticks", tickers=["TLKM", "GOTO"]) == [(0, 3), (1, 1), (5, 1)]
+        assert asked("ohlcv") == [(0, 2), (3, 1)]
+        assert asked("ohlcv", tickers=["GOTO"]) == asked("metrics") == []
+
     def test_lists(self, store: Any) -> None:
         def side(nth: int, depth: int, **other: Any) -> Row:
             row = {

@@ -9,7 +9,7 @@ Memory is bounded by the pieces, whatever the range. The job that does it:
 backfill_metric.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import numpy as np
 
 from bursa.jobs.fill import Tally, amendment
 from bursa.jobs.other_clock import by_venues_clock
-from bursa.journal import checkpoint
+from bursa.journal import checkpoint, parts
 from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import REVISABLE_S, MetricEngine
 from bursa.metrics.metric import terms_of
+from bursa.metrics.state import only
 from bursa.model.batch import Batch, Block, Span, Words, empty
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Refuse
@@ -83,14 +84,17 @@ class Standing:
     newest_ns: int
 
 
-def standing(ground: Ground, start_ns: int, upto: int) -> Standing:
+def standing(
+    ground: Ground, start_ns: int, upto: int, tickers: Collection[str] | None = None
+) -> Standing:
     """The engine of the newest checkpoint up to a position that has every metric and had no bar
-    from `start_ns` on; else a new one. Under the newest gates."""
+    from `start_ns` on; else a new one. Under the newest gates. Where `tickers` are named it has had
+    no bar of others, and takes no memory for them."""
     last = ground.venue.calendar.day_of(start_ns)
     found = None
     for saved in reversed(checkpoint.listing(ground.checkpoints)):
         if saved.position <= upto and saved.day <= last:
-            found = _restored(ground, saved, start_ns)
+            found = _restored(ground, saved, start_ns, tickers)
             if found is not None:
                 break
     if found is None:
@@ -100,21 +104,31 @@ def standing(ground: Ground, start_ns: int, upto: int) -> Standing:
     return found
 
 
-def _restored(ground: Ground, saved: checkpoint.Checkpoint, start_ns: int) -> Standing | None:
+def _restored(
+    ground: Ground,
+    saved: checkpoint.Checkpoint,
+    start_ns: int,
+    tickers: Collection[str] | None,
+) -> Standing | None:
     """As a checkpoint has it; None where it had a bar of the range, or lacks a metric."""
-    loaded = checkpoint.load_newest(ground.checkpoints, saved.position, ground.signature)
+    folder = ground.checkpoints
+    loaded = checkpoint.load_newest(folder, saved.position, ground.signature, gathers=False)
     if loaded is None or loaded[0] != saved.position:
         return None
-    state = loaded[1]["line"]
-    newest_ns = int(state["engine"]["newest_bar"])
+    words, state = ground.venue.words(), loaded[1]["line"]["engine"]
+    newest_ns = int(state["newest_bar"])
     if newest_ns >= start_ns:
         return None
-    words = ground.venue.words()
-    words.restore(state["words"])
+    words.restore(loaded[1]["line"]["words"])
+    ids = None
+    if tickers is not None:
+        known = sorted(words.find_symbol(ticker) for ticker in tickers)
+        ids = np.array([one for one in known if 0 <= one < len(state["bars"])], np.int64)
+        state = only(state, ids)
+    if isinstance(state["memory"], parts.Laid):
+        state["memory"] = parts.gather(folder, state["memory"], rows=ids)
     engine = MetricEngine(ground.venue, words, ground.catalogue)
-    return (
-        None if engine.restore(state["engine"]) else Standing(words, engine, loaded[0], newest_ns)
-    )
+    return None if engine.restore(state) else Standing(words, engine, loaded[0], newest_ns)
 
 
 class Backfill:
@@ -136,7 +150,7 @@ class Backfill:
         self._done_ns = order.start_ns
         self._newest_ns = 0
         # Positions from which on bars are read, and up to which they were.
-        stand = standing(ground, order.start_ns, self._upto)
+        stand = standing(ground, order.start_ns, self._upto, order.tickers or None)
         self._words, self._engine = stand.words, stand.engine
         self._after = self._at = stand.position
         self.tickers: set[str] = set()

@@ -17,6 +17,7 @@ from bursa.jobs import entry
 from bursa.jobs.backfill_metric import ground_of
 from bursa.jobs.by_time import bars_by_time, metrics_by_time
 from bursa.jobs.other_clock import by_venues_clock
+from bursa.jobs.stretches import stretches
 from bursa.model.batch import Batch
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.errors import Refuse
@@ -27,9 +28,8 @@ from bursa.pipeline.runtime import VenueRuntime
 NAME = "backfill_ohlcv"
 # Rows that are entered in one step.
 ROWS = 8192
-# Trades that are read at once, or so: stretches of time grow and shrink by them.
-TRADES_FEW, TRADES_MANY = 1 << 14, 1 << 16
-_STRETCH_MAX_NS = 32 * 86_400 * 10**9
+# Trades that are read at once.
+TRADES = 1 << 15
 # The metrics' part of the progress.
 _METRICS = 0.5
 
@@ -167,18 +167,11 @@ def trades_by_time(
 ) -> Iterator[tuple[Batch, int]]:
     """The stored trades of the bars with start <= ts < end, in pieces of whole minutes, and where
     each piece ends."""
-    name, stretch = runtime.venue.name, 16 * MINUTE_NS
     at_ns = -(-start_ns // MINUTE_NS) * MINUTE_NS
-    end_ns = -(-end_ns // MINUTE_NS) * MINUTE_NS
-    while at_ns < end_ns:
-        until_ns = min(at_ns + stretch, end_ns)
-        found = runtime.hot.rows(name, TICKS.name, at_ns, until_ns, tickers=tickers)
-        if len(found) > TRADES_MANY:
-            stretch = max(stretch // 2 // MINUTE_NS * MINUTE_NS, MINUTE_NS)
-        elif len(found) < TRADES_FEW:
-            stretch = min(2 * stretch, _STRETCH_MAX_NS)
-        yield found, until_ns
-        at_ns = until_ns
+    within = at_ns, -(-end_ns // MINUTE_NS) * MINUTE_NS
+    store, name = runtime.hot, runtime.venue.name
+    for low, until_ns in stretches(store, name, TICKS.name, within, TRADES, tickers):
+        yield store.rows(name, TICKS.name, low, until_ns, tickers=tickers), until_ns
 
 
 def entered(

@@ -3,41 +3,57 @@
 Live rows follow the order in which bars came, and pass over what was entered afterwards; for bars
 that were entered there is no such order. So an engine takes the stored bars by their opening: from
 the newest checkpoint that had seen nothing of the range (what was entered before that is not in its
-state), else from the first stored bar. Memory is bounded by the pieces that are read.
+state), else from the first stored bar. Memory is bounded: by the pieces that are read, and by the
+tickers that are gone through at once.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from bursa.jobs.backfill import Ground, standing
-from bursa.jobs.entry import NAMED_MAX, newest
+from bursa.jobs.entry import newest
+from bursa.jobs.stretches import stretches
 from bursa.metrics.engine import REVISABLE_S
 from bursa.model.batch import Batch, Span, Words
-from bursa.model.calendar import MINUTE_NS, SECOND_NS
+from bursa.model.calendar import SECOND_NS
 from bursa.model.schema import OHLCV
-from bursa.pipeline.warmup import ROWS
 
-HOUR_NS = 60 * MINUTE_NS
-# Stretches of time that are read at once: they grow and shrink, so that about so many rows come.
-ROWS_FEW, ROWS_MANY = 1 << 13, 1 << 15
-STRETCH_MAX_NS = 256 * 24 * HOUR_NS
+# Bars that are read at once, or the metric rows of so many.
+ROWS = 1 << 12
+# Tickers whose state is held at once: 140 kB each on idx (metrics/families/tod.py). Each turn reads
+# its checkpoint anew, so a venue of many tickers is done in so many turns at most.
+GROUP, TURNS = 128, 16
 
 
 def metrics_by_time(
     ground: Ground, tickers: Collection[str] | None, start_ns: int, end_ns: int
 ) -> Iterator[Batch]:
-    """The metric rows of all stored bars with start <= ts < end, ascending by (ts, ticker); of some
-    tickers, or (None) of all.
+    """The metric rows of all stored bars with start <= ts < end, of some tickers, or (None) of all:
+    a group of tickers after another (`groups`), each ascending by (ts, ticker).
 
-    All batches share words of their own; rev is 0, and `source`, position and times are those of
-    the bar. An empty batch tells that there was work. Raises Retry where the store is away.
+    The batches of a group share words of their own; rev is 0, and `source`, position and times are
+    those of the bar. An empty batch tells that there was work. Raises Retry where the store is
+    away.
     """
-    if not len(ground.store.span(ground.venue.name)):
-        return
-    upto = (1 << 63) - 1
-    stand = standing(ground, start_ns, upto)
+    for group in groups(ground, tickers):
+        yield from _of_group(ground, group, start_ns, end_ns)
+
+
+def groups(ground: Ground, tickers: Collection[str] | None) -> list[list[str]]:
+    """Those of some tickers, or (None) of all, that have bars: side by side in the alphabet, as
+    closed days lie, so many at once."""
+    spans = ground.store.span(ground.venue.name)
+    names = sorted(spans if tickers is None else spans.keys() & set(tickers))
+    size = max(GROUP, -(-len(names) // TURNS))
+    return [names[at : at + size] for at in range(0, len(names), size)]
+
+
+def _of_group(
+    ground: Ground, tickers: Sequence[str], start_ns: int, end_ns: int
+) -> Iterator[Batch]:
+    stand = standing(ground, start_ns, (1 << 63) - 1, tickers)
     reach_ns = (60 + ground.venue.grace_s + REVISABLE_S) * SECOND_NS
     first_ns = stand.newest_ns - reach_ns if stand.newest_ns else _first(ground, tickers, end_ns)
     for low, high, inside in ((first_ns, start_ns, False), (start_ns, end_ns, True)):
@@ -59,37 +75,18 @@ def bars_by_time(
 ) -> Iterator[Batch]:
     """The newest revisions of the stored bars with start <= ts < end, ascending by (ts, ticker), in
     pieces of whole minutes; each with the store's words."""
-    named = None if tickers is None or len(tickers) > NAMED_MAX else sorted(tickers)
-    stretch = HOUR_NS
-    while start_ns < end_ns:
-        until = min(start_ns + stretch, end_ns)
-        found = ground.store.revisions(
-            ground.venue.name, OHLCV.name, start_ns, until, tickers=named
-        )
-        if len(found) > ROWS_MANY:
-            stretch = max(stretch // 2, MINUTE_NS)
-        elif len(found) < ROWS_FEW:
-            stretch = min(stretch * 2, STRETCH_MAX_NS)
-        if tickers is not None and named is None:
-            found = _of(found, tickers)
-        kept = newest(found)
+    store, name = ground.store, ground.venue.name
+    for low, high in stretches(store, name, OHLCV.name, (start_ns, end_ns), ROWS, tickers):
+        kept = newest(store.revisions(name, OHLCV.name, low, high, tickers=tickers))
         order = np.lexsort((kept.column("ticker"), kept.column("ts")))
         if len(kept):
             yield replace(kept, block=np.ascontiguousarray(kept.block[:, order]))
-        start_ns = until
 
 
-def _first(ground: Ground, tickers: Collection[str] | None, end_ns: int) -> int:
+def _first(ground: Ground, tickers: Collection[str], end_ns: int) -> int:
     """Opening of the first stored bar of these tickers."""
     spans = ground.store.span(ground.venue.name)
-    names = spans if tickers is None else [name for name in tickers if name in spans]
-    return min((spans[name][0] for name in names), default=end_ns)
-
-
-def _of(rows: Batch, tickers: Collection[str]) -> Batch:
-    ids = [rows.words.find_symbol(ticker) for ticker in tickers]
-    kept = np.isin(rows.column("ticker"), ids)
-    return replace(rows, block=np.ascontiguousarray(rows.block[:, kept]))
+    return min((spans[name][0] for name in tickers if name in spans), default=end_ns)
 
 
 def _with_words(rows: Batch, words: Words) -> Batch:

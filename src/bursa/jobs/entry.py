@@ -29,7 +29,7 @@ COMMIT_S = 60.0
 _LOOK_S = 0.005
 EXAMPLES_MAX = 5
 # A list of tickers that is longer is not asked for by name.
-NAMED_MAX = 64
+NAMED_MAX = 1024
 # What two bars must have alike to be the same; the rest follows from it, or is no trade's to tell.
 COMPARED = ("open", "high", "low", "close", "volume", "value", "trades")
 

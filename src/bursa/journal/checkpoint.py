@@ -138,19 +138,22 @@ def load_newest(
     at_or_before: int,
     signature: str,
     passed_over: Callable[[Path, str], None] = lambda path, why: None,
+    *,
+    gathers: bool = True,
 ) -> tuple[int, dict[str, Any]] | None:
     """(position, state) of the newest checkpoint at or before a position; None: start from nothing.
 
     signature    of the code that will restore it; others are passed over
     passed_over  called with file and reason for each that was, and for each part that is missing
                  or damaged: the array that it belongs to is then None
+    gathers      False: arrays that are stored in parts come as what is Laid (parts.gather)
     Arrays come back read-write, each with memory of its own.
     """
     for found in reversed(listing(folder)):
         if found.position > at_or_before:
             continue
         try:
-            body = _load(found.path, passed_over)
+            body = _load(found.path, passed_over, gathers)
         except (ValueError, OSError) as error:  # the disk cannot read it, or it was pruned by now
             passed_over(found.path, str(error))
             continue
@@ -161,7 +164,7 @@ def load_newest(
     return None
 
 
-def _load(path: Path, passed_over: Callable[[Path, str], None]) -> _Body:
+def _load(path: Path, passed_over: Callable[[Path, str], None], gathers: bool) -> _Body:
     """Raises ValueError where the file is not what was written."""
     data = path.read_bytes()
     if len(data) < _HEAD.size:
@@ -176,7 +179,8 @@ def _load(path: Path, passed_over: Callable[[Path, str], None]) -> _Body:
     def from_wire(code: int, said: memoryview) -> Any:
         if code == _LASTING:
             dtype, shape, digests = msgspec.msgpack.decode(said)
-            return parts.gather(path.parent, Laid(dtype, tuple(shape), digests), passed_over)
+            laid = Laid(dtype, tuple(shape), digests)
+            return parts.gather(path.parent, laid, passed_over) if gathers else laid
         assert code == _ARRAY, "the checksum says that we wrote it"
         descr, shape = msgspec.msgpack.decode(said)
         arrays.append(np.empty(tuple(shape), np.lib.format.descr_to_dtype(_descr(descr))))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from bursa.journal.segment import TEMPORARY, write_whole
@@ -63,18 +64,24 @@ def laid(folder: Path, state: Any) -> Any:
 
 
 def gather(
-    folder: Path, laid: Laid, missed: Callable[[Path, str], None]
+    folder: Path,
+    laid: Laid,
+    missed: Callable[[Path, str], None] = lambda path, why: None,
+    rows: NDArray[np.int64] | None = None,
 ) -> np.ndarray[Any, Any] | None:
     """The array, on lines of the cache; None where a part cannot be used, which `missed` is told
-    with the reason."""
+    with the reason. Where `rows` (ascending) are given the others are 0, and take no memory."""
     array = _on_lines(laid)
     whole = True
-    for digest, (rows, columns) in zip(laid.digests, _blocks(laid.shape), strict=True):
-        block = array[rows, columns]
+    for digest, (lines, columns) in zip(laid.digests, _blocks(laid.shape), strict=True):
+        block = array[lines, columns]
+        of = slice(None) if rows is None else _within(rows, lines)
+        if not block[of].size:
+            continue
         path = _path(folder, digest)
         try:
             raw = _read(path, digest, block.nbytes)
-            block[:] = np.frombuffer(raw, array.dtype).reshape(block.shape)
+            block[of] = np.frombuffer(raw, array.dtype).reshape(block.shape)[of]
         except FileNotFoundError:
             missed(path, "it is missing")
             whole = False
@@ -88,10 +95,16 @@ def gather(
     return array if whole else None
 
 
+def _within(rows: NDArray[np.int64], lines: slice) -> NDArray[np.int64]:
+    """Those of some ascending rows that lie in a block, counted from its first."""
+    first, end = np.searchsorted(rows, [lines.start, lines.stop])
+    return rows[first:end] - lines.start
+
+
 def _on_lines(laid: Laid) -> np.ndarray[Any, Any]:
     dtype = np.dtype(laid.dtype)
     size = int(np.prod(laid.shape)) * dtype.itemsize
-    raw = np.empty(size + _LINE, np.uint8)
+    raw = np.zeros(size + _LINE, np.uint8)
     skip = -raw.ctypes.data % _LINE
     return raw[skip : skip + size].view(dtype).reshape(laid.shape)
 

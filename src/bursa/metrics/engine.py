@@ -14,9 +14,9 @@ changes nothing, and no metric knows of revisions.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from bursa.metrics.metric import BAR_INPUTS, PAST_FIELDS, Floats, Ints, Metric, 
 from bursa.model.batch import Batch, Block, Words, empty
 from bursa.model.calendar import DAY_NS, SECOND_NS, Calendar
 from bursa.model.errors import Refuse
+from bursa.model.lasting import Lasting
 from bursa.model.schema import FREQS, OHLCV
 from bursa.model.venue import Gates, Venue
 
@@ -62,6 +63,7 @@ class MetricEngine:
         kind = self.catalogue.kind
         if not len(closed):
             return empty(kind, closed.words, closed.span)
+        self._symbols.wake()
         self._symbols.hold(len(self._words.symbols))
         try:
             return replace(closed, kind=kind, block=self._symbols.push(closed.block))
@@ -98,6 +100,15 @@ class MetricEngine:
         """State for a checkpoint (state.py)."""
         return self._symbols.snapshot(len(self._words.symbols))
 
+    def rest(self, put: Callable[[Lasting], Any], back: Callable[[Any], Floats | None]) -> None:
+        """Give most of what it holds away until a bar comes, which may be never.
+
+        put   stores an array; raises OSError where it cannot, and all is as before. What it gives
+              stands for the array in snapshots
+        back  that -> the array; None where it is lost, and then the bar raises OSError
+        """
+        self._symbols.rest(len(self._words.symbols), put, back)
+
     def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
         """Take a checkpoint's state; whatever was there is forgotten. Returns the names of the
         metrics that it lacks, which are then as before any bar: `join` brings them."""
@@ -112,6 +123,7 @@ class MetricEngine:
     def join(self, other: "MetricEngine", names: Iterable[str]) -> bool:
         """Take those metrics as `other` has them, which has seen the same bars; False, and nothing
         is taken, where it has not."""
+        self._symbols.wake()
         signatures = [self.catalogue.find(name).signature for name in names]
         state = saved.joined(self.snapshot(), other.snapshot(), signatures)
         if state is not None:
@@ -148,6 +160,14 @@ def compute(
     rows = symbols.push(block)
     rows[kind.index["ticker"]] = tickers[rows[kind.index["ticker"]]]
     return replace(bars, kind=kind, block=rows)
+
+
+class _Resting(NamedTuple):
+    """What stands for an engine's `memory` while it rests: of so many symbols."""
+
+    symbols: int
+    held: Any
+    back: Callable[[Any], Floats | None]
 
 
 class _TooOld(Exception):
@@ -187,6 +207,8 @@ class _Symbols:
         self.levels[k.L_VOLUME] = 10**terms.venue.volume_decimals
         self.levels[k.L_VALUE] = 10**terms.venue.value_decimals
         self.levels[k.L_BACK] = self._back
+        self._resting: _Resting | None = None
+        self._memory: Floats
         self._allot(symbols, depth)
         self.set_terms(terms)
 
@@ -247,19 +269,42 @@ class _Symbols:
 
     def snapshot(self, symbols: int) -> dict[str, Any]:
         """The state of the first `symbols`."""
-        state = saved.taken(
-            min(symbols, len(self._head)), self._arrays, self._metrics, self.terms.venue
-        )
+        resting = self._resting
+        symbols = min(symbols, len(self._head) if resting is None else resting.symbols)
+        state = saved.taken(symbols, self._arrays, self._metrics, self.terms.venue)
+        if resting is not None:
+            state["memory"] = resting.held
         return {**state, "gates": [list(_numbers(gates)) for gates in self.terms.gates]}
+
+    def rest(
+        self, symbols: int, put: Callable[[Lasting], Any], back: Callable[[Any], Floats | None]
+    ) -> None:
+        """Have no `memory` of the first `symbols`, which alone had bars, until `wake`."""
+        if self._resting is None and self._memory.size:
+            symbols = min(symbols, len(self._head))
+            held = put(Lasting(self._memory[:symbols]))
+            self._resting, self._memory = _Resting(symbols, held, back), self._memory[:0].copy()
+
+    def wake(self) -> None:
+        """Have `memory` again."""
+        if self._resting is None:
+            return
+        found = self._resting.back(self._resting.held)
+        if found is None:
+            raise OSError("what metrics remember was lost from the disk while nothing came")
+        empty_ = _aligned((len(self._head), self._memory_width), np.float64)
+        self._memory = saved.memory_of({"memory": found}, empty_)
+        self._resting = None
 
     def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
         """Take such a state, which is used up; the names of metrics that it lacks."""
+        self._resting = None
         mine, lacking = saved.arranged(state, self._metrics, self.terms.venue)
         depth = max(_DEPTH_FIRST, 1 << (saved.depth_for(mine) - 1).bit_length())
         self._allot(max(len(mine["bars"]), _SYMBOLS_FIRST), depth)
         self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in mine["gates"])))
         saved.put(mine, self._arrays)
-        self._memory: Floats = saved.memory_of(mine, self._memory)
+        self._memory = saved.memory_of(mine, self._memory)
         self.push(saved.first_bars(mine))
         saved.put_revs(mine["bars"], mine["held"], mine["entries"], self._kept)
         return lacking
@@ -298,7 +343,8 @@ class _Symbols:
         held, old_depth = kept.shape[:2]
         self._allot(symbols, depth)
         self._head[:held] = head
-        self._memory[:held] = memory
+        used = np.flatnonzero(memory.any(axis=1))  # what was never written takes no memory
+        self._memory[used] = memory[used]
         counts = head[:, k.H_COUNT]
         _turn(counts, kept, self._kept)
         _turn(counts, past, self._past)

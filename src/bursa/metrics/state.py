@@ -219,6 +219,19 @@ def first_bars(state: State) -> Block:
     return block
 
 
+def only(state: State, symbols: Ints) -> dict[str, Any]:
+    """The same state where symbols other than these (ascending ids) had no bar yet; `memory` is
+    left as it is, for none of them reads it."""
+    ours = np.zeros(len(state["bars"]), np.bool_)
+    ours[symbols] = True
+    found = dict(state)
+    for name, counted in (("entries", "held"), ("lines", "before")):
+        found[name] = state[name][np.repeat(ours, state[counted])]
+    for name in ("bars", "held", "before"):
+        found[name] = np.where(ours, state[name], 0)
+    return found
+
+
 def arranged(
     state: State, metrics: Sequence[Metric], venue: Venue
 ) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -8,8 +8,10 @@ cache of a pure function of the journal: losing one costs time only.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,10 @@ class Checkpoints:
             return
         seconds = (self._clock.now_ns() - began) / 1e9
         self._telemetry.checkpoint_s.labels(self._line.venue.name).observe(seconds)
+
+
+def rest(line: Line, folder: Path) -> None:
+    """Hold no more of a line than there is a use for where no bar may ever come: what its metrics
+    remember lies beside the checkpoints of `folder` until one does."""
+    with suppress(OSError):
+        line.engine.rest(partial(parts.lay, folder), partial(parts.gather, folder))

@@ -30,7 +30,7 @@ from bursa.wire import ipc
 ENTERED = (OHLCV.name, "metrics", TICKS.name)
 """Kinds of which rows may be entered."""
 # A list of tickers that is longer is not asked for by name.
-_NAMED_MAX = 64
+_NAMED_MAX = 1024
 UNREAD = "unread_rows"
 """What counts records that could not be read: another program's."""
 

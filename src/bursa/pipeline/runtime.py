@@ -31,7 +31,7 @@ from bursa.ops.logs import logger
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import gates_file, gauges
 from bursa.pipeline.books import NO_BOOK, NOT_YET, Depth
-from bursa.pipeline.checkpoints import Checkpoints
+from bursa.pipeline.checkpoints import Checkpoints, rest
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.gates import TOOK
 from bursa.pipeline.ingest import Ingest, Journalled, Listener
@@ -138,6 +138,8 @@ class VenueRuntime:
         self.started = True  # from here on there is something to stop
         ask(lambda: self.parts.rings.rehydrate(self.parts.store))
         self._recover(committed, progress)
+        if not feeds:
+            rest(self.line, self.checkpoints_folder)
         ask(self._remember)
         self._deliver(feeds)
         self._waiting.at = ""

@@ -45,13 +45,24 @@ class Part:
     def where(self) -> str:
         """The condition, `parameters` are its values."""
         text = "freq = '1m' and ts >= ? and ts < ?"
-        return text if self.tickers is None else f"{text} and list_contains(?, ticker)"
+        return text if self.tickers is None else f"{text} and {one_of('ticker')}"
 
     @property
     def parameters(self) -> list[Any]:
         """The values that the condition is given."""
         times: list[Any] = [self.start_ns, self.end_ns]
-        return times if self.tickers is None else [*times, list(self.tickers)]
+        return times if self.tickers is None else [*times, *these(self.tickers)]
+
+
+def one_of(column: str) -> str:
+    """The condition that a text is one of some; `these` are its values. By their bounds the engine
+    passes over what lies elsewhere: closed days lie by ticker."""
+    return f"{column} between ? and ? and list_contains(?, {column})"
+
+
+def these(texts: Collection[str]) -> list[Any]:
+    """The values that `one_of` is given."""
+    return [min(texts, default=""), max(texts, default=""), list(texts)]
 
 
 def pieces(

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bursa.model.batch import Batch, Span, empty
+from bursa.model.calendar import MINUTE_NS
 from bursa.model.errors import Retry
 from bursa.model.schema import FREQS, INT_NULL, Kind
 from bursa.model.venue import Venue
@@ -286,13 +287,35 @@ class Reading(ABC):
         where = "ts >= ? and ts < ? and position > ? and position <= ?"
         values: list[Any] = [start_ns, end_ns, after, upto]
         if tickers is not None:
-            where += f" and list_contains(?, {what.columns[0].name})"
-            values.append(list(tickers))
+            where += f" and {emission.one_of(what.columns[0].name)}"
+            values += emission.these(tickers)
 
         def text(source: str) -> str:
             return tables.select(source, what.columns, where)
 
         return self._rows(venue, what, (start_ns, end_ns), text, values, RANGE)
+
+    def minutes(
+        self,
+        venue: str,
+        kind: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        tickers: Collection[str] | None = None,
+    ) -> list[tuple[int, int]]:
+        """As ports.Store."""
+        where, values = "ts >= ? and ts < ?", list[Any]([start_ns, end_ns])
+        if tickers is not None:
+            where += f" and {emission.one_of(self._kinds[kind].columns[0].name)}"
+            values += emission.these(tickers)
+
+        def text(source: str) -> str:
+            minute = f"ts // {MINUTE_NS} * {MINUTE_NS} as opened"
+            counted = f"select {minute}, count(*) from {source} where {where}"
+            return f"{counted} group by opened order by opened"
+
+        return [(at, n) for at, n in self._ask(venue, kind, (start_ns, end_ns), text, values)]
 
     def minute_back(self, venue: str, count: int) -> int:
         """As ports.Store."""

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from bursa.app import JOBS, offline
 from bursa.config import Config
 from bursa.jobs.job import BEGIN, END, GO_ON, JOB, Jobs
-from bursa.jobs.makers import LANES
+from bursa.jobs.makers import ENTRY, LANES
 from bursa.model.errors import BursaError, Refuse
 from bursa.model.venue import Venue
 from bursa.store.folder import ask
@@ -43,7 +43,7 @@ def drive(
         except Refuse as refused:
             if refused.code != "not_held":
                 raise
-        with offline(config, venue) as (runtime, _):
+        with offline(config, venue, frugal=LANES.get(name) == ENTRY) as (runtime, _):
             return Jobs({venue.name: runtime}, JOBS, LANES).run(venue.name, name, order, told)
 
 

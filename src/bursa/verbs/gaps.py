@@ -151,7 +151,7 @@ def _asking(config: Config, name: str, warn: Console) -> Iterator[tuple[Venue, A
     if holder(data) is not None:
         yield venue, of_holder
         return
-    with offline(config, venue) as (runtime, _):
+    with offline(config, venue, frugal=True) as (runtime, _):
         jobs = Jobs({venue.name: runtime}, JOBS, LANES)
 
         def of_ours(job: str, order: dict[str, Any]) -> dict[str, Any]:
