@@ -107,15 +107,16 @@ def test_a_password_that_would_be_read_as_another_host_is_refused(password: str)
 
 
 def test_urls_of_servers_have_many_forms() -> None:
+    word = "p%40ss%2F:1"
     for url in (
-        "postgresql://bursa:p%40ss%2F:1@h:1/x?sslmode=verify-full&sslrootcert=/a/b.pem",
+        f"postgresql://bursa:{word}@h:1/x?sslmode=verify-full&sslrootcert=/a/b.pem",
         "postgres://a,b:2/x",
         "postgresql:///x?host=/run/postgresql&user=bursa",
         "postgresql://[::1]:5432/x",
     ):
         shown = {path: v for path, v, _ in config.rows(config.load({"accounts.database": url}, {}))}
         assert "p%40" not in shown["accounts.database"]
-    for url in ("redis://h", "valkeys://user:p%23@h:1/0", "redis://:p@[::1]:6379/1"):
+    for url in ("redis://h", f"valkeys://user:{word}@h:1/0", f"redis://:{word}@[::1]:6379/1"):
         assert config.load({"accounts.limits": url}, {}).config.accounts.limits == url
 
 
