@@ -66,7 +66,7 @@ def _newest(market: Market, count: int) -> dict[str, Callable[[], float]]:
     services = market.services()
     reader, calendar = services.default.reader, services.default.venue.calendar
     made, numbers = Newest(services, {"idx": SeenRows(calendar)}), itertools.count(1)
-    asked = Asked("idx", "T000", NEWEST, 0)
+    asked = Asked("idx", "T000", "1m", NEWEST, 0)
 
     async def read() -> Read:
         found = reader.in_memory(Ask("T000", "1m", NEWEST))

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import threading
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from bursa.api.candle_rows import SeenRows, seen, serialise
 from bursa.api.newest import BRIEF_NS, HOW, Answer, Asked, Kept, Newest, Read
 from bursa.history.candles import Candles
 from bursa.history.offload import Offload
+from bursa.model.calendar import MINUTE_NS
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
 from tests.api.floor import DAYS, Floor, at, serve
@@ -84,11 +86,15 @@ class House:
 
     def __init__(self) -> None:
         self.version, self.found, self.in_memory, self.reads = 1, candles(20), True, 0
-        self.now_ns = 10
+        self.now_ns, self.closed_ns = 10, 0
         rings = SimpleNamespace(version=lambda ticker, kind="ohlcv": self.version)
         self.telemetry = Telemetry()
         services: Any = SimpleNamespace(
-            venues={"idx": SimpleNamespace(rings=rings, venue=IDX)},
+            venues={
+                "idx": SimpleNamespace(
+                    rings=rings, venue=IDX, closed_until_ns=lambda: self.closed_ns
+                )
+            },
             telemetry=self.telemetry,
             clock=SimpleNamespace(now_ns=lambda: self.now_ns),
             offload=Offload(1),
@@ -102,7 +108,9 @@ class House:
         self.found.hd[:] = np.random.default_rng(seed).normal(0, 1e6, len(self.found.hd))
         self.found.hd[::7] = np.nan
 
-    async def ask(self, view: View, coding: bytes | None, limit: int = 20) -> list[dict[str, Any]]:
+    async def ask(
+        self, view: View, coding: bytes | None, limit: int = 20, tf: str = "1m"
+    ) -> list[dict[str, Any]]:
         async def read() -> Read:
             self.reads += 1
             return Read(self.found, "token", self.in_memory)
@@ -114,7 +122,7 @@ class House:
 
         given = {} if coding is None else {b"accept-encoding": coding}
         scope: Any = {"state": {"given": given, "began_ns": 0}}
-        ready = await self.newest.answer(scope, Asked("idx", "BBCA", limit, 0), view, read)
+        ready = await self.newest.answer(scope, Asked("idx", "BBCA", tf, limit, 0), view, read)
         await ready(scope, None, send)  # type: ignore[arg-type]  # nothing is received
         headers, body = dict(sent[0]["headers"]), sent[1]["body"]
         assert headers.get(b"content-encoding") == coding
@@ -211,12 +219,30 @@ def test_what_the_store_had_part_in_is_good_for_two_seconds() -> None:
     assert asyncio.run(read(RAW)) == 3 and asyncio.run(read(("scaled", 1.5))) == 4
 
 
-def test_many_rows_are_made_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_longer_bars_are_good_until_a_minute_closes() -> None:
     house = House()
+    for tf in ("1m", "5m", "1d"):
+        house.reads, house.closed_ns = 0, 0
+        for closed_ns in (0, MINUTE_NS - 1, MINUTE_NS, MINUTE_NS, 2 * MINUTE_NS):
+            house.closed_ns = closed_ns
+            found = asyncio.run(house.ask(RAW, b"zstd", tf=tf))
+            assert {row["freq"] for row in found} == {tf}
+        assert house.reads == (1 if tf == "1m" else 3)
+
+
+def test_many_rows_are_made_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, threads = House(), []
     house.changed(5)
+
+    def noting(*args: Any) -> list[bytes]:
+        threads.append(threading.current_thread().name)
+        return serialise(*args)
+
+    monkeypatch.setattr(newest, "serialise", noting)
     monkeypatch.setattr(newest, "TICKER_ROWS_MAX", 10)
     for view in VIEWS:
         assert asyncio.run(house.ask(view, b"zstd")) == house.made(view)
+    assert [name.partition("_")[0] for name in threads] == ["read"] * len(VIEWS)
 
 
 def test_rows_without_an_end_and_without_bars() -> None:

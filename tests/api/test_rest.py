@@ -161,7 +161,7 @@ def test_hd_on_longer_bars_is_the_last_minutes_row(client: httpx.Client) -> None
     ("made", "path"),
     [
         ("serialise", "/v1/ohlcv/BBCA?limit=300&from=2026-11-18"),
-        ("serialise", "/v1/ohlcv/BBCA?limit=300&tf=5m"),
+        ("serialise", "/v1/ohlcv/BBCA?limit=300&tf=5m&from=2026-11-18"),
         ("_metric_rows", "/v1/metrics/history?metric=hd&ticker=BBCA&limit=300"),
     ],
 )

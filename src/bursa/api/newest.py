@@ -1,7 +1,8 @@
-"""The newest minutes of a ticker as answers that are ready: what clients poll.
+"""The newest bars of a ticker as answers that are ready: what clients poll.
 
 Every view of HD has answers of its own, kept under what was asked for and how HD is shown (with the
-factor), and under the version of the ticker's rings: a change of a bar leaves none of them good.
+factor), and under the version of the ticker's rings (of longer bars also under how far minutes are
+closed, which ends them): a change of a bar leaves none of them good.
 What all views share, rows that end before HD and HD itself, is kept beside them, so that an answer
 under a factor takes no more than its numbers. Who takes packed bodies gets them as they were packed
 the first time. All is bounded in bytes and counted; what was asked for longest ago leaves first.
@@ -24,7 +25,7 @@ from bursa.api.candle_rows import TICKER_ROWS_MAX, SeenRows, filled, seen, seria
 from bursa.api.envelope import HEAD, Ready, coding, ending, joined, tail
 from bursa.api.services import Services
 from bursa.history.candles import Candles
-from bursa.model.calendar import SECOND_NS
+from bursa.model.calendar import MINUTE_NS, SECOND_NS
 
 # Answers that all who see HD alike share; those under a factor, each of one reader; open rows.
 SHARED_BYTES_MAX, SCALED_BYTES_MAX, OPEN_BYTES_MAX = 64 << 20, 32 << 20, 32 << 20
@@ -128,11 +129,12 @@ class Open:
 
 
 class Asked(NamedTuple):
-    """A question: a ticker of a venue, so many rows at most, from where the reader's history begins
-    (ns UTC; 0: all of it)."""
+    """A question: closed bars of a ticker of a venue, so many at most, from where the reader's
+    history begins (ns UTC; 0: all of it)."""
 
     venue: str
     ticker: str
+    tf: str
     limit: int
     floor_ns: int
 
@@ -186,10 +188,14 @@ class Newest:
         access.count_rows(scope, found.rows)
         return found.ready(scope)
 
-    def _version(self, asked: Asked) -> tuple[int, int]:
-        """Changes whenever the rows of a ticker in memory do."""
-        rings = self._services.venues[asked.venue].rings
-        return rings.version(asked.ticker), rings.version(asked.ticker, "metrics")
+    def _version(self, asked: Asked) -> tuple[int, ...]:
+        """Changes whenever the rows of a ticker in memory do, or a longer bar may be over."""
+        service = self._services.venues[asked.venue]
+        bars = service.rings.version(asked.ticker)
+        metrics = service.rings.version(asked.ticker, "metrics")
+        if asked.tf == "1m":
+            return bars, metrics
+        return bars, metrics, service.closed_until_ns() // MINUTE_NS
 
     async def _made(
         self,
@@ -208,12 +214,12 @@ class Newest:
             if count > TICKER_ROWS_MAX:  # so many rows are not kept one by one
                 calendar = self._services.venues[asked.venue].venue.calendar
                 made = await self._services.offload.run(
-                    serialise, asked.ticker, "1m", seen(found, view), calendar
+                    serialise, asked.ticker, asked.tf, seen(found, view), calendar
                 )
                 return Answer(joined(made), end, count, until_ns)
             if view[0] == "raw":
-                return Answer(rows.array(asked.ticker, "1m", found, view), end, count, until_ns)
-            opened = Open(rows.opened(asked.ticker, "1m", found), found.hd, end, until_ns)
+                return Answer(rows.array(asked.ticker, asked.tf, found, view), end, count, until_ns)
+            opened = Open(rows.opened(asked.ticker, asked.tf, found), found.hd, end, until_ns)
             self._open.put(asked, version, opened)
         data = filled(opened.rows, opened.hd, view)
         return Answer(data, opened.ending, len(opened.rows), opened.until_ns)

@@ -121,7 +121,7 @@ class Rest:
             page = Page(joined(rows), floor_ns=grant.floor_ns)
             return await self._rendered(scope, values, formats.BARS, page)
         if _plain(values) and formats.asked(scope, values["format"]) == "json":
-            asked = Asked(service.venue.name, ticker, grant.limit, grant.floor_ns)
+            asked = Asked(service.venue.name, ticker, values["tf"], grant.limit, grant.floor_ns)
             read = partial(self._read_newest, service, ticker, values, grant)
             return await self._newest.answer(scope, asked, grant.view, read)
         self._in_history(asks, service, values)
@@ -309,9 +309,9 @@ def _metric_param(catalogue: Catalogue) -> params.Param:
 
 
 def _plain(values: Mapping[str, Any]) -> bool:
-    """The newest closed minutes, nothing else asked for?"""
+    """The newest closed bars, nothing else asked for?"""
     asked = [values[name] for name in ("from", "to", "page", "as_of")]
-    return values["tf"] == "1m" and not values["open"] and asked == [None] * 4
+    return not values["open"] and asked == [None] * 4
 
 
 def _ask(
