@@ -5,8 +5,8 @@
 Around each fdatasync of a journal, each insert and each commit of the store a line goes to the pipe
 FD, before and after: `fsync`, `fsync end POSITION` (what is durable now), `insert`, `insert end`,
 `commit`, `commit end`; inside, before and after the real call, it stays for about LINGER_MS. While
-there is a file HOLD it stays inside an fsync, before the real call; it says `held`, then. A full
-pipe is not waited for. The program itself has no such hooks.
+there is a file HOLD that names a place it stays inside that, before the real call; it says `held`,
+then. A full pipe is not waited for. The program itself has no such hooks.
 """
 
 import os
@@ -25,21 +25,31 @@ def tell(line: str) -> None:
         os.write(PIPE, line.encode() + b"\n")
 
 
+def wanted(name: str) -> bool:
+    """Is it to stay there?"""
+    try:
+        with open(HOLD) as hold:
+            return hold.read() == name
+    except FileNotFoundError:
+        return False
+
+
+def stay(name: str) -> None:
+    if not wanted(name):
+        return
+    tell("held")
+    while wanted(name):
+        time.sleep(0.001)
+
+
 def visible(name: str, call: Any, *given: Any) -> Any:
     tell(name)
     time.sleep(LINGER_S)
+    stay(name)
     result = call(*given)
     time.sleep(LINGER_S)
     tell(f"{name} end")
     return result
-
-
-def stay() -> None:
-    if not os.path.exists(HOLD):
-        return
-    tell("held")
-    while os.path.exists(HOLD):
-        time.sleep(0.001)
 
 
 real_fdatasync = os.fdatasync
@@ -53,7 +63,7 @@ def fdatasync(fd: int) -> None:
         return
     tell("fsync")
     time.sleep(LINGER_S)
-    stay()
+    stay("fsync")
     durable = int(address) + os.fstat(fd).st_size
     real_fdatasync(fd)
     tell(f"fsync end {durable}")

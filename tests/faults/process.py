@@ -109,13 +109,13 @@ class Bursa:
             self.durable = max(self.durable, int(after[4:]))
         self.on_place(line)
 
-    def hold(self) -> None:
-        """From its next fsync of a journal on it stays inside, until `go_on` or its end. Returns
+    def hold(self, place: str = "fsync") -> None:
+        """From when it next comes to a place on it stays inside, until `go_on` or its end. Returns
         once it does."""
         held = threading.Event()
         self.on_place = lambda line: held.set() if line == "held" else None
-        self._hold.touch()
-        self.until(held.is_set, "an fsync", HOLD_S)
+        self._hold.write_text(place)
+        self.until(held.is_set, place, HOLD_S)
 
     def go_on(self) -> None:
         """After `hold`."""
