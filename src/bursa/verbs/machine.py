@@ -29,9 +29,9 @@ MEMORY_MIN = 1 << 30
 MEMORY_OWN = 400 << 20
 STEP_BORNE_S = 2.0
 DAY_S = 86_400.0
-# Rooms whose kernels a start needs; these only a recording or some kinds of source do.
+# Rooms whose kernels a start needs; these only a recording, some kinds of source or a repair do.
 KERNEL_ROOMS = ("journal", "wire", "bars", "metrics", "store", "pipeline")
-KERNELS_ASIDE = frozenset({"route", "dbn", "bodies", "moldudp64"})
+KERNELS_ASIDE = frozenset({"route", "dbn", "bodies", "moldudp64", "again"})
 # Kernels of one venue's codec: its start needs them.
 KERNELS_OF = {"itch50": "xnas"}
 
