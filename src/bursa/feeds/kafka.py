@@ -27,7 +27,7 @@ from random import Random
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     AuthenticationFailedError,
     CommitFailedError,
@@ -207,16 +207,19 @@ class KafkaFeed:
         failure: Exception = ConnectionError("no broker is named")
         for server in self._cluster.servers:
             host, _, port = server.rpartition(":")
+            trial = AIOKafkaConnection(
+                host, int(port), client_id="bursa", **self._cluster.options()
+            )
             try:
-                trial = await create_conn(
-                    host, int(port), client_id="bursa", **self._cluster.options()
-                )
+                await trial.connect()
+                return
             except (KafkaError, OSError) as error:
                 failure = error
-            else:
-                _abort(_lines(trial))  # nothing is under way that a goodbye over TLS would be for
+            finally:
+                # Nothing is under way that a goodbye over TLS would be for; and a broker that
+                # refuses a login lets one wait for its own.
+                _abort(_lines(trial))
                 trial.close()
-                return
         raise failure
 
     def _consumer(self, channel: int) -> AIOKafkaConsumer:
@@ -271,8 +274,9 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
 
 
 def _lines(*connections: AIOKafkaConnection) -> list[asyncio.WriteTransport]:
-    """What connections are made of; one that is closing no longer knows."""
-    return [each._writer.transport for each in connections if each._writer is not None]
+    """What connections are made of: those that are open, or not yet closed."""
+    protocols = [each._protocol for each in connections if each._protocol is not None]
+    return [each._transport for each in protocols if each._transport is not None]
 
 
 def _abort(lines: Sequence[asyncio.WriteTransport]) -> None:
