@@ -1,4 +1,8 @@
-"""One browser tab on one served market: what a reader sees and does, what the console said."""
+"""One browser tab on one served market: what a reader sees and does, what the console said.
+
+What is waited for in a page is a function, `() => ...`: our policy keeps a page from evaluating an
+expression, which would be found out only where the first look does not suffice.
+"""
 
 import time
 from collections.abc import Callable
@@ -116,4 +120,4 @@ class Tab:
         self.until("#lg-rsi_14 .l-values", r"\d")
         self.until("#st-received", r"received \d")
         self.until("#tape-date", r"\d")
-        self.page.wait_for_function("localStorage.getItem('bursa.viewed') !== null")
+        self.page.wait_for_function("() => localStorage.getItem('bursa.viewed') !== null")

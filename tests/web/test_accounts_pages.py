@@ -190,6 +190,7 @@ def in_and_out(place: Place, tab: Tab, key: str) -> None:
         tab.until("#usage-keys-rows", "Charts at home2")
         tab.until("#rate-words", r"\d+ of 60")
 
+        keeps_focus(tab, "Revoke Charts at home")
         page.click("text=Revoke")
         page.fill(".u-ask input", "Charts at hom")
         assert page.is_disabled(".u-ask .b-btn--bad")
@@ -204,6 +205,18 @@ def in_and_out(place: Place, tab: Tab, key: str) -> None:
     page.wait_for_url("**/sign-in?done=out")
     assert "signed out" in tab.text(".g-box [role=status]")
     assert "/sign-in" in tab.open("/portal").url
+
+
+def keeps_focus(tab: Tab, label: str) -> None:
+    """The lists are read again, as when a reader comes back to the page: his place is the same."""
+    tab.page.wait_for_selector(f"[aria-label='{label}']")
+    tab.page.focus(f"[aria-label='{label}']")
+    tab.page.evaluate(
+        "window.before = document.activeElement;"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    tab.page.wait_for_function("() => !window.before.isConnected")
+    tab.until_focus("e.ariaLabel", label)
 
 
 def test_a_forgotten_password(place: Place, visit: Any) -> None:
@@ -280,7 +293,7 @@ def test_what_a_tier_has_not_is_locked_and_opens_with_the_tier(place: Place, vis
     tab.until_told("5m bars come with pro. You have free. 1d bars are shown.")
     tab.until("#st-received", r"received")
     assert page.get_attribute('#intervals [value="D"]', "aria-pressed") == "true"
-    page.wait_for_function("document.querySelectorAll('#bars tr').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('#bars tr').length === 2")
     closed = page.query_selector_all('#intervals [aria-disabled="true"]')
     told = {one.get_attribute("aria-label").partition(", ")[2] for one in closed}
     assert len(closed) == 8 and told == {"locked: comes with pro"}

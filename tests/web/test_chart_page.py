@@ -267,7 +267,7 @@ def test_a_choice_is_kept_and_rendered_by_the_server(tab: Tab) -> None:
     page.click("[data-set=theme] [value=light]")
     page.click("[data-set=numbers] [value=id-ID]")
     tab.until("#q-last", r"8\.850")
-    page.wait_for_function("!location.search.includes('theme=')")
+    page.wait_for_function("() => !location.search.includes('theme=')")
     page.reload()
     html = page.evaluate("fetch(location.href).then((r) => r.text())")
     assert 'data-theme="light"' in html

@@ -474,6 +474,21 @@ def test_by_keyboard_alone(tab: Tab) -> None:
     tab.chord("d", "/docs")
 
 
+def test_keys_count_by_when_they_were_struck(tab: Tab) -> None:
+    """A page that was busy meanwhile takes two of them for one order all the same."""
+    page = _ready(tab, ())
+    with page.expect_navigation(url=re.compile("/docs$")):
+        page.evaluate(
+            """() => {
+              const struck = (key) => new KeyboardEvent("keydown", { key, bubbles: true });
+              const [first, second] = ["g", "d"].map(struck), until = performance.now() + 1300;
+              document.body.dispatchEvent(first);
+              while (performance.now() < until);
+              document.body.dispatchEvent(second);
+            }"""
+        )
+
+
 def test_letters_can_be_switched_off_and_arrows_remain(tab: Tab) -> None:
     page = tab.open("/?keys=off")
     tab.until("#plot", "7,412.08")

@@ -53,6 +53,13 @@ export function row(cells, className = "") {
   return out;
 }
 
+/** Put rows in place of those that stand. Who has the focus on something of one, by its `data-id`, keeps it. */
+export function refill(body, rows) {
+  const had = body.contains(document.activeElement) ? document.activeElement : null, id = had?.closest("[data-id]")?.dataset.id;
+  body.replaceChildren(...rows);
+  if (id !== undefined) body.querySelector(`[data-id="${CSS.escape(id)}"] ${had.localName}`)?.focus({ preventScroll: true });
+}
+
 export function button(words, className, act) {
   const out = node("button", `b-btn ${className}`, words);
   out.type = "button";

@@ -4,7 +4,7 @@
 import { ask, minute, read } from "./account.js";
 import { $, mark, node, put, shape } from "./dom.js";
 import { compact, fixed } from "./format.js";
-import { ago, button, clock, confirm, copying, date, failed, row, state, when } from "./lists.js";
+import { ago, button, clock, confirm, copying, date, failed, refill, row, state, when } from "./lists.js";
 import { say, toast } from "./say.js";
 import "./shell.js";
 
@@ -68,7 +68,7 @@ function drawKeys() {
   $("keys-table").hidden = now.keys.length === 0;
   /* Who answers a question in the table keeps his place. */
   if ($("keys-rows").querySelector(".u-ask")) return;
-  $("keys-rows").replaceChildren(...now.keys.map(keyRow));
+  refill($("keys-rows"), now.keys.map(keyRow));
   mark($("keys-rows"), "aria-busy", "false");
 }
 
@@ -145,6 +145,7 @@ const icon = (name) => { const svg = shape("svg", { class: "b-i", "aria-hidden":
 function slot(machine) {
   const box = node("div", "p-slot"), act = button("Release", "b-btn--bare", () => release(machine, act));
   act.setAttribute("aria-label", `Release ${machine.machine}`);
+  box.dataset.id = machine.id;
   box.append(icon("i-desk"), node("span", "b-strong u-name", machine.machine), node("p", "", `${machine.key_name ? `by ${machine.key_name}, ` : ""}plugin ${machine.plugin_version || "unknown"}, heartbeat ${ago(machine.heartbeat)}${/\d/.test(ago(machine.heartbeat)) ? " ago" : ""}`), act);
   return box;
 }
@@ -159,7 +160,7 @@ async function machines() {
       box.append(icon("i-plus"), node("span", "", "Free slot"), node("p", "", "A program takes it by /v1/plugin/activate"));
       slots.push(box);
     }
-    $("machines-rows").replaceChildren(...slots);
+    refill($("machines-rows"), slots);
     mark($("machines-rows"), "aria-busy", "false");
     failed($("machines-fail"), null);
   } catch (error) { told(error); failed($("machines-fail"), error); }

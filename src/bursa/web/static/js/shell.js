@@ -36,8 +36,9 @@ document.addEventListener("keydown", (event) => {
   if (!keysCount(event)) return;
   if (event.key === "/") { event.preventDefault(); search(); }
   else if (event.key === "?") openKeys();
-  else if (event.key === "g") chord = performance.now();
-  else if (performance.now() - chord < CHORD_MS) {
+  /* By when they were struck: a busy page may come to them later. */
+  else if (event.key === "g") chord = event.timeStamp;
+  else if (event.timeStamp - chord < CHORD_MS) {
     const link = document.querySelector(`.b-nav [data-key="${CSS.escape(event.key)}"]`);
     if (link) go(link.href);
   }
