@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
+from bursa.api.udf.routes import COUNTBACK_MAX
 from bursa.web.pages import Pages
 
 pytestmark = pytest.mark.browser
@@ -63,6 +64,52 @@ def test_a_place_is_found_among_slots(run: Run) -> None:
         [0, 0], [1, 1], "before",
         None, {"from": 0, "to": 86400},
     ]  # fmt: skip
+
+
+def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
+    """However many answers that takes, and no further than a chart may reach."""
+    body = """
+      const { Bars, BARS_MAX } = await import("/static/x/js/bars.js");
+      const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
+      const { HISTORY_MAX } = await import("/static/x/js/api.js");
+      const end = 1763424000 - 1763424000 % 60, oldest = end - 60 * 60000, asked = [];
+      globalThis.fetch = async (url) => {
+        const { pathname, searchParams: query } = new URL(url, location.href);
+        let answer = { data: pathname.startsWith("/v1/continuity")
+          ? { totals: {}, ranges: [], gaps: [] } : [], meta: {} };
+        if (pathname === "/udf/history") {
+          const count = Math.min(Number(query.get("countback")), HISTORY_MAX), t = [];
+          const to = Math.min(Number(query.get("to")), end);
+          for (let n = count; n > 0; n--) t.push(to - 60 * n);
+          const kept = t.filter((at) => at >= oldest), flat = kept.map(() => 1);
+          asked.push(kept.length);
+          answer = { s: "ok", t: kept, o: flat, h: flat, l: flat, c: flat, v: flat };
+        }
+        return new Response(JSON.stringify(answer));
+      };
+      const read = async (since) => {
+        const bars = new Bars(new VenueTime("UTC"), new Sessions("24x7"), "1");
+        const what = { venue: "v", exchange: "V", ticker: "T", interval: "1", hd: false,
+          metrics: () => [], since: () => since };
+        const told = [];
+        const feed = new m.ChartFeed(what, bars, { change: () => told.push("change"),
+          ledger: () => told.push("ledger"), fail: (error) => told.push(error.message) });
+        asked.length = 0;
+        await feed.load();
+        const first = bars.first.t;
+        feed.stop();
+        return [asked.slice(), first <= since, bars.list.length < BARS_MAX, told.slice(0, 2)];
+      };
+      return [await read(null), await read(end - 60 * 300), await read(end - 60 * 12000),
+        await read(end - 60 * 50000), HISTORY_MAX];
+    """
+    newest, near, far, beyond, most = run("feed", body)
+    assert most == COUNTBACK_MAX
+    assert newest[0] == [600] and newest[3][0] == "change"
+    assert near == [[600], True, True, ["ledger", "change"]]
+    assert far == [[600, 5000, 5000, 5000], True, True, ["ledger", "change"]]
+    assert beyond[0][:3] == [600, 5000, 5000] and sum(beyond[0]) < 40_000
+    assert beyond[1:3] == [False, True]
 
 
 def test_numbers_line_up_in_both_languages(run: Run) -> None:

@@ -9,6 +9,9 @@ export class ApiError extends Error {
 /** The most rows that this reader may have in one answer. */
 export const ROWS_MAX = Number(document.documentElement.dataset.rows) || 10_000;
 
+/** And the most bars in one answer of `history`. */
+export const HISTORY_MAX = Math.min(5000, ROWS_MAX);
+
 let leaving = false;
 
 /** To sign-in and back: what was a session is none any more. */

@@ -46,7 +46,7 @@ export class ChartFeed {
       if (found.length < wanted) this.bars.complete = true;
       if (found.length) pages.unshift(found);
       count += found.length;
-      wanted = Math.min(api.ROWS_MAX, REACH_MAX - count);
+      wanted = Math.min(api.HISTORY_MAX, REACH_MAX - count);
       if (this.bars.complete || wanted <= 0 || found[0].t <= since) return pages.flat();
     }
   }
