@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.browser import browser
 from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis
@@ -17,6 +18,11 @@ __all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis"]
 # grown by a quarter. What is imported and collected here is none, and stays: to look for it takes
 # each worker as long as to collect the tests, and then some seconds more.
 gc.set_threshold(20_000, 10, 10)
+
+
+# How long an example takes is the machine's affair: a busy one would fail tests that hold.
+settings.register_profile("house", settings.default, deadline=None)
+settings.load_profile("house")
 
 
 def pytest_collection_finish() -> None:
