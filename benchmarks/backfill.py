@@ -9,6 +9,7 @@ backfill_day_s, backfill_day_mb   `bursa backfill ohlcv`: bars of stored trades,
                                   what the same verb takes for a minute that has nothing (idle_mb:
                                   the program, its kernels, the venue recovered)
 repair_day_s, repair_day_mb       `bursa repair`: all rows put back from the journal
+backfill_peak_mb, repair_peak_mb  the most memory that each took, all of the program with it
 """
 
 import json
@@ -110,6 +111,8 @@ def main() -> None:
         Result("backfill_day_mb", made_mb - idle_mb, "MB"),
         Result("repair_day_s", back_s, "s"),
         Result("repair_day_mb", back_mb - idle_mb, "MB"),
+        Result("backfill_peak_mb", made_mb, "MB"),
+        Result("repair_peak_mb", back_mb, "MB"),
         Result("idle_mb", idle_mb, "MB"),
     ]
     report.emit("backfill", results, options)

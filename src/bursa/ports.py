@@ -267,10 +267,11 @@ class Store(Protocol):
         end_ns: int,
         *,
         tickers: Collection[str] | None = None,
+        entered: bool = False,
     ) -> Sequence[tuple[int, int]]:
         """(opening of a minute of UTC, ns; stored rows of a kind with start <= ts < end in it),
         ascending, of all or of some tickers (index codes, channels); minutes without any are left
-        out."""
+        out. `entered`: of bars or metrics those that no feed brought (`source`) alone."""
 
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:
         """Put stored rows of a kind right, in one transaction: those with a key of `gone` are

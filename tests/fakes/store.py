@@ -275,10 +275,13 @@ class FakeStore:
         end_ns: int,
         *,
         tickers: Collection[str] | None = None,
+        entered: bool = False,
     ) -> list[tuple[int, int]]:
         named = self._kinds[kind].columns[0].name
         found = [row for row in self._all(venue, kind) if start_ns <= row["ts"] < end_ns]
         found = [row for row in found if tickers is None or row[named] in tickers]
+        if entered:
+            found = [row for row in found if row["source"] is not None]
         return sorted(Counter(row["ts"] // MINUTE_NS * MINUTE_NS for row in found).items())
 
     def amend(self, gone: Batch, filled: Batch, fresh: Batch, columns: Collection[str]) -> None:

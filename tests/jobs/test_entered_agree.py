@@ -142,8 +142,11 @@ class TestVerbs:
         assert "rows of the journal" in told and "nothing is absent" in told
         with pytest.raises(Refuse, match="has anything of idx on 2019-01-02"):
             self.told(run_repair, data, "2019-01-02", "idx", dry_run=False)
-        told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False)
+        told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False, onward=0)
         assert "rebuilt from the journal" in told
+        assert f"were not looked at: bursa repair {DAY} --onward 31 goes on" in told
+        told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False)
+        assert "not looked at" not in told
 
     def test_an_empty_range_in_utc_says_whose_clock_may_be_meant(self, data: Path) -> None:
         begin, end = "2025-11-20T09:01", "2025-11-20T09:05"

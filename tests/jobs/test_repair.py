@@ -183,6 +183,33 @@ class TestRepair:
         kept = replace(stored, block=np.ascontiguousarray(stored.block[:, of]))
         assert np.array_equal(told(*made), told(kept))
 
+    def test_metrics_of_later_days_follow_too(self, venue: Venue) -> None:
+        before = entry.newest(venue.store.revisions("idx", "metrics", END, ALWAYS))
+        reached = backfill_ohlcv.reached(venue.runtime, ALWAYS)
+        report = venue.repair(onward=0)
+        assert report["later"] == 0 and report["metrics"] > 0 and report["cut"]
+        assert report["onward_ns"] == END
+        after = entry.newest(venue.store.revisions("idx", "metrics", END, ALWAYS))
+        assert np.array_equal(told(after), told(before))
+        # Told to go further it does what is left.
+        report = venue.repair()
+        assert report["written"] == 0 and report["later"] == report["metrics"] > 0
+        assert report["onward_ns"] == reached > END and not report["cut"]
+        stored = entry.newest(venue.store.revisions("idx", "metrics", START, reached))
+        both = zip(stored.text("ticker"), stored.text("source"), strict=True)
+        ours = [str(ticker) for ticker in dict(filter(itemgetter(1), both))]
+        made = metrics_by_time(ground_of(venue.runtime), ours, START, reached)
+        of = np.array([ticker in ours for ticker in stored.text("ticker")])
+        kept = replace(stored, block=np.ascontiguousarray(stored.block[:, of]))
+        assert np.array_equal(told(*made), told(kept))
+        # The days before count for a later one that is repaired itself.
+        after = entry.newest(venue.store.revisions("idx", "metrics", END, reached))
+        venue.lose("metrics", f"ts >= {END} and ts < {reached} and source is not null")
+        from_next = metrics_by_time(ground_of(venue.runtime), None, END, reached, START)
+        assert np.array_equal(told(*from_next), told(after))
+        alone = metrics_by_time(ground_of(venue.runtime), None, END, reached)
+        assert not np.array_equal(told(*alone), told(after))
+
     def test_done_again_it_finds_nothing_and_the_journal_gives_it(
         self, spoiled: Path, tmp_path: Path
     ) -> None:

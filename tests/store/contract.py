@@ -276,7 +276,8 @@ class StoreContract:
         times = (0, 1, MINUTE - 1, MINUTE, 5 * MINUTE + 7)
         ticks = [tick(t, n, ts=OPEN + at) for t in ("BBCA", "TLKM") for n, at in enumerate(times)]
         put(store, batch(TICKS, [row | {"position": row["position"] + 1} for row in ticks]))
-        put(store, batch(OHLCV, [bar("BBCA", 0), bar("BBCA", 0, rev=1), bar("TLKM", 3)]))
+        late = bar("TLKM", 3, source="ticks")
+        put(store, batch(OHLCV, [bar("BBCA", 0), bar("BBCA", 0, rev=1), late]))
 
         def asked(kind: str, *within: int, **only: Any) -> list[tuple[int, int]]:
             found = store.minutes("idx", kind, *(within or ALL), **only)
@@ -286,6 +287,8 @@ class StoreContract:
         assert asked("ticks", OPEN + 1, OPEN + 5 * MINUTE + 7) == [(0, 4), (1, 2)]
         assert asked("ticks", tickers=["TLKM", "GOTO"]) == [(0, 3), (1, 1), (5, 1)]
         assert asked("ohlcv") == [(0, 2), (3, 1)]
+        assert asked("ohlcv", entered=True) == [(3, 1)]
+        assert asked("ohlcv", entered=True, tickers=["BBCA"]) == []
         assert asked("ohlcv", tickers=["GOTO"]) == asked("metrics") == []
 
     def test_lists(self, store: Any) -> None:

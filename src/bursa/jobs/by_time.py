@@ -28,17 +28,22 @@ GROUP, TURNS = 128, 16
 
 
 def metrics_by_time(
-    ground: Ground, tickers: Collection[str] | None, start_ns: int, end_ns: int
+    ground: Ground,
+    tickers: Collection[str] | None,
+    start_ns: int,
+    end_ns: int,
+    since_ns: int | None = None,
 ) -> Iterator[Batch]:
     """The metric rows of all stored bars with start <= ts < end, of some tickers, or (None) of all:
     a group of tickers after another (`groups`), each ascending by (ts, ticker).
 
     The batches of a group share words of their own; rev is 0, and `source`, position and times are
-    those of the bar. An empty batch tells that there was work. Raises Retry where the store is
-    away.
+    those of the bar. An empty batch tells that there was work. Bars that were entered count from
+    `since_ns` on, by default from `start_ns`. Raises Retry where the store is away.
     """
+    since_ns = start_ns if since_ns is None else min(since_ns, start_ns)
     for group in groups(ground, tickers):
-        yield from _of_group(ground, group, start_ns, end_ns)
+        yield from _of_group(ground, group, since_ns, (start_ns, end_ns))
 
 
 def groups(ground: Ground, tickers: Collection[str] | None) -> list[list[str]]:
@@ -51,9 +56,10 @@ def groups(ground: Ground, tickers: Collection[str] | None) -> list[list[str]]:
 
 
 def _of_group(
-    ground: Ground, tickers: Sequence[str], start_ns: int, end_ns: int
+    ground: Ground, tickers: Sequence[str], since_ns: int, within: tuple[int, int]
 ) -> Iterator[Batch]:
-    stand = standing(ground, start_ns, (1 << 63) - 1, tickers)
+    start_ns, end_ns = within
+    stand = standing(ground, since_ns, (1 << 63) - 1, tickers)
     reach_ns = (60 + ground.venue.grace_s + REVISABLE_S) * SECOND_NS
     first_ns = stand.newest_ns - reach_ns if stand.newest_ns else _first(ground, tickers, end_ns)
     for low, high, inside in ((first_ns, start_ns, False), (start_ns, end_ns, True)):

@@ -4,12 +4,13 @@ From the journal, where it reaches back to that day whole: rows that the store l
 (put_back.py), and bars that came out otherwise, or that trades came too late for (late.py), get a
 revision. Else from the stored trades: a bar that these make otherwise gets one, unless they are
 fewer than it was made of. Then the metric rows of those tickers, from their first repaired bar of
-the day to its end, are computed by time, and get revisions where they say something else. All of it
+the day on and over the days after it (so many at most: some metrics never forget), are computed by
+time, and get revisions where they say something else. All of it
 enters by the journal with the source `repair`, so hot and cold store and rings have it together.
 Where nothing is wrong nothing is written; done again, it finds nothing to do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -21,18 +22,22 @@ from bursa.bars.again import bars_again
 from bursa.jobs import backfill_journal, backfill_ohlcv, entry
 from bursa.jobs.backfill_journal import Derivation, put_back_of
 from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.by_time import bars_by_time, groups, metrics_by_time
 from bursa.jobs.late import LastBars, Late
 from bursa.jobs.put_back import KINDS, PutBack
 from bursa.model.batch import Batch
+from bursa.model.calendar import DAY_NS
 from bursa.model.errors import Refuse
-from bursa.model.schema import SOURCES
+from bursa.model.schema import OHLCV, SOURCES
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "repair"
 JOURNAL, TICKS = "journal", "ticks"
 ROWS = 8192
+# Days after a repaired one whose metric rows are computed anew. All that was entered so many days
+# before counts for them too, so that repairs of days near each other give the same in any order.
+ONWARD = 31
 # What is the bar's own to say, besides what follows from its trades.
 _BESIDE = ("delta", "ruled", "bid_volume", "ask_volume")
 _SOURCE, _FILE = SOURCES.index("repair"), SOURCES.index("file")
@@ -42,10 +47,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Order:
-    """A day of the venue's clock, ISO."""
+    """A day of the venue's clock, ISO. onward: days after it whose metric rows follow."""
 
     day: str
     dry_run: bool = False
+    onward: int = ONWARD
 
 
 @dataclass
@@ -54,6 +60,7 @@ class Found:
 
     left     stored from a file: these trades are not better
     fewer    stored bars of more trades than are stored
+    metrics  rows of metrics written; `later`: of the days after it
     """
 
     late: int = 0
@@ -65,6 +72,7 @@ class Found:
     fewer: int = 0
     written: int = 0
     metrics: int = 0
+    later: int = 0
     examples: list[entry.Mismatch] = field(default_factory=list)
 
 
@@ -84,6 +92,10 @@ class RepairJob:
             what = f"DATE: {order.day} is the feed's still, or to come; {runtime.venue.name} can be"
             raise Refuse(f"{what} repaired up to {calendar.text(self.end_ns)}", "too_new", 409)
         self._whole = self.end_ns == whole_ns
+        after = day + timedelta(days=1 + order.onward)
+        self._onward_ns = backfill_ohlcv.reached(runtime, calendar.midnight_ns(after))
+        self._onward_ns = self._onward_ns if self._whole else self.end_ns
+        self._cut = False
         self._found = Found()
         self._damaged = False
         self._put_back: PutBack | None = None
@@ -253,13 +265,39 @@ class RepairJob:
             yield
         if not first:
             return
-        for rows in metrics_by_time(ground, first, self.start_ns, self.end_ns):
-            since = [first[rows.words.symbols[one]] for one in rows.column("ticker").tolist()]
-            later = rows.column("ts") >= np.array(since, np.int64)
-            if later.any():
-                part = replace(rows, block=np.ascontiguousarray(rows.block[:, later]))
-                self._found.metrics += revise_metrics(runtime, part)
-            yield
+        newest_ns = max(runtime.hot.span(self._venue.name)[one][1] for one in first)
+        self._cut = self._onward_ns < backfill_ohlcv.reached(runtime, newest_ns + 1)
+        since_ns, turns = self._entered_ns(first), groups(ground, first)
+        whole = max(1, self._onward_ns - self.start_ns)
+        for nth, group in enumerate(turns):
+            within = self.start_ns, self._onward_ns
+            for rows in metrics_by_time(ground, group, *within, since_ns):
+                if len(rows):
+                    self._take_metrics(rows, first)
+                    part = (int(rows.column("ts")[-1]) - self.start_ns) / whole
+                    self._done = 0.8 + 0.2 * (nth + part) / len(turns)
+                yield
+
+    def _entered_ns(self, tickers: Collection[str]) -> int:
+        """From where bars that were entered count: the first ones of these tickers that are not
+        too long ago."""
+        name, begin_ns = self._venue.name, self.start_ns - ONWARD * DAY_NS
+        found = self._runtime.hot.minutes(
+            name, OHLCV.name, begin_ns, self.start_ns, tickers=tickers, entered=True
+        )
+        return found[0][0] if found else self.start_ns
+
+    def _take_metrics(self, rows: Batch, first: Mapping[str, int]) -> None:
+        """Rows of metrics as they should be, of tickers by their first repaired bar."""
+        since = [first[rows.words.symbols[one]] for one in rows.column("ticker").tolist()]
+        ts = rows.column("ts")
+        due, later = ts >= np.array(since, np.int64), ts >= self.end_ns
+        for which, is_later in ((due & ~later, False), (due & later, True)):
+            if which.any():
+                part = replace(rows, block=np.ascontiguousarray(rows.block[:, which]))
+                written = revise_metrics(self._runtime, part)
+                self._found.metrics += written
+                self._found.later += written * is_later
 
     def report(self) -> dict[str, Any]:
         """What was found and done, as JSON."""
@@ -274,6 +312,8 @@ class RepairJob:
             "start_ns": self.start_ns,
             "end_ns": self.end_ns,
             "whole": self._whole,
+            "onward_ns": self._onward_ns,
+            "cut": self._cut,
             "dry_run": self._order.dry_run,
         }
 
@@ -287,8 +327,8 @@ class RepairJob:
 
 def revise_metrics(runtime: VenueRuntime, rows: Batch) -> int:
     """Enter metric rows, unique by (ticker, ts), that say something else than the stored ones, or
-    that are not stored; how many."""
-    entry.wait_committed(runtime, runtime.entered_to)
+    that are not stored; how many. What was entered of the same bars must be committed
+    (entry.wait_committed)."""
     stored = entry.newest_stored(runtime.hot, runtime.venue, rows)
     at = entry.match(rows, stored)
     there = np.flatnonzero(at >= 0)

@@ -303,12 +303,16 @@ class Reading(ABC):
         end_ns: int,
         *,
         tickers: Collection[str] | None = None,
+        entered: bool = False,
     ) -> list[tuple[int, int]]:
         """As ports.Store."""
         where, values = "ts >= ? and ts < ?", list[Any]([start_ns, end_ns])
         if tickers is not None:
             where += f" and {emission.one_of(self._kinds[kind].columns[0].name)}"
             values += emission.these(tickers)
+
+        if entered:
+            where += " and source is not null"
 
         def text(source: str) -> str:
             minute = f"ts // {MINUTE_NS} * {MINUTE_NS} as opened"

@@ -23,6 +23,8 @@ from bursa.verbs.journal_part import a_day, find
 from bursa.verbs.options import several
 from bursa.verbs.times import half_open, tell_other_clock
 
+# Days after a repaired one that may be asked for.
+ONWARD_MAX = 3650
 _PUT_BACK = {
     "written": "were put back",
     "differing": "are stored with other values, and were left",
@@ -99,10 +101,11 @@ def run_repair(
     as_json: bool,
     say: Console,
     warn: Console,
+    onward: int = repair.ONWARD,
 ) -> int:
     """Rebuild a day. Returns 0. Refuse `no_data` where there is nothing of it."""
     venue = _begun(config, name)
-    order = repair.Order(a_day(text, "DATE").isoformat(), dry_run)
+    order = repair.Order(a_day(text, "DATE").isoformat(), dry_run, onward)
     title = f"{venue.name} {order.day}"
     report = drive(config, venue, repair.NAME, asdict(order), warn=warn, title=title)
     found = [report[word] for word in ("trades", "absent", "equal", "differing", "left", "fewer")]
@@ -130,7 +133,21 @@ def run_repair(
     _examples(venue, report, say)
     report["absent"] += report["differing"]
     _told_end(report, say, "absent")
+    _tell_onward(venue, order, report, say)
     return 0
+
+
+def _tell_onward(
+    venue: Venue, order: repair.Order, report: Mapping[str, Any], say: Console
+) -> None:
+    """What became of the metrics of the days after a repaired one."""
+    until = venue.calendar.text(report["onward_ns"])
+    if report["later"]:
+        say.print(f"  {report['later']:>12,} of these are of later days, to {until}", markup=False)
+    if report["cut"]:
+        further = min(max(repair.ONWARD, 2 * order.onward), ONWARD_MAX)
+        what = f"metrics from {until} on were not looked at:"
+        say.print(f"{what} bursa repair {order.day} --onward {further} goes on", markup=False)
 
 
 def _begun(config: Config, name: str) -> Venue:

@@ -161,6 +161,12 @@ repair_verbs = typer.Typer()
 def repair(
     day: Annotated[str, typer.Argument(help="The day, e.g. 2025-11-21.", metavar="DATE")],
     venue: TheOnlyVenue = "",
+    onward: Annotated[
+        int,
+        typer.Option(
+            help="Days after it whose metrics follow from what was put right.", min=0, max=3650
+        ),
+    ] = 31,
     dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
@@ -171,6 +177,9 @@ def repair(
     loaded = load(settings, data)
     from bursa.verbs.backfill_bars import run_repair
 
+    told = {"say": out, "warn": err}
     sys.exit(
-        run_repair(loaded.config, day, venue, dry_run=dry_run, as_json=as_json, say=out, warn=err)
+        run_repair(
+            loaded.config, day, venue, dry_run=dry_run, as_json=as_json, onward=onward, **told
+        )
     )
