@@ -1,6 +1,7 @@
 """Keys are shown once and open nothing once revoked; machines take slots; on both engines."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -151,6 +152,13 @@ def test_keys_are_listed_named_and_few(here: Office, monkeypatch: pytest.MonkeyP
     here.keys.used(made[1].id, here.hand.ns)  # of a process whose clock is behind
     here.keys.flush()
     assert here.keys.show(made[1].id).used_ns == here.hand.ns + 9
+    with here.keys._flushing:  # a job's is under way
+        waiting = threading.Thread(target=here.keys.flush)
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+    waiting.join(60)
+    assert not waiting.is_alive()
     with refused("unknown_key", 404):
         here.keys.show("key_none")
 

@@ -55,6 +55,32 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     made.close()
 
 
+def test_what_another_flush_is_writing_is_there_when_one_returns(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Usage is flushed by a thread every few seconds, and by whoever is about to read it."""
+    one = Usage(database, HandClock(), Telemetry())
+    writing, go, write = threading.Event(), threading.Event(), one._write
+
+    def held(*args: Any) -> None:
+        writing.set()
+        assert go.wait(60)
+        write(*args)
+
+    monkeypatch.setattr(one, "_write", held)
+    one.add("usr_1", "key_1", 600, 200, NOON_NS)
+    threads = [threading.Thread(target=one.flush) for _ in "12"]
+    threads[0].start()
+    assert writing.wait(60)
+    threads[1].start()
+    threads[1].join(0.1)
+    assert threads[1].is_alive()
+    go.set()
+    threads[1].join(60)
+    assert [hour.requests for hour in one.of("usr_1", 1)] == [1]
+    threads[0].join(60)
+
+
 def test_hours_of_each_key_are_added_up_over_processes(database: Database) -> None:
     clock = HandClock()
     one, other = (Usage(database, clock, Telemetry()) for _ in "12")

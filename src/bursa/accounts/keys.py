@@ -51,7 +51,7 @@ class Keys:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._lock = Lock()
+        self._lock, self._flushing = Lock(), Lock()
         self._used: dict[str, int] = {}
 
     def make(self, user: str, name: str, expires_ns: int | None, by: Actor) -> tuple[str, KeyRow]:
@@ -157,7 +157,12 @@ class Keys:
                 self._used[key] = now_ns
 
     def flush(self) -> int:
-        """Write last uses; returns of how many keys. Where the database is away they wait."""
+        """Write last uses; returns of how many keys. What another call is about to write is written
+        when it returns. Where the database is away they wait."""
+        with self._flushing:
+            return self._flush()
+
+    def _flush(self) -> int:
         with self._lock:
             used, self._used = self._used, {}
         if not used:

@@ -55,7 +55,7 @@ class Usage:
 
     def __init__(self, database: Database, clock: Clock, telemetry: Telemetry) -> None:
         self._database, self._clock, self._telemetry = database, clock, telemetry
-        self._lock = threading.Lock()
+        self._lock, self._flushing = threading.Lock(), threading.Lock()
         # (user, key, hour since 1970) -> the sums, and when the newest was asked.
         self._waiting: dict[tuple[str, str, int], list[int]] = {}
         self._ended = threading.Event()
@@ -116,8 +116,12 @@ class Usage:
                 return
 
     def flush(self) -> None:
-        """Add what was counted since the last time to the database. Raises as Database; then it
-        waits for the next time."""
+        """Add what was counted since the last time to the database. What another call is about to
+        add is there when it returns. Raises as Database; then it waits for the next time."""
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             taken, self._waiting = self._waiting, {}
         if not taken:
