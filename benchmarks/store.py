@@ -211,7 +211,7 @@ def reads(folder: Path, options: argparse.Namespace) -> list[report.Result]:
 
     history(name(1))
     [whole] = read([history], so_many(10))
-    report.step("a day to a file, a month to files")
+    report.step("a day to a cold file")
     files = store_cold.results(store, folder / "both", days)
     report.step("rings")
     results = [
