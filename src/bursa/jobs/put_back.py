@@ -33,7 +33,7 @@ KINDS = tuple(kind.name for kind in (TICKS, QUOTES, OHLCV, SNAPSHOT, ORDERBOOK, 
     "metrics",
 )
 # What is compared at once, of all kinds together; about four times as much is held meanwhile.
-BYTES = 16 << 20
+BYTES = 8 << 20
 WRITTEN = 8192
 
 Hashes = NDArray[np.uint64]

@@ -14,6 +14,9 @@ from bursa.model.batch import Batch, keep_levels
 from bursa.model.errors import Refuse
 from bursa.pipeline.line import Derived, Line
 
+# Journal that is derived at once: its rows take some ten times as much.
+BYTES = 1 << 20
+
 
 def line_before(
     make_line: Callable[[Collection[str]], Line],
@@ -54,7 +57,7 @@ def line_before(
 
 def derive(line: Line, reader: JournalReader, start: int, upto: int) -> Iterator[Derived]:
     """What the records with start < position <= upto give."""
-    for chunk in reader.chunks(start, upto):
+    for chunk in reader.chunks(start, upto, BYTES):
         yield line.push(chunk)
 
 
