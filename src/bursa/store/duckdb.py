@@ -80,8 +80,7 @@ class DuckStore(Reading):
 
     def _prepare(self, connection: Any) -> None:
         """Bring the tables forward, then read what is committed; called at each opening."""
-        forward.bring(connection, tuple(self._venues), self.kinds)
-        self._in_order = forward.in_order(connection, tuple(self._venues), self.kinds)
+        self._in_order = forward.bring(connection, tuple(self._venues), self.kinds)
         self._look(connection)
         self.floors.read(connection, self._committed)
 

@@ -4,17 +4,20 @@ Absent tables are created, absent columns added, views made anew; no row is chan
 the file beside that stays: columns that no kind has any more, tables of venues that are not run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bursa.model.errors import Refuse
 from bursa.model.schema import SCHEMA_VERSION, Kind, table
 from bursa.store import coverage, floors, tables
 
+Columns = Mapping[str, Mapping[str, str]]
 
-def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> None:
+
+def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> frozenset[str]:
     """Create what is missing, add new columns; Refuse `store_schema` for a file of a newer program.
-    `venues` by name."""
+    `venues` by name. Answers with the tables whose columns are now those of the schema in its
+    order, as rows are inserted into them; one that was brought forward has new ones at its end."""
     for statement in (*tables.OWN_TABLES, *floors.STATEMENTS, *coverage.statements(venues)):
         connection.execute(statement)
     (version,) = connection.execute(f"select max(version) from {tables.SCHEMA_TABLE}").fetchone()  # noqa: S608 -- our own table's name
@@ -24,23 +27,26 @@ def bring(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> None
             f" {SCHEMA_VERSION}: it was written by a newer bursa",
             "store_schema",
         )
-    statements = _missing(connection, venues, kinds)
+    found = _found(connection)
+    statements = _missing(found, venues, kinds)
     if version != SCHEMA_VERSION:
         statements.append(f"delete from {tables.SCHEMA_TABLE}")  # noqa: S608 -- likewise
         statements.append(f"insert into {tables.SCHEMA_TABLE} values ({SCHEMA_VERSION})")  # noqa: S608 -- likewise
     if statements:
         connection.execute("begin; " + "; ".join(statements) + "; commit")
+    return _in_order(found, venues, kinds)
 
 
-def in_order(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> frozenset[str]:
-    """The tables whose columns are those of the schema in its order; one that was brought forward
-    has those that came later behind the others."""
-    found = _found(connection)
-    return frozenset(
-        name
-        for name, kind in ((table(venue, kind), kind) for venue in venues for kind in kinds)
-        if list(found.get(name, ())) == [column.name for column in kind.columns]
-    )
+def _in_order(found: Columns, venues: Sequence[str], kinds: Sequence[Kind]) -> frozenset[str]:
+    """By what was there before: what lacked came behind it, in the schema's order."""
+    names = set()
+    for venue in venues:
+        for kind in kinds:
+            wanted = [column.name for column in kind.columns]
+            stored = found.get(table(venue, kind), {})
+            if [*stored, *(name for name in wanted if name not in stored)] == wanted:
+                names.add(table(venue, kind))
+    return frozenset(names)
 
 
 def _found(connection: Any) -> dict[str, dict[str, str]]:
@@ -54,9 +60,8 @@ def _found(connection: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-def _missing(connection: Any, venues: Sequence[str], kinds: Sequence[Kind]) -> list[str]:
+def _missing(found: Columns, venues: Sequence[str], kinds: Sequence[Kind]) -> list[str]:
     """The statements that create absent tables, add absent columns and then the views."""
-    found = _found(connection)
     statements = []
     for venue in venues:
         for kind in kinds:
