@@ -43,9 +43,9 @@ class Vendor:
     def queue(self, channel: int = 0) -> str:
         return f"{self._name}.q{channel}"
 
-    def feed(self, prefetch: int = 500, **where: Any) -> AmqpFeed:
+    def feed(self, prefetch: int = 500, timing: Timing = QUICK, **where: Any) -> AmqpFeed:
         server = replace(Server("127.0.0.1", self._server.port, heartbeat_s=20), **where)
-        return AmqpFeed("main", IDX, server, self.bindings, prefetch, timing=QUICK)
+        return AmqpFeed("main", IDX, server, self.bindings, prefetch, timing=timing)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
@@ -243,7 +243,8 @@ def test_one_channel_fails_and_recovers_alone(vendor: Vendor) -> None:
     async def told() -> None:
         await vendor.open()
         intake = Kept()
-        async with Running(vendor.feed(), intake):
+        # It is told of the loss: it does not find it by itself, in a quiet time.
+        async with Running(vendor.feed(timing=replace(QUICK, quiet_s=600.0)), intake):
             await intake.all_up()
             async with vendor.connected() as amqp:
                 await amqp.queue_delete(vendor.queue(0))
