@@ -138,7 +138,7 @@ def test_a_recording_is_stored_once(shared_data: Path, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert counts() == first
 
-    own = process("replay", f"{data}/journal/binance", "--venue", "binance", "--data", data)
+    own = bursa("replay", f"{data}/journal/binance", "--venue", "binance", "--data", data)
     assert own.returncode == 0, own.stderr
     assert counts() == first
 
@@ -197,14 +197,14 @@ def assert_backed_up_and_restored(tmp_path: Path) -> None:
     back = bursa("restore-backup", str(target), "--data", str(tmp_path / "again"))
     assert back.returncode == 0, back.stderr
     query = "select ticker, close, source from idx_ohlcv where ticker = 'ZZZZ'"
-    asked = process("sql", query, "--format", "csv", "--data", str(tmp_path / "again"))
+    asked = bursa("sql", query, "--format", "csv", "--data", str(tmp_path / "again"))
     assert "ZZZZ,100.0,file" in asked.stdout, asked.stderr
 
 
 def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path) -> None:
     small = {"exchange_tickers": "5", "exchange_history_days": "0"}
     with Bursa(tmp_path / "data", "--demo", **small) as running:
-        second = process("up", "--demo", "--port", "0", "--data", str(tmp_path / "data"))
+        second = bursa("up", "--demo", "--port", "0", "--data", str(tmp_path / "data"))
         assert second.returncode == 1
         assert str(running.process.pid) in second.stderr and "is held by" in second.stderr
         port = running.url.rsplit(":", 1)[1]
@@ -212,7 +212,7 @@ def test_a_held_folder_a_taken_port_and_a_question_to_the_holder(tmp_path: Path)
         assert taken.returncode == 1
         assert port in taken.stderr and "--port 0" in taken.stderr
         assert running.sql("select count(*) as n from idx_ticks")[0]["n"] >= 0
-        refused = process("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
+        refused = bursa("sql", "drop table idx_ticks", "--data", str(tmp_path / "data"))
         assert refused.returncode == 1 and "SELECT" in refused.stderr
         assert_backed_up_and_restored(tmp_path)
         assert running.stop() == 0

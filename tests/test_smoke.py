@@ -20,6 +20,7 @@ from bursa.verbs.asking import Server, Wrong
 from bursa.verbs.finding import BAD, OK
 from tests.running import Bursa, environment, wait_for
 from tests.smoked import smoke
+from tests.verbs import bursa
 
 QUESTIONS = {
     *("health", "ready", "version", "key", "symbols", "feed", "ranking", "candles", "stream"),
@@ -88,13 +89,7 @@ def test_a_closed_port_is_one_line() -> None:
         code, told = smoke(url)
         assert code == 1 and told.keys() == {"health"}
         assert f"{url}: Connection refused" in told["health"]["fact"]
-        done = subprocess.run(
-            [sys.executable, "-m", "bursa", "smoke", url],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=environment(),
-        )
+        done = bursa("smoke", url)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("bad   health") and done.stdout.endswith("1 bad\n")
 
