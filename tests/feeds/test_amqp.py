@@ -394,7 +394,7 @@ def test_tls_is_spoken_and_the_certificate_checked(
     async def told() -> None:
         await vendor.open()
         intake, wary = Kept(), Kept()
-        where = {"port": rabbitmq.tls_port}
+        where: dict[str, Any] = {"port": rabbitmq.tls_port}
         async with (
             Running(vendor.feed(tls=known, **where), intake),
             Running(vendor.feed(tls=ssl.create_default_context(), **where), wary),
