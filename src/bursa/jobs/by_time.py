@@ -24,7 +24,7 @@ from bursa.model.schema import OHLCV
 ROWS = 1 << 12
 # Tickers whose state is held at once: 140 kB each on idx (metrics/families/tod.py). Each turn reads
 # its checkpoint anew, so a venue of many tickers is done in so many turns at most.
-GROUP, TURNS = 128, 16
+GROUP, TURNS = 96, 16
 
 
 def metrics_by_time(
