@@ -5,6 +5,7 @@ process recovers the venue without its feeds and does it. With progress on a ter
 the job, and what was done stays.
 """
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,9 @@ ANSWER_S = 600.0
 FIRST_S = 10.0
 AGAIN_S = 30.0
 
+# Parameters of mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 Told = Callable[[int, int], None]
 
 
@@ -50,7 +54,12 @@ def drive(
 
 @contextmanager
 def sparing() -> Iterator[None]:
-    """Have Arrow give memory back when it is done with it: its own allocator keeps some 20 MB."""
+    """Have Arrow and the C library give memory back when they are done with it: both keep some 20
+    MB, else. Where the C library is another one it does as it does."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for parameter in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            libc.mallopt(parameter, 1 << 20)
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
