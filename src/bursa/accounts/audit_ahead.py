@@ -81,7 +81,9 @@ class Ahead:
     def read(self, start: int) -> Part:
         """Lines from a position on, some of them; none where there are no more. What no line says
         is set aside (TORN)."""
-        found = os.pread(self._file, BYTES_AT_ONCE, start)
+        with self._lock:  # while a line is being written it looks torn
+            found = os.pread(self._file, BYTES_AT_ONCE, start)
+            whole, size = self._whole, self._size
         end = found.rfind(b"\n") + 1
         records: list[Record] = []
         upto, torn = start, 0
@@ -97,18 +99,22 @@ class Ahead:
             # No line of ours is so long: what lies here is none, up to the next one.
             torn += self.set_aside(found)
             upto += len(found)
-        elif not self._whole and upto + len(found) - end == self._size and not records:
-            torn += self._close_torn(found[end:])
-            upto = self._size
+        elif not whole and upto + len(found) - end == size and not records:
+            if self._close_torn(size):
+                torn += self.set_aside(found[end:])
+                upto = size + 1
         return Part(records, upto, torn)
 
-    def _close_torn(self, rest: bytes) -> int:
-        """The file's end, which a kill cut off: the next line will not join it."""
+    def _close_torn(self, size: int) -> bool:
+        """End the line that a kill or a full disk cut off where the file ended. False where another
+        line came meanwhile, which ended it: it is read with the next ones."""
         with self._lock:
-            if not self._whole and os.write(self._file, b"\n"):
-                self._size += 1
-                self._whole = True
-        return self.set_aside(rest)
+            if self._size != size:
+                return False
+            os.write(self._file, b"\n")
+            self._size += 1
+            self._whole = True
+        return True
 
     def set_aside(self, line: bytes) -> int:
         """Keep what is no record, for people; 1 where there was anything."""
