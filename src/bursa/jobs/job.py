@@ -168,8 +168,7 @@ class Jobs:
             return {"job": begun.number}
         at = self._find(venue, name, int(payload["job"]))
         with at.lock:
-            self._find(venue, name, at.number)  # it may have been given up just then
-            self._find(venue, name, at.number)  # another one may have put an end to it meanwhile
+            self._find(venue, name, at.number)  # it may have been given up meanwhile
             over = payload["do"] == END
             done = not over and self._work(at, STEP_S)
             at.asked_s = time.monotonic()
@@ -222,6 +221,7 @@ class Jobs:
                     other.lock.release()
             begun = _UnderWay(next(self._numbers), venue, name, lane, runtime)
             begun.make(maker, order)
+            begun.asked_s = time.monotonic()  # making one may take longer than patience lasts
             self._under_way[venue, lane] = begun
         return begun
 
