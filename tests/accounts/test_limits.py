@@ -191,6 +191,22 @@ def test_who_has_letters_sent_to_another_uses_up_his_own_and_not_the_others() ->
     asyncio.run(scenario())
 
 
+def test_letters_asked_for_without_end_from_two_addresses_keep_no_owner_from_his_own() -> None:
+    """One line at home has two: of IPv4 and of IPv6."""
+    clock = HandClock()
+    throttle = Throttle(in_memory(clock))
+
+    async def scenario() -> None:
+        for minute in range(8 * 60):
+            clock.ns += 60 * S
+            for address in ("10.0.0.1", "2001:db8::1"):
+                await tried(throttle, "forgot", address, "a@b.id", 3)
+            if minute % 240 == 239:
+                assert await tried(throttle, "forgot", "10.0.0.2", "a@b.id", 1) == [True]
+
+    asyncio.run(scenario())
+
+
 # -- a server --------------------------------------------------------------------------------------
 
 

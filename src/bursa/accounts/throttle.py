@@ -34,11 +34,12 @@ class Tries:
     account: int = 0
 
 
-# Tries a minute.
+# Tries a minute. Of letters no account's are counted from all addresses: what the hour or the day
+# refuses would go on counting here, and two addresses would keep an owner from his own for ever.
 TRIES: Mapping[Act, Tries] = {
     "sign_in": Tries(20, 10, 60),
-    "sign_up": Tries(10, 3, 6),
-    "forgot": Tries(10, 2, 4),
+    "sign_up": Tries(10, 3),
+    "forgot": Tries(10, 2),
     "verify": Tries(20),
     "reset": Tries(20),
 }
