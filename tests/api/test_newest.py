@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
+import tracemalloc
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from bursa.accounts import hd
 from bursa.accounts.hd import NONE, RAW, View
 from bursa.api import newest, packed
 from bursa.api.candle_rows import SeenRows, seen, serialise
-from bursa.api.newest import BRIEF_NS, HOW, Answer, Asked, Kept, Newest, Read
+from bursa.api.newest import BRIEF_NS, EACH_BYTES, HOW, Answer, Asked, Kept, Newest, Read
 from bursa.history.candles import Candles
 from bursa.history.offload import Offload
 from bursa.model.calendar import MINUTE_NS
@@ -62,24 +63,39 @@ def test_a_packed_beginning_takes_any_end(
 
 
 def test_what_is_kept_is_good_for_its_version_and_time_and_bounded() -> None:
-    kept: Kept[Answer] = Kept(100)
+    kept: Kept[Answer] = Kept(100 + 2 * EACH_BYTES)
 
     def answer(size: int, until_ns: int = 0) -> Answer:
         return Answer(b"x" * size, b"", 1, until_ns)
 
     kept.put("a", 1, answer(40))
-    assert kept.get("a", 1, 0) == answer(40) and kept.bytes == 40
+    assert kept.get("a", 1, 0) == answer(40) and kept.bytes == 40 + EACH_BYTES
     assert kept.get("a", 2, 0) is None and (kept.bytes, len(kept)) == (0, 0), "it is dropped"
     kept.put("a", 2, answer(30))
     kept.put("a", 2, answer(40))
     kept.put("b", 1, answer(40))
-    assert kept.bytes == 80 and kept.get("a", 2, 0) is not None
+    assert kept.bytes == 80 + 2 * EACH_BYTES and kept.get("a", 2, 0) is not None
     kept.put("c", 1, answer(40))
-    assert kept.bytes == 80 and kept.get("b", 1, 0) is None, "it was asked for longest ago"
+    assert kept.bytes == 80 + 2 * EACH_BYTES, "it is bounded"
+    assert kept.get("b", 1, 0) is None, "it was asked for longest ago"
     kept.put("brief", 1, answer(9, until_ns=50))
     assert kept.get("brief", 1, 49) is not None and kept.get("brief", 1, 50) is None
-    kept.put("huge", 1, answer(101))
+    kept.put("huge", 1, answer(101 + EACH_BYTES))
     assert (kept.bytes, len(kept)) == (0, 0)
+
+
+def test_answers_without_rows_are_bounded_too() -> None:
+    """Each limit is a question of its own, and an empty answer has two bytes."""
+    kept: Kept[Answer] = Kept(2_000_000)
+    tracemalloc.start()
+    try:
+        for limit in range(20_000):
+            asked = Asked("idx", "BBCA", "1w", limit, 0)
+            kept.put((asked, RAW, None), (limit, 1), Answer(b"[]", b',"next_page":null}}', 0))
+        took, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept) < 3_000 and took < 2 * 2_000_000
 
 
 class House:

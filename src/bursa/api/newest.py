@@ -29,6 +29,9 @@ from bursa.model.calendar import MINUTE_NS, SECOND_NS
 
 # Answers that all who see HD alike share; those under a factor, each of one reader; open rows.
 SHARED_BYTES_MAX, SCALED_BYTES_MAX, OPEN_BYTES_MAX = 64 << 20, 32 << 20, 32 << 20
+# What keeping one takes beside its bytes: question, version, objects. Answers without a row are
+# little else, and whoever changes `limit` with each request would have millions of them kept.
+EACH_BYTES = 700
 BRIEF_NS = 2 * SECOND_NS
 # What became of a question: its answer was ready, ready but for the packing, or made.
 HOW = ("kept", "packed", "made")
@@ -76,13 +79,13 @@ class Kept(Generic[T]):
         if question in self._kept:
             self._drop(question)
         self._kept[question] = version, thing
-        self.bytes += thing.size
+        self.bytes += thing.size + EACH_BYTES
         while self.bytes > self._bytes_max:
             _, (_, gone) = self._kept.popitem(last=False)
-            self.bytes -= gone.size
+            self.bytes -= gone.size + EACH_BYTES
 
     def _drop(self, question: Hashable) -> None:
-        self.bytes -= self._kept.pop(question)[1].size
+        self.bytes -= self._kept.pop(question)[1].size + EACH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
