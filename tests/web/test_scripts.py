@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
+from bursa.api.continuity import DAYS_MAX
 from bursa.api.udf.routes import COUNTBACK_MAX
 from bursa.web.pages import Pages
 
@@ -110,6 +111,31 @@ def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
     assert far == [[600, 5000, 5000, 5000], True, True, ["ledger", "change"]]
     assert beyond[0][:3] == [600, 5000, 5000] and sum(beyond[0]) < 40_000
     assert beyond[1:3] == [False, True]
+
+
+def test_the_ledger_of_a_chart_of_the_past_is_no_longer_than_the_server_tells(run: Run) -> None:
+    body = """
+      const { Bars } = await import("/static/x/js/bars.js");
+      const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
+      const end = 1763424000, spans = [];
+      globalThis.fetch = async (url) => {
+        const { searchParams: query } = new URL(url, location.href);
+        spans.push((Date.parse(query.get("to")) - Date.parse(query.get("from"))) / 86400e3);
+        return new Response(JSON.stringify(
+          { data: { totals: {}, ranges: [], gaps: [] }, meta: {} }));
+      };
+      const bars = new Bars(new VenueTime("UTC"), new Sessions("24x7"), "D");
+      bars.merge([6000, 1000, 0].map((days) => ({ t: end - 86400 * days, o: 1, h: 1, l: 1, c: 1,
+        v: 1 })));
+      for (const days of [6000, 1000, null]) {
+        const since = days && end - 86400 * days;
+        const what = { venue: "v", exchange: "V", ticker: "T", interval: "D", since: () => since };
+        await new m.ChartFeed(what, bars, { ledger() {}, fail(error) { throw error; } }).ledger();
+      }
+      return spans;
+    """
+    longest, whole, newest = run("feed", body)
+    assert 3_600 < longest <= DAYS_MAX and (whole, newest) == (1_001, 92)
 
 
 def test_numbers_line_up_in_both_languages(run: Run) -> None:

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { BARS_MAX } from "./bars.js";
 import { field } from "./layers.js";
 
-const FIRST_BARS = Math.min(600, api.ROWS_MAX), PAGE_BARS = Math.min(1000, api.ROWS_MAX), REACH_MAX = BARS_MAX - 2 * PAGE_BARS, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_MS = 5000;
+const FIRST_BARS = Math.min(600, api.ROWS_MAX), PAGE_BARS = Math.min(1000, api.ROWS_MAX), REACH_MAX = BARS_MAX - 2 * PAGE_BARS, TAIL_BARS = 4, TAIL_MS = 1000, DAY = 86400, LEDGER_DAYS = 92, LEDGER_DAYS_MOST = 3_650, LEDGER_MS = 5000;
 
 export class ChartFeed {
   /** what: {venue, exchange, ticker, interval, hd, metrics() -> those that are on, floor() -> about where the reader's history begins,
@@ -162,14 +162,15 @@ export class ChartFeed {
     return out;
   }
 
-  /** The ledger of what is shown; of its last three months where it is longer, and from where the chart opened. */
+  /** The ledger of what is shown; of its last three months where it is longer, and from where the chart opened;
+      of ten years at most: the server tells no more at once. */
   async ledger() {
     const { first, last, step, time } = this.bars;
     if (!first) return;
     try {
       const from = step ? first.t : first.t - time.offset(first.t), to = last.t + (step || DAY);
       const recent = Math.min(to - LEDGER_DAYS * DAY, this.what.since?.() ?? Infinity);
-      this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, recent), to }, this.abort.signal));
+      this.handlers.ledger(await api.continuity({ ...this.what, from: Math.max(from, recent, to - LEDGER_DAYS_MOST * DAY), to }, this.abort.signal));
     } catch (error) { this.failed(error); }
   }
 
