@@ -35,7 +35,7 @@ def told(*batches: Batch, without: frozenset[str] = BESIDE) -> rows.Rows:
 
 def by_time(venue: Venue, start: int, end: int = END) -> list[Batch]:
     found = metrics_by_time(ground_of(venue.runtime), None, start, end)
-    return [batch for batch in found if len(batch)]
+    return [batch for batch, _ in found if len(batch)]
 
 
 def test_they_are_what_live_rows_say_at_last(tmp_path: Path) -> None:
@@ -73,9 +73,13 @@ def test_groups_of_tickers_give_the_same_rows(
                 patch.setattr(module, "ROWS", 3)
                 count = len(groups(ground, None))
                 assert count == min(len(venue.store.span("idx")), module.TURNS) > 1
-                parts = by_time(venue, start)
+                found = list(metrics_by_time(ground, None, start, END))
+            parts, shares = [b for b, _ in found if len(b)], [done for _, done in found]
             assert all(len(batch) <= 3 or len(set(batch.column("ts"))) == 1 for batch in parts)
             assert np.array_equal(told(*parts), whole)
+            # How far it is: over all groups, and never back.
+            assert shares == sorted(shares) and len(set(shares)) >= count
+            assert 0 <= shares[0] and (count - 1) / count < shares[-1] <= 1
         assert groups(ground, ["ZZZZ"]) == []
 
 

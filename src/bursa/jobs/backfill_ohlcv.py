@@ -119,11 +119,10 @@ class OhlcvJob:
         tickers = yield from entered(runtime, order.tickers or None, order.start_ns, self.end_ns)
         if not tickers:
             return
-        ground, whole = ground_of(runtime), max(1, self.end_ns - order.start_ns)
-        for rows in metrics_by_time(ground, tickers, order.start_ns, self.end_ns):
+        ground = ground_of(runtime)
+        for rows, done in metrics_by_time(ground, tickers, order.start_ns, self.end_ns):
             self._found.metrics += entry.enter_absent(runtime, rows)
-            if len(rows):
-                self._done = (int(rows.column("ts")[-1]) - order.start_ns) / whole
+            self._done = done
             yield
 
     def report(self) -> dict[str, Any]:

@@ -33,17 +33,23 @@ def metrics_by_time(
     start_ns: int,
     end_ns: int,
     since_ns: int | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[tuple[Batch, float]]:
     """The metric rows of all stored bars with start <= ts < end, of some tickers, or (None) of all:
-    a group of tickers after another (`groups`), each ascending by (ts, ticker).
+    a group of tickers after another (`groups`), each ascending by (ts, ticker); and with each batch
+    which share of all is done with it, 0 to 1, never less than before.
 
     The batches of a group share words of their own; rev is 0, and `source`, position and times are
     those of the bar. An empty batch tells that there was work. Bars that were entered count from
     `since_ns` on, by default from `start_ns`. Raises Retry where the store is away.
     """
     since_ns = start_ns if since_ns is None else min(since_ns, start_ns)
-    for group in groups(ground, tickers):
-        yield from _of_group(ground, group, since_ns, (start_ns, end_ns))
+    turns, whole_ns, done = groups(ground, tickers), max(1, end_ns - start_ns), 0.0
+    for nth, group in enumerate(turns):
+        for rows in _of_group(ground, group, since_ns, (start_ns, end_ns)):
+            if len(rows):
+                of_group = (int(rows.column("ts")[-1]) - start_ns) / whole_ns
+                done = (nth + of_group) / len(turns)
+            yield rows, done
 
 
 def groups(ground: Ground, tickers: Collection[str] | None) -> list[list[str]]:

@@ -22,7 +22,7 @@ from bursa.bars.again import bars_again
 from bursa.jobs import backfill_journal, backfill_ohlcv, entry
 from bursa.jobs.backfill_journal import Derivation, put_back_of
 from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.by_time import bars_by_time, groups, metrics_by_time
+from bursa.jobs.by_time import bars_by_time, metrics_by_time
 from bursa.jobs.late import LastBars, Late
 from bursa.jobs.put_back import KINDS, PutBack
 from bursa.model.batch import Batch
@@ -267,16 +267,12 @@ class RepairJob:
             return
         newest_ns = max(runtime.hot.span(self._venue.name)[one][1] for one in first)
         self._cut = self._onward_ns < backfill_ohlcv.reached(runtime, newest_ns + 1)
-        since_ns, turns = self._entered_ns(first), groups(ground, first)
-        whole = max(1, self._onward_ns - self.start_ns)
-        for nth, group in enumerate(turns):
-            within = self.start_ns, self._onward_ns
-            for rows in metrics_by_time(ground, group, *within, since_ns):
-                if len(rows):
-                    self._take_metrics(rows, first)
-                    part = (int(rows.column("ts")[-1]) - self.start_ns) / whole
-                    self._done = 0.8 + 0.2 * (nth + part) / len(turns)
-                yield
+        since_ns, within = self._entered_ns(first), (self.start_ns, self._onward_ns)
+        for rows, done in metrics_by_time(ground, first, *within, since_ns):
+            if len(rows):
+                self._take_metrics(rows, first)
+            self._done = 0.8 + 0.2 * done
+            yield
 
     def _entered_ns(self, tickers: Collection[str]) -> int:
         """From where bars that were entered count: the first ones of these tickers that are not

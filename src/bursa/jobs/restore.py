@@ -171,14 +171,13 @@ class Restore:
         if not tickers:
             return
         entry.wait_committed(runtime, runtime.entered_to)
-        for batch in metrics_by_time(ground_of(runtime), sorted(tickers), first_ns, end_ns):
+        ground = ground_of(runtime)
+        for batch, done in metrics_by_time(ground, sorted(tickers), first_ns, end_ns):
             for first in range(0, len(batch), ROWS):
                 part = _part(batch, first, first + ROWS)
                 self._metric_rows += entry.enter_absent(runtime, part)
                 yield
-            if len(batch):
-                at = int(batch.column("ts").max()) - first_ns
-                self._metrics_done = max(self._metrics_done, at / max(1, last_ns - first_ns))
+            self._metrics_done = done
             yield
 
     def report(self) -> dict[str, Any]:
