@@ -132,6 +132,25 @@ def test_one_of_a_name_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     assert bench.outcomes() == ["given up", "given up"]
 
 
+def test_one_that_was_long_in_making_is_not_forgotten_by_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    make = bench.jobs._makers["count"]
+
+    def slowly(runtime: Any, order: dict[str, Any]) -> Any:
+        now_s[0] += job.FORGOTTEN_S + 1
+        return make(runtime, order)
+
+    monkeypatch.setattr(bench.jobs, "_makers", {"count": slowly})
+    # Another client begins before the first one can ask for what it was just given.
+    bench.jobs._begin("idx", "count", {"steps": 3})
+    with pytest.raises(Refuse, match=r"is under way \(count"):
+        bench.jobs._begin("idx", "count", {"steps": 3})
+    assert len(bench.made) == 1 and not bench.made[0].closed
+
+
 def test_one_whose_client_was_killed_ends_by_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
