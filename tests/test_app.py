@@ -7,7 +7,11 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from bursa import config, up
@@ -17,7 +21,8 @@ from bursa.app import SystemClock, accounts_of, shop
 from bursa.history.offload import Offload
 from bursa.model.venue import IDX
 from bursa.pipeline.runtime import VenueRuntime
-from bursa.store.folder import DataFolder
+from bursa.store.cold_file import GROUP_ROWS, schema
+from bursa.store.folder import COLD_FOLDER, DataFolder
 from bursa.up import settle, stop_all
 
 SECOND_NS = 1_000_000_000
@@ -47,6 +52,32 @@ def test_what_has_come_to_stay_is_not_gone_through_again() -> None:
         assert not any(one is kept for one in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("extra", [0, 64])
+def test_a_job_alone_with_its_folder_can_take_a_cold_day_back(tmp_path: Path, extra: int) -> None:
+    """Its engine is given little memory, but the more the wider rows of metrics are."""
+    names = tuple(f"ema_{300 + nth}" for nth in range(extra))
+    usual = config.Config()
+    loaded = replace(usual, metrics=replace(usual.metrics, extra=names))
+    with DataFolder(tmp_path) as folder, shop(loaded, folder, [IDX], frugal=True) as shared:
+        rows, random = 2 * GROUP_ROWS["metrics"], np.random.default_rng(1)
+        kind = shared.catalogue.kind
+        whole = {
+            field.name: random.random(rows)
+            if pa.types.is_floating(field.type)
+            else pa.nulls(rows, field.type)
+            for field in schema(kind)
+        }
+        file = tmp_path / COLD_FOLDER / "day.parquet"
+        table = pa.table(whole, schema=schema(kind))
+        pq.write_table(table, file, row_group_size=GROUP_ROWS["metrics"], compression="zstd")
+        with shared.store.hot._engine.transaction() as writer:
+            writer.execute(f"insert into idx_metrics from read_parquet('{file}')")
+        with shared.store.hot._engine.reading() as cursor:
+            assert cursor.execute("select count(*) from idx_metrics").fetchone() == (rows,)
+            told = cursor.execute("select current_setting('memory_limit')").fetchone()[0]
+    assert float(told.removesuffix(" MiB")) < 160, "and no more"
 
 
 def test_venues_are_stopped_at_once_and_by_one_moment() -> None:

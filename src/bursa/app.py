@@ -64,10 +64,9 @@ MB = 1 << 20
 STORE_NAME = "duckdb"
 # What looks at cold files alone (digests, exports) has an engine of its own, and needs little.
 COLD_MEMORY_MB = 512
-# The engine of a job that has the folder to itself, and reads and writes in pieces: what it would
-# hold beyond that are pages it may want again, and what was written and not folded in yet. Past it
-# the engine spills. A day of 700 tickers took 100 MB less so, and as long.
-FRUGAL_MB, FRUGAL_LOG_MB = 64, 4
+# The engine of a job that has the folder to itself, and works in pieces: it spills past that, but
+# needs some blocks of each column of a row. A day of 700 tickers took 100 MB less so, and as long.
+FRUGAL_MB, FRUGAL_COLUMN_MB, FRUGAL_LOG_MB = 64, 4 / 3, 4
 # Under --demo the folder is capped, unless a cap is configured.
 DEMO_DISK_GB = 5.0
 DECODERS: Mapping[str, Callable[[Venue, Words], Decoder]] = {
@@ -204,7 +203,8 @@ def shop(
     telemetry, metrics = Telemetry(), catalogue(config.metrics.extra)
     options = Options(config.store.threads, config.store.memory_mb, telemetry=telemetry)
     if frugal:
-        least = min(FRUGAL_MB, options.memory_mb)
+        least = max(FRUGAL_MB, int(FRUGAL_COLUMN_MB * len(metrics.kind.columns)))
+        least = min(least, options.memory_mb)
         options = replace(options, threads=1, memory_mb=least, checkpoint_mb=FRUGAL_LOG_MB)
     store = _tiers(folder.path, venues, kinds(metrics), options, waits)
     telemetry.store_set_aside.inc(len(store.hot.set_aside) + len(store.cold.set_aside))
