@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 import bursa as bursa_package
-from bursa import cli
+from bursa import cli, config
+from bursa.model.errors import Refuse
+from bursa.model.venue import VENUES
+from bursa.sources import recording
 from tests.recording import BARS
 from tests.running import Bursa, environment, select
 from tests.verbs import bursa
@@ -149,6 +152,20 @@ def test_a_torn_recording_is_not_called_stored(tmp_path: Path) -> None:
     done = bursa("replay", str(torn), "--venue", "binance", "--data", str(tmp_path / "data"))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("head", "packer"),
+    [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")],
+)
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_packed_recording_is_refused_with_what_unpacks_it(
+    head: bytes, packer: str, venue: str, tmp_path: Path
+) -> None:
+    packed = tmp_path / "day"
+    packed.write_bytes(head + bytes(100))
+    with pytest.raises(Refuse, match=f"{packer}: unpack it first, as in `{packer} -dc"):
+        recording(config.load({}, {}).config, packed, VENUES[venue], "")
 
 
 def test_a_recording_of_which_nothing_can_be_read_is_not_called_done(tmp_path: Path) -> None:

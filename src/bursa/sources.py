@@ -19,6 +19,7 @@ from bursa.config.sources import SoupBin, Stdin, Tcp, channels
 from bursa.exchange.launch import Running
 from bursa.exchange.watched import DemoExchange
 from bursa.feeds import itch_file, layouts, pcap
+from bursa.feeds.cut import unpack_first
 from bursa.feeds.raw import RawFeed, Timing
 from bursa.feeds.replay import ReplayFeed
 from bursa.feeds.stdin import StdinFeed
@@ -184,6 +185,9 @@ def recording(
     """The feed of a recording, - is standard input; `day` (ISO, or empty) is that of a file which
     says none itself."""
     how = layout(config, venue)
+    if file.is_file():
+        with file.open("rb") as raw:
+            unpack_first(raw.read(8), file.name, "gzip")
     if venue.name in ("idx", "xnas") and pcap.is_capture(file):
         if day:
             raise Refuse("--date: a capture tells its times itself", parameter="date")

@@ -117,6 +117,7 @@ def test_json_lines_of_another_venue() -> None:
     ("data", "why"),
     [
         (b"\x1f\x8b\x08rest", "gzip: unpack it first"),
+        (b"\xfd7zXZ\0\0rest", "xz: unpack it first"),
         (block(1, "1") + b"\0\0\0", "no block can begin at byte 19"),
     ],
 )

@@ -31,6 +31,27 @@ TEXT_BYTES_MAX = 64 * 1024
 
 NO_RECEIVE_TIME = -1
 
+# What packs a file, by its first bytes -> what unpacks it. None of them begins a message.
+_PACKERS = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+}
+
+
+def unpack_first(head: bytes, what: str, taken: str = "") -> None:
+    """Refuse `bad_recording` where `head` begins a packed file: its bytes are nobody's messages.
+
+    what    names it in the error
+    taken   the packer whose files are unpacked on the way; empty: none
+    """
+    packer = next((name for magic, name in _PACKERS.items() if head.startswith(magic)), taken)
+    if packer != taken:
+        how = f"`{packer} -dc FILE | bursa ...`"
+        text = f"{what} is {packer}: unpack it first, as in {how}"
+        raise Refuse(text, "bad_recording", parameter="file")
+
 
 class Cutter(Protocol):
     """Bytes in, frames out; `rest` ends them. Channels seen are those that end."""

@@ -12,7 +12,7 @@ import select
 import threading
 from collections.abc import Callable
 
-from bursa.feeds.cut import NO_RECEIVE_TIME, Cutter, of
+from bursa.feeds.cut import NO_RECEIVE_TIME, Cutter, of, unpack_first
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ports import Intake
@@ -20,7 +20,6 @@ from bursa.wire.layout import IDX1, Layout
 
 READ_BYTES = 256 * 1024
 STAMPED = 0
-_GZIP = b"\x1f\x8b"
 
 Progress = Callable[[int, int], None]
 
@@ -98,9 +97,7 @@ class StdinFeed:
                 intake.down(channel, "standard input ended")
 
     def _cutter(self, data: bytes) -> Cutter:
-        if data[:2] == _GZIP:
-            what = "standard input is gzip: unpack it first, as in `gzip -dc FILE | bursa ...`"
-            raise Refuse(what, "bad_recording", parameter="file")
+        unpack_first(data, "standard input")
         return of(data, self._venue, self._layout, "standard input", self._ts_recv)
 
 
