@@ -140,6 +140,13 @@ def test_each_rule_of_a_trade(changed: dict[str, Any], reason: str | None) -> No
     assert reason_of(batch_of(TICKS, [{**trade, **changed}])) == reason
 
 
+def test_a_trade_that_takes_another_back_is_none_that_cannot_be() -> None:
+    back = batch_of(TICKS, [{"ticker": "AAPL", "ts": MINUTE, "price": 9_000.0, "volume": -100.0}])
+    judged = {name: validate.judge(back, validate.life(v, NOW))[0] for name, v in VENUES.items()}
+    negative = list(REASONS).index("negative")
+    assert judged == {"idx": negative, "binance": negative, "xnas": GOOD}
+
+
 def test_a_book_is_judged_level_by_level() -> None:
     rows = [{"ts": MINUTE, "depth": depth} for depth in (2, 0, 3, 1)]
     levels = np.ones((3, 6), np.int64)

@@ -57,10 +57,14 @@ _BARS = ("ohlcv", "metrics")
 
 @dataclass(frozen=True)
 class Life:
-    """The times that a venue's rows can bear: start <= ts < end, ns UTC."""
+    """The times that a venue's rows can bear: start <= ts < end, ns UTC.
+
+    takes_back   a trade with a volume below 0 is good: it takes another one back
+    """
 
     start_ns: int
     end_ns: int
+    takes_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class Rule:
 
 
 def life(venue: Venue, now_ns: int) -> Life:
-    """The times that rows of a venue can bear at an instant."""
-    return Life(venue.calendar.midnight_ns(venue.since), now_ns + 1)
+    """What rows of a venue can bear at an instant."""
+    return Life(venue.calendar.midnight_ns(venue.since), now_ns + 1, venue.takes_back)
 
 
 @lru_cache
@@ -108,6 +112,8 @@ def rules(kind: Kind, of: Life) -> tuple[Rule, ...]:
         "low": [Comparison(other, "<", "low") for other in between],
         "negative": [Comparison(amount, "<", 0) for amount in _AMOUNTS.get(name, ())],
     }
+    if name == "ticks" and of.takes_back:
+        made["negative"] = []
     if "ts" not in kind.index:
         made["time"] = []
     return tuple(Rule(reason, tuple(found)) for reason in REASONS if (found := made[reason]))
