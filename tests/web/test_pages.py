@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from bursa.model.venue import IDX
+from bursa.model.venue import IDX, XNAS
 from bursa.web.facts import Instrument, Progress
 from bursa.web.overview import Overviews
 from bursa.web.pages import Pages
@@ -171,6 +171,14 @@ def test_an_unknown_instrument_is_said_with_a_way_out(client: TestClient[Litesta
     assert answer.status_code == 404
     assert "IDX has no instrument NOPE" in answer.text
     assert 'data-open="palette">Search' in answer.text
+
+
+@pytest.mark.parametrize("prefix", ["NASDAQ", "XNAS", "xnas"])
+def test_a_symbol_bears_its_exchange_or_its_venue(prefix: str, facts: Any) -> None:
+    facts.others = [XNAS]
+    with TestClient(Litestar(Pages(facts).routes(), openapi_config=None)) as client:
+        answer = client.get(f"/chart?symbol={prefix}:NOPE")
+    assert "NASDAQ has no instrument NOPE" in answer.text
 
 
 def test_a_hostile_symbol_is_only_text(client: TestClient[Litestar]) -> None:

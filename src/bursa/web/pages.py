@@ -268,10 +268,11 @@ class Pages:
         return Response(file.body, media_type=file.media_type, headers=headers)
 
     def _symbol(self, symbol: str, venue: str) -> tuple[Venue, str]:
-        """The venue and the code that `symbol` names; the code is "" while there is nothing."""
+        """The venue and the code that `symbol` names, with its exchange or its venue in front; the
+        code is "" while there is nothing."""
         prefix, _, code = symbol.strip().upper().rpartition(":")
-        by_exchange = {v.exchange: v for v in self._source.venues()}
-        chosen = by_exchange.get(prefix) or self._venue(venue)
+        named = {name: v for v in self._source.venues() for name in (v.name.upper(), v.exchange)}
+        chosen = named.get(prefix) or self._venue(venue)
         return chosen, code or self._source.first_ticker(chosen.name) or ""
 
     def _venue(self, name: str) -> Venue:
