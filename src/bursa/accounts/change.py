@@ -9,16 +9,16 @@ nothing is a fault of ours and is not kept.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, insert, select, update
 
 from bursa.accounts.event import Recorder, event
 from bursa.accounts.standing import PRUNED, Standing
-from bursa.accounts.who import Actor
+from bursa.accounts.who import JOB, Actor
 from bursa.model.errors import Refuse, Retry
 from bursa.ports import Clock
 from bursa.state.account_tables import KEYS, SETTINGS, USERS
@@ -108,6 +108,18 @@ class Changes:
             assert change.told, "a change that the audit does not hear of"
         with suppress(Retry):  # it is done; who watches hears of it when the database is back
             self.standing.refresh()
+
+    def sweep(self, wanted: Select[Any], do: Callable[[Change, Sequence[Row[Any]]], None]) -> int:
+        """What a job does to all rows that are `wanted`, as one change; returns to how many. Looked
+        for without one first, for mostly there are none. Raises Retry as `begin`."""
+        with self.database.snapshot() as to:
+            if not to.execute(wanted.limit(1)).all():
+                return 0
+        with self.begin(JOB) as change:
+            rows = change.to.execute(wanted).all()
+            change.may_be_nothing()  # another process was first
+            do(change, rows)
+        return len(rows)
 
     def refused(self, by: Actor, act: str, target: str, why: Refuse) -> None:
         """Have an act audited that was refused."""

@@ -15,7 +15,7 @@ from bursa.accounts import tiers
 from bursa.accounts.change import Change, Changes, may_raise, may_touch
 from bursa.accounts.ids import KEY_PREFIX, digest, new_id, new_key
 from bursa.accounts.texts import label
-from bursa.accounts.who import JOB, Actor
+from bursa.accounts.who import Actor
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import KEYS, MACHINES, PLUGIN_REPORTS, TIERS
 
@@ -184,16 +184,13 @@ class Keys:
         """Close keys that have expired, so that what they hold open ends; returns how many."""
         over = KEYS.c.revoked_ns.is_(None) & (KEYS.c.expires_ns <= now_ns)
         wanted = select(KEYS.c.id, KEYS.c.user_id, KEYS.c.name).where(over)
-        with self._changes.database.snapshot() as to:
-            if not to.execute(wanted.limit(1)).all():
-                return 0
-        with self._changes.begin(JOB) as change:
-            rows = change.to.execute(wanted).all()
+
+        def close(change: Change, rows: Sequence[Row[Any]]) -> None:
             self._close(change, [row.id for row in rows])
             for row in rows:
                 change.tell("key.expire", row.id, {"user": row.user_id, "name": row.name})
-            change.may_be_nothing()  # another process was first
-        return len(rows)
+
+        return self._changes.sweep(wanted, close)
 
     def prune(self, now_ns: int) -> int:
         """Delete keys that were closed longer ago than the audit tells, and the machines that had
@@ -203,12 +200,8 @@ class Keys:
         placed = (MACHINES.c.key_id == KEYS.c.id) & MACHINES.c.released_ns.is_(None)
         old = (KEYS.c.revoked_ns < now_ns - CLOSED_KEPT_NS) & ~exists().where(placed)
         wanted = select(KEYS.c.id, KEYS.c.user_id, KEYS.c.name).where(old).limit(PRUNED_AT_ONCE)
-        with self._changes.database.snapshot() as to:
-            if not to.execute(wanted.limit(1)).all():
-                return 0
-        with self._changes.begin(JOB) as change:
-            rows = change.to.execute(wanted).all()
-            change.may_be_nothing()  # another process was first
+
+        def forget(change: Change, rows: Sequence[Row[Any]]) -> None:
             ids = [row.id for row in rows]
             machines = select(MACHINES.c.id).where(MACHINES.c.key_id.in_(ids))
             reports = PLUGIN_REPORTS.c.machine_id.in_(machines)
@@ -218,7 +211,8 @@ class Keys:
             for row in rows:
                 change.tell("key.prune", row.id, {"user": row.user_id, "name": row.name})
             change.pruned()
-        return len(rows)
+
+        return self._changes.sweep(wanted, forget)
 
     def _touched(self, change: Change, key: str) -> Row[Any]:
         row = change.key(key)

@@ -5,7 +5,7 @@ an answer, nor by how long it takes; letters are sent by who calls. A link's sec
 may do what to whom: change.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -358,19 +358,16 @@ class People:
         """Delete users who never followed their link, have none that works and no key; returns how
         many, PRUNED_AT_ONCE at most."""
         wanted = select(USERS.c.id, USERS.c.email).where(_never_came(now_ns)).limit(PRUNED_AT_ONCE)
-        with self._changes.database.snapshot() as to:
-            if not to.execute(wanted.limit(1)).all():
-                return 0
-        with self._changes.begin(JOB) as change:
-            rows = change.to.execute(wanted).all()
-            change.may_be_nothing()  # another process was first
+
+        def forget(change: Change, rows: Sequence[Row[Any]]) -> None:
             ids = [row.id for row in rows]
             change.to.execute(delete(EMAIL_TOKENS).where(EMAIL_TOKENS.c.user_id.in_(ids)))
             change.to.execute(delete(USERS).where(USERS.c.id.in_(ids)))
             for row in rows:
                 change.tell("user.prune", row.id, {"email": row.email, "state": "unverified"})
             change.pruned()
-        return len(rows)
+
+        return self._changes.sweep(wanted, forget)
 
 
 def _never_came(now_ns: int) -> ColumnElement[bool]:
