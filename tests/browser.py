@@ -1,6 +1,7 @@
 """Debian's Chromium, one for all browser tests of a worker: its driver keeps a loop on the thread,
 beside which no second one may be started."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,5 +28,7 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
+        loop = asyncio._get_running_loop()
         yield chromium
+        asyncio._set_running_loop(loop)  # the test that was last may be no browser's
         chromium.close()

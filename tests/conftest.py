@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,15 +76,15 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A browser's driver keeps its loop on this thread from one call to the next. A test that is no
-    browser's and comes behind one may run a loop all the same."""
-    mine = request.node.get_closest_marker("browser") is not None
-    theirs = None if mine else asyncio._get_running_loop()
+    browser's and comes behind one may run a loop all the same, and so may all it is set up by."""
+    theirs = None if "browser" in vars(item)["fixturenames"] else asyncio._get_running_loop()
     if theirs is None:
-        yield
-        return
+        return (yield)
     asyncio._set_running_loop(None)
-    yield
-    asyncio._set_running_loop(theirs)
+    try:
+        return (yield)
+    finally:
+        asyncio._set_running_loop(None if theirs.is_closed() else theirs)
