@@ -138,6 +138,10 @@ def test_a_user_is_made_and_changed_and_the_audit_has_it(site: Site, boss: httpx
     ):
         answer = boss.patch(path, json=body)
         assert refused(answer) == (status, code) and answer.json()["meta"]["parameter"] == name
+    before = data(boss.get(path))
+    every = {"role": "admin", "state": "disabled", "override": {"rate": 7}}
+    assert refused(boss.patch(path, json={**every, "tier": "gold"})) == (400, "unknown_tier")
+    assert data(boss.get(path)) == before, "of what was refused in part nothing is changed"
     again = boss.post(f"{ADMIN}/users", json={"email": "ubah@contoh.id"})
     assert refused(again) == (409, "email_taken")
     odd = boss.post(f"{ADMIN}/users", content=b"{}", headers={"content-type": "text/plain"})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -12,6 +13,7 @@ from sqlalchemy import select, update
 from bursa.accounts import keys, people, sessions
 from bursa.accounts.audit import Chosen
 from bursa.accounts.ids import digest
+from bursa.accounts.links import LINK_NS
 from bursa.accounts.standing import Standing
 from bursa.accounts.who import CLI, Actor
 from bursa.model.errors import Refuse
@@ -131,7 +133,7 @@ def test_a_forgotten_password_is_set_anew_once_within_the_hour(here: Office) -> 
         here.people.login(here.email(somebody), PASSWORD, WEB)
     here.people.login(here.email(somebody), NEW, WEB)
     late = here.people.forgot(here.email(somebody), WEB)
-    here.hand.ns += people.LINK_NS["reset"]
+    here.hand.ns += LINK_NS["reset"]
     with refused("bad_link"):
         here.people.reset(late, PASSWORD, WEB)
 
@@ -242,6 +244,42 @@ def test_roles_are_changed_by_superadmins_and_never_ones_own(here: Office) -> No
         here.people.set_tier("usr_none", "pro", boss)
     with refused("email_taken", 409):
         here.people.create(here.email(other), "user", "free", None, CLI)
+
+
+def test_what_changes_together_is_one_change_and_one_refusal_leaves_nothing(here: Office) -> None:
+    boss, admin = here.person("superadmin"), here.person("admin")
+    other = here.person("user", password=PASSWORD)
+    here.people.login(here.email(other), PASSWORD, WEB)
+
+    def stands() -> tuple[object, ...]:
+        with here.database.snapshot() as to:
+            row = to.execute(select(USERS).where(USERS.c.id == other.user)).one()
+        open_ = here.sessions.list(other.user, here.clock.now_ns())
+        return tuple(row), len(open_), here.told(other.user)
+
+    before = stands()
+    every: dict[str, Any] = {"role": "admin", "state": "disabled", "tier": "pro"}
+    for by, wrong, code in (
+        (boss, {"tier": "gold"}, "unknown_tier"),
+        (boss, {"override": {"rate": 0}}, "bad_rights"),
+        (boss, {"state": "gone"}, "bad_state"),
+        (boss, {"role": "king"}, "bad_role"),
+        (admin, {}, "not_allowed"),
+    ):
+        with refused(code):
+            here.people.change(other.user, by, "why", **{**every, **wrong})
+        assert stands() == before, (code, "what stood before it is not there either")
+    here.people.change(other.user, boss, "why")
+    assert stands() == before, "nothing was asked for"
+    here.people.change(other.user, boss, "why", **every, override={"rate": 5})
+    row, open_, told = stands()
+    acts = ["user.override", "user.tier", "user.disable", "user.role"]
+    assert [act for act, _, _ in told[:4]] == acts and told[4:] == before[2]  # type: ignore[index]
+    assert all(after["reason"] == "why" for _, _, after in told[:4])  # type: ignore[index]
+    assert open_ == 0
+    found = here.standing.user(other.user)
+    assert found is not None and (found.role, found.state) == ("admin", "disabled")
+    assert here.standing.rights(other.user).rate == 5
 
 
 def test_the_last_superadmin_stays(here: Office) -> None:

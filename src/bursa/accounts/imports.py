@@ -21,7 +21,8 @@ from sqlalchemy import Row, select
 
 from bursa.accounts import texts, tiers
 from bursa.accounts.change import Change, Changes, may_raise
-from bursa.accounts.people import add, judged_role
+from bursa.accounts.people import add
+from bursa.accounts.ranks import judged_role
 from bursa.accounts.who import Actor, Role
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import TIERS, USERS

@@ -8,7 +8,7 @@ may do what to whom: change.py.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,21 +16,20 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    func,
-    insert,
     or_,
     select,
-    update,
 )
 
-from bursa.accounts import sessions, settings, tiers
-from bursa.accounts.change import Change, Changes, may_raise
-from bursa.accounts.ids import digest, new_id, new_secret
+from bursa.accounts import ranks, sessions, settings
+from bursa.accounts.change import Change, Changes
+from bursa.accounts.ids import digest, new_id
 from bursa.accounts.keys import known_tier
+from bursa.accounts.links import Purpose, followed, link, void
 from bursa.accounts.passwords import Passwords, judged
+from bursa.accounts.ranks import judged_role
 from bursa.accounts.texts import email as judged_email
 from bursa.accounts.texts import label, tried
-from bursa.accounts.who import JOB, ROLES, Actor, Principal, Role
+from bursa.accounts.who import JOB, Actor, Principal, Role
 from bursa.model.errors import Refuse
 from bursa.state.account_tables import (
     EMAIL_TOKENS,
@@ -43,9 +42,6 @@ from bursa.state.account_tables import (
     USERS,
 )
 
-Purpose = Literal["verify", "reset"]
-# How long a link of a letter works, ns.
-LINK_NS: Mapping[Purpose, int] = {"verify": 24 * 3600 * 10**9, "reset": 3600 * 10**9}
 LINKS_KEPT_NS = 30 * 24 * 3600 * 10**9
 # An account that nobody confirmed waits so long.
 UNVERIFIED_KEPT_NS = 7 * 24 * 3600 * 10**9
@@ -95,18 +91,18 @@ class People:
                 tier = settings.sign_up_tier(self._changes.standing)
                 user = add(change, email, "user", tier, kept, name=name, state="unverified")
                 change.tell("user.sign_up", user, after={"email": email})
-                return SignedUp(email, user, _link(change, user, "verify"))
+                return SignedUp(email, user, link(change, user, "verify"))
             user = str(row.id)
             change.set(USERS, USERS.c.id == user, password="", name=name)
             change.tell("user.sign_up", user, after={"email": email, "again": True})
-            _void(change, user)
-            return SignedUp(email, user, _link(change, user, "reset"), "reset")
+            void(change, user)
+            return SignedUp(email, user, link(change, user, "reset"), "reset")
 
     def verify(self, token: str, by: Actor) -> Person:
         """The address is whose he says. Refuse `bad_link` where the link is none, was used or is
         too old."""
         with self._changes.begin(by) as change:
-            row = _followed(change, token, "verify")
+            row = followed(change, token, "verify")
             values = {"state": "active", "verified_ns": change.now_ns}
             change.set(USERS, USERS.c.id == row.id, **values)
             change.tell("user.verify", row.id, {"state": row.state}, {"state": "active"})
@@ -120,20 +116,20 @@ class People:
             row = _by_email(change, email)
             known = row is not None and row.state != "disabled"
             change.tell("password.forgot", email, after={"known": known})
-            return _link(change, row.id, "reset") if row is not None and known else ""
+            return link(change, row.id, "reset") if row is not None and known else ""
 
     def reset(self, token: str, password: str, by: Actor) -> Person:
         """Set a password by a letter's link; every session ends. Who could read the letter has
         verified the address. Refuse `bad_link`, `weak_password`."""
         kept = self._passwords.hash(judged(password))
         with self._changes.begin(by) as change:
-            row = _followed(change, token, "reset")
+            row = followed(change, token, "reset")
             judged(password, row.email)
             values: dict[str, Any] = {"password": kept, "state": "active"}
             if row.verified_ns is None:
                 values["verified_ns"] = change.now_ns
             change.set(USERS, USERS.c.id == row.id, **values)
-            _void(change, row.id)
+            void(change, row.id)
             ended = sessions.end(change, sessions.of(row.id))
             change.tell("password.reset", row.id, after={"sessions_ended": ended})
         return Person(row.id, row.email)
@@ -198,7 +194,7 @@ class People:
                 if row.password != before:
                     raise _no_password()  # changed while it was compared
                 change.set(USERS, USERS.c.id == row.id, password=kept)
-                _void(change, row.id)
+                void(change, row.id)
                 ended = sessions.end(change, sessions.of(row.id, but=session))
                 change.tell("password.change", row.id, after={"sessions_ended": ended})
             change.may_be_nothing()
@@ -259,71 +255,60 @@ class People:
             change.tell("user.create", user, after={"email": email, "role": "superadmin"})
         return True
 
+    def change(
+        self,
+        user: str,
+        by: Actor,
+        reason: str = "",
+        *,
+        role: str | None = None,
+        state: str | None = None,
+        tier: str | None = None,
+        override: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Change what is given of a user, all of it or nothing, in this order; each is a record of
+        the audit. `state` is active or disabled. Refuse as `set_role`, `enable`, `disable`,
+        `set_tier` and `set_override`; 400 `bad_state`."""
+        steps: list[ranks.Step] = []
+        if role is not None:
+            steps.append(ranks.to_role(user, role, by, reason))
+        if state is not None:
+            steps.append(ranks.to_state(user, state, by, reason))
+        if tier is not None:
+            steps.append(ranks.to_tier(user, tier, by, reason))
+        if override is not None:
+            steps.append(ranks.to_override(user, override, by, reason))
+        if not steps:
+            return
+        with self._changes.begin(by) as change:
+            for step in steps:
+                step(change)
+
     def set_role(self, user: str, role: str, by: Actor, reason: str = "") -> None:
         """What a user may do with others; his sessions end. Refuse `bad_role`, 403 `not_allowed`,
         `own_role`, 404 `unknown_user`, 409 `last_superadmin`."""
-        role = judged_role(role)
-        if by.role != "superadmin":
-            raise Refuse("only a superadmin changes roles", "not_allowed", 403)
-        if by.user == user:
-            raise Refuse("nobody changes his own role", "own_role", 403)
-        with self._changes.begin(by) as change:
-            row = change.user(user)
-            if role != "superadmin":
-                _leaves_one(change, row)
-            change.set(USERS, USERS.c.id == user, role=role)
-            sessions.end(change, sessions.of(user))
-            change.tell("user.role", user, {"role": row.role}, _because({"role": role}, reason))
+        self.change(user, by, reason, role=role)
 
     def set_tier(self, user: str, tier: str, by: Actor, reason: str = "") -> None:
         """The tier of a user. Refuse 400 `unknown_tier`, 403 `not_allowed`, `own_rights`, 404
         `unknown_user`."""
-        with self._changes.begin(by) as change:
-            row = change.user(user)
-            may_raise(by, user, row.role)
-            known_tier(change, tier)
-            change.set(USERS, USERS.c.id == user, tier=tier)
-            change.tell("user.tier", user, {"tier": row.tier}, _because({"tier": tier}, reason))
+        self.change(user, by, reason, tier=tier)
 
     def set_override(
         self, user: str, override: Mapping[str, Any], by: Actor, reason: str = ""
     ) -> None:
         """Fields of Rights that beat a user's tier, all there are; {}: none. Refuse 400
         `bad_rights`, 403 `not_allowed`, `own_rights`, 404 `unknown_user`."""
-        kept = tiers.kept(tiers.judged(override))
-        with self._changes.begin(by) as change:
-            row = change.user(user)
-            may_raise(by, user, row.role)
-            change.set(USERS, USERS.c.id == user, override=kept)
-            after = _because({"override": kept}, reason)
-            change.tell("user.override", user, {"override": row.override}, after)
+        self.change(user, by, reason, override=override)
 
     def disable(self, user: str, by: Actor, reason: str = "") -> None:
         """Have a user's keys, tokens and sessions open nothing from now on. Refuse 403
         `not_allowed`, `own_rights`, `own_account`, 404 `unknown_user`, 409 `last_superadmin`."""
-        if by.user == user:
-            raise Refuse("nobody disables himself", "own_account", 403)
-        with self._changes.begin(by) as change:
-            row = change.user(user)
-            may_raise(by, user, row.role)
-            _leaves_one(change, row)
-            change.set(USERS, USERS.c.id == user, state="disabled")
-            sessions.end(change, sessions.of(user))
-            _void(change, user)
-            after = _because({"state": "disabled"}, reason)
-            change.tell("user.disable", user, {"state": row.state}, after)
+        self.change(user, by, reason, state="disabled")
 
     def enable(self, user: str, by: Actor, reason: str = "") -> None:
         """Undo `disable`. Refuse 403 `not_allowed`, `own_rights`, 404 `unknown_user`."""
-        with self._changes.begin(by) as change:
-            row = change.user(user)
-            may_raise(by, user, row.role)
-            state = row.state
-            if state == "disabled":
-                state = "unverified" if row.verified_ns is None else "active"
-                change.set(USERS, USERS.c.id == user, state=state)
-            after = _because({"state": state}, reason)
-            change.tell("user.enable", user, {"state": row.state}, after)
+        self.change(user, by, reason, state="active")
 
     def set_password(self, user: str, password: str, by: Actor) -> None:
         """Give a user a password; his sessions end. Refuse 403 `not_allowed` to all but a
@@ -336,7 +321,7 @@ class People:
             judged(password, row.email)
             change.set(USERS, USERS.c.id == user, password=kept)
             ended = sessions.end(change, sessions.of(user))
-            _void(change, user)
+            void(change, user)
             change.tell("password.set", user, after={"sessions_ended": ended})
 
     def find(self, email: str) -> str:
@@ -384,24 +369,12 @@ def _never_came(now_ns: int) -> ColumnElement[bool]:
     )
 
 
-def judged_role(given: str) -> Role:
-    """A role. Refuse 400 `bad_role`."""
-    for role in ROLES:
-        if role == given:
-            return role
-    raise Refuse(f"role={given[:64]!r} is none of {', '.join(ROLES)}", "bad_role", 400, "role")
-
-
 def _failed() -> Refuse:
     return Refuse("the e-mail address or the password is wrong", "sign_in_failed", 401)
 
 
 def _no_password() -> Refuse:
     return Refuse("old: this is not the password", "wrong_password", 403, "old")
-
-
-def _because(after: dict[str, Any], reason: str) -> dict[str, Any]:
-    return {**after, "reason": reason} if reason else after
 
 
 def _by_email(change: Change, email: str) -> Row[Any] | None:
@@ -428,50 +401,3 @@ def add(
         seen_ns=None,
     )
     return user
-
-
-def _link(change: Change, user: str, purpose: Purpose) -> str:
-    """A secret for a letter; those before it work no longer."""
-    token = new_secret()
-    _void(change, user, purpose)
-    change.to.execute(
-        insert(EMAIL_TOKENS).values(
-            hash=digest(token),
-            user_id=user,
-            purpose=purpose,
-            expires_ns=change.now_ns + LINK_NS[purpose],
-            used_ns=None,
-        )
-    )
-    return token
-
-
-def _void(change: Change, user: str, *purposes: Purpose) -> None:
-    old = (EMAIL_TOKENS.c.user_id == user) & EMAIL_TOKENS.c.used_ns.is_(None)
-    if purposes:
-        old &= EMAIL_TOKENS.c.purpose.in_(purposes)
-    change.to.execute(update(EMAIL_TOKENS).where(old).values(used_ns=change.now_ns))
-
-
-def _followed(change: Change, token: str, purpose: Purpose) -> Row[Any]:
-    """Use a link up; the user whose it was. Refuse `bad_link`."""
-    mine = (EMAIL_TOKENS.c.hash == digest(token)) & (EMAIL_TOKENS.c.purpose == purpose)
-    good = mine & EMAIL_TOKENS.c.used_ns.is_(None) & (EMAIL_TOKENS.c.expires_ns > change.now_ns)
-    used = update(EMAIL_TOKENS).where(good).values(used_ns=change.now_ns)
-    user = change.to.execute(used.returning(EMAIL_TOKENS.c.user_id)).scalar_one_or_none()
-    row = None if user is None else change.user(user)
-    if row is None or row.state == "disabled":
-        text = "the link is not valid: it was used, it is too old, or a newer one was sent"
-        raise Refuse(text, "bad_link", 400, "token")
-    return row
-
-
-def _leaves_one(change: Change, row: Row[Any]) -> None:
-    """Refuse 409 `last_superadmin` where without him nobody could do all."""
-    if row.role != "superadmin" or row.state != "active":
-        return
-    active = (USERS.c.role == "superadmin") & (USERS.c.state == "active")
-    many = change.to.execute(select(func.count()).select_from(USERS).where(active)).scalar_one()
-    if many < 2:
-        text = f"{row.email} is the last superadmin: make another one first"
-        raise Refuse(text, "last_superadmin", 409)

@@ -16,7 +16,7 @@ from rich.console import Console
 from bursa.accounts import texts, tiers
 from bursa.accounts.clerk import ACCOUNTS
 from bursa.accounts.desk import KEY_STATES, LIMIT_MAX, USER_STATES
-from bursa.accounts.people import judged_role
+from bursa.accounts.ranks import judged_role
 from bursa.accounts.who import ROLES
 from bursa.app import SystemClock
 from bursa.config import Config

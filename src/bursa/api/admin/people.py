@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Scope
 from msgspec import UNSET
 
-from bursa.accounts import desk, tiers
+from bursa.accounts import desk
 from bursa.accounts.audit import Chosen
 from bursa.accounts.who import ROLES
 from bursa.api import bodies, params
@@ -38,7 +38,6 @@ from bursa.api.errors import AnyRequest
 from bursa.model.errors import Refuse
 
 RECENT = 20
-STATES_SET = ("active", "disabled")
 _TIER = params.Param("tier", text("tier"), "of this tier only", "")
 _USERS = (
     Q,
@@ -124,39 +123,23 @@ class People:
         return await self._whole(scope, user)
 
     async def change(self, request: AnyRequest, user: FromPath[str]) -> ASGIResponse:
-        """Change a user's role, state, tier, or his own rights; what was refused of it stays, and
-        what stands before it in that order holds."""
+        """Change a user's role, state, tier, or his own rights: all that is sent or, where any of
+        it is refused, nothing. Each is a record of the audit."""
         scope = request.scope
         params.read_query(scope["query_string"], ())
         form = await bodies.read_body(request, forms.UserForm)
-        by, people, why = actor(scope), self._accounts.people, form.reason
-        override = None if form.override is UNSET else tiers.judged(form.override.given())
-        if form.state is not UNSET and form.state not in STATES_SET:
-            allowed = ", ".join(STATES_SET)
-            raise Refuse(
-                f"state={form.state[:64]!r} is none of {allowed}", "bad_state", 400, "state"
-            )
-        if form.tier is not UNSET:
-            self._known_tier(form.tier)
+        by, names = actor(scope), ("role", "state", "tier")
+        given: dict[str, Any] = {
+            name: value for name in names if (value := getattr(form, name)) is not UNSET
+        }
+        if form.override is not UNSET:
+            given["override"] = form.override.given()
 
         def changed() -> None:
-            if form.role is not UNSET:
-                people.set_role(user, form.role, by, why)
-            if form.state is not UNSET:
-                (people.enable if form.state == "active" else people.disable)(user, by, why)
-            if form.tier is not UNSET:
-                people.set_tier(user, form.tier, by, why)
-            if override is not None:
-                people.set_override(user, override, by, why)
+            self._accounts.people.change(user, by, form.reason, **given)
 
         await self._office.act(scope, "user.change", user, changed)
         return await self._whole(scope, user)
-
-    def _known_tier(self, tier: str) -> None:
-        known = self._accounts.standing.tiers()
-        if tier not in known:
-            message = f"tier={tier[:64]!r} is none of {', '.join(known)}"
-            raise Refuse(message, "unknown_tier", 400, "tier")
 
     async def _whole(self, scope: Scope, user: str, status: int = 200) -> ASGIResponse:
         row = await self._office.run(self._accounts.desk.user, user)

@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 
 from bursa.accounts import csrf, messages, people, settings
+from bursa.accounts.links import LINK_NS
 from bursa.accounts.sessions import LIFE_NS
 from bursa.api import access, params
 from bursa.api.auth import forms, shapes
@@ -155,11 +156,11 @@ def _letter(made: people.SignedUp, url: str) -> messages.Message:
         return messages.known(url)
     if made.purpose == "reset":
         return _reset(url, made.token)
-    return messages.verify(url, made.token, people.LINK_NS["verify"] // (3600 * _S))
+    return messages.verify(url, made.token, LINK_NS["verify"] // (3600 * _S))
 
 
 def _reset(url: str, token: str) -> messages.Message:
-    return messages.reset(url, token, people.LINK_NS["reset"] // (60 * _S))
+    return messages.reset(url, token, LINK_NS["reset"] // (60 * _S))
 
 
 def _no_query(request: AnyRequest) -> None:
