@@ -42,10 +42,10 @@ from bursa.model.batch import (
     Words,
 )
 from bursa.model.venue import IDX
-from bursa.wire import idx_rows
-from bursa.wire.idx import Blocks, IdxDecoder, channel_state
-from bursa.wire.idx_walk import decode
-from bursa.wire.layout import IDX1
+from bursa.wire.idx import rows as idx_rows
+from bursa.wire.idx.decoder import Blocks, IdxDecoder, channel_state
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.idx.walk import decode
 from bursa.wire.symbols import SymbolTable
 
 MESSAGES = 65_536

@@ -33,10 +33,10 @@ from bursa.model.batch import (
     Span,
 )
 from bursa.model.venue import XNAS
-from bursa.wire import idx_rows as rows
-from bursa.wire import itch50_state
-from bursa.wire.itch50 import ItchDecoder
-from bursa.wire.itch50_walk import decode
+from bursa.wire.idx import rows
+from bursa.wire.itch50 import state as itch50_state
+from bursa.wire.itch50.decoder import ItchDecoder
+from bursa.wire.itch50.walk import decode
 
 BATCH = 65_536
 MESSAGES, MESSAGES_QUICK = 16 * BATCH, 4 * BATCH

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.servers.broker import free_port
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 TRADES, REST = 0, 1
 SECOND_NS = 1_000_000_000

@@ -24,16 +24,16 @@ from bursa.model.errors import Refuse
 from bursa.model.schema import MARKET_KINDS
 from bursa.model.venue import IDX
 from bursa.ports import Frames
-from bursa.wire import soupbin
-from bursa.wire.idx_lines import LineWriter
-from bursa.wire.layout import IDX1
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.idx.lines import LineWriter
+from bursa.wire.transport import soupbin
 from tests.faults.exchange import Exchange
 from tests.feeds.test_replay import Taken, block
 from tests.feeds.test_tcp import Server, Talk, refuses, tells
 from tests.running import Bursa, environment, select, wait_for
 from tests.servers.broker import free_port
 from tests.verbs import bursa
-from tests.wire import idx_encoder as wire
+from tests.wire.idx import encoder as wire
 
 SESSION = "DAY1"
 Writer = asyncio.StreamWriter

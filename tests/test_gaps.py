@@ -30,7 +30,7 @@ from bursa.verbs.gap_filling import JOURNAL, OHLCV, Filling, Wanted
 from bursa.verbs.gaps import Asked
 from tests.pipeline import running
 from tests.pipeline.market import Message
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 DAY = date(2025, 11, 20)
 OPENS_NS = IDX.calendar.day_open_ns(DAY)

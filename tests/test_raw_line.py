@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bursa.wire.idx_lines import LineWriter
-from bursa.wire.layout import IDX1
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.idx.lines import LineWriter
 from tests.line import Line
 from tests.running import Bursa, environment, select, wait_for
-from tests.wire import idx_encoder as wire
+from tests.wire.idx import encoder as wire
 
 TS = wire.TS
 WRITER = LineWriter(IDX1, ("RG", "NG", "TN"))

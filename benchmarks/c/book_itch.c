@@ -1,4 +1,4 @@
-/* Order books of ITCH 5.0 in plain C, best bid and offer out: the peer of wire/itch50_*.py.
+/* Order books of ITCH 5.0 in plain C, best bid and offer out: the peer of wire/itch50/*.py.
    The same means: one open-addressing table of orders, sorted levels with the best at their end,
    what the next messages need fetched ahead. Blocks of u16 length + message. It does less: no
    sessions, gaps, tickers or broken trades, and trades are only counted. */

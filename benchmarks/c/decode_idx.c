@@ -1,4 +1,4 @@
-/* The peer of wire/idx.py in C: the same messages, checks and numbering into the same blocks.
+/* The peer of wire/idx/decoder.py in C: the same messages, checks and numbering into the same blocks.
 
    The layout is fixed in the code, as one would write it by hand; all else is the same work: records and
    packets, sequence numbers, tickers through the same kind of hash table, boards, signs, watermarks.

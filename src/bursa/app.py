@@ -53,9 +53,9 @@ from bursa.store.folder import BULK_FOLDER, COLD_FOLDER, STORE_FILE, DataFolder
 from bursa.store.parquet import ColdStore
 from bursa.store.rings import Rings
 from bursa.store.tiered import Tiered
-from bursa.wire.binance import BinanceDecoder
-from bursa.wire.idx import IdxDecoder
-from bursa.wire.itch50 import ItchDecoder
+from bursa.wire.binance.decoder import BinanceDecoder
+from bursa.wire.idx.decoder import IdxDecoder
+from bursa.wire.itch50.decoder import ItchDecoder
 
 if TYPE_CHECKING:
     from bursa.accounts.parts import Accounts

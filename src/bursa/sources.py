@@ -28,9 +28,9 @@ from bursa.feeds.udp import Lines, Manner, MoldFeed
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ports import Feed
-from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
-from bursa.wire.layout import IDX1, Layout
-from bursa.wire.runs import Limits, Patience
+from bursa.wire.idx.layout import IDX1, Layout
+from bursa.wire.itch50.layout import BLOCK_BYTES_MAX
+from bursa.wire.transport.runs import Limits, Patience
 
 STDIN = "-"
 

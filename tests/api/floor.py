@@ -35,8 +35,8 @@ from bursa.pipeline.line import Derived, Line, kinds
 from bursa.ports import Committed, DayFiles
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
-from bursa.wire.idx import IdxDecoder
-from tests.wire import idx_encoder as idx
+from bursa.wire.idx.decoder import IdxDecoder
+from tests.wire.idx import encoder as idx
 
 # Wednesday, Thursday, Friday.
 DAYS = (date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20))

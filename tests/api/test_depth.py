@@ -9,7 +9,7 @@ import pytest
 
 from bursa.api import shapes
 from tests.api.floor import DAYS, Floor, Served, at, serve
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 FRI = DAYS[-1]
 UNIT = 10_000

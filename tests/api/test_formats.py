@@ -11,7 +11,7 @@ from bursa.api import formats
 from bursa.model.calendar import SECOND_NS
 from tests.api.floor import DAYS, Floor, Served, at, serve
 from tests.api.tables import TYPES, read, table
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 _, THU, FRI = DAYS
 UNIT = 10_000

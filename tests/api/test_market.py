@@ -11,7 +11,7 @@ import pytest
 from bursa.api import market, shapes
 from bursa.model.calendar import SECOND_NS
 from tests.api.floor import DAYS, Floor, Served, at, serve
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 WED, THU, FRI = DAYS
 UNIT = 10_000

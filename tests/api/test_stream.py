@@ -35,7 +35,7 @@ from tests.api.clients import (
 )
 from tests.api.floor import DAYS, EPOCH, Floor, Served, at, serve
 from tests.jobs.test_entry import bars_of, metrics_of
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 
 class Client(Socket):

@@ -9,7 +9,7 @@ import pytest
 from bursa.api.udf.quotes import SYMBOLS_MAX
 from bursa.api.udf.symbols import BUILT_IN, table
 from tests.api.floor import DAYS, NAMES, Floor, at, serve
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 
 def quotes(client: httpx.Client, symbols: str) -> list[dict[str, Any]]:

@@ -37,15 +37,18 @@ from bursa.ops import logs
 from bursa.pipeline.switches import Switches, settings_of
 from bursa.ports import Frames
 from bursa.store import folder
-from bursa.wire import bodies, explain, layout_table, moldudp64, soupbin
-from bursa.wire.binance import BinanceDecoder
+from bursa.wire import explain
+from bursa.wire.binance.decoder import BinanceDecoder
 from bursa.wire.decoded import PAYLOAD_BYTES_MAX, Decoded
-from bursa.wire.idx import IdxDecoder
-from bursa.wire.idx_lines import LineWriter
-from bursa.wire.itch50 import ItchDecoder
-from bursa.wire.layout import IDX1
-from bursa.wire.pcap import Capture, Datagram
-from tests.wire import idx_encoder, itch_encoder
+from bursa.wire.idx import layout_table
+from bursa.wire.idx.decoder import IdxDecoder
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.idx.lines import LineWriter
+from bursa.wire.itch50.decoder import ItchDecoder
+from bursa.wire.transport import bodies, moldudp64, soupbin
+from bursa.wire.transport.pcap import Capture, Datagram
+from tests.wire.idx import encoder as idx_encoder
+from tests.wire.itch50 import encoder as itch_encoder
 
 TS = idx_encoder.TS
 FIRST_DAY = date(2026, 3, 2)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tests.feeds.kept import block
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 TICKERS = tuple(f"TIC{letter}" for letter in "ABCDEFGHIJ")
 # Between two trades of the market's clock: 200 a second, so that minutes close and bars are made.

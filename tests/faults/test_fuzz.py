@@ -23,13 +23,14 @@ from hypothesis import strategies as st
 from bursa.model.batch import BLOCKS, LINES, SOUPBIN
 from bursa.model.errors import Reject
 from bursa.model.venue import IDX, VENUES
-from bursa.wire import soupbin
-from bursa.wire.idx import IdxDecoder
-from bursa.wire.itch50 import ItchDecoder
-from bursa.wire.pcap import Capture
+from bursa.wire.idx.decoder import IdxDecoder
+from bursa.wire.itch50.decoder import ItchDecoder
+from bursa.wire.transport import soupbin
+from bursa.wire.transport.pcap import Capture
 from tests.faults import fuzz
 from tests.faults.fuzz import Target, hammered, targets
-from tests.wire import idx_encoder, itch_encoder
+from tests.wire.idx import encoder as idx_encoder
+from tests.wire.itch50 import encoder as itch_encoder
 
 BUDGET_S = 8.0
 SOAK_BYTES = 10**9

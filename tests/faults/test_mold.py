@@ -10,7 +10,7 @@ from random import Random
 from tests.feeds.mold_source import LOOPBACK, Source, free_ports
 from tests.running import Bursa, select
 from tests.scripted import SECOND_NS, at
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 LIMIT_S = 120
 

@@ -23,7 +23,7 @@ from tests.line import Line
 from tests.pipeline import running
 from tests.servers.certificates import Certificates
 from tests.servers.rabbitmq import PASSWORD, USER, RabbitMQ
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
 

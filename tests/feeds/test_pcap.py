@@ -14,11 +14,11 @@ from bursa.feeds.replay import ReplayFeed
 from bursa.model.errors import Refuse, Reject
 from bursa.model.venue import IDX, XNAS, Venue
 from bursa.ports import Frames
-from bursa.wire import pcap
-from bursa.wire.layout import IDX1
-from bursa.wire.moldudp64 import name_of
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.transport import pcap
+from bursa.wire.transport.moldudp64 import name_of
 from tests.feeds.mold_source import HEAD, packet
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 T0 = 1_784_000_000_000_000_123
 GROUP_A, GROUP_B = b"\xe9\x01\x01\x01", b"\xe9\x01\x01\x02"

@@ -16,7 +16,7 @@ from bursa.model.batch import BLOCKS, LINES
 from bursa.model.errors import Refuse
 from bursa.model.venue import BINANCE, IDX
 from bursa.ports import Frames
-from bursa.wire.layout import IDX1
+from bursa.wire.idx.layout import IDX1
 
 TRADES, DATA = 0, 1  # the channels of IDX
 Message = tuple[int, int, str, int]  # channel, seq, type, padding

@@ -18,9 +18,9 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.ops.back_off import BackOff
 from bursa.ports import Frames, Intake
-from bursa.wire import soupbin
-from bursa.wire.layout import IDX1
-from bursa.wire.soupbin import Login, Packets
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.transport import soupbin
+from bursa.wire.transport.soupbin import Login, Packets
 from tests.servers.broker import free_port
 
 QUICK = Timing(heartbeat_s=0.02, dead_s=1.0, connect_s=20.0, back_off_s=(0.01, 0.02))

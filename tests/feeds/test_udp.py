@@ -18,7 +18,7 @@ from bursa.feeds.udp import Lines, Manner, MoldFeed
 from bursa.model.batch import BLOCKS
 from bursa.model.venue import IDX
 from bursa.ports import Frames
-from bursa.wire.runs import Patience
+from bursa.wire.transport.runs import Patience
 from tests.feeds.mold_source import LOOPBACK, Source, free_ports, packet
 
 LIMIT_S = 60

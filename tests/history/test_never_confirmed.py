@@ -18,8 +18,8 @@ from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.covered import Covered, Days
 from bursa.model.venue import IDX
 from bursa.pipeline.line import Line
-from bursa.wire.idx import IdxDecoder
-from tests.wire import idx_encoder as idx
+from bursa.wire.idx.decoder import IdxDecoder
+from tests.wire.idx import encoder as idx
 
 DAY = date(2026, 11, 19)
 OPENS_NS = IDX.calendar.midnight_ns(DAY) + 9 * 60 * MINUTE_NS

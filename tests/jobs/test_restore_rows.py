@@ -16,8 +16,8 @@ from bursa.model import validate
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.schema import INT_NULL, OHLCV
 from bursa.model.venue import BINANCE, IDX, Venue
-from bursa.wire import bar_headers
-from bursa.wire.bar_values import Clock
+from bursa.wire.bar_file import headers as bar_headers
+from bursa.wire.bar_file.values import Clock
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 NOW = IDX.calendar.midnight_ns(date(2025, 6, 2))

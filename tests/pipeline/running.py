@@ -24,7 +24,7 @@ from bursa.ports import Intake
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
 from bursa.store.rows import Dictionary, to_batch
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.pipeline import market, rows
 from tests.pipeline.market import Message, Step
 

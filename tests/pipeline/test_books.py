@@ -17,10 +17,10 @@ from bursa.model.schema import ORDERBOOK
 from bursa.model.venue import IDX, XNAS
 from bursa.pipeline.books import NO_BOOK, Books
 from bursa.pipeline.line import Line
-from bursa.wire.idx import IdxDecoder
-from bursa.wire.itch50 import ItchDecoder
+from bursa.wire.idx.decoder import IdxDecoder
+from bursa.wire.itch50.decoder import ItchDecoder
 from tests import itch_day
-from tests.wire import idx_encoder as idx
+from tests.wire.idx import encoder as idx
 
 # symbol, side, board, prices
 Message = tuple[int, int, int, list[float]]

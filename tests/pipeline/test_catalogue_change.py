@@ -24,7 +24,7 @@ from bursa.pipeline.line import Line, kinds
 from bursa.pipeline.runtime import Parts, VenueRuntime
 from bursa.store.duckdb import DuckStore
 from bursa.store.rings import Rings
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.pipeline import market, running
 from tests.pipeline.running import until
 from tests.pipeline.test_waiting import Away

@@ -12,8 +12,8 @@ from bursa.model.schema import TICKS
 from bursa.model.venue import IDX, XNAS
 from bursa.pipeline.facts import Facts
 from bursa.pipeline.line import Derived, Line
-from bursa.wire.idx import IdxDecoder
-from tests.wire import idx_encoder as idx
+from bursa.wire.idx.decoder import IdxDecoder
+from tests.wire.idx import encoder as idx
 
 ENOUGH = 20_000
 

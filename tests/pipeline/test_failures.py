@@ -34,7 +34,7 @@ from bursa.pipeline.waiting import Interrupted
 from bursa.pipeline.writer import Flush, Writer
 from bursa.ports import Intake
 from bursa.wire.decoded import Decoded
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.fakes.flaky import FlakyStore
 from tests.pipeline import market, rows, running
 from tests.pipeline.running import until

@@ -28,7 +28,7 @@ from bursa.pipeline.line import Derived, Line
 from bursa.pipeline.recover import Sources, replay, restore_before
 from bursa.pipeline.resume import Resume
 from bursa.ports import Frames
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.pipeline import market, rows
 
 KEEP = {"orderbook": "1s", "index": "5s"}

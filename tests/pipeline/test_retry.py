@@ -19,8 +19,8 @@ from bursa.ports import Frames, Intake
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Limits
 from bursa.wire.explain import dump, fields
-from bursa.wire.idx import IdxDecoder
-from bursa.wire.layout import IDX1
+from bursa.wire.idx.decoder import IdxDecoder
+from bursa.wire.idx.layout import IDX1
 from tests.pipeline import rows, running
 from tests.pipeline.running import until
 

@@ -27,7 +27,7 @@ from bursa.pipeline.switches import (
     checked,
     settings_of,
 )
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.pipeline import market, rows, running
 from tests.pipeline.running import until
 from tests.pipeline.test_line import KEEP, Gathered, restarted, written

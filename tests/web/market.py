@@ -53,7 +53,7 @@ from bursa.web.market import market
 from bursa.web.pages import Pages
 from bursa.web.reader import asked_of
 from bursa.web.tradingview import Library
-from bursa.wire.idx import IdxDecoder
+from bursa.wire.idx.decoder import IdxDecoder
 from tests.fakes.store import batch_of
 
 THURSDAY, FRIDAY = date(2025, 11, 13), date(2025, 11, 14)

@@ -9,7 +9,7 @@ is null where that side was never told. A bar that is revised later keeps what i
 one that a file's end shows as not final has what is known then.
 
 How many minutes one record spans does not matter. A venue whose codec keeps the books itself
-(wire/itch50.py) hands out sums instead of messages.
+(wire/itch50/decoder.py) hands out sums instead of messages.
 Of the bars under way the books are not told (build.py: null).
 """
 

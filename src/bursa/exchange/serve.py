@@ -27,8 +27,8 @@ from bursa.exchange.clock import MarketClock, Origin
 from bursa.exchange.stream import Session, Sessions, tally
 from bursa.model.calendar import MINUTE_NS, Calendar
 from bursa.model.errors import Reject
-from bursa.wire import soupbin
-from bursa.wire.soupbin import Said
+from bursa.wire.transport import soupbin
+from bursa.wire.transport.soupbin import Said
 
 LEAD_NS = MINUTE_NS
 ALONE_AFTER_S = 2.0

@@ -47,7 +47,7 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ports import Intake
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx.layout import IDX1, Layout
 
 # How long a closing connection may take to say goodbye.
 _GOODBYE_S = 1.0

@@ -3,7 +3,7 @@
 A piece has the columns that were asked for as they are in the file (text of a CSV file is not
 interpreted), and for each row its line there (Parquet: its row, from 1). CSV: separated by comma,
 semicolon, tab or bar, with a line of headers, plain or packed (.gz, .bz2, .zst). What the values
-mean is wire/bar_values.py, which column is which wire/bar_headers.py.
+mean is wire/bar_file/values.py, which column is which wire/bar_file/headers.py.
 """
 
 import codecs

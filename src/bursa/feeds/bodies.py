@@ -12,8 +12,8 @@ import numpy as np
 
 from bursa.model.batch import BLOCKS
 from bursa.ports import Frames, Intake
-from bursa.wire import bodies as wire
-from bursa.wire.layout import IDX1
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.transport import bodies as wire
 
 RECORD_BYTES_MAX = 1 << 20
 # What is kept of bytes in which no block can begin.

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, cast
 from bursa.model.batch import LINES, SOUPBIN
 from bursa.model.errors import Refuse
 from bursa.ports import Frames
-from bursa.wire.idx_lines import LineWriter
+from bursa.wire.idx.lines import LineWriter
 
 _BUFFER_BYTES = 1 << 20
 _PACKED_LEVEL = 6

@@ -22,8 +22,8 @@ from bursa.model.batch import BLOCKS, LINES
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ports import Frames
-from bursa.wire import route
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx import route
+from bursa.wire.idx.layout import IDX1, Layout
 
 # A longer line is delivered in pieces, which are refused.
 LINE_BYTES_MAX = 16 * 1024 * 1024

@@ -19,8 +19,8 @@ from bursa.feeds.cut import NO_RECEIVE_TIME
 from bursa.model.batch import BLOCKS
 from bursa.model.errors import Refuse
 from bursa.ports import Frames
-from bursa.wire import route
-from bursa.wire.itch50_layout import BLOCK_BYTES_MAX
+from bursa.wire.idx import route
+from bursa.wire.itch50.layout import BLOCK_BYTES_MAX
 
 # Read at once: about 30,000 messages.
 READ_BYTES = 1 << 20

@@ -46,7 +46,7 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ports import Intake
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx.layout import IDX1, Layout
 
 PAUSE_AT, RESUME_AT = 0.8, 0.4
 _REFUSED = (AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)

@@ -1,13 +1,13 @@
 """Which table a venue's messages are read by: one that bursa ships, by its name, or a TOML file.
 
-The form of such a file is wire/layout_table.py's. Reads files; knows no message.
+The form of such a file is wire/idx/layout_table.py's. Reads files; knows no message.
 """
 
 from pathlib import Path
 
 from bursa.model.errors import Refuse
-from bursa.wire import layout_table
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx import layout_table
+from bursa.wire.idx.layout import IDX1, Layout
 
 FOLDER = Path(layout_table.__file__).parent / "layouts"
 _SUFFIX = ".toml"

@@ -1,7 +1,7 @@
 """A capture of a MoldUDP64 line as a recording: datagrams, sorted to lines and channels, in order.
 
 Each destination (group and port) is a line. Which channel it is its messages say, by their types
-(wire/route.py); a venue with one channel has only that. Lines of one channel are those of one
+(wire/idx/route.py); a venue with one channel has only that. Lines of one channel are those of one
 stream, A and B or answers to requests, whatever their groups: one sequencer a channel puts them in
 order, and waits GAP_WAIT_NS of the capture's time for what a line lost. Rows bear the capture's
 times. A line whose messages are sent on every channel waits for one that tells.
@@ -23,13 +23,14 @@ from bursa.model.batch import BLOCKS
 from bursa.model.errors import Refuse, Reject
 from bursa.model.venue import Venue
 from bursa.ports import Frames
-from bursa.wire import moldudp64 as mold
-from bursa.wire import pcap, route
-from bursa.wire import sequencer as sequencing
-from bursa.wire.layout import Layout
-from bursa.wire.pcap import Datagram
-from bursa.wire.runs import Patience, Run, Step
-from bursa.wire.sequencer import Sequencer
+from bursa.wire.idx import route
+from bursa.wire.idx.layout import Layout
+from bursa.wire.transport import moldudp64 as mold
+from bursa.wire.transport import pcap
+from bursa.wire.transport import sequencer as sequencing
+from bursa.wire.transport.pcap import Datagram
+from bursa.wire.transport.runs import Patience, Run, Step
+from bursa.wire.transport.sequencer import Sequencer
 
 GAP_WAIT_NS = 2_000_000_000
 # Destinations of one capture that are told apart; those past it are passed over.

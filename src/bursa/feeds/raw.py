@@ -25,8 +25,8 @@ from bursa.model.batch import BLOCKS, LINES
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ports import Frames, Intake
-from bursa.wire import route
-from bursa.wire.layout import IDX1
+from bursa.wire.idx import route
+from bursa.wire.idx.layout import IDX1
 
 BUFFER_BYTES = 1 << 20
 LINE_BYTES_MAX = 64 * 1024

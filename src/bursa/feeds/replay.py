@@ -15,7 +15,7 @@ from bursa.feeds.cut import Cutter, of
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ports import Frames, Intake
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx.layout import IDX1, Layout
 
 # Read at once, and delivered before the loop runs again.
 READ_BYTES = 256 * 1024

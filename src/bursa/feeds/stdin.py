@@ -16,7 +16,7 @@ from bursa.feeds.cut import NO_RECEIVE_TIME, Cutter, of, unpack_first
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ports import Intake
-from bursa.wire.layout import IDX1, Layout
+from bursa.wire.idx.layout import IDX1, Layout
 
 READ_BYTES = 256 * 1024
 STAMPED = 0

@@ -11,11 +11,11 @@ one message is missing then, recorded as a gap, instead of the rest of the day.
 While the journal refuses (a full disk) no socket is read and none is opened; heartbeats go on, and
 the silence of a line that is not read is not the server's.
 
-What was granted and what came goes through a sequencer (wire/sequencer.py), one a channel over all
-its connections: a server that sends again what was asked for before is not journalled twice. Debug
-text and unsequenced data are logged and counted, they belong to no order.
+What was granted and what came goes through a sequencer (wire/transport/sequencer.py), one a channel
+over all its connections: a server that sends again what was asked for before is not journalled
+twice. Debug text and unsequenced data are logged and counted, they belong to no order.
 
-The protocol itself is wire/soupbin.py; this file has the sockets and the clock.
+The protocol itself is wire/transport/soupbin.py; this file has the sockets and the clock.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ops.logs import logger
 from bursa.ports import Frames, Intake
-from bursa.wire import sequencer as sequencing
-from bursa.wire import soupbin
-from bursa.wire.layout import IDX1
-from bursa.wire.runs import Run
-from bursa.wire.runs import Step as Ordered
-from bursa.wire.sequencer import Sequencer
-from bursa.wire.soupbin import Client, Heard, Login, Step
+from bursa.wire.idx.layout import IDX1
+from bursa.wire.transport import sequencer as sequencing
+from bursa.wire.transport import soupbin
+from bursa.wire.transport.runs import Run
+from bursa.wire.transport.runs import Step as Ordered
+from bursa.wire.transport.sequencer import Sequencer
+from bursa.wire.transport.soupbin import Client, Heard, Login, Step
 
 # One read takes at most this; at 200 MB/s the socket must be drained in large reads.
 BUFFER_BYTES = 1 << 20

@@ -2,10 +2,11 @@
 
 Each channel listens on one or two lines, A and B (a multicast group that is joined, or an address
 of its own), and asks request servers for what neither brought. The order is made by
-wire/sequencer.py; here is time, sockets are made in datagrams.py. Packets are taken many a wake-up;
-what they bring goes to the journal as blocks, with session and number. A line that cannot be
-opened, or falls silent, is told and tried again; the channel is away when all its lines are. After
-a restart the journal's next number is the one that is due: what was sent meanwhile is asked for.
+wire/transport/sequencer.py; here is time, sockets are made in datagrams.py. Packets are taken many
+a wake-up; what they bring goes to the journal as blocks, with session and number. A line that
+cannot be opened, or falls silent, is told and tried again; the channel is away when all its lines
+are. After a restart the journal's next number is the one that is due: what was sent meanwhile is
+asked for.
 
 A packet that is none goes to the intake as it is, and is quarantined with its bytes. While the
 journal refuses (a full disk) no socket is read: the kernel drops, and requests heal that later.
@@ -33,10 +34,10 @@ from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
 from bursa.ops.logs import logger
 from bursa.ports import Frames, Intake
-from bursa.wire import moldudp64 as mold
-from bursa.wire import sequencer as sequencing
-from bursa.wire.runs import Ask, Ended, Limits, Lost, Patience, Run, Step
-from bursa.wire.sequencer import Sequencer
+from bursa.wire.transport import moldudp64 as mold
+from bursa.wire.transport import sequencer as sequencing
+from bursa.wire.transport.runs import Ask, Ended, Limits, Lost, Patience, Run, Step
+from bursa.wire.transport.sequencer import Sequencer
 
 Endpoint = tuple[str, int]
 

@@ -32,9 +32,10 @@ from bursa.model.schema import OHLCV
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
-from bursa.wire import bar_headers, bar_values
-from bursa.wire.bar_headers import DATE, NEEDED, TIME
-from bursa.wire.bar_values import Clock
+from bursa.wire.bar_file import headers as bar_headers
+from bursa.wire.bar_file import values as bar_values
+from bursa.wire.bar_file.headers import DATE, NEEDED, TIME
+from bursa.wire.bar_file.values import Clock
 
 NAME = "restore"
 # Bars that are compared and journalled in one step.

@@ -22,9 +22,9 @@ from bursa.model.batch import Batch, Block, Span, Words
 from bursa.model.schema import FREQS, INT_NULL, OHLCV, SOURCES
 from bursa.model.validate import Life
 from bursa.model.venue import Venue
-from bursa.wire import bar_values
-from bursa.wire.bar_headers import DATE, NEEDED, OPTIONAL, TIME
-from bursa.wire.bar_values import Clock
+from bursa.wire.bar_file import values as bar_values
+from bursa.wire.bar_file.headers import DATE, NEEDED, OPTIONAL, TIME
+from bursa.wire.bar_file.values import Clock
 
 # What keeps a row out, in the order in which it is asked; the validator's reasons follow.
 READING = {

@@ -146,7 +146,7 @@ def setting(values: Mapping[str, Any]) -> Control:
 
 def lost(channel: int, first: int, last: int, asked: bool) -> Control:
     """The numbers first to last of the channel's session are waited for no longer; asked: for
-    them, again. Three big-endian int64 (wire/sequence.py reads them)."""
+    them, again. Three big-endian int64 (wire/transport/sequence.py reads them)."""
     return Control(LOST, channel, struct.pack(">qqq", first, last, asked))
 
 

@@ -1,7 +1,7 @@
 """One word that kernels lack: have memory brought into the cache before it is needed.
 
 Does not know what for: a kernel that goes through rows which lie all over a large table names one
-that it will come to some turns later (wire/itch50_fetch.py, metrics/past.py).
+that it will come to some turns later (wire/itch50/fetch.py, metrics/past.py).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """The newest order book of each instrument, from its venue's book messages. Pure.
 
 A message is one side with its levels; of each symbol and side the last one stays. A venue whose
-codec keeps the books itself (wire/itch50.py) does not come here: Line.book.
+codec keeps the books itself (wire/itch50/decoder.py) does not come here: Line.book.
 """
 
 from collections.abc import Mapping

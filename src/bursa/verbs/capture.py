@@ -24,8 +24,8 @@ from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, VENUES, Venue
 from bursa.ops import logs
 from bursa.ports import Feed
-from bursa.wire import soupbin
-from bursa.wire.idx_lines import LineWriter
+from bursa.wire.idx.lines import LineWriter
+from bursa.wire.transport import soupbin
 
 # How often the terminal is told how far it is.
 LOOK_S = 0.25

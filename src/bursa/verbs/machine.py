@@ -30,8 +30,11 @@ MEMORY_OWN = 400 << 20
 STEP_BORNE_S = 2.0
 DAY_S = 86_400.0
 # Rooms whose kernels a start needs; these only a recording, some kinds of source or a repair do.
-KERNEL_ROOMS = ("journal", "wire", "bars", "metrics", "store", "pipeline")
-KERNELS_ASIDE = frozenset({"route", "dbn", "bodies", "moldudp64", "again"})
+KERNEL_ROOMS = (
+    *("journal", "wire", "wire/transport", "wire/idx", "wire/itch50"),
+    *("bars", "metrics", "store", "pipeline"),
+)
+KERNELS_ASIDE = frozenset({"route", "bodies", "moldudp64", "again"})
 # Kernels of one venue's codec: its start needs them.
 KERNELS_OF = {"itch50": "xnas"}
 
@@ -191,7 +194,7 @@ def kernels(venues: Collection[str]) -> Finding:
         for path in (home / room).glob("*.py")
         if "\n@njit(" in path.read_text("utf-8")
         and path.stem not in KERNELS_ASIDE
-        and KERNELS_OF.get(path.stem.partition("_")[0], "") in ("", *venues)
+        and KERNELS_OF.get(path.parent.name, "") in ("", *venues)
     }
     # The compiler names a room's folder ROOM_digest, a kernel's file MODULE.function-line...
     files = (path for path in kept.rglob("*.nbi"))

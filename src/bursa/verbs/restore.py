@@ -24,7 +24,7 @@ from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
 from bursa.verbs.options import several
 from bursa.verbs.times import zone_of
-from bursa.wire import bar_headers
+from bursa.wire.bar_file import headers as bar_headers
 
 
 @dataclass(frozen=True)

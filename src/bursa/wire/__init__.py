@@ -1,1 +1,1 @@
-"""Bytes to batches: codecs and layouts of the wire. No I/O, no clock."""
+"""Bytes to batches: a folder a format, and how messages travel. No I/O, no clock."""

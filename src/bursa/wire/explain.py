@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from bursa.model.batch import LINES
 from bursa.model.errors import Reject
-from bursa.wire import itch50_layout
-from bursa.wire.layout import HEADER, IDX1, LEVEL, Field, Layout
+from bursa.wire.idx.layout import HEADER, IDX1, LEVEL, Field, Layout
+from bursa.wire.itch50 import layout as itch50_layout
 
 LEVELS_MAX = 100
 # (field, value) of one message.

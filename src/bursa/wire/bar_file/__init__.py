@@ -1,0 +1,1 @@
+"""Files of bars: whose column is which, and what is in it."""

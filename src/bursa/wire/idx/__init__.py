@@ -1,0 +1,1 @@
+"""The idx family: binary messages of any layout, the same as text, sorting to channels."""

@@ -1,0 +1,1 @@
+"""How messages travel: session layers, captures, bodies, and the order of numbers."""
