@@ -81,8 +81,24 @@ def test_an_opening_elsewhere_is_told_that_there_is_nothing(served: Served, path
     shaken(served.port, head, 404, "not_found")
 
 
-def shaken(port: int, head: str, status: int, code: str | None) -> None:
-    """Open a WebSocket by hand and look at the answer."""
+def test_an_opening_that_is_refused_bears_what_every_answer_does(served: Served) -> None:
+    told = shaken(served.port, SHAKE + "Host: {own}\nOrigin: null\n", 403, "foreign_origin")
+    plain = httpx.get(f"http://127.0.0.1:{served.port}/udf/nothing").headers
+    policies = ("content-security-policy", "x-content-type-options", "referrer-policy")
+    for name in (*policies, "x-frame-options", "cross-origin-resource-policy", "cache-control"):
+        assert told.count(f"{name}: {plain[name]}\r\n".encode()) == 1, name
+
+
+def test_what_says_nothing_of_being_kept_is_kept_by_nobody(client: httpx.Client) -> None:
+    for path in ("/health", "/v1/nothing", "/udf/nothing", "/schema", "/asyncapi.json"):
+        assert client.get(path).headers.get_list("cache-control") == ["no-store"], path
+    refused = client.get("/v1/symbols", headers={"Host": "example.com"})
+    assert refused.status_code == 421
+    assert refused.headers.get_list("cache-control") == ["no-store"]
+
+
+def shaken(port: int, head: str, status: int, code: str | None) -> bytes:
+    """Open a WebSocket by hand and look at the answer, which is given back."""
     said = head.format(own=f"127.0.0.1:{port}")
     with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
         wire.sendall(said.replace("\n", "\r\n").encode() + b"\r\n")
@@ -91,6 +107,7 @@ def shaken(port: int, head: str, status: int, code: str | None) -> None:
             raw += more
     assert int(raw.split(b" ")[1]) == status
     assert code is None or f'"code":"{code}"'.encode() in raw
+    return raw
 
 
 def test_every_answer_bears_an_id_and_a_policy(client: httpx.Client) -> None:

@@ -50,6 +50,8 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 # Where it is reached over TLS, browsers are to come by nothing else for a year.
 LASTING_TLS = (b"strict-transport-security", b"max-age=31536000")
+# What says nothing of being kept is somebody's own, or a refusal: nobody between keeps it.
+_KEPT, _UNKEPT = b"cache-control", (b"cache-control", b"no-store")
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _FORWARDED, _PROTO = b"x-forwarded-for", b"x-forwarded-proto"
 _READ = admission.READ | {
@@ -123,9 +125,7 @@ class Guard:
         request_id = self._id(given.get(b"x-request-id", b""))
         state["request_id"], state["began_ns"], state["who"] = request_id, began_ns, NOBODY
         client = self._client(scope, given)
-        status, borne = 0, self._borne
-        if client.https and borne is SECURITY_HEADERS:
-            borne = (*borne, LASTING_TLS)
+        status, borne = 0, self._all_bear(client)
 
         async def bearing(message: Message) -> None:
             nonlocal status
@@ -136,6 +136,8 @@ class Guard:
                 own = {name.lower() for name, _ in headers}
                 if not own.isdisjoint(_SECURITY_NAMES):
                     wanted = tuple(pair for pair in wanted if pair[0] not in own)
+                if _KEPT not in own:
+                    wanted = (*wanted, _UNKEPT)
                 request = (b"x-request-id", request_id.encode())
                 message["headers"] = [*headers, request, *state.get("marks", ()), *wanted]
             await send(message)
@@ -198,7 +200,7 @@ class Guard:
         given = _given(scope)
         host, origin = given.get(b"host", b""), given.get(b"origin", b"")
         client, path = self._client(scope, given), scope["path"]
-        send = _bearing(state, send)
+        send = _bearing(state, send, (*self._all_bear(client), _UNKEPT))
         failure = None
         if not self._is_ours(host):
             failure = self._misdirected(scope)
@@ -231,6 +233,12 @@ class Guard:
         self._telemetry.refused.labels(failure.code).inc()
         await receive()
         await send_failure(send, scope, failure, "websocket.http.response")
+
+    def _all_bear(self, client: Client) -> tuple[tuple[bytes, bytes], ...]:
+        """What every answer to a client bears, as he reached the first of the proxies."""
+        if client.https and self._borne is SECURITY_HEADERS:
+            return (*SECURITY_HEADERS, LASTING_TLS)
+        return self._borne
 
     def _client(self, scope: Any, given: dict[bytes, bytes]) -> Client:
         """Who asks, through the proxies; whoever looks at the scope finds him there."""
@@ -334,14 +342,16 @@ async def _lead(send: Send, where: bytes) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _bearing(state: Any, send: Send) -> Send:
-    """`send` of a handshake: its answer, good or not, says what every answer does."""
+def _bearing(state: Any, send: Send, borne: tuple[tuple[bytes, bytes], ...]) -> Send:
+    """`send` of a handshake: its answer, good or not, says what every answer does; one that is a
+    refusal, and so a document, bears `borne` too."""
 
     async def bearing(message: Any) -> None:
         if message["type"] in ("websocket.accept", "websocket.http.response.start"):
             request = (b"x-request-id", state["request_id"].encode())
+            more = borne if message["type"] == "websocket.http.response.start" else ()
             headers = message.get("headers", ())
-            message = {**message, "headers": [*headers, request, *state.get("marks", ())]}
+            message = {**message, "headers": [*headers, request, *state.get("marks", ()), *more]}
         await send(message)
 
     return bearing
