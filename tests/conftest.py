@@ -4,15 +4,19 @@ import asyncio
 import gc
 import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from hypothesis import settings
+import structlog
+from hypothesis import HealthCheck, settings
 
+from tests import logged
 from tests.browser import browser
-from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis
+from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis, valkey
 
-__all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis"]
+__all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis", "valkey"]
 
 # Python looks for garbage after each 700 new objects, and through all of them each time they have
 # grown by a quarter. What is imported and collected here is none, and stays: to look for it takes
@@ -20,9 +24,18 @@ __all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis"]
 gc.set_threshold(20_000, 10, 10)
 
 
-# How long an example takes is the machine's affair: a busy one would fail tests that hold.
-settings.register_profile("house", settings.default, deadline=None)
+# How long an example takes, or is drawn, is the machine's affair: a busy one would fail tests that
+# hold.
+settings.register_profile(
+    "house", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("house")
+
+_forgetful = patch.object(structlog, "configure", logged.forgetful)
+
+
+def pytest_configure() -> None:
+    _forgetful.start()
 
 
 def pytest_collection_finish() -> None:
@@ -32,6 +45,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()  # else libraries find their own objects left over and print them
+    _forgetful.stop()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,15 +90,34 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    with logged.as_before():
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    try:
+        with _without_a_browsers_loop(item):
+            return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            logged.as_at_first()
+
+
+@contextmanager
+def _without_a_browsers_loop(item: pytest.Item) -> Iterator[None]:
     """A browser's driver keeps its loop on this thread from one call to the next. A test that is no
     browser's and comes behind one may run a loop all the same, and so may all it is set up by."""
     theirs = None if "browser" in vars(item)["fixturenames"] else asyncio._get_running_loop()
     if theirs is None:
-        return (yield)
+        yield
+        return
     asyncio._set_running_loop(None)
     try:
-        return (yield)
+        yield
     finally:
         asyncio._set_running_loop(None if theirs.is_closed() else theirs)

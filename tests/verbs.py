@@ -6,12 +6,10 @@ import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
 from unittest.mock import patch
 
-import structlog
-
 from bursa.cli import main
+from tests import logged
 from tests.running import environment
 
 
@@ -28,9 +26,8 @@ def bursa(*arguments: str, **settings: str) -> Done:
     """`bursa ARGUMENTS` with these settings: `http_port="0"` is BURSA_HTTP_PORT."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     code: object = 0
-    logging = structlog.get_config()
     with (
-        patch.object(structlog, "configure", _for_a_while),
+        logged.as_before(),
         patch.dict(os.environ, environment(**settings), clear=True),
         patch.object(sys, "argv", ["bursa", *arguments]),
         redirect_stdout(out),
@@ -40,18 +37,8 @@ def bursa(*arguments: str, **settings: str) -> Done:
             main()
         except SystemExit as end:
             code = end.code
-        finally:
-            _configure(**logging)
     said = [_said(stream) for stream in (out, err)]
     return Done(code if isinstance(code, int) else int(code is not None), *said)
-
-
-_configure = structlog.configure
-
-
-def _for_a_while(**given: Any) -> None:
-    """No logger of this process keeps what one verb logs by."""
-    _configure(**{**given, "cache_logger_on_first_use": False})
 
 
 def _said(stream: io.TextIOWrapper) -> str:
