@@ -1,7 +1,7 @@
 """`as_of` end to end, over both tiers: the same answers whichever side of the split rows lie on."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +131,75 @@ def test_a_revision_that_came_later_is_not_known_before(
 def instant(ns: int) -> str:
     """ISO to the microsecond, UTC."""
     return (datetime(1970, 1, 1) + timedelta(microseconds=ns // 1_000)).isoformat() + "Z"
+
+
+LONG = ("5m", "1h", "4h", "1d")
+
+
+def test_a_closed_range_is_as_whole_as_of_later_as_it_is_now(client: httpx.Client) -> None:
+    """The range's own minutes alone do not tell that its last bar is over."""
+    for tf in LONG:
+        for day, after in (("2026-11-18", "2026-11-19"), ("2026-11-19", "2026-11-20")):
+            query = {"tf": tf, "from": day, "to": after, "limit": "1000"}
+            now = client.get("/v1/ohlcv/BBCA", params=query).json()["data"]
+            for instant in ("2026-11-20T06:00:00+07:00", "2026-11-21T00:00:00+07:00"):
+                told = client.get("/v1/ohlcv/BBCA", params=query | {"as_of": instant}).json()[
+                    "data"
+                ]
+                assert now and told == now, (tf, day, instant)
+    # At noon its last hours are open, and so is the day.
+    query = {"tf": "1d", "from": "2026-11-19", "to": "2026-11-20"}
+    noon = client.get("/v1/ohlcv/BBCA", params=query | {"as_of": INSTANTS[3]}).json()["data"]
+    assert noon == []
+
+
+def moments(floor: Floor, day: date) -> Iterator[None]:
+    """A day on the floor, with a pause now and then: BBCA trades in every minute but the last of a
+    session, TLKM in few."""
+    calendar = IDX.calendar
+    minutes = calendar.expected_minutes(day).tolist()
+    floor.list_all(calendar.day_open_ns(day) - 600 * SECOND_NS)
+    floor.state(calendar.day_open_ns(day), "1")
+    for nth, minute in enumerate(minutes):
+        if minute == at(day, 13, 30):
+            floor.state(at(day, 12, 0), "B")
+            for _ in range(2):  # at the break, and a while into it
+                yield
+                floor.heartbeat(floor.clock.ns + 10 * SECOND_NS)
+            floor.state(minute, "2")
+        if minute in (minutes[-1], at(day, 11, 59)):
+            floor.heartbeat(minute + 5 * SECOND_NS)
+            continue
+        floor.trade(minute + 5 * SECOND_NS, 9_000.0 + nth)
+        if nth % 45 == 0:
+            floor.trade(minute + 6 * SECOND_NS, 3_000.0, ticker="TLKM")
+        if nth % 75 in (0, 1):
+            yield
+    for ns, state in ((calendar.day_close_ns(day), "X"), (calendar.day_end_ns(day), "E")):
+        floor.state(ns, state)
+        yield
+
+
+def long_bars(client: httpx.Client, as_of: str | None) -> dict[str, Any]:
+    found = {}
+    for ticker in ("BBCA", "TLKM"):
+        for tf in LONG:
+            query = {"tf": tf, "limit": "1000", "from": "2026-11-16", "to": "2026-11-20"}
+            query |= {"as_of": as_of} if as_of else {}
+            got = client.get(f"/v1/ohlcv/{ticker}", params=query)
+            assert got.status_code == 200, got.text
+            found[f"{ticker} {tf}"] = got.json()["data"]
+    return found
+
+
+def test_as_of_a_moment_is_what_was_answered_then(tmp_path: Path) -> None:
+    """Asked while the day goes on, and again as of those moments when it is over."""
+    floor, told = Floor(tmp_path, depth=60), []
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=30) as client:
+        for _ in moments(floor, DAYS[1]):
+            floor.commit()
+            told.append((instant(floor.clock.ns), long_bars(client, None)))
+        assert len(told) > 10 and told[-1][1]["TLKM 1d"]
+        for moment, found in told:
+            assert long_bars(client, moment) == found, moment
+    floor.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from bursa.model.batch import Batch, Span, Words
+from bursa.model.batch import END_OF_FILE, Batch, Span, Words
 from bursa.model.schema import TICKS
 from bursa.model.venue import IDX, XNAS
 from bursa.pipeline.facts import Facts
@@ -107,3 +107,20 @@ def test_a_restart_remembers_the_last_trade_and_the_one_before() -> None:
     assert restarted.last() == {"A": 2}
     restarted.push((0, 2, -100.0))
     assert restarted.last() == {"A": 1}
+
+
+def test_a_recording_that_is_over_leaves_its_day_as_it_stood() -> None:
+    words = Words(IDX.boards, [channel.name for channel in IDX.channels])
+    facts, line = Facts(IDX, words), Line(IDX, words, IdxDecoder(IDX, words), {})
+    name, told, end = IDX.channels[0].name, [], 0
+    for record in (
+        idx.frames([idx.status(1, idx.TS, "E")], 0, idx.TS),
+        idx.Record(kind=END_OF_FILE),
+        idx.frames([idx.status(1, idx.TS + 1, "P")], 0, idx.TS + 1),
+    ):
+        ends = idx.positions([record], end)
+        derived = line.push(idx.chunk([record], ends, end))
+        end = ends[-1]
+        facts.take(derived, line.watermarks(), idx.TS)
+        told.append((facts.state.get(name), name in facts.ended))
+    assert told == [("E", False), ("E", True), ("P", False)]

@@ -57,15 +57,14 @@ def channels_of(runtime: VenueRuntime) -> Callable[[], Sequence[ChannelState]]:
         out = []
         for number, channel in enumerate(runtime.venue.channels):
             state = None if ingest is None else ingest.channels[number]
-            said = facts.state.get(channel.name, "")
             out.append(
                 ChannelState(
                     channel.name,
                     state is not None and state.up,
                     0 if state is None else state.last_recv_ns,
                     facts.watermarks[number],
-                    said,
-                    ended=said == "end_of_file" or not runtime.has_feed,
+                    facts.state.get(channel.name, ""),
+                    ended=channel.name in facts.ended or not runtime.has_feed,
                 )
             )
         return out

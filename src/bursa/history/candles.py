@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bursa.bars.rollup import roll_up
 from bursa.history import rows
 from bursa.history.offload import Offload
+from bursa.history.past import was_closed
 from bursa.metrics.catalog import Catalogue
 from bursa.metrics.engine import compute
 from bursa.metrics.metric import Metric
@@ -358,11 +359,14 @@ class Reader:
         return replace(cut, hd=values)
 
     def _is_over(self, ask: Ask, bars: Batch, minutes: Batch) -> bool:
-        """Is the last bar closed? As of the past: when the last minute known then ended it."""
+        """Is the last bar closed? As of the past: was it, by what was known then? The range may end
+        with the bar, so that its own minutes alone do not tell."""
         end = bucket_end(int(bars.column("ts")[-1]), ask.tf, self._calendar)
         if ask.as_of_ns is None:
             return end <= self._market.closed_until_ns()
-        return end <= int(minutes.column("ts")[-1]) + TIMEFRAMES["1m"]
+        if end <= int(minutes.column("ts")[-1]) + TIMEFRAMES["1m"]:
+            return True
+        return was_closed(self._market.store, self._market.venue, end, ask.as_of_ns)
 
     # -- metric rows -----------------------------------------------------------------------------
 

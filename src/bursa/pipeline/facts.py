@@ -165,6 +165,7 @@ class Facts:
         self.contracts: dict[str, Contract] = {}
         self.holes: deque[Hole] = deque(maxlen=HOLES_MAX)
         self.state: dict[str, str] = {}
+        self.ended: set[str] = set()  # channels whose recording is over; how its day stood stays
         self._lock = threading.Lock()
         self._pulse: Block = np.zeros(24 * 60, np.int64)
         self._pulse_start_ns = self._pulse_end_ns = 0
@@ -196,7 +197,7 @@ class Facts:
                     newer, self.contracts = self.contracts, {}
                     self._contracts(batch)
                     self.contracts |= newer
-                elif not self.state:
+                elif not self.state and not self.ended:
                     self._status(batch)
 
     def _translated(self, batch: Batch) -> Batch:
@@ -284,8 +285,13 @@ class Facts:
                 self.holes.append(
                     Hole(channel or "", end if start == INT_NULL else start, end, first, last)
                 )
-            elif state is not None and channel is not None and state not in ("up", "down"):
+            elif state is None or channel is None or state in ("up", "down"):
+                continue
+            elif state == "end_of_file":
+                self.ended.add(channel)
+            else:
                 self.state[channel] = state
+                self.ended.discard(channel)
 
     def _beat(self, count: int, now_ns: int) -> None:
         self.messages += count
