@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import logged
 from tests.browser import browser
+from tests.causes import Causes
 from tests.servers.fixtures import certificates, kafka, postgres, rabbitmq, redis, valkey
 
 __all__ = ["browser", "certificates", "kafka", "postgres", "rabbitmq", "redis", "valkey"]
@@ -34,8 +35,10 @@ settings.load_profile("house")
 _forgetful = patch.object(structlog, "configure", logged.forgetful)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     _forgetful.start()
+    if not hasattr(config, "workerinput"):  # a worker's tests are told of to the one behind it
+        config.pluginmanager.register(Causes())
 
 
 def pytest_collection_finish() -> None:
