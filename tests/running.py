@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from bursa import config
-from bursa.app import run_sql
+from bursa.verbs.sql import run_sql
 from tests.guest import Guest, guest
 
 TOKEN_S = 300

@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from bursa import config
-from bursa.app import run_replay, shop
+from bursa.app import shop
 from bursa.config import Config
 from bursa.jobs import backfill as computing
 from bursa.jobs import backfill_metric, job
@@ -36,6 +36,7 @@ from bursa.store import compare, rings, sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs.backfill import Asked, run_metric
+from bursa.verbs.replay import run_replay
 from tests.pipeline import market, running
 
 SCRIPT = market.channels(minutes=9, share=0.1)

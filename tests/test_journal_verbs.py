@@ -19,7 +19,6 @@ import pytest
 from rich.console import Console
 
 from bursa import config
-from bursa.app import run_replay
 from bursa.config import Config
 from bursa.feeds.capture import Recording
 from bursa.journal.closed import Compressor
@@ -32,6 +31,7 @@ from bursa.model.errors import Refuse
 from bursa.ports import Frames
 from bursa.verbs.journal import COLUMNS, run_cat, run_ls, run_verify
 from bursa.verbs.journal_export import run_export
+from bursa.verbs.replay import run_replay
 from tests.pipeline import market, running
 
 SCRIPT = market.channels(minutes=2, share=0.0)

@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from bursa import config
-from bursa.app import run_replay, run_sql
 from bursa.feeds.itch_file import ItchBlocks, day_of
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX, XNAS
 from bursa.ports import Frames
 from bursa.sources import recording
+from bursa.verbs.replay import run_replay
+from bursa.verbs.sql import run_sql
 from tests import itch_day
 
 OPENING = 1_580_394_600 * 10**9  # 2020-01-30 09:30 in New York

@@ -1,4 +1,4 @@
-"""The command line. Each verb reads the configuration, calls app.py, and says what came of it.
+"""The command line. Each verb reads the configuration, and calls its file of verbs/.
 
 Exit codes: 0 done, 1 it did not work out, 2 the command or the configuration is wrong, 130 stopped
 by Ctrl-C before it was done.
@@ -133,7 +133,7 @@ def replay(
 ) -> None:
     """Journal a recording and store what it holds. Done again, it adds nothing."""
     loaded = load(settings, data)
-    from bursa.app import run_replay
+    from bursa.verbs.replay import run_replay
 
     sys.exit(run_replay(loaded.config, file, venue, day, say=out, warn=err))
 
@@ -182,7 +182,7 @@ def sql(
 ) -> None:
     """Ask the stored tables with one statement that only reads, whether or not bursa is running."""
     loaded = load(settings, data)
-    from bursa.app import run_sql
+    from bursa.verbs.sql import run_sql
 
     sys.stdout.write(run_sql(loaded.config, query, form))
 
