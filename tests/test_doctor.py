@@ -407,15 +407,19 @@ def test_a_file_with_a_secret_that_others_may_read(data: Path, tmp_path: Path) -
         assert doctor(data, str(file))[1]["configuration"]["state"] == OK
 
 
-def test_the_server_that_counts_requests(redis: Redis) -> None:
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_the_server_that_counts_requests(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Redis = request.getfixturevalue(kind)
+
     def found(url: str) -> Finding:
         loaded = config.load({}, FREE | {"BURSA_ACCOUNTS_LIMITS": url})
         return next(limits(loaded.config))
 
     assert not list(limits(config.load({}, FREE).config)), "memory is always there"
-    for scheme in ("redis", "valkey"):
-        assert found(redis.url(scheme)) == ok("limits", f"{redis.url(scheme)[:-2]} answers")
-    away = found("redis://user:hunter2@127.0.0.1:1/0")
-    assert away.state == WARN and away.fact.startswith("redis://127.0.0.1:1 is away: ")
+    assert found(server.url()) == ok("limits", f"{server.url()[:-2]} answers")
+    away = found(f"{kind}://user:hunter2@127.0.0.1:1/0")
+    assert away.state == WARN and away.fact.startswith(f"{kind}://127.0.0.1:1 is away: ")
     assert "hunter2" not in away.fact
-    assert found("redis://:secret@/0").state == BAD
+    for wrong in ("@/0", "@h:port/0", "@h:1/first", "@h:1/0?timeout=1"):
+        refused = found(f"{kind}://:hunter2{wrong}")
+        assert refused.state == BAD and "hunter2" not in refused.fact, wrong

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,8 @@ from bursa.app import SystemClock
 from bursa.model.errors import Refuse, Retry
 from bursa.ops.telemetry import Telemetry
 from tests.prompt import PATIENT_S
-from tests.servers.redis import Redis
+from tests.servers.certificates import Certificates
+from tests.servers.redis import EVERY, Redis
 
 S = 1_000_000_000
 NOON_NS = 1_795_176_000 * S
@@ -211,10 +213,12 @@ def test_letters_asked_for_without_end_from_two_addresses_keep_no_owner_from_his
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def url(request: pytest.FixtureRequest, redis: Redis) -> Iterator[str]:
-    with redis.client() as client:
+def server(request: pytest.FixtureRequest) -> Redis:
+    """One of each kind, empty; bursa asks it by its own client."""
+    found: Redis = request.getfixturevalue(request.param)
+    with found.client() as client:
         client.flushall()
-    yield redis.url(request.param)
+    return found
 
 
 class Two:
@@ -240,8 +244,8 @@ class Two:
         return self.telemetry.registry.get_sample_value(f"bursa_{name}") or 0.0
 
 
-def test_two_processes_share_a_limit(url: str, redis: Redis) -> None:
-    two = Two(url)
+def test_two_processes_share_a_limit(server: Redis) -> None:
+    two = Two(server.url())
 
     async def scenario() -> None:
         assert two.one.take_now("usr_1", 10) is None, "the server is to be asked"
@@ -263,7 +267,7 @@ def test_two_processes_share_a_limit(url: str, redis: Redis) -> None:
 
     two.run(scenario())
     two.one.check()
-    with redis.client() as client:
+    with server.client() as client:
         names = [key.decode() for key in client.scan_iter()]
         long = [name for name in names if "usr_3" in name]
         assert len(long) == 1 and all(0 < client.ttl(name) <= 2 * DAY_S for name in long)
@@ -277,8 +281,8 @@ async def scenario_in_another_loop(two: Two) -> None:
     assert not (await two.one.take("usr_1", 10)).allowed
 
 
-def test_buckets_are_cleared_by_scan_and_nothing_asks_for_all_keys(url: str, redis: Redis) -> None:
-    two = Two(url)
+def test_buckets_are_cleared_by_scan_and_nothing_asks_for_all_keys(server: Redis) -> None:
+    two = Two(server.url())
 
     async def scenario() -> None:
         for number in range(600):
@@ -293,18 +297,18 @@ def test_buckets_are_cleared_by_scan_and_nothing_asks_for_all_keys(url: str, red
         assert headers(await two.one.take("b", 5))[b"ratelimit"].startswith(b'"minute";r=3;')
 
     two.run(scenario())
-    counted = redis.counted()
+    counted = server.counted()
     assert counted["scan"] >= 2 and "keys" not in counted
 
 
-def test_away_half_the_rate_is_given_and_back_all_is_as_before(url: str, redis: Redis) -> None:
-    two = Two(url)
+def test_away_half_the_rate_is_given_and_back_all_is_as_before(server: Redis) -> None:
+    two = Two(server.url())
     throttle = Throttle(two.one)
 
     async def scenario() -> None:
         assert (await two.one.take("usr_1", 20)).allowed
         assert (await throttle.attempt("sign_in", "10.0.0.1", "a@b.id")).allowed
-        redis.kill()
+        server.kill()
         taken = [await two.one.take("usr_1", 20) for _ in range(12)]
         assert [one.allowed for one in taken] == [True] * 10 + [False] * 2
         assert all(one.local for one in taken) and not two.one.healthy
@@ -318,7 +322,7 @@ def test_away_half_the_rate_is_given_and_back_all_is_as_before(url: str, redis: 
         with pytest.raises(Retry):
             two.one.check()
         assert two.counted("limits_away") == 1 and two.counted("limits_local_total") == 14
-        redis.start()
+        server.start()
         until = time.monotonic() + PATIENT_S
         while (await two.one.take("usr_1", 20)).local:
             assert time.monotonic() < until, "it is back"
@@ -330,25 +334,25 @@ def test_away_half_the_rate_is_given_and_back_all_is_as_before(url: str, redis: 
     try:
         two.run(scenario())
     finally:
-        if not redis.answers():
-            redis.start()
+        if not server.answers():
+            server.start()
 
 
-def test_a_server_that_stands_still_or_refuses_holds_nobody_up(url: str, redis: Redis) -> None:
-    two = Two(url)
+def test_a_server_that_stands_still_or_refuses_holds_nobody_up(server: Redis) -> None:
+    two = Two(server.url())
 
     async def scenario() -> None:
         assert not (await two.one.take("usr_1", 20)).local
-        redis.stand_still()
+        server.stand_still()
         began = time.monotonic()
         taken = await asyncio.gather(*(two.one.take("usr_1", 20) for _ in range(30)))
         later = [two.one.take_now("usr_1", 20) for _ in range(3)]
         took_s = time.monotonic() - began
-        redis.go_on()
+        server.go_on()
         assert sum(one.allowed for one in taken) == 10 and all(one.local for one in taken)
         assert all(one is not None for one in later), "nobody asks again at once"
         assert took_s < 10 * TIMEOUT_S, "all waited at once, and not for ever"
-        with redis.client() as client:
+        with server.client() as client:
             client.config_set("maxmemory", "1")
             try:
                 assert (await two.other.take("usr_3", 20)).local, "a full one counts nothing"
@@ -362,14 +366,88 @@ def test_a_server_that_stands_still_or_refuses_holds_nobody_up(url: str, redis: 
     try:
         two.run(scenario())
     finally:
-        redis.go_on()
+        server.go_on()
 
 
-@pytest.mark.parametrize("said", ["", "redis", "redis://", "http://host", "memcached://h:1"])
+def test_valkeys_client_counts_on_a_redis_too(redis: Redis) -> None:
+    two = Two(redis.url("valkey"))
+
+    async def scenario() -> None:
+        taken = [await limiter.take("usr_valkey", 3) for limiter in (two.one, two.other) * 2]
+        assert [one.allowed for one in taken] == [True] * 3 + [False]
+        assert not any(one.local for one in taken)
+
+    two.run(scenario())
+    two.one.check()
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_over_tls_with_a_password_the_server_is_the_one_that_is_meant(
+    kind: str, tmp_path: Path, certificates: Certificates
+) -> None:
+    server = EVERY[kind](tmp_path / "tls", certificates)
+    good = server.url()
+    assert good.startswith(f"{kind}s://:p%40ss%2F@127.0.0.1:")
+    wrong = {
+        "its certificate is another host's": server.url(host="127.0.0.2"),
+        "nobody knows who signed it": good.partition("?")[0],
+        "the password": good.replace("p%40ss", "guessed"),
+        "no password": good.replace(":p%40ss%2F@", ""),
+    }
+
+    async def counted(url: str) -> bool:
+        limiter = Limiter(SystemClock(), Telemetry(), url)
+        taken = await limiter.take("usr_1", 10)
+        await limiter.close()
+        return not taken.local
+
+    async def scenario() -> None:
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+        before = len(selector.get_map())
+        assert await counted(good)
+        for why, url in wrong.items():
+            assert not await counted(url), why
+        # TLS says goodbye first: only then are they closed.
+        until = time.monotonic() + PATIENT_S
+        while len(selector.get_map()) > before:
+            assert time.monotonic() < until, "every connection is closed"
+            await asyncio.sleep(0.01)
+
+    try:
+        server.start()
+        asyncio.run(scenario())
+        Limiter(SystemClock(), Telemetry(), good).check()
+        for why, url in wrong.items():
+            with pytest.raises(Retry) as away:
+                Limiter(SystemClock(), Telemetry(), url).check()
+            assert "ss%2F" not in str(away.value) and "p@ss" not in str(away.value), why
+    finally:
+        server.stop()
+
+
+NONE = "http://host memcached://h:1 redis://h:port/0 valkey://h:70000 redis://[::1 redis://h:0"
+
+
+@pytest.mark.parametrize("said", ["", "redis", "redis://", "redis://h/first", *NONE.split()])
 def test_what_is_no_server_is_refused_with_what_is_allowed(said: str) -> None:
     with pytest.raises(Refuse, match="allowed: memory, redis://HOST") as refused:
         Limiter(HandClock(), Telemetry(), said)
     assert refused.value.parameter == "accounts.limits"
+
+
+def test_what_no_client_understands_in_a_url_is_refused_at_the_start(tmp_path: Path) -> None:
+    for scheme, more in (
+        ("redis", "?ssl_ca_certs=/etc/hosts"),
+        ("valkey", "?timeout=5"),
+        ("valkeys", "?ssl_cert_reqs=none"),
+        ("rediss", "?ssl_ca_certs=/etc/hosts&retry=3"),
+    ):
+        with pytest.raises(Refuse, match="allowed, of rediss and valkeys: ssl_ca_certs") as refused:
+            Limiter(HandClock(), Telemetry(), f"{scheme}://:hunter2@h:1/0{more}")
+        assert (refused.value.code, refused.value.parameter) == ("bad_config", "accounts.limits")
+        assert "hunter2" not in str(refused.value)
+    with pytest.raises(Refuse, match="there is no such file"):
+        Limiter(HandClock(), Telemetry(), f"valkeys://h:1/0?ssl_ca_certs={tmp_path / 'none'}")
 
 
 def test_a_password_of_the_server_is_told_nobody() -> None:

@@ -1,8 +1,8 @@
 """The brokers and the databases as fixtures: one process of each for a worker's whole run.
 
 A test that asks for a broker bears the mark `xdist_group("rabbitmq")` or `xdist_group("kafka")`, so
-that each is started once; PostgreSQL and Redis are up in a second or two, once a worker. A test may
-kill one, and leaves it running.
+that each is started once; PostgreSQL, Redis and Valkey are up in a second or two, once a worker. A
+test may kill one, and leaves it running.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.servers.certificates import Certificates, make
 from tests.servers.kraft import Kafka
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.redis import Redis
+from tests.servers.redis import Redis, Valkey
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +61,17 @@ def postgres() -> Iterator[Postgres]:
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """A running Redis; skipped, or failed where servers are required, if there is none."""
     server = Redis(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A running Valkey; skipped if there is none."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
     try:
         server.start()
         yield server

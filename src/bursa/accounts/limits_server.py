@@ -5,8 +5,10 @@ that count and weigh in one step; keys end by themselves two windows after their
 """
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from bursa.accounts.counters import WINDOW_S
 from bursa.model.errors import Refuse, Retry
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from limits.storage import RedisStorage as Blocking
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+TLS = ("rediss", "valkeys")
+# What a URL of TLS may say behind `?`: files of PEM.
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 PREFIX = "bursa"
 # A request waits no longer for its count, once it is asked for.
 TIMEOUT_S = 1.0
@@ -36,15 +41,7 @@ class LimitsServer:
     connections. Raises Refuse `bad_config` where it cannot be used at all."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._parts = urlsplit(url)
-        if self._parts.scheme not in SCHEMES or not self._parts.hostname:
-            allowed = ", ".join(f"{scheme}://HOST:PORT/NUMBER" for scheme in SCHEMES)
-            raise Refuse(
-                f"accounts.limits: allowed: memory, {allowed}",
-                "bad_config",
-                parameter="accounts.limits",
-            )
+        self._url, self._parts = url, _judged(url)
         self._options = _options(self._parts.scheme)
         # Made now, so that what it imports holds up no loop; it connects when it is asked first.
         self._storage: RedisStorage | None = self._made()
@@ -154,6 +151,28 @@ class LimitsServer:
         )
 
 
+def _judged(url: str) -> SplitResult:
+    """The parts of a URL of which the clients understand all. Refuse `bad_config`."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:  # of a port, or of brackets
+        parts, known = SplitResult("", "", "", "", ""), False
+    if not known or not re.fullmatch("/?|/[0-9]{1,5}", parts.path, re.ASCII):
+        allowed = ", ".join(f"{scheme}://HOST:PORT/NUMBER" for scheme in SCHEMES)
+        raise _bad(f"allowed: memory, {allowed}")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if parts.scheme not in TLS or name not in FILES:
+            raise _bad(f"?{name[:64]}: allowed, of {' and '.join(TLS)}: {', '.join(FILES)}")
+        if not Path(value).is_file():
+            raise _bad(f"{name}={value[:200]}: there is no such file")
+    return parts
+
+
+def _bad(why: str) -> Refuse:
+    return Refuse(f"accounts.limits: {why}", "bad_config", parameter="accounts.limits")
+
+
 def _client(storage: "RedisStorage") -> Any:
     """What the library asks the server by."""
     bridge: Any = storage.bridge
@@ -176,10 +195,12 @@ def _options(scheme: str) -> dict[str, dict[str, Any]]:
     try:
         retry = _valkey() if name == "valkey" else _redis()
     except ImportError as error:
-        what = f"accounts.limits: {name}:// needs its client: install bursa[{name}] ({error})"
-        raise Refuse(what, "bad_config", parameter="accounts.limits") from error
-    waits = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
-    return {use: {**waits, "retry": how} for use, how in retry.items()}
+        raise _bad(f"{name}:// needs its client: install bursa[{name}] ({error})") from error
+    same: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    if scheme in TLS:
+        # Left alone, Valkey's client takes a certificate of whichever host.
+        same["ssl_check_hostname"] = True
+    return {use: {**same, "retry": how} for use, how in retry.items()}
 
 
 def _redis() -> dict[str, Any]:
