@@ -14,6 +14,8 @@ CHROMIUM = (
     "--disable-component-update --disable-sync"
 ).split()
 
+LAUNCH_MS = 150_000
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -27,7 +29,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
+        chromium = playwright.chromium.launch(
+            executable_path=found, args=CHROMIUM, timeout=LAUNCH_MS
+        )
         loop = asyncio._get_running_loop()
         yield chromium
         asyncio._set_running_loop(loop)  # the test that was last may be no browser's

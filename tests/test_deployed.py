@@ -108,7 +108,7 @@ def test_examples_are_for_the_address_that_one_came_by(deployment: Deployment) -
     bursa, nginx, given = deployment
     trust = ssl.create_default_context(cafile=given.ca_file)
     cookie = {"__Host-bursa_session": bursa.guest.cookie}
-    portal = httpx.get(f"{nginx.url}/portal", cookies=cookie, verify=trust, timeout=30).text
+    portal = httpx.get(f"{nginx.url}/portal", cookies=cookie, verify=trust, timeout=90).text
     assert f"{nginx.url}/v1/auth/token" in portal and f"{nginx.url}/v1/ohlcv" in portal
     assert f"wss{nginx.url.removeprefix('https')}/v1/stream" in portal
 

@@ -258,7 +258,7 @@ class Between(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         try:
             shown = {"X-Api-Key": self.headers.get("X-Api-Key", "")}
-            with urlopen(Request(self.upstream + self.path, headers=shown), timeout=30) as answer:
+            with urlopen(Request(self.upstream + self.path, headers=shown), timeout=90) as answer:
                 found = answer.status, answer.read()
         except HTTPError as error:
             found = error.code, error.read()

@@ -49,7 +49,7 @@ class Reader:
     def client(self) -> httpx.Client:
         return httpx.Client(
             base_url=self.market.served.url,
-            timeout=20,
+            timeout=90,
             headers={"Authorization": f"Bearer {self.token}"},
         )
 
@@ -95,7 +95,7 @@ class Market:
         user = people.create(f"{name}@example.org", "user", tier, PASSWORD, CLI)
         key, _ = keys.make(user, "key", None, CLI)
         body = {"api_key": key}
-        answer = httpx.post(f"{self.served.url}/v1/auth/token", json=body, timeout=20)
+        answer = httpx.post(f"{self.served.url}/v1/auth/token", json=body, timeout=90)
         assert answer.status_code == 200, answer.text
         found = Reader(self, user, key, answer.json()["data"]["token"])
         found.override(**override)

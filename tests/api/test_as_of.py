@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def client(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=30) as client:
+    with httpx.Client(base_url=served.url, timeout=90) as client:
         yield client
 
 
@@ -195,7 +195,7 @@ def long_bars(client: httpx.Client, as_of: str | None) -> dict[str, Any]:
 def test_as_of_a_moment_is_what_was_answered_then(tmp_path: Path) -> None:
     """Asked while the day goes on, and again as of those moments when it is over."""
     floor, told = Floor(tmp_path, depth=60), []
-    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=30) as client:
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=90) as client:
         for _ in moments(floor, DAYS[1]):
             floor.commit()
             told.append((instant(floor.clock.ns), long_bars(client, None)))

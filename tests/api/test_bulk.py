@@ -74,7 +74,7 @@ def cold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cold]:
 
 @pytest.fixture(scope="module")
 def client(cold: Cold) -> Iterator[httpx.Client]:
-    with serve(cold.floor) as served, httpx.Client(base_url=served.url, timeout=20) as client:
+    with serve(cold.floor) as served, httpx.Client(base_url=served.url, timeout=90) as client:
         yield client
 
 

@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         channel=1,
     )
     served: Served
-    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=20) as found:
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=90) as found:
         yield found
     floor.close()
 

@@ -13,7 +13,7 @@ from tests.api.floor import Floor, Served, crash, serve
 
 def ask(port: int, head: str) -> tuple[int, bytes]:
     """One raw request; status and all that came back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=90) as wire:
         wire.sendall(head.replace("\n", "\r\n").encode() + b"connection: close\r\n\r\n")
         raw = b""
         while part := wire.recv(65_536):
@@ -100,7 +100,7 @@ def test_what_says_nothing_of_being_kept_is_kept_by_nobody(client: httpx.Client)
 def shaken(port: int, head: str, status: int, code: str | None) -> bytes:
     """Open a WebSocket by hand and look at the answer, which is given back."""
     said = head.format(own=f"127.0.0.1:{port}")
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=90) as wire:
         wire.sendall(said.replace("\n", "\r\n").encode() + b"\r\n")
         raw = wire.recv(65_536)
         while code and code.encode() not in raw and (more := wire.recv(65_536)):

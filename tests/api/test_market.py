@@ -63,7 +63,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def client(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=20) as found:
+    with httpx.Client(base_url=served.url, timeout=90) as found:
         yield found
 
 
@@ -281,7 +281,7 @@ def test_who_asks_on_misses_nothing_while_rows_come_and_are_stored(tmp_path: Any
             if nth % 23 == 0:
                 floor.commit()
 
-    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=20) as client:
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=90) as client:
         telling = threading.Thread(target=tell)
         telling.start()
         found: list[int] = []
@@ -301,7 +301,7 @@ def test_while_the_store_is_away_rankings_answer_and_an_index_says_so(tmp_path: 
     figures = day_figures("BBCA", at(FRI, 9, 0), (100, 0, 0, 0, 101, 1, 1), (3, 4), 5)
     floor.say(index_row(at(FRI, 9, 0), 0), figures, channel=1)
     floor.clock.ns += SECOND_NS
-    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=20) as client:
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=90) as client:
         floor.store.close()
         answer = client.get("/v1/index/COMPOSITE")
         assert answer.status_code == 503 and answer.json()["code"] == "unavailable"

@@ -278,7 +278,7 @@ def test_the_next_page_is_there_whoever_asked_first(tmp_path: Path) -> None:
     floor = Floor(tmp_path)
     floor.day(DAYS[1], minutes=30)
     floor.clock.ns = at(DAYS[1], 9, 31, 1)
-    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=20) as client:
+    with serve(floor) as served, httpx.Client(base_url=served.url, timeout=90) as client:
         path = "/v1/ohlcv/BBCA?limit=5"
         token = client.get(path).json()["meta"]["next_page"]
         named = client.get(path + "&venue=idx").json()["meta"]["next_page"]

@@ -51,7 +51,7 @@ QUERIES = st.lists(st.tuples(NAMES, TEXTS), max_size=4).map(
 
 def told(served: Served, path: str, method: str = "GET") -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers of an answer, without what is its own. The path is sent as it is."""
-    connection = HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=90)
     connection.request(method, path)
     answer = connection.getresponse()
     found = {k: v for k, v in answer.getheaders() if k not in _PASSING}

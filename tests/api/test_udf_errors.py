@@ -34,7 +34,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def ask(port: int, request: str) -> tuple[int, dict[str, str], bytes]:
     """One raw request: status, headers (lower case) and body of the first answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=90) as wire:
         wire.sendall(request.replace("\n", "\r\n").encode("latin-1"))
         raw = b""
         while b"\r\n\r\n" not in raw and (part := wire.recv(65_536)):

@@ -40,7 +40,7 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def client(eventful: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=eventful.url, timeout=20) as found:
+    with httpx.Client(base_url=eventful.url, timeout=90) as found:
         yield found
 
 

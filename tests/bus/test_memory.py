@@ -152,11 +152,11 @@ def test_a_waiting_reader_is_woken_by_a_publish_and_by_the_close() -> None:
     log = MemoryBus().open("idx", ROOMY, no_backlog)
     reader = log.join("store", 0)
     found: list[Entry | None] = []
-    thread = threading.Thread(target=lambda: found.extend([reader.poll(30), reader.poll(30)]))
+    thread = threading.Thread(target=lambda: found.extend([reader.poll(60), reader.poll(60)]))
     thread.start()
     log.publish(entry(0, 1))
     log.close()
-    thread.join(10)
+    thread.join(120)
     assert not thread.is_alive()
     assert [e is not None for e in found] == [True, False]
 

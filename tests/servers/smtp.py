@@ -58,7 +58,7 @@ class MailServer:
         # A listener that is only closed may wait in accept for ever.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def wait(self, count: int, within_s: float = 60.0) -> list[Received]:
         """The messages, once there are so many."""

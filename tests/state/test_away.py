@@ -20,10 +20,11 @@ from bursa.state.changes import Watch, bump
 from bursa.state.database import Database
 from bursa.state.engine import Conflict
 from bursa.state.upsert import insert_into
+from tests.prompt import prompt
 from tests.servers.broker import free_port
 from tests.servers.postgres import PASSWORD, Postgres
 from tests.state.conftest import Opened
-from tests.state.test_changes import SOON_S, Reader, change, until, watching
+from tests.state.test_changes import SOON_S, Reader, change, known_after, until, watching
 
 # A caller hears of an absence within three seconds, and what a busy machine adds.
 HEARS_S = 10.0
@@ -152,8 +153,7 @@ def test_a_server_that_is_killed_and_comes_back(
         other = Database(url)
         change(other, "by another")
         until(reader.knows("by another"))
-        change(shared, "by us")
-        until(reader.knows("by us"), SOON_S)
+        prompt(lambda nth: known_after(reader, shared, f"by us {nth}"), SOON_S)
         other.close()
     assert "half" not in reader.names and "away" not in reader.names
 
@@ -175,8 +175,7 @@ def test_a_server_that_stands_still(postgres: Postgres, shared: Database) -> Non
         finally:
             postgres.go_on()
         until(lambda: watch.connected)
-        change(shared, "after")
-        until(reader.knows("after"), SOON_S)
+        prompt(lambda nth: known_after(reader, shared, f"after {nth}"), SOON_S)
 
 
 def _hears(database: Database) -> None:

@@ -12,6 +12,7 @@ from bursa.model.schema import OHLCV, TICKS
 from bursa.store import sql
 from bursa.store.duckdb import DuckStore
 from bursa.store.sql import Answer, Limits, render
+from tests.prompt import PATIENT_S
 from tests.store.contract import KINDS, OPEN, VENUES, bar, batch, put, tick
 
 LIMITS = Limits(rows_max=1000, time_s=20.0)
@@ -205,7 +206,7 @@ def test_a_query_has_a_time_limit(store: DuckStore, query: str) -> None:
     with pytest.raises(Refuse, match=r"longer than 0\.2 s") as refused:
         store.select(query, Limits(1000, 0.2))
     assert refused.value.code == "too_slow"
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < PATIENT_S, "it would take hours"
 
 
 def test_an_endless_text_is_refused(store: DuckStore) -> None:

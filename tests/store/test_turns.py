@@ -29,7 +29,7 @@ def test_what_comes_live_goes_before_historical_work_that_waits_longer() -> None
     assert not order, "one at a time"
     held.__exit__(None, None, None)
     for thread in (*waiting, *late):
-        thread.join(20)
+        thread.join(60)
     assert order == ["live"] * 3 + ["past"] * 3
 
 
@@ -53,5 +53,5 @@ def test_one_at_a_time_also_after_a_failure() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert most == 1 and inside == 0

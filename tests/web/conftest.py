@@ -143,7 +143,7 @@ class Served(threading.Thread):
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self.join(10)
+        self.join(60)
         self._socket.close()
 
 

@@ -78,7 +78,7 @@ class Site:
 
     def __enter__(self) -> "Site":
         self._thread.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while not self._server.started:
             assert time.monotonic() < until, "the server did not start"
             time.sleep(0.02)
@@ -91,14 +91,14 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._thread.join(15)
+        self._thread.join(60)
         self.market.close()
         self.accounts.database.close()
 
     def get(self, path: str, **headers: str) -> Answer:
         request = Request(self.url + path, headers=headers)
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=90) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read())
         except HTTPError as error:
             with error:
