@@ -58,7 +58,7 @@ def bursa(market: Market, listening: socket.socket) -> tuple[uvicorn.Server, Com
     hub = Hub(services, StreamLimits(clients=CLIENTS_MAX), "0123456789abcdef")
     bars = Bars(market.words)
     pushing = Pushing(lambda nth: hub.offer("idx", bars.push(nth), 0))
-    return server(build_api(services, hub), "127.0.0.1", 0), {
+    return server(build_api(services, hub), "127.0.0.1", 0, services.telemetry), {
         "cold": lambda _: market.store.chill(),
         **_pushes(pushing),
     }
@@ -82,7 +82,7 @@ def guarded(market: Market, folder: Path) -> tuple[uvicorn.Server, Commands]:
 
     services = replace(market.services(), clock=clock, telemetry=telemetry, accounts=accounts)
     hub = Hub(services, StreamLimits(clients=CLIENTS_MAX), "0123456789abcdef")
-    return server(build_api(services, hub), "127.0.0.1", 0), {"token": token}
+    return server(build_api(services, hub), "127.0.0.1", 0, services.telemetry), {"token": token}
 
 
 def fastapi(market: Market, declared: bool) -> uvicorn.Server:

@@ -204,7 +204,8 @@ class Up:
             listener = listen(http.host, http.port)
             stack.callback(listener.close)
             stack.callback(gc.unfreeze)
-            uvloop.run(self._serve(server(app, http.host, http.port), listener))
+            running = server(app, http.host, http.port, self._shared.telemetry)
+            uvloop.run(self._serve(running, listener))
         if self._failure is not None:
             raise self._failure
         return 0 if self._stored else 1

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -285,6 +286,22 @@ def test_what_is_malformed_is_refused_by_name(
         answer = client.get(path)
         assert refused(answer) == (405, "method_not_allowed")
         assert "POST" in answer.headers["allow"]
+
+
+def test_who_hangs_up_within_a_body_is_no_fault_of_ours(site: Site) -> None:
+    def counted(code: str) -> float:
+        said = {"code": code}
+        return site.house.telemetry.registry.get_sample_value("bursa_refused_total", said) or 0
+
+    cut, faults = counted("body_cut"), counted("internal")
+    for kind in ("application/json", "application/x-www-form-urlencoded"):
+        with socket.create_connection(("127.0.0.1", site.served.port), timeout=60) as wire:
+            head = f"Host: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\n"
+            wire.sendall(f"POST /auth/login HTTP/1.1\r\n{head}".encode() + b"{")
+    until = time.monotonic() + 60
+    while counted("body_cut") < cut + 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (counted("body_cut"), counted("internal")) == (cut + 2, faults)
 
 
 def test_sign_up_can_be_closed(site: Site) -> None:

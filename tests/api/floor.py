@@ -275,7 +275,7 @@ def serve(
 def listening(app: Any) -> Iterator[int]:
     """Serve an application until the block ends, on the port that it gets."""
     wire = socket.create_server(("127.0.0.1", 0))
-    running = server(app, "127.0.0.1", 0)
+    running = server(app, "127.0.0.1", 0, Telemetry())
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -68,7 +68,7 @@ class Site:
         pages = Pages(self.market, accounts=asked_of(self.accounts))
         routes = [*pages.routes(), *Docs(pages, self.told).routes(), *extra]
         served: Any = build_api(services, self.market.hub, Extra(routes, pages.error))
-        self._server = server(served, "127.0.0.1", 0)
+        self._server = server(served, "127.0.0.1", 0, services.telemetry)
         while not isinstance(served, Litestar):
             served = served._app
         self.app: Litestar = served

@@ -258,7 +258,7 @@ class Market:
         asked = None if self.accounts is None else asked_of(self.accounts)
         pages = Pages(self, library, accounts=asked)
         api = build_api(self.services, self.hub, Extra(pages.routes(), pages.error))
-        self._server = server(api, "127.0.0.1", 0)
+        self._server = server(api, "127.0.0.1", 0, self.services.telemetry)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         until = time.monotonic() + 60

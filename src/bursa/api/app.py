@@ -8,6 +8,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -22,6 +23,7 @@ from bursa.api.admin import routes as admin
 from bursa.api.admission import Admission
 from bursa.api.asyncapi import AsyncApi
 from bursa.api.auth import routes as auth
+from bursa.api.bounded import Bounds, connections_allowed
 from bursa.api.bulk import BulkFiles
 from bursa.api.continuity import Ledgers
 from bursa.api.depth import Books
@@ -44,6 +46,7 @@ from bursa.api.viewer.rates import Rates
 from bursa.api.viewer.stats import Stats
 from bursa.api.viewer.ws import ViewerStream
 from bursa.model.errors import Refuse
+from bursa.ops.telemetry import Telemetry
 
 PING_S, PONG_S = 30.0, 75.0
 KEEP_ALIVE_S = 75
@@ -143,13 +146,15 @@ def _routes(services: Services, hub: Hub, admitted: Admitted) -> list[BaseRouteH
     return own
 
 
-def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+def server(app: ASGIApp, host: str, port: int, telemetry: Telemetry) -> uvicorn.Server:
     """A server of the application. Run it with `serve(sockets=...)` on a uvloop loop; setting
-    `should_exit` stops it."""
+    `should_exit` stops it. Connections that end before anybody looks at what they ask are counted
+    by why (bounded.py)."""
+    bounds = Bounds(connections_allowed(), lambda why: telemetry.turned_away.labels(why).inc())
     settings: dict[str, Any] = {
         "host": host,
         "port": port,
-        "http": EventsProtocol,
+        "http": partial(EventsProtocol, bounds=bounds),
         "loop": "uvloop",
         "ws": StreamProtocol,
         "ws_max_size": MESSAGE_BYTES_MAX,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
@@ -46,13 +47,17 @@ async def read_body(request: AnyRequest, form: type[T], most: int = BODY_BYTES_M
 
 
 async def read_bytes(request: AnyRequest, most: int = BODY_BYTES_MAX) -> bytes:
-    """The bytes of a body. Refuse `body_too_large` as soon as there are more than `most`."""
+    """The bytes of a body. Refuse `body_too_large` as soon as there are more than `most`;
+    `body_cut` where its sender hung up within it, which is no fault of ours."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise Refuse(f"the body is longer than {most:,} bytes", "body_too_large", 413)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise Refuse(f"the body is longer than {most:,} bytes", "body_too_large", 413)
+            parts.append(part)
+    except InternalServerException as cut:
+        raise Refuse("the body ended before it was whole", "body_cut") from cut
     return b"".join(parts)
 
 

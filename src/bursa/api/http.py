@@ -11,11 +11,9 @@ what is answered.
 from collections.abc import Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from bursa.api.bounded import BoundedProtocol
 
 # The name among a scope's `extensions`, and in the message of a whole body: its pieces in order, in
 # place of `body`.
@@ -25,7 +23,7 @@ _EXTENSIONS: dict[str, Any] = {PIECES: {}}
 _SERVERS = frozenset({b"connection", b"transfer-encoding"})
 
 
-class AnswerProtocol(HttpToolsProtocol):
+class AnswerProtocol(BoundedProtocol):
     """The server's protocol; each of its requests is answered through an `Exchange`."""
 
     def on_message_begin(self) -> None:

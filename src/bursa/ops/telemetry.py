@@ -279,6 +279,11 @@ class Telemetry:
         self.refused = make.count(
             "refused", "Requests and stream messages refused, by code", "code"
         )
+        self.turned_away = make.count(
+            "http_turned_away",
+            "Connections that were ended before anybody looked at what they ask",
+            "why",
+        )
         self.limits_local = make.count(
             "limits_local", "Requests judged by half their rate, the limits' server being away"
         )
