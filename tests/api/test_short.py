@@ -118,7 +118,8 @@ def test_both_ways_are_counted_under_one_name(served: Served) -> None:
 
 def made(*handlers: Any) -> ShortWay:
     handle = errors.handler()
-    return ShortWay(Litestar(handlers, exception_handlers={Exception: handle}), handle)
+    app = Litestar(handlers, exception_handlers={Exception: handle}, logging_config=None)
+    return ShortWay(app, handle)
 
 
 def test_a_route_of_the_router_is_not_taken_for_a_name() -> None:

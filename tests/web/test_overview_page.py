@@ -658,7 +658,9 @@ def test_other_venues_are_one_line_each_and_one_press_away(
 ) -> None:
     facts.others = [BINANCE]
     facts.shown = replace(facts.shown, now_ns=facts.shown.now_ns)
-    tab = Tab(browser, serve(Litestar(Pages(facts).routes(), openapi_config=None)))
+    tab = Tab(
+        browser, serve(Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None))
+    )
     page = tab.open("/")
     tab.until("#venues", "Binance spotlive|Binance spotsession 2")
     assert page.locator(".o-venue").all_text_contents() == [
@@ -684,7 +686,9 @@ def test_a_long_price_stays_inside_the_plot(
     minutes, values = [1_763_424_000_000_000_000], [112_345.67]
     bitcoin = Headline("BTCUSDT", "Bitcoin", 2, 1, values[0], 112_000.5, minutes, values)
     facts.figures = replace(facts.figures, headline=bitcoin, indices=[])
-    tab = Tab(browser, serve(Litestar(Pages(facts).routes(), openapi_config=None)))
+    tab = Tab(
+        browser, serve(Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None))
+    )
     tab.page.set_viewport_size(NARROW)
     if font == "fallback":  # whose letters are wider
         tab.page.route("**/*.woff2", lambda route: route.fulfill(status=204))

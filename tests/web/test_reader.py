@@ -44,7 +44,7 @@ def pages(facts: Any, who: Principal, accounts: PageAccounts | None) -> Iterator
         return asking
 
     routes = Pages(facts, accounts=accounts).routes()
-    app = Litestar(routes, middleware=[known], openapi_config=None)
+    app = Litestar(routes, middleware=[known], openapi_config=None, logging_config=None)
     with TestClient(app) as client:
         yield lambda path: client.get(path, follow_redirects=False)
 

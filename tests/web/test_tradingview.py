@@ -173,7 +173,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(facts: Any, folder: Path) -> Iterator[TestClient[Litestar]]:
-    app = Litestar(Pages(facts, load(str(folder))).routes(), openapi_config=None)
+    app = Litestar(
+        Pages(facts, load(str(folder))).routes(), openapi_config=None, logging_config=None
+    )
     with TestClient(app) as client:
         yield client
 
@@ -294,7 +296,9 @@ def test_an_unknown_instrument_and_library_are_said(client: TestClient[Litestar]
 
 
 def test_without_a_folder_the_page_says_what_to_configure(facts: Any) -> None:
-    with TestClient(Litestar(Pages(facts).routes(), openapi_config=None)) as client:
+    with TestClient(
+        Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None)
+    ) as client:
         answer = client.get("/chart?lib=tradingview")
         assert answer.status_code == 404
         assert "web.tradingview" in answer.text and SCRIPT in answer.text
