@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bursa.bars.build import BarBuilder
-from bursa.bars.rollup import roll_up
+from bursa.bars.rollup import roll_up, summed
 from bursa.model.batch import FILE_END, MARK, TRADE, Batch, Span
+from bursa.model.calendar import DAY_NS
 from bursa.model.schema import FREQS
 from bursa.model.timeframe import TIMEFRAMES, buckets
 from bursa.model.venue import BINANCE, Venue
@@ -17,6 +18,8 @@ from tests.bars.oracle import MINUTE, SECOND, VENUE, Bar, Row, TickRule, rows_of
 from tests.bars.test_build import words
 
 SPAN = Span("test", 1, 0, 1)
+# A day of 24 hours, from its beginning.
+T0 = 20_000 * DAY_NS
 LONG = [tf for tf in TIMEFRAMES if tf != "1m"]
 
 
@@ -132,3 +135,21 @@ def test_nothing_and_minutes_pass_as_they_are() -> None:
     assert roll_up(closed, "1m", VENUE) is closed
     none = replace(closed, block=closed.block[:, :0])
     assert len(roll_up(none, "1d", VENUE)) == 0
+
+
+def test_no_sum_wraps() -> None:
+    """A coin of which billions are traded a minute, with eight decimals: a day passes int64."""
+    venue = BINANCE
+    rows = [
+        Row(TRADE, T0 + n * MINUTE, symbol=0, price=0.000012, volume=4.5e10 + n, seq=n, recv=n)
+        for n in range(1440)
+    ]
+    minutes = minutes_of(rows, venue)
+    assert len(minutes) == 1440
+    day = roll_up(minutes, "1d", venue)
+    assert day.column("volume").tolist() == [sum(row.volume for row in rows)]
+    assert day.column("vwap")[0] == pytest.approx(0.000012)
+    assert summed(np.array([1e300, 1.0, 2.0, np.nan]), np.array([0, 1, 3]), 1.0).tolist()[:2] == [
+        1e300,
+        3.0,
+    ]

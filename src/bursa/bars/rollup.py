@@ -1,10 +1,11 @@
 """Longer bars from 1-minute bars: 5m to 1M, equal to what a rebuild from the trades would give.
 
-Which minutes make a bar is model/timeframe.py's to say. Volume and value are summed as int64 in
-units of the venue's decimals and divided once, as the minutes' own were. Does not read, and does
+Which minutes make a bar is model/timeframe.py's to say. Volume and value are summed as whole
+numbers of the venue's decimals and divided once, as the minutes' own were. Does not read, and does
 not know whether a bar is over: the caller does.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from bursa.model.batch import Batch, Block
 from bursa.model.schema import FREQS, INT_NULL, OHLCV
 from bursa.model.timeframe import buckets
 from bursa.model.venue import Venue
+
+_INT64_HOLDS = 2.0**62
 
 
 def roll_up(bars: Batch, tf: str, venue: Venue) -> Batch:
@@ -62,15 +65,15 @@ def _joined(parts: Batch, first: Block, opens: Block, freq: int, venue: Venue) -
         np.where(prices, parts.column("low"), np.inf), first
     )
     joined.column("close")[:] = parts.column("close")[last]
-    volume = _summed(parts.column("volume"), first, venue.volume_decimals)
-    value = _summed(parts.column("value"), first, venue.value_decimals)
+    volume = summed(parts.column("volume"), first, 10.0**venue.volume_decimals)
+    value = summed(parts.column("value"), first, 10.0**venue.value_decimals)
     joined.column("volume")[:] = volume
     joined.column("value")[:] = value
     joined.column("trades")[:] = np.add.reduceat(parts.column("trades"), first)
     none = np.full(len(first), np.nan)
     joined.column("vwap")[:] = np.divide(value, volume, out=none, where=volume > 0)
     for name in ("delta", "ruled"):
-        joined.column(name)[:] = _known_sum(parts.column(name), first, venue.volume_decimals)
+        joined.column(name)[:] = _known_sum(parts.column(name), first, 10.0**venue.volume_decimals)
     for name in ("bid_volume", "ask_volume"):
         joined.column(name)[:] = parts.column(name)[last_of]
     joined.column("final")[:] = np.minimum.reduceat(parts.column("final"), first)
@@ -101,15 +104,27 @@ def _priced(parts: Batch, first: Block) -> tuple[Block, Block, NDArray[np.bool_]
     return begin, last, prices
 
 
-def _summed(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:
-    units = np.rint(amounts * 10.0**decimals).astype(np.int64)
-    return np.asarray(np.add.reduceat(units, first) / 10.0**decimals)
+def summed(amounts: NDArray[np.float64], first: Block, units_in_one: float) -> NDArray[np.float64]:
+    """Sums of stretches of volumes or values; `first` is where each begins, the last one goes to
+    the end. In int64, as whole numbers of so many units in one; where that could not hold them
+    (billions of a coin in a minute, with 8 decimals) the amounts' own sum, rounded once: no sum
+    wraps, and none depends on the order. NaN where an amount is none."""
+    if np.abs(amounts).sum() * units_in_one < _INT64_HOLDS:
+        units = np.rint(amounts * units_in_one).astype(np.int64)
+        return np.asarray(np.add.reduceat(units, first) / units_in_one)
+    found = np.add.reduceat(amounts, first)
+    ends = np.append(first[1:], len(amounts))
+    for at in np.flatnonzero(np.isfinite(found)).tolist():
+        found[at] = math.fsum(amounts[first[at] : ends[at]])
+    return np.asarray(found)
 
 
-def _known_sum(amounts: NDArray[np.float64], first: Block, decimals: int) -> NDArray[np.float64]:
-    """As `_summed`; parts that do not know theirs add nothing, and nothing known is NaN."""
+def _known_sum(
+    amounts: NDArray[np.float64], first: Block, units_in_one: float
+) -> NDArray[np.float64]:
+    """As `summed`; parts that do not know theirs add nothing, and nothing known is NaN."""
     known = ~np.isnan(amounts)
     if known.all():
-        return _summed(amounts, first, decimals)
-    sums = _summed(np.where(known, amounts, 0.0), first, decimals)
+        return summed(amounts, first, units_in_one)
+    sums = summed(np.where(known, amounts, 0.0), first, units_in_one)
     return np.where(np.logical_or.reduceat(known, first), sums, np.nan)

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursa.api.stream.frames import BarRow
+from bursa.bars.rollup import summed
 from bursa.model.batch import Batch
 
+_ALL = np.zeros(1, np.int64)
 # Minutes kept apart, so that a revision can replace one; older ones are folded for good.
 MINUTES_APART = 20
 # Bars behind the newest that can still be revised.
@@ -100,7 +102,6 @@ class Rolling:
         ts, rev, open_, high, low, close, volume, final = (
             bars.column(name)[:count] for name in names
         )
-        units = self.grid.volume_units
         known = hd[:count][~np.isnan(hd[:count])]
         void = (bars.column("trades")[:count] == 0) & (volume == 0)
         at = np.arange(count) if void.all() else np.flatnonzero(~void)
@@ -112,7 +113,7 @@ class Rolling:
             float(high[at].max()),
             float(low[at].min()),
             float(close[at[-1]]),
-            int(np.rint(volume * units).astype(np.int64).sum()) / units,
+            float(summed(volume, _ALL, self.grid.volume_units)[0]),
             bool(final.all()),
             float(known[-1]) if len(known) else float("nan"),
             bool(void.all()),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bursa.api.envelope import encode
 from bursa.api.services import SECOND_NS, VenueService
+from bursa.bars.rollup import summed
 from bursa.history.candles import Ask
 from bursa.model.batch import Batch
 from bursa.model.calendar import DAY_NS, MINUTE_NS
@@ -95,15 +96,13 @@ def shown(service: VenueService, tf: str, bars: Batch) -> Columns:
         return Columns(t, open_, high, low, close, volume)
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(t)) - 1
-    units = 10**service.venue.volume_decimals
-    whole = np.rint(volume * units).astype(np.int64)
     return Columns(
         t[first],
         open_[first],
         np.maximum.reduceat(high, first),
         np.minimum.reduceat(low, first),
         close[last],
-        np.add.reduceat(whole, first) / units,
+        summed(volume, first, 10.0**service.venue.volume_decimals),
     )
 
 
