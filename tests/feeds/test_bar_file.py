@@ -166,6 +166,34 @@ def test_an_open_quote_takes_no_rows_along_in_silence(tmp_path: Path) -> None:
     assert read(path, ["a", "b"])[0][1] == (3, "3", "4 and\nfive"), "one that is closed may go on"
 
 
+def test_lines_behind_a_value_with_line_breaks_are_numbered_as_an_editor_does(
+    tmp_path: Path,
+) -> None:
+    """Also where the value is of a column that nobody asks for, and of lines that are no rows."""
+    path = tmp_path / "bars.csv"
+    lines, rows, bad = ["a,b,note"], {}, []
+    at = 2
+    for n in range(60_000):
+        if n % 7_001 == 5:
+            lines.append(f'{n},2,"goes\non\nand on"')
+            rows[at], at = str(n), at + 3
+        elif n % 9_001 == 8:
+            lines.append(f"{n},2")
+            bad.append(at)
+            at += 1
+        else:
+            lines.append(f"{n},2,")
+            rows[at], at = str(n), at + 1
+    path.write_text("\n".join(lines) + "\n")
+    assert path.stat().st_size < bar_file.PIECE_BYTES
+    for piece_bytes in (bar_file.PIECE_BYTES, 1 << 14):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bar_file, "PIECE_BYTES", piece_bytes)
+            found, ragged = read(path, ["b", "a"])
+        assert {line: a for line, _, a in found} == rows
+        assert [line for line, _ in ragged] == bad
+
+
 def test_a_line_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     path.write_text("a,b\n1,2\n3," + "x" * (3 * bar_file.PIECE_BYTES) + "\n")

@@ -8,8 +8,9 @@ mean is wire/bar_file/values.py, which column is which wire/bar_file/headers.py.
 
 import codecs
 import csv
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,6 +103,8 @@ class _Csv:
         self._ragged: list[Ragged] = []
         self._open_quote: int | None = None
         self._told = 0
+        self._breaks = _Breaks()
+        self._seen: int | None = 0  # rows before it were read; None: all
         try:
             header = self._header()
         except (OSError, pa.ArrowException) as error:
@@ -129,7 +132,6 @@ class _Csv:
         """As BarFile."""
         # Two headers may be alike once stripped; columns are named by their places.
         places = {header: str(at) for at, header in enumerate(self.headers)}
-        wanted = [places[header] for header in columns]
         read = pa.csv.ReadOptions(
             use_threads=False,  # else lines are not numbered
             block_size=PIECE_BYTES,
@@ -142,11 +144,11 @@ class _Csv:
             invalid_row_handler=self._note,
         )
         convert = pa.csv.ConvertOptions(
-            include_columns=wanted,
-            column_types=dict.fromkeys(wanted, pa.binary()),
+            column_types=dict.fromkeys(places.values(), pa.binary()),
             strings_can_be_null=False,
         )
         rows, self._ragged, self._told = _Lines(first=2), [], 0
+        self._breaks, self._seen = _Breaks(), rows.first
         try:
             with self._open() as stream:
                 with pa.csv.open_csv(stream, read, parse, convert) as reader:
@@ -154,9 +156,12 @@ class _Csv:
                         self.done = min(self._raw.tell(), self.total)
                         self._check_ragged()
                         lines = rows.next(batch.num_rows, [one.line for one in self._ragged])
-                        found = dict(zip(columns, batch.columns, strict=True))
-                        yield _without_empty(Piece(lines, found))
+                        found = {name: batch.column(places[name]) for name in columns}
+                        told = self._breaks.shifted(lines, batch)
+                        self._seen = rows.first
+                        yield _without_empty(Piece(told, found))
                 self._check_ragged()
+                self._seen = None
         except (OSError, pa.ArrowException) as error:
             if _STRADDLES in str(error):
                 what = f"a line, or what a quote opens, is longer than {PIECE_BYTES:,} bytes"
@@ -184,8 +189,10 @@ class _Csv:
     def ragged(self) -> list[Ragged]:
         """As BarFile."""
         fresh = self._ragged[self._told :]
+        if self._seen is not None:  # whether a value before the others goes on is not known yet
+            fresh = [one for one in fresh if one.line < (self._seen or 0)]
         self._told += len(fresh)
-        return fresh
+        return [replace(one, line=one.line + self._breaks.before(one.line)) for one in fresh]
 
     def close(self) -> None:
         """As BarFile."""
@@ -210,6 +217,35 @@ class _Lines:
             self.first = int(lines[-1]) + 1
             self._skipped += sum(line < self.first for line in skipped)
         return lines
+
+
+class _Breaks:
+    """Line breaks within values: a row behind them lies so many lines further down than it is rows
+    away from the beginning."""
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._sums: list[int] = []
+
+    def before(self, row: int) -> int:
+        """How many there are in the rows before one; rows are counted as if each were a line."""
+        at = bisect_left(self._rows, row)
+        return self._sums[at - 1] if at else 0
+
+    def shifted(self, rows: NDArray[np.int64], batch: pa.RecordBatch) -> NDArray[np.int64]:
+        """The lines of the next rows, all columns of which are in `batch`."""
+        counts = np.zeros(len(rows), np.int64)
+        for column in batch.columns:
+            found = pa.compute.count_substring(column, "\n")
+            counts += found.to_numpy(zero_copy_only=False)
+        if not self._rows and not counts.any():
+            return rows
+        earlier = self._sums[-1] if self._sums else 0
+        sums = earlier + np.cumsum(counts)
+        at = np.flatnonzero(counts)
+        self._rows += rows[at].tolist()
+        self._sums += sums[at].tolist()
+        return rows + sums - counts
 
 
 def _without_empty(piece: Piece) -> Piece:
