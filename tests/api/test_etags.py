@@ -141,7 +141,7 @@ def test_a_revision_makes_another_tag(market: Market, path: str) -> None:
     elsewhere = tag_of(market["pro"], path)
     old = asked(market["pro"], path, **query).json()["data"]
     market.house.trade(minute_ns(nth) + 7_000_000_000, 9_999)  # it comes late
-    market.house.heartbeat(minute_ns(nth + 6))
+    market.house.heartbeat(market.next_minute_ns())
     new = asked(market["pro"], path, **query).json()["data"]
     assert (new[0]["rev"], new[0]["date"]) == (old[0]["rev"] + 1, old[0]["date"])
     for name in READERS:

@@ -1,6 +1,5 @@
 """What each tier gets of every surface: one range fetched by all, and its HD compared; refusals."""
 
-import itertools
 import json
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -26,7 +25,6 @@ from tests.api.readers import (
     TODAY,
     Market,
     Reader,
-    minute_ns,
     open_market,
 )
 from tests.api.tables import read
@@ -114,7 +112,8 @@ def test_every_reader_gets_one_range_of_every_surface_with_his_own_view_of_hd(
     meanwhile."""
     path, query = SURFACES["the newest metric rows"]
     query["metric"] = "hd,sma_20"
-    market.house.trade(minute_ns(21) + 2_500_000_000, 9_200)  # something closed since the start
+    # Something closed since the start.
+    market.house.trade(market.next_minute_ns() + 2_500_000_000, 9_200)
     names = ("enterprise", "pro", "blind", "second", "enterprise", "second", "blind", "pro")
     for what, (path, query) in SURFACES.items():
         raw = market["enterprise"].rows(path, **query)
@@ -144,7 +143,6 @@ def test_streams_show_each_listener_his_view_and_the_same_numbers_as_rest(market
     """A live minute, the bar under way of an hour, and what was missed, over both wires."""
     names = ("enterprise", "pro", "second", "blind")
     sockets = {name: market[name].socket() for name in names}
-    number = itertools.count(22)
     told: dict[str, list[dict[str, Any]]] = {}
     events: dict[str, list[dict[str, Any]]] = {}
     for socket in sockets.values():
@@ -154,9 +152,8 @@ def test_streams_show_each_listener_his_view_and_the_same_numbers_as_rest(market
         assert socket.until("subscribed") and socket.until("subscribed")
     cursor = ""
     try:
-        at_minute = next(number)
-        market.house.trade(minute_ns(at_minute) + 2_500_000_000, 9_300)
-        market.house.trade(minute_ns(next(number)) + 2_500_000_000, 9_310)
+        market.house.trade(market.next_minute_ns() + 2_500_000_000, 9_300)
+        market.house.trade(market.next_minute_ns() + 2_500_000_000, 9_310)
         for name, socket in sockets.items():
             frames = socket.until("end_of_interval") + socket.until("end_of_interval")
             frames += socket.rest()
@@ -430,8 +427,8 @@ def test_open_streams_are_trimmed_and_see_hd_otherwise_as_soon_as_rights_change(
             {"venue": "idx", "freq": "1m", "channel": "bars", "tickers": ["BBCA", "GOTO"]},
             {"venue": "idx", "freq": "1m", "channel": "metrics", "tickers": ["BBCA"]},
         ]
-        market.house.trade(minute_ns(26) + 2_500_000_000, 9_300)
-        market.house.trade(minute_ns(27) + 2_500_000_000, 9_310)
+        market.house.trade(market.next_minute_ns() + 2_500_000_000, 9_300)
+        market.house.trade(market.next_minute_ns() + 2_500_000_000, 9_310)
         values = socket.until("metrics")[-1]["values"]
         assert [values[name] for name in HD] == [0, 0, 0, 0] and values["sma_20"]
         reader.override(hd="none", stream_symbols=0)
