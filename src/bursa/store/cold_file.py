@@ -1,6 +1,6 @@
 """The form of a cold file: how the rows of a day are written, and how they are read.
 
-Parquet, zstd, the schema's columns in its order, rows as they are given (sorted: tables.sorted_by).
+Parquet, zstd, the schema's columns in its order, rows as they are given (sorted: tables.packed_by).
 Each column gets the encoding in which a sample of its rows is smallest: that differs from kind to
 kind and from venue to venue, and is a fifth smaller than the engine's own writer. The footer tells
 the schema's version, the table and the day. A column that the schema got later is absent, and read
@@ -31,7 +31,7 @@ _GROUP_ROWS = 32_768
 # would save 2 % in eight times the time.
 _LEVELS = {"ohlcv": 15, "index": 15}
 _LEVEL = 9
-_SAMPLE_ROWS, _SAMPLE_LEVEL = 16_384, 3
+_SAMPLE_ROWS = 16_384
 
 _TYPES: Mapping[str, pa.DataType] = {
     "time": pa.int64(),
@@ -174,20 +174,22 @@ def put(groups: Iterator[pa.Table], kind: Kind, file: Path) -> int:
 
 def _writer(out: Any, head: pa.Table, kind: Kind, file: Path) -> pq.ParquetWriter:
     wanted = schema(kind)
-    found = {_path(c): _smallest(head, c) for c in kind.columns}
+    level = _LEVELS.get(kind.name, _LEVEL)
+    found = {_path(c): _smallest(head, c, level) for c in kind.columns}
     dictionary = [path for path, encoding in found.items() if encoding == _DICTIONARY]
     others = {path: encoding for path, encoding in found.items() if encoding != _DICTIONARY}
-    by = [(kind.columns[0].name, "ascending"), ("ts", "ascending")]
+    by = tables.packed_by(kind)
+    ordering = [(name, "ascending") for name in by[: by.index("ts") + 1]]
     writer = pq.ParquetWriter(
         out,
         wanted,
         compression="zstd",
-        compression_level=_LEVELS.get(kind.name, _LEVEL),
+        compression_level=level,
         use_dictionary=dictionary or False,
         column_encoding=others or None,
         store_schema=False,
         write_page_checksum=True,
-        sorting_columns=pq.SortingColumn.from_ordering(wanted, by),
+        sorting_columns=pq.SortingColumn.from_ordering(wanted, ordering),
     )
     told = {
         VERSION_KEY: str(SCHEMA_VERSION),
@@ -203,25 +205,26 @@ def _path(column: Column) -> str:
     return f"{column.name}.list.element" if column.dtype in ("floats", "ints") else column.name
 
 
-def _smallest(head: pa.Table, column: Column) -> str:
-    """The encoding in which a sample of a column is smallest."""
+def _smallest(head: pa.Table, column: Column, level: int) -> str:
+    """The encoding in which a sample of a column is smallest, packed as the file will be: at
+    another level another one may be (long matches of volumes are found from level 9 on)."""
     of = _ENCODINGS[column.dtype]
     if len(of) == 1 or not len(head):
         return of[-1]
     # From the middle: the first tickers of a day need not be like the others.
     start = max(0, (len(head) - _SAMPLE_ROWS) // 2)
     sample = head.select([column.name]).slice(start, _SAMPLE_ROWS)
-    return min(of, key=lambda encoding: _size(sample, column, encoding))
+    return min(of, key=lambda encoding: _size(sample, column, encoding, level))
 
 
-def _size(sample: pa.Table, column: Column, encoding: str) -> int:
+def _size(sample: pa.Table, column: Column, encoding: str, level: int) -> int:
     out = io.BytesIO()
     dictionary = encoding == _DICTIONARY
     pq.write_table(
         sample,
         out,
         compression="zstd",
-        compression_level=_SAMPLE_LEVEL,
+        compression_level=level,
         use_dictionary=dictionary,
         column_encoding=None if dictionary else {_path(column): encoding},
         store_schema=False,

@@ -315,8 +315,9 @@ class DuckStore(Reading):
         renamed."""
         what, (start_ns, end_ns) = self._kinds[kind], self.floors.bounds(venue, day)
         source = self._whole(venue, what, day, beside)
-        where, order = f"ts >= {start_ns} and ts < {end_ns}", f"order by {tables.sorted_by(what)}"
-        text = tables.select(source, what.columns, where, order)
+        by = ", ".join(f'"{name}"' for name in tables.packed_by(what))
+        where = f"ts >= {start_ns} and ts < {end_ns}"
+        text = tables.select(source, what.columns, where, f"order by {by}")
         with self._engine.reading(WHOLE, f"seal of {venue}_{kind}", DAY_S) as cursor:
             cold_file.write(cursor, text, what, file)
 

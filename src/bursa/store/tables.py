@@ -235,10 +235,20 @@ def merged(kind: Kind, hot: str, cold: str, where: str) -> str:
 
 def sorted_by(kind: Kind) -> str:
     """The columns by which the rows of a closed day are sorted: whose, when, and as they came."""
-    whose = kind.columns[0].name
+    return ", ".join(f'"{name}"' for name in _order(kind, ()))
+
+
+def packed_by(kind: Kind) -> Sequence[str]:
+    """The columns by which the rows of a cold file are sorted: as `sorted_by`, but the two sides of
+    books lie apart, as a book is much like the one before it of its own side."""
+    return _order(kind, ("board", "side") if "side" in kind.index else ())
+
+
+def _order(kind: Kind, apart: Sequence[str]) -> Sequence[str]:
+    """Names; `apart` stand before the time."""
+    first = [kind.columns[0].name, *apart, "ts"]
     rest = [name for name in ("rev", "seq", "position") if name in kind.index]
-    named = [whose, "ts", *rest, *(name for name in kind.key if name not in (whose, "ts", *rest))]
-    return ", ".join(f'"{name}"' for name in named)
+    return [*first, *rest, *(name for name in kind.key if name not in (*first, *rest))]
 
 
 def nothing(kind: Kind) -> str:
