@@ -14,11 +14,13 @@ from bursa.accounts.audit import Audit, Chosen
 from bursa.accounts.parts import Acts
 from bursa.accounts.usage import Usage
 from bursa.accounts.who import CLI, Actor
+from bursa.api import admission
 from bursa.api.address import Client, client_of
 from bursa.api.doors import Door, door_of
 from bursa.api.front import Front, front_of
 from bursa.ops.telemetry import Telemetry
 from tests.accounts.house import PASSWORD, Site, open_house
+from tests.accounts.test_auth_routes import refused
 from tests.api.clients import until
 
 MINUTE_NS = 60_000_000_000
@@ -238,6 +240,47 @@ def test_a_session_reads_and_changes_only_from_its_own_pages(site: Site) -> None
         assert client.post("/auth/login", json=login).status_code == 200
         with site.client(headers={"Cookie": f"a=b; bursa_session={'x' * 43}"}) as other:
             assert code(other.get("/v1/symbols")) == (401, "session_ended")
+
+
+def test_a_user_changes_things_so_often_in_all_his_sessions(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "CHANGES", 3)
+    for email in ("busy@contoh.id", "calm@contoh.id"):
+        site.user(email)
+    site.user("minding@contoh.id", role="admin")
+    site.later()
+
+    def named(session: httpx.Client, **more: str) -> httpx.Response:
+        return session.patch("/portal/api/me", json={"name": "n"}, headers=more)
+
+    def entries() -> int:
+        return len(site.accounts.audit.read(Chosen(act="admin.enter")))
+
+    with site.session("busy@contoh.id") as one, site.session("busy@contoh.id") as two:
+        # What was no page of ours is no change of his.
+        for _ in range(5):
+            assert refused(named(one, **{"X-CSRF-Token": "x"})) == (403, "bad_csrf")
+        assert [named(one).status_code, named(two).status_code] == [200, 200]
+        before = entries()
+        assert refused(one.post("/admin/api/users", json={})) == (403, "admin_only")
+        site.accounts.audit.bring()
+        assert entries() == before + 1
+        for session in (one, two):
+            answer = named(session)
+            assert refused(answer) == (429, "too_many_requests")
+            assert answer.headers["ratelimit-policy"] == '"minute";q=3;w=60'
+            assert int(answer.headers["retry-after"]) > 0
+        assert refused(two.post("/admin/api/users", json={})) == (429, "too_many_requests")
+        site.accounts.audit.bring()
+        assert entries() == before + 1, "and it is not audited either"
+        assert one.get("/portal/api/me").status_code == 200
+    with site.session("calm@contoh.id") as calm:
+        assert named(calm).status_code == 200
+    with site.session("minding@contoh.id") as minding:
+        for nth in range(5):
+            form = {"email": f"made{nth}@contoh.id"}
+            assert minding.post("/admin/api/users", json=form).status_code == 201
 
 
 def test_the_minute_is_one_users_over_all_his_keys(site: Site) -> None:

@@ -129,6 +129,21 @@ def test_what_a_key_has_of_its_own_beats_what_its_user_has(here: Office) -> None
     assert list(here.standing.tiers()) == ["free", "pro", "enterprise"]
 
 
+def test_a_user_makes_no_keys_without_end(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "MADE_MAX", 3)
+    me, other = here.person(), here.person()
+    for _ in range(3):
+        here.hand.ns += S
+        here.keys.revoke(here.keys.make(me.user, "a", None, me)[1].id, me)
+    with refused("too_many_keys", 409):
+        here.keys.make(me.user, "b", None, me)
+    here.keys.make(other.user, "another's", None, other)
+    here.hand.ns += keys.DAY_NS - 2 * S
+    here.keys.make(me.user, "b", None, me)
+    with refused("too_many_keys", 409):
+        here.keys.make(me.user, "c", None, me)
+
+
 def test_keys_are_listed_named_and_few(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "LIVE_MAX", 3)
     me = here.person()

@@ -75,6 +75,20 @@ def test_a_user_has_one_minute_whatever_rate_his_keys_have() -> None:
     limiter.check()
 
 
+def test_a_clock_that_is_set_back_gives_nobody_another_minute() -> None:
+    clock = HandClock()
+    limiter = in_memory(clock)
+    allowed = 0
+    for _ in range(30):
+        allowed += sum(now(limiter, "usr_1", 10).allowed for _ in range(20))
+        clock.ns -= 61 * S
+    assert allowed == 10
+    clock.ns -= 365 * 24 * 3600 * S
+    assert not now(limiter, "usr_1", 10).allowed
+    clock.ns += 121 * S
+    assert sum(now(limiter, "usr_1", 10).allowed for _ in range(20)) == 10, "nor takes one"
+
+
 def test_an_address_is_a_digest_and_a_network_of_ipv6_is_one() -> None:
     limiter = in_memory(HandClock())
     of = limiter.of_address
@@ -367,6 +381,19 @@ def test_a_server_that_stands_still_or_refuses_holds_nobody_up(server: Redis) ->
         two.run(scenario())
     finally:
         server.go_on()
+
+
+def test_a_clock_that_is_set_back_leaves_no_server_alone_for_long() -> None:
+    async def ask() -> None:
+        clock = HandClock()
+        limiter = Limiter(clock, Telemetry(), "redis://127.0.0.1:1/0")
+        assert (await limiter.take("usr_1", 10)).local
+        assert limiter.take_now("usr_1", 10) is not None, "it is left alone for a moment"
+        clock.ns -= 3600 * S
+        assert limiter.take_now("usr_1", 10) is None, "and asked again"
+        await limiter.close()
+
+    asyncio.run(ask())
 
 
 def test_valkeys_client_counts_on_a_redis_too(redis: Redis) -> None:

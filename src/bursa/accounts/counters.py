@@ -63,9 +63,12 @@ class Counters(SlidingWindowCounterSupport, Storage):
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
-            if windows[0] != number:
+            if windows[0] < number:
                 windows[2] = windows[1] if windows[0] == number - 1 else 0
-                windows[0], windows[1] = number, 0
+                windows[1] = 0
+            # Where the clock was set back, what was counted counts on: else each step back would be
+            # a limit more.
+            windows[0] = number
         return windows, expiry - now_s % expiry
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:

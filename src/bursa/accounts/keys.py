@@ -21,6 +21,9 @@ from bursa.state.account_tables import KEYS, MACHINES, PLUGIN_REPORTS, TIERS
 
 # Keys of one user that are neither revoked nor expired.
 LIVE_MAX = 50
+# Keys that one user makes in a day, revoked ones too: each is kept for half a year, and known by
+# heart in every process.
+MADE_MAX, DAY_NS = 200, 24 * 3600 * 10**9
 # Last uses that are kept in memory before they are written.
 USED_MAX = 100_000
 # Keys that are revoked or have expired are shown for half a year; so long the audit tells of them.
@@ -72,6 +75,11 @@ class Keys:
             many = change.to.execute(select(func.count()).select_from(KEYS).where(mine))
             if many.scalar_one() >= LIVE_MAX:
                 text = f"a user has {LIVE_MAX} keys at most: revoke one first"
+                raise Refuse(text, "too_many_keys", 409)
+            young = (KEYS.c.user_id == user) & (KEYS.c.created_ns > change.now_ns - DAY_NS)
+            many = change.to.execute(select(func.count()).select_from(KEYS).where(young))
+            if many.scalar_one() >= MADE_MAX:
+                text = f"a user makes {MADE_MAX} keys a day at most: use one that there is"
                 raise Refuse(text, "too_many_keys", 409)
             made = {
                 "id": new_id("key"),

@@ -30,6 +30,7 @@ _NAMES = {WINDOW_S: "minute", HOUR_S: "hour", DAY_S: "day"}
 # Addresses whose bucket is remembered.
 ADDRESSES_MAX = 10_000
 _SECOND_NS = 1_000_000_000
+_WAIT_MAX_NS = int(max(WAITS_S) * _SECOND_NS)
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -103,7 +104,8 @@ class Limiter:
             return FREE
         if self._server is None:
             return told(limit, self._of(window_s).take(bucket, limit), window_s)
-        if self._failures and self._clock.now_ns() < self._again_ns:
+        # However the clock was set, it is for a second at most.
+        if self._failures and 0 < self._again_ns - self._clock.now_ns() <= _WAIT_MAX_NS:
             return self._local(bucket, limit, window_s)
         return None
 

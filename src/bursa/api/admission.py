@@ -47,6 +47,9 @@ _OF_SESSIONS = frozenset({Door.SELF, Door.ADMIN})
 _OF_DEMO = frozenset({Door.DATA, Door.UDF, Door.PAGE})
 # Characters of a path that the audit keeps.
 _TARGET_MAX = 200
+# What one user changes of his own in a minute, or tries as an admin who is none: each is a
+# transaction and a record of the audit, which keeps it for half a year.
+CHANGES = 120
 # Where the front has no limit for addresses, admins still have one: that the counters answer.
 _ADMIN_PER_MINUTE = 6_000
 
@@ -97,7 +100,11 @@ class Admission:
         if door is Door.PLUGIN and not who.machine:
             message = "this takes a machine's token: POST /v1/plugin/activate gives one"
             raise Refuse(message, "machine_needed", 403)
-        return await self._meant(scope, receive, given, who) if changes else receive
+        if not changes:
+            return receive
+        receive = await self._meant(scope, receive, given, who)
+        self._count_change(state, door, who)
+        return receive
 
     def misled(self, state: Any, client: Client) -> None:
         """Count against an address a request that is refused before any door. Refuse 429."""
@@ -231,8 +238,10 @@ class Admission:
         return receive
 
     def _not_for(self, scope: Any, who: Principal, client: Client, changes: bool) -> None:
-        """Refuse `admin_only`; what was to be changed is audited, so often as a page may ask."""
+        """Refuse `admin_only`; what was to be changed is audited, so often as a user may change."""
         self._take_local(scope["state"], f"pages/{who.user}")
+        if changes:
+            self._count_change(scope["state"], Door.SELF, who)
         refusal = Refuse("this is for admins", "admin_only", 403)
         if changes and self._accounts is not None:
             request = scope["state"]["request_id"]
@@ -271,6 +280,15 @@ class Admission:
         taken = self._local.take_now(bucket, rate)
         if taken is not None:
             self._told(state, taken, rate, "an address has")
+
+    def _count_change(self, state: Any, door: Door, who: Principal) -> None:
+        """Count a change of one's own; only of one too many the answer tells this limit. Admins
+        have none for others': a list of them is changed one by one."""
+        if door is not Door.SELF:
+            return
+        taken = self._local.take_now(f"changes/{who.user}", CHANGES)
+        if taken is not None and not taken.allowed:
+            self._told(state, taken, CHANGES, "for changes an account has")
 
     def _told(self, state: Any, taken: Taken, rate: int, whose: str) -> None:
         state["marks"] = taken.headers[:2]
