@@ -17,10 +17,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import cast
 
-import numpy as np
-
+from bursa.feeds.socket_line import SocketLine
 from bursa.model.batch import BLOCKS, LINES
 from bursa.model.venue import Venue
 from bursa.ops.back_off import BACK_OFF_S, BackOff
@@ -28,7 +26,6 @@ from bursa.ports import Frames, Intake
 from bursa.wire.idx import route
 from bursa.wire.idx.layout import IDX1
 
-BUFFER_BYTES = 1 << 20
 LINE_BYTES_MAX = 64 * 1024
 # What is kept of bytes in which no message can be found.
 BROKEN_BYTES_MAX = 64 * 1024
@@ -109,45 +106,25 @@ class RawFeed:
                 await asyncio.wait((line.closed,))
 
 
-class _Line(asyncio.BufferedProtocol):
-    """One connection; `closed` is done when it is gone.
-
-    delivered   messages came; lost: framing was
-    heard       bytes came since somebody last looked
-    """
+class _Line(SocketLine):
+    """One connection. delivered: messages came; lost: framing was."""
 
     def __init__(self, channel: int, intake: Intake, bytes_max: int) -> None:
-        self._channel, self._intake, self._bytes_max = channel, intake, bytes_max
-        self._buffer = np.empty(BUFFER_BYTES, np.uint8)
-        self._view = self._buffer.data
-        self._filled = 0
+        super().__init__(intake)
+        self._channel, self._bytes_max = channel, bytes_max
         self._form = -1
-        self._transport: asyncio.Transport | None = None
-        self._resuming: asyncio.Task[None] | None = None
-        self._why = "the server closed the connection"
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.delivered = self.lost = self.heard = False
-
-    @property
-    def paused(self) -> bool:
-        """Nothing is read, for the journal refuses."""
-        return self._resuming is not None
+        self.delivered = self.lost = False
 
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It delivers from now on."""
-        # uvloop's transports are no subclass of asyncio's, though they do the same.
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._intake.up(self._channel)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
-        return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what is whole; an unfinished message moves to the front."""
@@ -160,17 +137,11 @@ class _Line(asyncio.BufferedProtocol):
             is_block = self._buffer[0] <= self._bytes_max >> 8
             self._form = BLOCKS if is_block else LINES
         at = self._blocks() if self._form == BLOCKS else self._lines()
-        rest = self._filled - at
-        if at and rest:
-            self._buffer[:rest] = self._buffer[at : self._filled]
-        self._filled = rest
-        if self._intake.refusing:
-            self._pause()
+        self._used(at)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the intake."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        self._wait_no_more()
         why = self._why if exc is None else str(exc)
         if self._filled and not self.lost:
             why += f", {self._filled} bytes into a message"
@@ -208,20 +179,6 @@ class _Line(asyncio.BufferedProtocol):
         self._give(start, min(self._filled, start + BROKEN_BYTES_MAX), 0)
         self.leave("framing is lost")
         return self._filled
-
-    def _pause(self) -> None:
-        """Read nothing until the journal takes again: it would wait in memory."""
-        if self._transport is None or self._transport.is_closing() or self.paused:
-            return
-        self._transport.pause_reading()
-        self._resuming = asyncio.get_running_loop().create_task(self._resume())
-
-    async def _resume(self) -> None:
-        with contextlib.suppress(OSError):  # the journal has ended, and with it this feed
-            await self._intake.room()
-        self._resuming = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     def leave(self, why: str) -> None:
         """Close for a reason of ours."""

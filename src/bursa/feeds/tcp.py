@@ -19,15 +19,12 @@ The protocol itself is wire/transport/soupbin.py; this file has the sockets and 
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import cast
 
-import numpy as np
-
+from bursa.feeds.socket_line import SocketLine
 from bursa.feeds.tally import Tally
 from bursa.model.batch import SOUPBIN
 from bursa.model.errors import Refuse
@@ -43,8 +40,6 @@ from bursa.wire.transport.runs import Step as Ordered
 from bursa.wire.transport.sequencer import Sequencer
 from bursa.wire.transport.soupbin import Client, Heard, Login, Step
 
-# One read takes at most this; at 200 MB/s the socket must be drained in large reads.
-BUFFER_BYTES = 1 << 20
 # What is kept of bytes in which no packet can be found.
 BROKEN_BYTES_MAX = 65_536
 # What is logged of a server's debug text.
@@ -217,8 +212,8 @@ class _Past:
         return news
 
 
-class _Line(asyncio.BufferedProtocol):
-    """One connection; `closed` is done when it is gone.
+class _Line(SocketLine):
+    """One connection, and its session.
 
     asked       session and number that were asked for
     accepted    the login was; then `session` is the server's
@@ -226,25 +221,18 @@ class _Line(asyncio.BufferedProtocol):
     ended       the server said that the session is over
     rejected    the code of a refused login
     lost_at     session and number of the message at which framing was lost
-    heard       bytes came since somebody last looked
     """
 
     def __init__(
         self, channel: int, intake: Intake, request: Login, past: "_Past", bytes_max: int
     ) -> None:
-        self._channel, self._intake = channel, intake
+        super().__init__(intake)
+        self._channel = channel
         self._past, self._ended_before = past, past.ended
         self._log = logger("soupbin").bind(channel=past.name)
         self._client = Client(request, bytes_max)
-        self._buffer = np.empty(BUFFER_BYTES, np.uint8)
-        self._view = self._buffer.data
-        self._filled = 0
-        self._transport: asyncio.Transport | None = None
-        self._resuming: asyncio.Task[None] | None = None
-        self._why = "the server closed the connection"
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.asked = (request.session, request.seq)
-        self.accepted = self.delivered = self.ended = self.heard = False
+        self.accepted = self.delivered = self.ended = False
         self.rejected = ""
         self.lost_at: tuple[str, int] | None = None
 
@@ -253,22 +241,12 @@ class _Line(asyncio.BufferedProtocol):
         """The session as the server named it."""
         return self._client.session
 
-    @property
-    def paused(self) -> bool:
-        """Nothing is read, for the journal refuses."""
-        return self._resuming is not None
-
     # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Log in."""
-        # uvloop's transports are no subclass of asyncio's, though they do the same.
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._client.login())
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
-        return self._view[self._filled :]
+        super().connection_made(transport)
+        self.send(self._client.login())
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what is whole; an unfinished packet moves to the front."""
@@ -281,36 +259,16 @@ class _Line(asyncio.BufferedProtocol):
                 break
             self._take(step)
             at = step.end
-        rest = self._filled - at
-        if at and rest:
-            self._buffer[:rest] = self._buffer[at : self._filled]
-        self._filled = rest
-        if self._intake.refusing:
-            self._pause()
+        self._used(at)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the intake, unless the session ended in order."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        self._wait_no_more()
         if not self.ended:
             self._intake.down(self._channel, self._why if exc is None else str(exc))
         self.closed.set_result(None)
 
     # ----------------------------------------------------------------------------------------------
-
-    def _pause(self) -> None:
-        """Read nothing until the journal takes again: it would wait in memory."""
-        if self._transport is None or self._transport.is_closing() or self.paused:
-            return
-        self._transport.pause_reading()
-        self._resuming = asyncio.get_running_loop().create_task(self._resume())
-
-    async def _resume(self) -> None:
-        with contextlib.suppress(OSError):  # the journal has ended, and with it this feed
-            await self._intake.room()
-        self._resuming = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     def _take(self, step: Step) -> None:
         """Act on what was heard."""
