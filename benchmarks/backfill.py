@@ -1,15 +1,17 @@
-"""History put right: a whole day of idx, made again of its trades, and repaired from its journal.
+"""History put right: a whole day of idx, by each of the verbs that do it.
 
 700 tickers (--quick: 70), the day's trades, prices and statuses without books; all its bars and
 metric rows are lost from the store. Each verb is a process of its own on a folder that nobody
-holds.
+holds. `_s`: how long it took; `_peak_mb`: the most memory it ever had, all of the program with it,
+which is to be less than 500 MB; `_day_mb`: the same beyond what `backfill ohlcv` has for a minute
+that has nothing (idle_mb: the program, its kernels, the venue recovered).
 
-backfill_day_s, backfill_day_mb   `bursa backfill ohlcv`: bars of stored trades, entered by the
-                                  journal, and their metrics. The most memory it ever took beyond
-                                  what the same verb takes for a minute that has nothing (idle_mb:
-                                  the program, its kernels, the venue recovered)
-repair_day_s, repair_day_mb       `bursa repair`: all rows put back from the journal
-backfill_peak_mb, repair_peak_mb  the most memory that each took, all of the program with it
+backfill_*   `bursa backfill ohlcv`: bars of stored trades, entered by the journal, their metrics,
+             and those of the later bars of which they say something else now
+metric_*     `bursa backfill metric`: rows of metrics of bars that are there
+journal_*    `bursa backfill journal`: all rows put back from the journal
+restore_*    `bursa backfill restore`: the bars of a CSV, entered, their metrics as above
+repair_*     `bursa repair`: all rows put back from the journal, and looked at again
 """
 
 import json
@@ -77,7 +79,7 @@ def prepare(data: Path, tickers: int) -> int:
 def life(data: Path, *arguments: str) -> tuple[dict[str, Any], float, float]:
     """A verb, done by a process: what it told, its seconds, the most megabytes it took."""
     asked = [sys.executable, "-m", "bursa", *arguments, "--data", str(data)]
-    told = asked if arguments[0] == "replay" else [*asked, "--json"]
+    told = asked if arguments[0] in ("replay", "export") else [*asked, "--json"]
     with tempfile.TemporaryFile("w+") as out:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -88,7 +90,7 @@ def life(data: Path, *arguments: str) -> tuple[dict[str, Any], float, float]:
         out.seek(0)
         text = out.read()
     assert os.waitstatus_to_exitcode(status) in (0, 1), f"{arguments}: {status}"
-    found = json.loads(text) if arguments[0] != "replay" else {}
+    found = json.loads(text) if told is not asked else {}
     return found, took, usage.ru_maxrss / 1024
 
 
@@ -98,24 +100,48 @@ def main() -> None:
         data, copy = Path(folder) / "data", Path(folder) / "copy"
         bars = prepare(data, TICKERS_QUICK if options.quick else TICKERS)
         shutil.copytree(data, copy)
-        of_day = ("--from", DAY.isoformat(), "--to", NEXT.isoformat(), "--tz", "venue")
-        empty = ("--from", f"{DAY}T00:00", "--to", f"{DAY}T00:01", "--tz", "venue")
-        _, _, idle_mb = life(data, "backfill", "ohlcv", *empty)
-        made, made_s, made_mb = life(data, "backfill", "ohlcv", *of_day)
-        assert made["written"] >= bars and made["metrics"] == made["written"], made
-        back, back_s, back_mb = life(copy, "repair", DAY.isoformat())
-        assert back["kinds"]["ohlcv"]["written"] == bars, back
+        results = measured(data, copy, bars)
     sys.stderr.write(f"{bars:,} bars\n")
-    results = [
-        Result("backfill_day_s", made_s, "s"),
-        Result("backfill_day_mb", made_mb - idle_mb, "MB"),
-        Result("repair_day_s", back_s, "s"),
-        Result("repair_day_mb", back_mb - idle_mb, "MB"),
-        Result("backfill_peak_mb", made_mb, "MB"),
-        Result("repair_peak_mb", back_mb, "MB"),
-        Result("idle_mb", idle_mb, "MB"),
-    ]
     report.emit("backfill", results, options)
+
+
+def measured(lost: Path, other: Path, bars: int) -> list[Result]:
+    """Each verb on a folder that has lost so many bars and their rows, or on the other such one."""
+    of_day = ("--from", DAY.isoformat(), "--to", NEXT.isoformat(), "--tz", "venue")
+    empty = ("--from", f"{DAY}T00:00", "--to", f"{DAY}T00:01", "--tz", "venue")
+    results = []
+
+    def job(name: str, data: Path, *arguments: str) -> dict[str, Any]:
+        found, seconds, mb = life(data, *arguments)
+        sys.stderr.write(f"{name}: {seconds:.1f} s, {mb:.0f} MB\n")
+        results.append(Result(f"{name}_day_s", seconds, "s"))
+        results.append(Result(f"{name}_day_mb", mb - idle_mb, "MB"))
+        results.append(Result(f"{name}_peak_mb", mb, "MB"))
+        return found
+
+    def copy(data: Path) -> Path:
+        made = data.with_name(f"{data.name}-copy")
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.copytree(data, made)
+        return made
+
+    _, _, idle_mb = life(lost, "backfill", "ohlcv", *empty)
+    made = job("backfill", copy(lost), "backfill", "ohlcv", *of_day)
+    assert made["written"] >= bars and made["metrics"] - made["later"] == made["written"], made
+    back = job("repair", copy(other), "repair", DAY.isoformat())
+    assert back["kinds"]["ohlcv"]["written"] == bars, back
+    back = job("journal", other, "backfill", "journal", *of_day)
+    assert back["kinds"]["metrics"]["written"] == bars, back
+    file = other.with_name("bars.csv")
+    life(other, "export", "ohlcv", *of_day, "--output", str(file))
+    within = f"ts >= {IDX.calendar.midnight_ns(DAY)} and ts < {IDX.calendar.midnight_ns(NEXT)}"
+    with duckdb.connect(str(other / "hot.duckdb")) as connection:
+        connection.execute(f"delete from idx_metrics where {within}")
+    filled = job("metric", other, "backfill", "metric", *of_day)
+    assert filled["written"] == bars, filled
+    taken = job("restore", lost, "backfill", "restore", str(file))
+    assert taken["written"] == bars, taken
+    return [*results, Result("idle_mb", idle_mb, "MB")]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bursa.api.services import closed_until_ns
 from bursa.bus.memory import Limits, MemoryBus
 from bursa.config import PASSWORD, Config, superadmin_password
 from bursa.feeds import layouts
@@ -28,7 +27,7 @@ from bursa.model.batch import Words
 from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Retry
 from bursa.model.schema import Kind
-from bursa.model.venue import IDX, VENUES, Venue
+from bursa.model.venue import IDX, VENUES, Venue, closed_until_ns
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline import books
 from bursa.pipeline.buffer import Bounds

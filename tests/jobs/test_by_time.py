@@ -11,7 +11,8 @@ import pytest
 from bursa.jobs import by_time as module
 from bursa.jobs.backfill_metric import ground_of
 from bursa.jobs.by_time import bars_by_time, groups, metrics_by_time
-from bursa.jobs.entry import enter, enter_absent, newest, wait_committed
+from bursa.jobs.entry import enter, newest, wait_committed
+from bursa.jobs.onward import revise_metrics
 from bursa.jobs.stretches import stretches
 from bursa.metrics.engine import compute
 from bursa.model.batch import Batch
@@ -109,10 +110,10 @@ def test_rows_of_entered_bars_follow_from_all_bars_before_them(tmp_path: Path) -
         )
         for bars in (first, then):
             wait_committed(venue.runtime, enter(venue.runtime, bars))
-        count = sum(enter_absent(venue.runtime, made) for made in by_time(venue, 0))
+        count = sum(revise_metrics(venue.runtime, made) for made in by_time(venue, 0))
         assert count == 85
         wait_committed(venue.runtime, venue.runtime.entered_to)
-        assert sum(enter_absent(venue.runtime, made) for made in by_time(venue, 0)) == 0
+        assert sum(revise_metrics(venue.runtime, made) for made in by_time(venue, 0)) == 0
         kept = venue.store.revisions("idx", "metrics", 0, END)
         assert set(kept.text("source")) == {"file"}
         whole = venue.store.revisions("idx", OHLCV.name, 0, END)

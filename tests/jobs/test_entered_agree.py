@@ -124,9 +124,11 @@ class TestVerbs:
         assert (code, report["written"], report["absent"] > 3) == (0, 0, True)
         told = self.told(run_ohlcv, data, self.asked("BBCA"))
         assert f"{report['absent']:,} bars and {report['absent']:,} rows of metrics" in told
-        told = self.told(run_ohlcv, data, self.asked("BBCA"))
+        told = self.told(run_ohlcv, data, self.asked("BBCA", onward=0))
         assert f"{report['absent']:,} are stored so" in told
         assert "nothing was written" in told
+        again = "bursa backfill ohlcv --from 2025-11-20 --to 2025-11-21 --tz venue --ticker BBCA"
+        assert f"not looked at: {again} --venue idx --onward 31 goes on" in told
         # What was made of trades meanwhile is not put beside itself.
         code, report = self.ask(run_journal, data, self.asked())
         assert code == 1
@@ -144,7 +146,7 @@ class TestVerbs:
             self.told(run_repair, data, "2019-01-02", "idx", dry_run=False)
         told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False, onward=0)
         assert "rebuilt from the journal" in told
-        assert f"were not looked at: bursa repair {DAY} --onward 31 goes on" in told
+        assert f"were not looked at: bursa repair {DAY} --venue idx --onward 31 goes on" in told
         told = self.told(run_repair, data, DAY.isoformat(), "idx", dry_run=False)
         assert "not looked at" not in told
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bursa.bars.again import bars_again
-from bursa.jobs import backfill_journal, backfill_ohlcv, entry, repair
+from bursa.jobs import backfill_journal, backfill_ohlcv, entry, onward, repair
 from bursa.jobs.backfill_metric import ground_of
 from bursa.jobs.by_time import metrics_by_time
 from bursa.jobs.job import Job
@@ -185,7 +185,7 @@ class TestRepair:
 
     def test_metrics_of_later_days_follow_too(self, venue: Venue) -> None:
         before = entry.newest(venue.store.revisions("idx", "metrics", END, ALWAYS))
-        reached = backfill_ohlcv.reached(venue.runtime, ALWAYS)
+        reached = entry.reached(venue.runtime, ALWAYS)
         report = venue.repair(onward=0)
         assert report["later"] == 0 and report["metrics"] > 0 and report["cut"]
         assert report["onward_ns"] == END
@@ -424,6 +424,36 @@ class TestBars:
         assert same(made, replace(whole, block=np.ascontiguousarray(whole.block[:, of])))
         again = venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, self.order()))
         assert (again["written"], again["metrics"]) == (0, 0)
+
+    def test_metrics_of_later_bars_follow(self, venue: Venue) -> None:
+        bars = venue.bars()
+        half = int(np.sort(bars.column("ts"))[len(bars) // 2])
+        for kind in ("ohlcv", "metrics"):
+            venue.lose(kind, f"ts >= {START} and ts < {half}")
+        within = backfill_ohlcv.Order(START, half)
+        dry = venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, replace(within, dry_run=True)))
+        assert (dry["metrics"], dry["cut"]) == (0, False)
+        report = venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, within))
+        assert report["metrics"] >= report["written"] > 0
+        assert (report["later"], report["onward_ns"], report["cut"]) == (0, half, True)
+        # Told to go further it does what is left, once.
+        reached = entry.reached(venue.runtime, ALWAYS)
+        further = replace(within, onward=onward.ONWARD)
+        report = venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, further))
+        assert report["written"] == 0 and report["later"] == report["metrics"] > 0
+        assert (report["onward_ns"], report["cut"]) == (reached, False)
+        stored = entry.newest(venue.store.revisions("idx", "metrics", START, reached))
+        assert set(stored.text("source")) == {"ticks", None}
+        both = zip(stored.text("ticker"), stored.text("source"), strict=True)
+        ours = [str(ticker) for ticker in dict(filter(itemgetter(1), both))]
+        made = metrics_by_time(ground_of(venue.runtime), ours, START, reached)
+        of = np.array([ticker in ours for ticker in stored.text("ticker")])
+        kept = replace(stored, block=np.ascontiguousarray(stored.block[:, of]))
+        assert np.array_equal(told(*(part for part, _ in made)), told(kept))
+        position = venue.runtime.journal.position
+        again = venue.do(backfill_ohlcv.OhlcvJob(venue.runtime, further))
+        assert (again["written"], again["metrics"]) == (0, 0)
+        assert venue.runtime.journal.position == position
 
     def test_one_ticker_and_one_minute(self, venue: Venue) -> None:
         whole = venue.of_trades()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,13 +14,17 @@ import pytest
 from rich.console import Console
 
 from bursa import config
-from bursa.jobs import job, restore
+from bursa.jobs import entry, job, restore
+from bursa.jobs.backfill_metric import ground_of
+from bursa.jobs.by_time import metrics_by_time
+from bursa.jobs.entry import newest, wait_committed
 from bursa.jobs.makers import LANES, MAKERS
 from bursa.jobs.restore import Order, Restore
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.store.folder import DataFolder
 from bursa.verbs.restore import Asked, run_restore
+from tests.jobs.test_by_time import told
 from tests.jobs.test_entry import Venue
 from tests.pipeline import market, rows, running
 
@@ -110,6 +115,31 @@ def test_absent_bars_enter_with_their_metrics_and_a_rebuild_gives_them_again(
     assert rows.hashes(running.stored(data / "hot.duckdb")) == rows.hashes(again_rows)
     values, metrics = stored(data)
     assert (len(values), metrics) == (60, 60)
+
+
+def test_metrics_of_later_bars_follow(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", write(tmp_path / "bars.csv", bars(("BBCA", "BMRI")))
+    with Venue(data, running.Script(market.channels(minutes=20), Random(3), 60)) as venue:
+        wait_committed(venue.runtime, venue.runtime.journal.position)
+        reached = entry.reached(venue.runtime, 2**62)
+        live = venue.store.revisions("idx", "metrics", 0, 2**62)
+        assert {"BBCA", "BMRI"} <= set(live.text("ticker"))
+        report = done(venue, order(file))
+        assert (report["metric_rows"], report["later"], report["cut"]) == (60, 0, True)
+        assert report["onward_ns"] == report["last"] + 1
+        report = done(venue, order(file, onward=31))
+        assert report["written"] == 0 and report["metric_rows"] == report["later"] > 0
+        assert (report["onward_ns"], report["cut"]) == (reached, False)
+        # They are what the whole of history says, and the journal has them.
+        wait_committed(venue.runtime, venue.runtime.entered_to)
+        stored_ = newest(venue.store.revisions("idx", "metrics", 0, reached))
+        ours = np.isin(np.array(stored_.text("ticker")), ["BBCA", "BMRI"])
+        kept = replace(stored_, block=np.ascontiguousarray(stored_.block[:, ours]))
+        made = metrics_by_time(ground_of(venue.runtime), ["BBCA", "BMRI"], 0, reached)
+        assert np.array_equal(told(*(part for part, _ in made)), told(kept))
+        assert done(venue, order(file, onward=31))["metric_rows"] == 0
+    again_rows = running.rebuilt(data / "journal" / "idx")
+    assert rows.hashes(running.stored(data / "hot.duckdb")) == rows.hashes(again_rows)
 
 
 def test_a_stored_bar_stays_and_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursa.journal import checkpoint, parts
+from bursa.metrics import engine as engine_
 from bursa.metrics import state
 from bursa.metrics.catalog import STANDARD, Catalogue, catalogue
 from bursa.metrics.engine import MetricEngine
@@ -21,6 +22,7 @@ from bursa.model import venue
 from bursa.model.batch import Batch, Words
 from bursa.model.lasting import Lasting
 from bursa.model.venue import IDX
+from bursa.ops.room import FileRoom, SparseRoom
 from bursa.pipeline import warmup
 from tests.metrics.bars import DAY, MINUTE, OPENING, Bar, batch, words
 from tests.metrics.test_engine import streams
@@ -163,6 +165,35 @@ def test_an_engine_that_rests_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(OSError, match="lost from the disk"):
         two.push(batch(bars[-1:], vocabulary))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_an_engine_whose_memory_lies_elsewhere_gives_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparse: bool
+) -> None:
+    """Also where it grows, and where it goes on from a checkpoint."""
+    monkeypatch.setattr(engine_, "_SPARED", 40)
+    monkeypatch.setattr(parts, "_SPARED", 3)
+    bars, vocabulary = walk(24, 3, 20), words(3)
+    room = SparseRoom() if sparse else FileRoom(tmp_path)
+    one, two = MetricEngine(IDX, vocabulary), MetricEngine(IDX, vocabulary, room=room)
+    for number, (start, end) in enumerate(pairwise([0, 40, len(bars) - 60, len(bars)])):
+        rows_ = [e.push(batch(bars[start:end], vocabulary)) for e in (one, two)]
+        np.testing.assert_array_equal(rows_[0].block, rows_[1].block)
+        for n in range(300):
+            vocabulary.symbol_id(f"NEW{number}-{n}")
+    assert not np.isnan(rows_[0].column("relative_volume_tod")).all()
+    saved(two, vocabulary, tmp_path, 1)
+    found = checkpoint.load_newest(tmp_path, 1, "s", gathers=False)
+    assert found is not None
+    part = found[1]["engine"]
+    again = MetricEngine(IDX, vocabulary, room=room)
+    part["memory"] = parts.gather(tmp_path, part["memory"], room=room)
+    assert again.restore(part) == ()
+    vocabulary.symbol_id("ONE_MORE")
+    later = [bar._replace(ts=bar.ts + DAY) for bar in bars[-60:]]
+    rows_ = [e.push(batch(later, vocabulary)) for e in (one, again)]
+    np.testing.assert_array_equal(rows_[0].block, rows_[1].block)
 
 
 def test_an_engine_without_room_to_rest_stays_as_it_is() -> None:

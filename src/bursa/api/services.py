@@ -28,7 +28,7 @@ from bursa.history.present import Present, Recent
 from bursa.model.batch import Batch, Block, Words
 from bursa.model.calendar import DAY_NS, HOW_TO_AMEND
 from bursa.model.errors import Refuse, Retry
-from bursa.model.venue import Venue
+from bursa.model.venue import Venue, closed_until_ns
 from bursa.ops.telemetry import Telemetry
 from bursa.pipeline.books import NO_BOOK, Depth
 from bursa.ports import Clock, DayFiles, Store
@@ -203,18 +203,6 @@ class VenueService:
 
     def _midnight_ns(self, ts_ns: int) -> int:
         return self.venue.calendar.midnight_ns(self.venue.calendar.day_of(ts_ns))
-
-
-def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:
-    """Event time up to which bars are closed, given the watermark; all of the day's once the venue
-    has said that the day is over."""
-    if watermark_ns <= 0:
-        return 0
-    until = watermark_ns - venue.grace_s * SECOND_NS
-    day = venue.calendar.day_of(watermark_ns)
-    if day_is_over and venue.calendar.is_trading_day(day):
-        return max(until, venue.calendar.day_end_ns(day))
-    return until
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bursa.model.calendar import MINUTE_NS, SECOND_NS
 from bursa.model.errors import Refuse
 from bursa.model.schema import OHLCV, topic
 from bursa.model.venue import Gates, Venue
+from bursa.ops.room import Room
 from bursa.pipeline.warmup import lived
 from bursa.ports import Store
 
@@ -62,6 +63,7 @@ class Ground:
     gates        HD's schedule
     checkpoints  the venue's folder of them, and the signature of those that this program takes
     end          the newest position that a row can bear by now
+    room         makes where an engine of many tickers has what it remembers
     """
 
     venue: Venue
@@ -71,6 +73,7 @@ class Ground:
     checkpoints: Path
     signature: str
     end: Callable[[], int]
+    room: Callable[[], Room]
 
 
 @dataclass(frozen=True)
@@ -85,21 +88,21 @@ class Standing:
 
 
 def standing(
-    ground: Ground, start_ns: int, upto: int, tickers: Collection[str] | None = None
+    ground: Ground, start_ns: int, upto: int, tickers: Collection[str] | None, room: Room
 ) -> Standing:
     """The engine of the newest checkpoint up to a position that has every metric and had no bar
     from `start_ns` on; else a new one. Under the newest gates. Where `tickers` are named it has had
-    no bar of others, and takes no memory for them."""
+    no bar of others, and takes no memory for them in its `room`."""
     last = ground.venue.calendar.day_of(start_ns)
     found = None
     for saved in reversed(checkpoint.listing(ground.checkpoints)):
         if saved.position <= upto and saved.day <= last:
-            found = _restored(ground, saved, start_ns, tickers)
+            found = _restored(ground, saved, start_ns, tickers, room)
             if found is not None:
                 break
     if found is None:
         words = ground.venue.words()
-        found = Standing(words, MetricEngine(ground.venue, words, ground.catalogue), 0, 0)
+        found = Standing(words, _engine(ground, words, room), 0, 0)
     found.engine.set_gates(ground.gates)
     return found
 
@@ -109,6 +112,7 @@ def _restored(
     saved: checkpoint.Checkpoint,
     start_ns: int,
     tickers: Collection[str] | None,
+    room: Room,
 ) -> Standing | None:
     """As a checkpoint has it; None where it had a bar of the range, or lacks a metric."""
     folder = ground.checkpoints
@@ -125,10 +129,14 @@ def _restored(
         known = sorted(words.find_symbol(ticker) for ticker in tickers)
         ids = np.array([one for one in known if 0 <= one < len(state["bars"])], np.int64)
         state = only(state, ids)
+    engine = _engine(ground, words, room)
     if isinstance(state["memory"], parts.Laid):
-        state["memory"] = parts.gather(folder, state["memory"], rows=ids)
-    engine = MetricEngine(ground.venue, words, ground.catalogue)
+        state["memory"] = parts.gather(folder, state["memory"], rows=ids, room=room)
     return None if engine.restore(state) else Standing(words, engine, loaded[0], newest_ns)
+
+
+def _engine(ground: Ground, words: Words, room: Room) -> MetricEngine:
+    return MetricEngine(ground.venue, words, ground.catalogue, room=room)
 
 
 class Backfill:
@@ -150,7 +158,8 @@ class Backfill:
         self._done_ns = order.start_ns
         self._newest_ns = 0
         # Positions from which on bars are read, and up to which they were.
-        stand = standing(ground, order.start_ns, self._upto, order.tickers or None)
+        tickers = order.tickers or None
+        stand = standing(ground, order.start_ns, self._upto, tickers, ground.room())
         self._words, self._engine = stand.words, stand.engine
         self._after = self._at = stand.position
         self.tickers: set[str] = set()

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bursa.jobs import entry, recompute
+from bursa.jobs.backfill_metric import room_of
 from bursa.jobs.other_clock import by_venues_clock
 from bursa.jobs.put_back import KINDS, PutBack
 from bursa.journal.read import JournalReader
@@ -39,11 +40,11 @@ class Derivation:
     def __init__(self, runtime: VenueRuntime, start_ns: int) -> None:
         self.lacking: tuple[str, ...] = ()
         self._runtime = runtime
-        self.reader = JournalReader(runtime.folder)
+        self.reader, self._room = JournalReader(runtime.folder), room_of(runtime)
         entry.wait_committed(runtime, runtime.entered_to)
         self.upto = runtime.committed
         self.line, self.start = recompute.line_before(
-            self._make, self.reader, runtime.checkpoints_folder, start_ns
+            self._make, self.reader, runtime.checkpoints_folder, start_ns, self._room
         )
         self.at = self.start
 
@@ -52,9 +53,8 @@ class Derivation:
         self.lacking = tuple(without)
         words = runtime.venue.words()
         catalogue = runtime.parts.catalogue.without(without)
-        return Line(
-            runtime.venue, words, runtime.parts.decoder(runtime.venue, words), catalogue=catalogue
-        )
+        decoder = runtime.parts.decoder(runtime.venue, words)
+        return Line(runtime.venue, words, decoder, catalogue=catalogue, room=self._room)
 
     def again(self, start_ns: int) -> "Derivation":
         """The same once more, from its beginning."""

@@ -12,6 +12,7 @@ from typing import Any
 from bursa.jobs.backfill import Backfill, Ground, Order
 from bursa.model.batch import Batch
 from bursa.ops.logs import logger
+from bursa.ops.room import FileRoom, Room, SparseRoom
 from bursa.pipeline.line import Line
 from bursa.pipeline.runtime import VenueRuntime
 from bursa.store.rings import FOREVER_NS
@@ -93,4 +94,11 @@ def ground_of(runtime: VenueRuntime) -> Ground:
         runtime.checkpoints_folder,
         Line.signature,
         lambda: runtime.journal.position,
+        partial(room_of, runtime),
     )
+
+
+def room_of(runtime: VenueRuntime) -> Room:
+    """Where what metrics of all tickers remember lies while a job computes them: in a file, where
+    the process is the job's own. One that serves is not to fail with a disk that fails to read."""
+    return SparseRoom() if runtime.parts.rings.serves else FileRoom(runtime.checkpoints_folder)

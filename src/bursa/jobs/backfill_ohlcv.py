@@ -2,26 +2,23 @@
 
 Trades of a range are read in pieces of whole minutes and made into bars (bars/again.py); those that
 are not stored enter by the journal (entry.py) with the source `ticks`, and behind them their metric
-rows, computed by time. A stored bar that differs stays and is told. Minutes that the feed may still
-revise are left to it.
+rows, those of later bars among them (onward.py). A stored bar that differs stays and is told.
+Minutes that the feed may still revise are left to it.
 """
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from bursa.bars.again import bars_again
 from bursa.jobs import entry
-from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.by_time import bars_by_time, metrics_by_time
+from bursa.jobs.onward import Onward, steps
 from bursa.jobs.other_clock import by_venues_clock
 from bursa.jobs.stretches import stretches
 from bursa.model.batch import Batch
 from bursa.model.calendar import MINUTE_NS
 from bursa.model.errors import Refuse
-from bursa.model.schema import OHLCV, SOURCES, TICKS
+from bursa.model.schema import SOURCES, TICKS
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
 
@@ -36,12 +33,14 @@ _METRICS = 0.5
 
 @dataclass(frozen=True)
 class Order:
-    """Bars with start <= ts < end, ns UTC; of all tickers where none is named."""
+    """Bars with start <= ts < end, ns UTC; of all tickers where none is named. onward: days after
+    these whose metric rows follow (onward.py)."""
 
     start_ns: int
     end_ns: int
     tickers: tuple[str, ...] = ()
     dry_run: bool = False
+    onward: int = 0
 
 
 @dataclass
@@ -52,7 +51,6 @@ class Found:
     trades: int = 0
     bars: int = 0
     written: int = 0
-    metrics: int = 0
 
 
 class OhlcvJob:
@@ -64,12 +62,14 @@ class OhlcvJob:
     def __init__(self, runtime: VenueRuntime, order: Order) -> None:
         self._runtime, self._order = runtime, order
         self._venue, self._store = runtime.venue, runtime.hot
-        self.end_ns = reached(runtime, order.end_ns)
+        self.end_ns = entry.reached(runtime, order.end_ns)
         if self.end_ns <= order.start_ns:
             text = self._venue.calendar.text
             what = f"--from: {text(order.start_ns)}; these minutes are the feed's still, they end"
             raise Refuse(f"{what} at {text(self.end_ns)}", "too_new", 409, "from")
         self._found, self._venue_clock = Found(), False
+        within = order.start_ns, self.end_ns
+        self._onward = Onward(runtime, *within, order.onward, SOURCES.index("ticks"))
         self._at_ns = order.start_ns
         self._done = 0.0
 
@@ -95,8 +95,11 @@ class OhlcvJob:
                 self._store, self._venue, order.start_ns, order.end_ns, tickers
             )
         if not order.dry_run:
-            yield from self._metrics()
+            yield from steps(self._onward.run(tickers), self._told)
         self._done = 1.0
+
+    def _told(self, share: float) -> None:
+        self._done = share
 
     def _take(self, trades: Batch) -> Iterator[None]:
         found, bars = self._found, bars_again(trades, self._venue)
@@ -113,18 +116,6 @@ class OhlcvJob:
             found.written += len(part)
             yield
 
-    def _metrics(self) -> Iterator[None]:
-        """Of all entered bars of the range, also of an order that did not come to its end."""
-        runtime, order = self._runtime, self._order
-        tickers = yield from entered(runtime, order.tickers or None, order.start_ns, self.end_ns)
-        if not tickers:
-            return
-        ground = ground_of(runtime)
-        for rows, done in metrics_by_time(ground, tickers, order.start_ns, self.end_ns):
-            self._found.metrics += entry.enter_absent(runtime, rows)
-            self._done = done
-            yield
-
     def report(self) -> dict[str, Any]:
         """What was found and done, as JSON."""
         found = self._found
@@ -133,7 +124,7 @@ class OhlcvJob:
             "trades": found.trades,
             "bars": found.bars,
             "written": found.written,
-            "metrics": found.metrics,
+            **self._onward.report(),
             "start_ns": self._order.start_ns,
             "end_ns": self.end_ns,
             "left": self.end_ns < self._order.end_ns,
@@ -154,13 +145,6 @@ def make(runtime: VenueRuntime, order: dict[str, Any]) -> OhlcvJob:
     return OhlcvJob(runtime, Order(**{**order, "tickers": tuple(order["tickers"])}))
 
 
-def reached(runtime: VenueRuntime, end_ns: int) -> int:
-    """Up to where a range ends before the minutes that are the feed's still."""
-    if runtime.line.watermark_ns <= 0:
-        return end_ns
-    return min(end_ns, runtime.line.forgotten_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS)
-
-
 def trades_by_time(
     runtime: VenueRuntime, tickers: Collection[str] | None, start_ns: int, end_ns: int
 ) -> Iterator[tuple[Batch, int]]:
@@ -171,16 +155,3 @@ def trades_by_time(
     store, name = runtime.hot, runtime.venue.name
     for low, until_ns in stretches(store, name, TICKS.name, within, TRADES, tickers):
         yield store.rows(name, TICKS.name, low, until_ns, tickers=tickers), until_ns
-
-
-def entered(
-    runtime: VenueRuntime, tickers: Collection[str] | None, start_ns: int, end_ns: int
-) -> Generator[None, None, set[str]]:
-    """The tickers of which bars of a range are stored that were entered."""
-    entry.wait_committed(runtime, runtime.entered_to)
-    found: set[str] = set()
-    for bars in bars_by_time(ground_of(runtime), tickers, start_ns, end_ns):
-        ids = np.unique(bars.block[OHLCV.index["ticker"], bars.column("source") >= 0])
-        found |= {bars.words.symbols[one] for one in ids.tolist()}
-        yield
-    return found

@@ -19,6 +19,7 @@ from bursa.metrics.engine import REVISABLE_S
 from bursa.model.batch import Batch, Span, Words
 from bursa.model.calendar import SECOND_NS
 from bursa.model.schema import OHLCV
+from bursa.ops.room import SparseRoom
 
 # Bars that are read at once, or the metric rows of so many.
 ROWS = 1 << 12
@@ -65,7 +66,7 @@ def _of_group(
     ground: Ground, tickers: Sequence[str], since_ns: int, within: tuple[int, int]
 ) -> Iterator[Batch]:
     start_ns, end_ns = within
-    stand = standing(ground, since_ns, (1 << 63) - 1, tickers)
+    stand = standing(ground, since_ns, (1 << 63) - 1, tickers, SparseRoom())
     reach_ns = (60 + ground.venue.grace_s + REVISABLE_S) * SECOND_NS
     first_ns = stand.newest_ns - reach_ns if stand.newest_ns else _first(ground, tickers, end_ns)
     for low, high, inside in ((first_ns, start_ns, False), (start_ns, end_ns, True)):

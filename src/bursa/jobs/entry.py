@@ -15,6 +15,7 @@ import numpy as np
 
 from bursa.journal.record import Control, rows
 from bursa.model.batch import Batch, Block
+from bursa.model.calendar import MINUTE_NS
 from bursa.model.errors import Refuse, Retry
 from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import Venue
@@ -87,19 +88,6 @@ def enter(runtime: VenueRuntime, rows_: Batch, *, checked: bool = False) -> int:
         part = replace(rows_, block=rows_.block[:, first : first + RECORD_ROWS])
         position = _journal(runtime, part)
     return position
-
-
-def enter_absent(runtime: VenueRuntime, rows_: Batch) -> int:
-    """Enter metric rows of bars that were entered, where the store has none of that bar; how many
-    that were. Others are left as they are, and so are rows of live bars (`source` is null). What
-    was entered of the same bars must be committed (wait_committed): nothing is waited for here,
-    since who goes through bars by time comes to each once."""
-    made = replace(rows_, block=np.ascontiguousarray(rows_.block[:, rows_.column("source") >= 0]))
-    there = match(made, newest_stored(runtime.hot, runtime.venue, made)) >= 0
-    fresh = replace(made, block=np.ascontiguousarray(made.block[:, ~there]))
-    if len(fresh):
-        enter(runtime, fresh, checked=True)
-    return len(fresh)
 
 
 def wait_committed(runtime: VenueRuntime, position: int, for_s: float = COMMIT_S) -> None:
@@ -187,6 +175,13 @@ def settled_ns(runtime: VenueRuntime) -> int:
         return runtime.line.forgotten_ns
     calendar = runtime.venue.calendar
     return calendar.midnight_ns(calendar.day_of(runtime.clock.now_ns())) - 1
+
+
+def reached(runtime: VenueRuntime, end_ns: int) -> int:
+    """Up to where a range ends before the minutes that are the feed's still."""
+    if runtime.line.watermark_ns <= 0:
+        return end_ns
+    return min(end_ns, runtime.line.forgotten_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS)
 
 
 def _check(runtime: VenueRuntime, rows_: Batch) -> None:

@@ -4,13 +4,13 @@ From the journal, where it reaches back to that day whole: rows that the store l
 (put_back.py), and bars that came out otherwise, or that trades came too late for (late.py), get a
 revision. Else from the stored trades: a bar that these make otherwise gets one, unless they are
 fewer than it was made of. Then the metric rows of those tickers, from their first repaired bar of
-the day on and over the days after it (so many at most: some metrics never forget), are computed by
-time, and get revisions where they say something else. All of it
-enters by the journal with the source `repair`, so hot and cold store and rings have it together.
-Where nothing is wrong nothing is written; done again, it finds nothing to do.
+the day on and over the days after it, are computed by time, and get revisions where they say
+something else (onward.py). All of it enters by the journal with the source `repair`, so hot and
+cold store and rings have it together. Where nothing is wrong nothing is written; done again, it
+finds nothing to do.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -21,23 +21,18 @@ from numpy.typing import NDArray
 from bursa.bars.again import bars_again
 from bursa.jobs import backfill_journal, backfill_ohlcv, entry
 from bursa.jobs.backfill_journal import Derivation, put_back_of
-from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.by_time import bars_by_time, metrics_by_time
 from bursa.jobs.late import LastBars, Late
+from bursa.jobs.onward import ONWARD, Onward, steps
 from bursa.jobs.put_back import KINDS, PutBack
-from bursa.model.batch import Batch
-from bursa.model.calendar import DAY_NS
+from bursa.model.batch import Batch, Block
 from bursa.model.errors import Refuse
-from bursa.model.schema import OHLCV, SOURCES
+from bursa.model.schema import SOURCES
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
 
 NAME = "repair"
 JOURNAL, TICKS = "journal", "ticks"
 ROWS = 8192
-# Days after a repaired one whose metric rows are computed anew. All that was entered so many days
-# before counts for them too, so that repairs of days near each other give the same in any order.
-ONWARD = 31
 # What is the bar's own to say, besides what follows from its trades.
 _BESIDE = ("delta", "ruled", "bid_volume", "ask_volume")
 _SOURCE, _FILE = SOURCES.index("repair"), SOURCES.index("file")
@@ -60,7 +55,6 @@ class Found:
 
     left     stored from a file: these trades are not better
     fewer    stored bars of more trades than are stored
-    metrics  rows of metrics written; `later`: of the days after it
     """
 
     late: int = 0
@@ -71,8 +65,6 @@ class Found:
     left: int = 0
     fewer: int = 0
     written: int = 0
-    metrics: int = 0
-    later: int = 0
     examples: list[entry.Mismatch] = field(default_factory=list)
 
 
@@ -87,15 +79,13 @@ class RepairJob:
         calendar, day = runtime.venue.calendar, date.fromisoformat(order.day)
         self.start_ns = calendar.midnight_ns(day)
         whole_ns = calendar.midnight_ns(day + timedelta(days=1))
-        self.end_ns = backfill_ohlcv.reached(runtime, whole_ns)
+        self.end_ns = entry.reached(runtime, whole_ns)
         if self.end_ns <= self.start_ns:
             what = f"DATE: {order.day} is the feed's still, or to come; {runtime.venue.name} can be"
             raise Refuse(f"{what} repaired up to {calendar.text(self.end_ns)}", "too_new", 409)
         self._whole = self.end_ns == whole_ns
-        after = day + timedelta(days=1 + order.onward)
-        self._onward_ns = backfill_ohlcv.reached(runtime, calendar.midnight_ns(after))
-        self._onward_ns = self._onward_ns if self._whole else self.end_ns
-        self._cut = False
+        within = self.start_ns, self.end_ns, order.onward if self._whole else 0
+        self._onward = Onward(runtime, *within, _SOURCE, all_=True)
         self._found = Found()
         self._damaged = False
         self._put_back: PutBack | None = None
@@ -136,8 +126,15 @@ class RepairJob:
         if self.of == TICKS:
             yield from self._of_trades()
         if not self._order.dry_run:
-            yield from self._metrics()
+            yield from steps(self._onward.run(None, self._repaired), self._told)
         self._done = 1.0
+
+    def _told(self, share: float) -> None:
+        self._done = 0.8 + 0.2 * share
+
+    def _repaired(self, source: Block) -> Mask:
+        """Bars of a repair that did not come to its end are among them."""
+        return source == _SOURCE
 
     @property
     def of(self) -> str:
@@ -249,52 +246,6 @@ class RepairJob:
             self._found.fewer += int((fewer & ~of_file).sum())
         return kept
 
-    # -- metrics ---------------------------------------------------------------------------------
-
-    def _metrics(self) -> Iterator[None]:
-        """Also those of a repair that did not come to its end."""
-        runtime = self._runtime
-        entry.wait_committed(runtime, runtime.entered_to)
-        first: dict[str, int] = {}
-        ground = ground_of(runtime)
-        for bars in bars_by_time(ground, None, self.start_ns, self.end_ns):
-            of = np.flatnonzero(bars.column("source") == _SOURCE)
-            ids, ts = bars.column("ticker")[of].tolist(), bars.column("ts")[of].tolist()
-            for one, opened in zip(ids, ts, strict=True):
-                first.setdefault(bars.words.symbols[one], opened)
-            yield
-        if not first:
-            return
-        newest_ns = max(runtime.hot.span(self._venue.name)[one][1] for one in first)
-        self._cut = self._onward_ns < backfill_ohlcv.reached(runtime, newest_ns + 1)
-        since_ns, within = self._entered_ns(first), (self.start_ns, self._onward_ns)
-        for rows, done in metrics_by_time(ground, first, *within, since_ns):
-            if len(rows):
-                self._take_metrics(rows, first)
-            self._done = 0.8 + 0.2 * done
-            yield
-
-    def _entered_ns(self, tickers: Collection[str]) -> int:
-        """From where bars that were entered count: the first ones of these tickers that are not
-        too long ago."""
-        name, begin_ns = self._venue.name, self.start_ns - ONWARD * DAY_NS
-        found = self._runtime.hot.minutes(
-            name, OHLCV.name, begin_ns, self.start_ns, tickers=tickers, entered=True
-        )
-        return found[0][0] if found else self.start_ns
-
-    def _take_metrics(self, rows: Batch, first: Mapping[str, int]) -> None:
-        """Rows of metrics as they should be, of tickers by their first repaired bar."""
-        since = [first[rows.words.symbols[one]] for one in rows.column("ticker").tolist()]
-        ts = rows.column("ts")
-        due, later = ts >= np.array(since, np.int64), ts >= self.end_ns
-        for which, is_later in ((due & ~later, False), (due & later, True)):
-            if which.any():
-                part = replace(rows, block=np.ascontiguousarray(rows.block[:, which]))
-                written = revise_metrics(self._runtime, part)
-                self._found.metrics += written
-                self._found.later += written * is_later
-
     def report(self) -> dict[str, Any]:
         """What was found and done, as JSON."""
         put_back = self._put_back
@@ -308,38 +259,17 @@ class RepairJob:
             "start_ns": self.start_ns,
             "end_ns": self.end_ns,
             "whole": self._whole,
-            "onward_ns": self._onward_ns,
-            "cut": self._cut,
+            **self._onward.report(),
             "dry_run": self._order.dry_run,
         }
 
     def close(self) -> None:
         """Say what was done."""
-        found = {n: v for n, v in asdict(self._found).items() if isinstance(v, int)}
+        all_ = {**asdict(self._found), **self._onward.report()}
+        found = {n: v for n, v in all_.items() if isinstance(v, int)}
         logger("repair").info(
             "a day was repaired", venue=self._venue.name, day=self._order.day, of=self.of, **found
         )
-
-
-def revise_metrics(runtime: VenueRuntime, rows: Batch) -> int:
-    """Enter metric rows, unique by (ticker, ts), that say something else than the stored ones, or
-    that are not stored; how many. What was entered of the same bars must be committed
-    (entry.wait_committed)."""
-    stored = entry.newest_stored(runtime.hot, runtime.venue, rows)
-    at = entry.match(rows, stored)
-    there = np.flatnonzero(at >= 0)
-    fresh = at < 0
-    for column in rows.kind.columns:
-        if column.dtype == "float":
-            here, old = rows.column(column.name)[there], stored.column(column.name)[at[there]]
-            fresh[there] |= (here != old) & ~(np.isnan(here) & np.isnan(old))
-    rev = np.zeros(len(rows), np.int64)
-    rev[there] = stored.column("rev")[at[there]] + 1
-    rows.column("rev")[:], rows.column("source")[:] = rev, _SOURCE
-    if fresh.any():
-        made = replace(rows, block=np.ascontiguousarray(rows.block[:, fresh]))
-        entry.enter(runtime, made, checked=True)
-    return int(fresh.sum())
 
 
 def make(runtime: VenueRuntime, order: dict[str, Any]) -> RepairJob:

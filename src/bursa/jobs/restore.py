@@ -3,7 +3,8 @@
 The process that does the job reads the file, piece by piece. Rows that cannot be are kept out and
 told by their line; bars that are stored already stay as they are, equal ones and others: those are
 counted as mismatches. What is absent enters by the journal (entry.py) with the source `file`, and
-behind it the metric rows of those minutes. Given up anywhere and begun anew, it goes on.
+behind it the metric rows of those minutes and later ones (onward.py). Given up anywhere and begun
+anew, it goes on.
 """
 
 import csv
@@ -20,15 +21,13 @@ import numpy as np
 
 from bursa.feeds import bar_file
 from bursa.jobs import entry
-from bursa.jobs.backfill_metric import ground_of
-from bursa.jobs.backfill_ohlcv import entered
-from bursa.jobs.by_time import metrics_by_time
+from bursa.jobs.onward import Onward, steps
 from bursa.jobs.restore_rows import REASONS, Bad, RowReader
 from bursa.model import validate
 from bursa.model.batch import Batch
 from bursa.model.calendar import Calendar
 from bursa.model.errors import Refuse
-from bursa.model.schema import OHLCV
+from bursa.model.schema import OHLCV, SOURCES
 from bursa.model.venue import Venue
 from bursa.ops.logs import logger
 from bursa.pipeline.runtime import VenueRuntime
@@ -58,6 +57,7 @@ class Order:
               sense and by the venue's clock they do
     form      strptime's form of times, "" where it is to be found out
     rejects   file to which rows that are kept out are written, "" for none
+    onward    days after the file's last bar whose metric rows follow (onward.py)
     """
 
     file: str
@@ -67,6 +67,7 @@ class Order:
     form: str = ""
     rejects: str = ""
     dry_run: bool = False
+    onward: int = 0
 
 
 class Restore:
@@ -102,13 +103,14 @@ class Restore:
             newest_ns=entry.settled_ns(runtime),
         )
         self._compared = entry.Compared()
-        self._written = self._metric_rows = 0
+        self._written = 0
         self._bad: list[Bad] = []
         # Bars that were entered and are not committed yet, and up to which position.
         self._pending: deque[tuple[int, Batch]] = deque()
         self._span: tuple[int, int] | None = None
         self._tickers: set[str] = set()
         self._known = set(self._store.span(self._venue.name))
+        self._onward: Onward | None = None
         self._metrics_done = 0.0
 
     @property
@@ -131,8 +133,15 @@ class Restore:
                 yield
             yield
         if self._span is not None and not self._order.dry_run:
-            yield from self._metrics(*self._span)
+            # Also where an order before this one, that did not come to its end, wrote the bars.
+            first_ns, end_ns = self._span[0], self._span[1] + 1
+            within = first_ns, end_ns, self._order.onward
+            self._onward = Onward(self._runtime, *within, SOURCES.index("file"))
+            yield from steps(self._onward.run(sorted(self._tickers)), self._told)
         self._metrics_done = 1.0
+
+    def _told(self, share: float) -> None:
+        self._metrics_done = share
 
     def _enter(self, bars: Batch) -> None:
         self._await(bars)
@@ -162,28 +171,9 @@ class Restore:
         if any((entry.match(bars, entered) >= 0).any() for _, entered in self._pending):
             entry.wait_committed(runtime, self._pending[-1][0])
 
-    def _metrics(self, first_ns: int, last_ns: int) -> Iterator[None]:
-        """Metric rows of the file's minutes, computed over the bars as they are stored now; also
-        where an order before this one, that did not come to its end, wrote the bars."""
-        runtime, end_ns = self._runtime, last_ns + 1
-        tickers = self._tickers
-        if not self._written:
-            tickers = yield from entered(runtime, sorted(tickers), first_ns, end_ns)
-        if not tickers:
-            return
-        entry.wait_committed(runtime, runtime.entered_to)
-        ground = ground_of(runtime)
-        for batch, done in metrics_by_time(ground, sorted(tickers), first_ns, end_ns):
-            for first in range(0, len(batch), ROWS):
-                part = _part(batch, first, first + ROWS)
-                self._metric_rows += entry.enter_absent(runtime, part)
-                yield
-            self._metrics_done = done
-            yield
-
     def report(self) -> dict[str, Any]:
         """What was found and done, as JSON."""
-        counts, reader = self._reader.counts, self._reader
+        counts, reader, onward = self._reader.counts, self._reader, self._onward
         return {
             "file": self._order.file,
             "counts": self._file.counts,
@@ -208,7 +198,10 @@ class Restore:
             "differing": self._compared.differing,
             "mismatches": [asdict(one) for one in self._compared.examples],
             "written": self._written,
-            "metric_rows": self._metric_rows,
+            "metric_rows": 0 if onward is None else onward.metrics,
+            "later": 0 if onward is None else onward.later,
+            "onward_ns": None if onward is None else onward.until_ns,
+            "cut": onward is not None and onward.cut,
             "rejects": self._rejects.written,
             "dry_run": self._order.dry_run,
         }

@@ -20,10 +20,13 @@ from xxhash import xxh3_128_digest
 
 from bursa.journal.segment import TEMPORARY, write_whole
 from bursa.model.lasting import Lasting
+from bursa.ops.room import Room
 
 FOLDER, SUFFIX = "parts", ".part"
 ROWS, COLUMNS = 4096, 64
 _LINE = 64
+# Blocks after which a room is spared what they filled: half a kilobyte of each row.
+_SPARED = 32
 
 
 class Outdated(Exception):
@@ -68,12 +71,18 @@ def gather(
     laid: Laid,
     missed: Callable[[Path, str], None] = lambda path, why: None,
     rows: NDArray[np.int64] | None = None,
+    room: Room | None = None,
 ) -> np.ndarray[Any, Any] | None:
     """The array, on lines of the cache; None where a part cannot be used, which `missed` is told
-    with the reason. Where `rows` (ascending) are given the others are 0, and take no memory."""
-    array = _on_lines(laid)
+    with the reason. Where `rows` (ascending) are given the others are 0, and take no memory. With
+    a `room` the array, float64, is a table that it gives."""
+    array = _on_lines(laid) if room is None else room.take(*laid.shape)
     whole = True
-    for digest, (lines, columns) in zip(laid.digests, _blocks(laid.shape), strict=True):
+    for nth, (digest, (lines, columns)) in enumerate(
+        zip(laid.digests, _blocks(laid.shape), strict=True)
+    ):
+        if room is not None and nth % _SPARED == 0:
+            room.spare()
         block = array[lines, columns]
         of = slice(None) if rows is None else _within(rows, lines)
         if not block[of].size:
@@ -81,7 +90,9 @@ def gather(
         path = _path(folder, digest)
         try:
             raw = _read(path, digest, block.nbytes)
-            block[of] = np.frombuffer(raw, array.dtype).reshape(block.shape)[of]
+            found = np.frombuffer(raw, array.dtype).reshape(block.shape)[of]
+            if found.any():  # zeros are there, and take no memory
+                block[of] = found
         except FileNotFoundError:
             missed(path, "it is missing")
             whole = False

@@ -13,7 +13,6 @@ changes nothing, and no metric knows of revisions.
 `compute` is the same over any bars from cold, for some metrics and any timeframe that they allow.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from bursa.model.errors import Refuse
 from bursa.model.lasting import Lasting
 from bursa.model.schema import FREQS, OHLCV
 from bursa.model.venue import Gates, Venue
+from bursa.ops.room import Room, aligned
 
 # How far behind the newest closed bar one can be revised: bars/build.py's rule.
 REVISABLE_S = 480
@@ -39,11 +39,14 @@ _SYMBOLS_FIRST = 256
 _DEPTH_FIRST = 16  # bars; a power of two
 # Bars of one symbol that one chunk can take beside those that metrics read back.
 _AHEAD = 16
+# After so many bars the room of `memory` is spared what they touched: five pages of a symbol a day.
+_SPARED = 1 << 13
 
 
 class MetricEngine:
     """The stage. Takes 1-minute bars whose symbol ids are those of `words`. With `names` it runs
-    these metrics of the catalogue alone, and those that they read; the others are null."""
+    these metrics of the catalogue alone, and those that they read; the others are null. `room` is
+    where its largest table lies, by far (memory)."""
 
     def __init__(
         self,
@@ -51,11 +54,14 @@ class MetricEngine:
         words: Words,
         catalogue: Catalogue = STANDARD,
         names: Iterable[str] | None = None,
+        room: Room | None = None,
     ) -> None:
         self._venue, self._words = venue, words
         self.catalogue = catalogue
         reach_ns = (_BAR_S + venue.grace_s + REVISABLE_S) * SECOND_NS
-        self._symbols = _Symbols(catalogue, catalogue.ordered(names), terms_of(venue), reach_ns)
+        self._symbols = _Symbols(
+            catalogue, catalogue.ordered(names), terms_of(venue), reach_ns, room
+        )
 
     def push(self, closed: Batch) -> Batch:
         """Bars in order of emission in, rows of metrics out, with the same span. Refuse `bad_bars`
@@ -189,6 +195,7 @@ class _Symbols:
         metrics: Sequence[Metric],
         terms: Terms,
         reach_ns: int | None,
+        room: Room | None = None,
         symbols: int = _SYMBOLS_FIRST,
         depth: int = _DEPTH_FIRST,
     ) -> None:
@@ -208,7 +215,8 @@ class _Symbols:
         self.levels[k.L_VALUE] = 10**terms.venue.value_decimals
         self.levels[k.L_BACK] = self._back
         self._resting: _Resting | None = None
-        self._memory: Floats
+        self._room, self._unspared = room or Room(), 0
+        self._memory: Floats = self._room.take(symbols, self._memory_width)
         self._allot(symbols, depth)
         self.set_terms(terms)
 
@@ -242,6 +250,10 @@ class _Symbols:
     def push(self, block: Block) -> Block:
         """Rows of OHLCV in, rows of METRICS out."""
         block = np.ascontiguousarray(block)
+        self._unspared += block.shape[1]
+        if self._unspared >= _SPARED:
+            self._room.spare()
+            self._unspared = 0
         offsets = _offsets(block[OHLCV.index["ts"]], self._calendar)
         found: list[Block] = []
         row = 0
@@ -283,7 +295,8 @@ class _Symbols:
         if self._resting is None and self._memory.size:
             symbols = min(symbols, len(self._head))
             held = put(Lasting(self._memory[:symbols]))
-            self._resting, self._memory = _Resting(symbols, held, back), self._memory[:0].copy()
+            self._resting = _Resting(symbols, held, back)
+            self._memory = self._room.take(0, self._memory_width)
 
     def wake(self) -> None:
         """Have `memory` again."""
@@ -292,8 +305,7 @@ class _Symbols:
         found = self._resting.back(self._resting.held)
         if found is None:
             raise OSError("what metrics remember was lost from the disk while nothing came")
-        empty_ = _aligned((len(self._head), self._memory_width), np.float64)
-        self._memory = saved.memory_of({"memory": found}, empty_)
+        self._memory = self._memory_of({"memory": found})
         self._resting = None
 
     def restore(self, state: Mapping[str, Any]) -> tuple[str, ...]:
@@ -304,10 +316,19 @@ class _Symbols:
         self._allot(max(len(mine["bars"]), _SYMBOLS_FIRST), depth)
         self.set_terms(replace(self.terms, gates=tuple(Gates(*g) for g in mine["gates"])))
         saved.put(mine, self._arrays)
-        self._memory = saved.memory_of(mine, self._memory)
+        self._memory = self._memory_of(mine)
         self.push(saved.first_bars(mine))
         saved.put_revs(mine["bars"], mine["held"], mine["entries"], self._kept)
         return lacking
+
+    def _memory_of(self, state: Mapping[str, Any]) -> Floats:
+        """A state's `memory` for all symbols that there is room for: as it is where it fits, else
+        copied."""
+        shape = len(self._head), self._memory_width
+        fitting = saved.fitting(state, shape)
+        if fitting is not None:
+            return fitting
+        return saved.copied(state, self._room.take(*shape))
 
     def warm(self) -> None:
         """Compile what `snapshot` and `restore` call."""
@@ -329,22 +350,19 @@ class _Symbols:
         self._before = np.zeros((len(self._columns), depth))
         self._head = np.zeros((symbols, k.HEAD), np.int64)
         self._head[:, k.H_CHUNK] = -1
-        self._kept = _aligned((symbols, depth, k.ENTRY), np.int64)
+        self._kept = aligned((symbols, depth, k.ENTRY), np.int64)
         rows = 1 + symbols * (1 + depth // k.GAP)
-        self._states: Floats = _aligned((rows, self._width), np.float64)
-        self._past: Floats = _aligned((symbols, reach, PAST_FIELDS), np.float64)
-        self._memory = _aligned((symbols, self._memory_width), np.float64)
+        self._states: Floats = aligned((rows, self._width), np.float64)
+        self._past: Floats = aligned((symbols, reach, PAST_FIELDS), np.float64)
 
     def _reshape(self, symbols: int, depth: int) -> None:
         """More symbols, or longer rings for each."""
-        head, kept, states, past, memory = (
-            self._head, self._kept, self._states, self._past, self._memory,
-        )  # fmt: skip
+        head, kept, states, past = self._head, self._kept, self._states, self._past
         held, old_depth = kept.shape[:2]
         self._allot(symbols, depth)
         self._head[:held] = head
-        used = np.flatnonzero(memory.any(axis=1))  # what was never written takes no memory
-        self._memory[used] = memory[used]
+        if symbols > held:
+            self._memory = self._room.grow(self._memory, symbols)
         counts = head[:, k.H_COUNT]
         _turn(counts, kept, self._kept)
         _turn(counts, past, self._past)
@@ -361,14 +379,6 @@ def _turn(counts: Ints, old: Any, new: Any) -> None:
     bars = counts[:, None] - 1 - (counts[:, None] - 1 - places) % depth
     symbols, slots = np.nonzero(bars >= 0)
     new[symbols, bars[symbols, slots] % new.shape[1]] = old[symbols, slots]
-
-
-def _aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
-    """Zeros of eight bytes each that begin on a line of the cache."""
-    count = math.prod(shape)
-    raw = np.zeros(count + k.LINE, dtype)
-    skip = -raw.ctypes.data % (8 * k.LINE) // 8
-    return raw[skip : skip + count].reshape(shape)
 
 
 def _numbers(gates: Gates) -> tuple[int, ...]:

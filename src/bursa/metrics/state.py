@@ -184,16 +184,15 @@ def put(state: State, arrays: Arrays) -> None:
     )  # fmt: skip
 
 
-def memory_of(state: State, empty: Floats) -> Floats:
-    """The state's `memory` for an engine that has made room for it: as it is where it fits and lies
-    on lines of the cache, else copied."""
+def fitting(state: State, shape: tuple[int, int]) -> Floats | None:
+    """The state's `memory` where it has this shape and lies on lines of the cache."""
     memory = state["memory"]
-    if (
-        isinstance(memory, np.ndarray)
-        and memory.shape == empty.shape
-        and memory.ctypes.data % 64 == 0
-    ):
-        return memory
+    fits = isinstance(memory, np.ndarray) and memory.shape == shape
+    return memory if fits and memory.ctypes.data % 64 == 0 else None
+
+
+def copied(state: State, empty: Floats) -> Floats:
+    """The state's `memory`, if it has one, in an array that has made room for it."""
     found = _memory(state)
     if found is not None:
         empty[: len(found)] = found

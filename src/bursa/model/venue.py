@@ -10,7 +10,7 @@ from datetime import date
 
 from bursa.model import calendar_file, holidays
 from bursa.model.batch import Words
-from bursa.model.calendar import Calendar
+from bursa.model.calendar import SECOND_NS, Calendar
 from bursa.model.hours import ALWAYS_OPEN, FOREX_HOURS, IDX_HOURS, XNAS_HOURS, Dates, Hours
 
 
@@ -173,3 +173,15 @@ def amend(name: str, text: str, where: str) -> None:
     hours, dates = _BUILT_IN[name]
     said = calendar_file.parse(text, where)
     VENUES[name].calendar.take(said.hours_onto(hours), said.onto(dates))
+
+
+def closed_until_ns(venue: Venue, watermark_ns: int, day_is_over: bool) -> int:
+    """Event time up to which bars are closed, given the watermark; all of the day's once the venue
+    has said that the day is over."""
+    if watermark_ns <= 0:
+        return 0
+    until = watermark_ns - venue.grace_s * SECOND_NS
+    day = venue.calendar.day_of(watermark_ns)
+    if day_is_over and venue.calendar.is_trading_day(day):
+        return max(until, venue.calendar.day_end_ns(day))
+    return until

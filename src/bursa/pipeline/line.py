@@ -29,6 +29,7 @@ from bursa.model.batch import (
 )
 from bursa.model.schema import MARKET_KINDS, ORDERBOOK, QUARANTINE, SCHEMA_VERSION, Kind
 from bursa.model.venue import Venue
+from bursa.ops.room import Room
 from bursa.pipeline.books import NO_BOOK, Depth, Side
 from bursa.pipeline.entered import ENTERED, entered_of, joined
 from bursa.pipeline.gates import GateSchedule
@@ -127,7 +128,7 @@ def kinds(catalogue: Catalogue = STANDARD) -> tuple[Kind, ...]:
 
 class Line:
     """One venue's stages. `unsaid`: how much of a kind is stored until the journal says otherwise,
-    where that is not what the venue's journals mean (switches.UNSAID)."""
+    where that is not what the venue's journals mean (switches.UNSAID). `room`: of its engine."""
 
     signature = SIGNATURE
 
@@ -138,6 +139,7 @@ class Line:
         decoder: Decoder,
         unsaid: Mapping[str, str] | None = None,
         catalogue: Catalogue = STANDARD,
+        room: Room | None = None,
     ) -> None:
         self.venue = venue
         self.words = words
@@ -145,7 +147,7 @@ class Line:
         self._decoder = decoder
         self._builder = BarBuilder(venue, words)
         self._closing = ClosingBooks(venue, words)
-        self.engine = MetricEngine(venue, words, catalogue)
+        self.engine = MetricEngine(venue, words, catalogue, room=room)
         self._stored_to = -1
         # Told what the first stages gave of each chunk; for who looks for trades that came late.
         self.watch: Callable[[Decoded, Built], None] = lambda decoded, built: None

@@ -61,7 +61,7 @@ class Rings:
         catalogue: Catalogue = STANDARD,
         serves: bool = True,
     ) -> None:
-        self._serves = serves
+        self.serves = serves
         self.catalogue = catalogue
         kinds = (OHLCV, catalogue.kind)
         columns = sum(len(kind.scalars) for kind in kinds)
@@ -240,7 +240,7 @@ class Rings:
     def rehydrate(self, store: Stock) -> None:
         """Fill the rings at a start, one query a kind; to be called before anything is fed. Not
         where they serve nobody."""
-        if not self._serves:
+        if not self.serves:
             return
         start_ns = store.minute_back(self._venue, REHYDRATE_MINUTES)
         self._first = {ticker: first for ticker, (first, _) in store.span(self._venue).items()}

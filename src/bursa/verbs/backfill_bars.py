@@ -8,12 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
 
 from bursa.config import Config
 from bursa.jobs import backfill_journal, backfill_ohlcv, repair
+from bursa.jobs.onward import ONWARD, ONWARD_MAX
 from bursa.model.errors import Refuse
 from bursa.model.venue import Venue
 from bursa.ops import logs
@@ -23,8 +25,6 @@ from bursa.verbs.journal_part import a_day, find
 from bursa.verbs.options import several
 from bursa.verbs.times import half_open, tell_other_clock
 
-# Days after a repaired one that may be asked for.
-ONWARD_MAX = 3650
 _PUT_BACK = {
     "written": "were put back",
     "differing": "are stored with other values, and were left",
@@ -34,7 +34,8 @@ _PUT_BACK = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of a range as they were given; `only`: tickers, or kinds."""
+    """The options of a range as they were given; `only`: tickers, or kinds. onward: days after it
+    whose metrics follow."""
 
     begin: str
     end: str
@@ -42,13 +43,15 @@ class Asked:
     venue: str
     zone: str
     dry_run: bool
+    onward: int = ONWARD
 
 
 def run_ohlcv(config: Config, asked: Asked, *, as_json: bool, say: Console, warn: Console) -> int:
     """Make absent bars of stored trades. Returns 1 where stored bars differ."""
     venue = _begun(config, asked.venue)
     start, end = half_open(asked.begin, asked.end, asked.zone, venue)
-    order = backfill_ohlcv.Order(start, end, tuple(dict.fromkeys(asked.only)), asked.dry_run)
+    only = tuple(dict.fromkeys(asked.only))
+    order = backfill_ohlcv.Order(start, end, only, asked.dry_run, asked.onward)
     title = f"{venue.name} bars"
     report = drive(config, venue, backfill_ohlcv.NAME, asdict(order), warn=warn, title=title)
     if as_json:
@@ -66,6 +69,9 @@ def run_ohlcv(config: Config, asked: Asked, *, as_json: bool, say: Console, warn
         what = f"trades of {venue.name} may have been taken back, stored ones do not say which:"
         warn.print(f"{what} bursa backfill journal knows", markup=False)
     _told_end(report, say, "absent")
+    again = ["backfill", "ohlcv", "--from", asked.begin, "--to", asked.end, "--tz", asked.zone]
+    again += [word for ticker in only for word in ("--ticker", ticker)]
+    tell_onward(venue, again, asked.venue, asked.onward, report, say)
     if report["differing"]:
         say.print("bars that differ were left (bursa repair DATE puts days right)", markup=False)
     tell_other_clock(venue, asked.zone, report["venue_clock"], warn)
@@ -101,7 +107,7 @@ def run_repair(
     as_json: bool,
     say: Console,
     warn: Console,
-    onward: int = repair.ONWARD,
+    onward: int = ONWARD,
 ) -> int:
     """Rebuild a day. Returns 0. Refuse `no_data` where there is nothing of it."""
     venue = _begun(config, name)
@@ -133,21 +139,30 @@ def run_repair(
     _examples(venue, report, say)
     report["absent"] += report["differing"]
     _told_end(report, say, "absent")
-    _tell_onward(venue, order, report, say)
+    tell_onward(venue, ["repair", order.day], name, onward, report, say)
     return 0
 
 
-def _tell_onward(
-    venue: Venue, order: repair.Order, report: Mapping[str, Any], say: Console
+def tell_onward(
+    venue: Venue,
+    verb: Sequence[str],
+    name: str,
+    days: int,
+    report: Mapping[str, Any],
+    say: Console,
 ) -> None:
-    """What became of the metrics of the days after a repaired one."""
-    until = venue.calendar.text(report["onward_ns"])
+    """What became of the metrics of later bars, and the command that goes on: a verb with what it
+    was given, of the venue of this name, or of the only one."""
     if report["later"]:
+        until = venue.calendar.text(report["onward_ns"])
         say.print(f"  {report['later']:>12,} of these are of later days, to {until}", markup=False)
     if report["cut"]:
-        further = min(max(repair.ONWARD, 2 * order.onward), ONWARD_MAX)
+        until = venue.calendar.text(report["onward_ns"])
+        further = min(max(ONWARD, 2 * days), ONWARD_MAX)
+        words = [*verb, *(("--venue", name) if name else ()), "--onward", str(further)]
+        said = " ".join(map(quote, words))
         what = f"metrics from {until} on were not looked at:"
-        say.print(f"{what} bursa repair {order.day} --onward {further} goes on", markup=False)
+        say.print(f"{what} bursa {said} goes on", markup=False, soft_wrap=True)
 
 
 def _begun(config: Config, name: str) -> Venue:

@@ -21,6 +21,18 @@ from bursa.verbs.options import (
     out,
 )
 
+Onward = Annotated[
+    int,
+    typer.Option(
+        "--onward",
+        help="Days after it whose metrics follow from what was entered.",
+        min=0,
+        max=3650,
+    ),
+]
+# As jobs/onward.py has it, which is not imported before a verb does its work.
+ONWARD_DAYS = 31
+
 backfill_verbs = typer.Typer(help="Fill what the store lacks.", no_args_is_help=True)
 
 
@@ -59,17 +71,19 @@ def backfill_ohlcv(  # noqa: PLR0913 -- a command's options
     ticker: Tickers = None,
     venue: TheOnlyVenue = "",
     zone: Zone = "UTC",
+    onward: Onward = ONWARD_DAYS,
     dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
     settings: File = None,
 ) -> None:
     """Make bars of a range of the stored trades, and enter those that are not stored, with their
-    metrics, also while bursa runs. Exit code 1 where stored bars differ; they are left."""
+    metrics and those that follow from them, also while bursa runs. Exit code 1 where stored bars
+    differ; they are left."""
     loaded = load(settings, data)
     from bursa.verbs.backfill_bars import Asked, run_ohlcv
 
-    asked = Asked(begin, end, ticker or (), venue, zone, dry_run)
+    asked = Asked(begin, end, ticker or (), venue, zone, dry_run, onward)
     sys.exit(run_ohlcv(loaded.config, asked, as_json=as_json, say=out, warn=err))
 
 
@@ -140,6 +154,7 @@ def backfill_restore(  # noqa: PLR0913 -- a command's options
         Path | None,
         typer.Option("--rejects", help="Write rows that are kept out to this CSV.", metavar="FILE"),
     ] = None,
+    onward: Onward = ONWARD_DAYS,
     dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,
@@ -150,7 +165,7 @@ def backfill_restore(  # noqa: PLR0913 -- a command's options
     loaded = load(settings, data)
     from bursa.verbs.restore import Asked, run_restore
 
-    asked = Asked(file, columns or (), ticker, zone, form, venue, rejects, dry_run)
+    asked = Asked(file, columns or (), ticker, zone, form, venue, rejects, dry_run, onward)
     sys.exit(run_restore(loaded.config, asked, as_json=as_json, say=out, warn=err))
 
 
@@ -161,12 +176,7 @@ repair_verbs = typer.Typer()
 def repair(
     day: Annotated[str, typer.Argument(help="The day, e.g. 2025-11-21.", metavar="DATE")],
     venue: TheOnlyVenue = "",
-    onward: Annotated[
-        int,
-        typer.Option(
-            help="Days after it whose metrics follow from what was put right.", min=0, max=3650
-        ),
-    ] = 31,
+    onward: Onward = ONWARD_DAYS,
     dry_run: DryRun = False,
     data: Data = None,
     as_json: Json = False,

@@ -15,11 +15,13 @@ from rich.console import Console
 
 from bursa.config import Config
 from bursa.feeds import bar_file
+from bursa.jobs.onward import ONWARD
 from bursa.jobs.restore import NAME, Order
 from bursa.jobs.restore_rows import REASONS
 from bursa.model.errors import Refuse
 from bursa.model.venue import VENUES, Venue
 from bursa.ops import logs
+from bursa.verbs.backfill_bars import tell_onward
 from bursa.verbs.driving import drive
 from bursa.verbs.journal_part import find
 from bursa.verbs.options import several
@@ -39,6 +41,7 @@ class Asked:
     venue: str
     rejects: Path | None
     dry_run: bool
+    onward: int = ONWARD
 
 
 def run_restore(config: Config, asked: Asked, *, as_json: bool, say: Console, warn: Console) -> int:
@@ -54,6 +57,7 @@ def run_restore(config: Config, asked: Asked, *, as_json: bool, say: Console, wa
         form=asked.form,
         rejects="" if asked.rejects is None else str(asked.rejects.absolute()),
         dry_run=asked.dry_run,
+        onward=asked.onward,
     )
     _glance(order)
     title = f"{venue.name} {asked.file.name}"
@@ -62,7 +66,17 @@ def run_restore(config: Config, asked: Asked, *, as_json: bool, say: Console, wa
         sys.stdout.write(json.dumps({"venue": venue.name, **report}, indent=1) + "\n")
     else:
         _tell(venue, report, say)
+        tell_onward(venue, _words(asked), asked.venue, asked.onward, report, say)
     return 1 if report["bad"] or report["differing"] else 0
+
+
+def _words(asked: Asked) -> list[str]:
+    """The verb and its options as they were given, but for the file of what was kept out, which is
+    there by now."""
+    said = {"--ticker": asked.ticker, "--tz": asked.zone, "--time-format": asked.form}
+    words = ["backfill", "restore", str(asked.file)]
+    words += [word for option, value in said.items() if value for word in (option, value)]
+    return words + [word for one in asked.columns for word in ("--map", one)]
 
 
 def _glance(order: Order) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bursa.api.services import Services, closed_until_ns
+from bursa.api.services import Services
 from bursa.api.stream.entered import of_today
 from bursa.api.stream.frames import BarRow, Joined, bar_rows, said
 from bursa.api.stream.outbox import Client, Key, OutboxLimits
@@ -31,6 +31,7 @@ from bursa.api.stream.views import Views
 from bursa.model.batch import Batch, Block
 from bursa.model.errors import Refuse
 from bursa.model.schema import STATES
+from bursa.model.venue import closed_until_ns
 from bursa.ops.logs import logger
 
 FLUSH_GAP_S = 0.002
