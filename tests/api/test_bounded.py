@@ -2,16 +2,19 @@
 
 import asyncio
 import resource
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
+from websockets.sync.client import connect
 
 from bursa.api import bounded
 from bursa.api.bounded import HEAD_BYTES_MAX, Bounds, connections_allowed
 from bursa.api.http import AnswerProtocol
+from tests.api.floor import Served
 from tests.api.test_http import REQUEST, Wire, body, start
 
 BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -189,6 +192,18 @@ def test_what_is_answered_slowly_is_no_slow_request(monkeypatch: pytest.MonkeyPa
         protocol.connection_lost(None)
 
     assert not run(act).turned
+
+
+def test_a_websocket_that_is_open_is_no_request_under_way(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "HEAD_S", 0.1)
+    monkeypatch.setattr(bounded, "BODY_S", 0.1)
+    with connect(f"ws://127.0.0.1:{served.port}/v1/stream") as stream:
+        for _ in range(5):
+            time.sleep(0.1)
+            stream.send('{"action":"ping"}')
+            assert '"pong"' in str(stream.recv(60))
 
 
 def test_what_is_no_http_is_counted_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
