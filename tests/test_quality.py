@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -52,13 +53,19 @@ def venue(data: Path, feeds: list[Any]) -> Iterator[VenueRuntime]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("made") / "data"
     feed = running.Script(SCRIPT, Random(1), 50)
     with venue(data, [feed]) as runtime:
         running.until(feed.told.is_set, "the feed's end")
         running.until(lambda: runtime.committed >= runtime.journal.position, "commits")
     return data
+
+
+@pytest.fixture
+def data(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that nobody asked for a report: each is kept."""
+    return copytree(made, tmp_path_factory.mktemp("asked") / "data")
 
 
 def asked(data: Path, name: str = "", week: bool = False) -> tuple[int, dict[str, Any]]:

@@ -56,16 +56,23 @@ class Client:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._timer = threading.Timer(PATIENCE_S, self.process.kill)
-        self._timer.start()
+        self._timer = self._ends_it()
+
+    def _ends_it(self) -> threading.Timer:
+        timer = threading.Timer(PATIENCE_S, self.process.kill)
+        timer.start()
+        return timer
 
     def hear(self, word: str) -> None:
-        """Wait for a line that begins with a word."""
+        """Wait for a line that begins with a word; each may take its time."""
         assert self.process.stdout is not None
+        self.end_timer()
+        self._timer = self._ends_it()
         line = self.process.stdout.readline()
         if not line.startswith(word):
             _, errors = self.process.communicate()
-            pytest.fail(f"{line}{errors}")
+            self.end_timer()
+            pytest.fail(f"no {word!r}, it ended with {self.process.returncode}: {line}{errors}")
 
     def beat(self, ts: int) -> None:
         """Let it poll, once the server's clock is at `ts`."""
@@ -376,6 +383,7 @@ def test_symbols_come_by_group_where_config_fails(stage: Stage, node: str) -> No
     assert found["series"]["IDX:BBCA 1"]["added"] == 3
 
 
+@pytest.mark.timeout(900)  # hundreds of turns of two processes
 def test_a_chart_over_fridays_lunch_and_the_weekend(stage: Stage, node: str, soak: bool) -> None:
     bursa, times = stage.bursa, list(beats(10 if soak else 20))
     stage.heard(times[0] - 5 * SECOND_NS)
