@@ -1,5 +1,6 @@
 """One process holds a data folder, and answers for it."""
 
+import errno
 import os
 import signal
 import socket
@@ -221,3 +222,27 @@ def test_a_half_written_lock_still_holds(tmp_path: Path) -> None:
         assert by is not None and by.pid == 0
         with pytest.raises(Refuse, match="held by another process"):
             DataFolder(tmp_path).__enter__()
+
+
+def test_a_full_disk_does_not_keep_anybody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock's file keeps its room; one that is made where there is none tells nobody."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = tmp_path / "lock"
+    with DataFolder(tmp_path) as folder:
+        size = lock.stat().st_size
+        folder.announce("http://127.0.0.1:1")
+        by = holder(tmp_path)
+        assert by is not None and by.url == "http://127.0.0.1:1"
+        assert lock.stat().st_size == size > len(by.url)
+    assert lock.stat().st_size == size and holder(tmp_path) is None
+    lock.unlink()
+    monkeypatch.setattr(os, "pwrite", full)
+    with DataFolder(tmp_path):
+        by = holder(tmp_path)
+        assert by is not None and by.pid == 0
+    assert holder(tmp_path) is None

@@ -41,6 +41,8 @@ REQUEST_WAIT_S = 5.0
 CALLS_MAX = 8
 # Somebody may look at the lock for a moment (`holder`): only a longer hold is one.
 GLANCE_S = 0.5
+# What the lock file takes, whatever it says: it need never grow.
+LOCK_BYTES = 4096
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 _LENGTH = struct.Struct(">Q")
@@ -73,7 +75,11 @@ class DataFolder:
         if (self.path / UNFINISHED).exists():
             what = f"{self.path} holds a backup that was not brought back to its end: empty it and"
             raise Refuse(f"{what} run bursa restore-backup again", "restore_unfinished", 503)
-        lock = open(self.path / LOCK, "a+b")  # open as long as the folder is held
+        try:
+            made = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        lock = os.fdopen(made, "r+b", buffering=0)  # open as long as the folder is held
         try:
             self._seize(lock)
         except BaseException:
@@ -101,7 +107,7 @@ class DataFolder:
             self._control = None
         if self._lock is not None:
             _remove_socket(self._holder.socket)
-            self._lock.truncate(0)
+            self._write(b"")
             self._lock.close()
             self._lock = None
 
@@ -126,9 +132,11 @@ class DataFolder:
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o700)
         except OSError as error:
-            raise Refuse(
-                f"data folder {self.path} cannot be used: {error.strerror}", "data_folder", 503
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> Refuse:
+        what = f"data folder {self.path} cannot be used: {error.strerror}"
+        return Refuse(what, "data_folder", 503)
 
     def _seize(self, lock: BinaryIO) -> None:
         until = time.monotonic() + GLANCE_S
@@ -150,9 +158,14 @@ class DataFolder:
     def _tell(self, holder: Holder) -> None:
         assert self._lock is not None, "only the holder says who holds"
         self._holder = holder
-        self._lock.truncate(0)
-        self._lock.write(json.dumps(asdict(holder)).encode())
-        self._lock.flush()
+        self._write(json.dumps(asdict(holder)).encode())
+
+    def _write(self, told: bytes) -> None:
+        """Over what is there, in the room that the file has: on a full disk too. Where it has none
+        yet nobody is told who holds; it is held all the same, and can be looked into."""
+        assert self._lock is not None, "only the holder says who holds"
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock.fileno(), told.ljust(LOCK_BYTES), 0)
 
 
 def holder(data: Path) -> Holder | None:
