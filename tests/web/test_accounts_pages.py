@@ -119,11 +119,12 @@ def test_the_whole_way_of_a_new_user(place: Place, visit: Any) -> None:
     page.fill("#f-password", CHOSEN)
     page.click("[data-reveal]")
     assert page.get_attribute("#f-password", "type") == "text"
+    before = len(place.post.received)
     page.press("#f-password", "Enter")
     tab.until("#done", f"Look at your mail.*{NEW}")
 
     sign_in_early(tab)
-    tab.open(place.link(1))
+    tab.open(place.link(before + 1))
     page.click(".g-form [type=submit]")
     tab.until("#done", f"{NEW} is confirmed")
     page.wait_for_url(lambda url: "token" not in url)
@@ -229,7 +230,8 @@ def test_a_forgotten_password(place: Place, visit: Any) -> None:
     tab.until("#done", "Look at your mail")
     letter = place.link(before + 1)
     tab.open(letter)
-    page.fill("#f-password", CHOSEN)
+    tab.until_focus("e.id", "f-password")
+    page.keyboard.type(CHOSEN)
     page.press("#f-password", "Enter")
     tab.until("#done", "new password is set")
     tab.open(letter)
@@ -385,6 +387,39 @@ def test_an_admin_finds_changes_and_suspends(place: Place, visit: Any) -> None:
     assert page.locator(".b-dock a").count() == 5
     silent(tab)
     silent(his, "403")
+
+
+# How far what is seen was moved by what came in, summed up as browsers do.
+SHIFTS = """(() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => { for (const one of list.getEntries()) if (one.value > 0.005)
+    window.shifts.push([one.value, ...one.sources.map(({ node }) => node?.id || node?.className)]);
+  }).observe({ type: "layout-shift", buffered: true });
+})();"""
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_nothing_moves_as_lists_come_in_and_long_names_make_no_page_wide(
+    place: Place, visit: Any, width: int
+) -> None:
+    email = f"{'a' * 50}{width}@{'very-long-name-of-a-company.' * 4}example.com"
+    user = place.user(email, "enterprise", "superadmin")
+    for name in ("W" * 64, "a name of many short words that goes on and on to its last sign"):
+        key, _ = place.accounts.keys.make(user, name, None, CLI)
+        with httpx.Client(base_url=place.url) as program:
+            told = program.post("/v1/auth/token", json={"api_key": key}).json()["data"]
+            program.get("/v1/ohlcv/BBCA", headers={"Authorization": f"Bearer {told['token']}"})
+    place.accounts.usage.flush()
+    tab = visit(viewport={"width": width, "height": 900})
+    tab.page.add_init_script(SHIFTS)
+    for path, last in (("/portal", "#usage-keys-rows"), ("/admin", "#u-rows"),
+                       ("/admin/keys", "#k-rows")):  # fmt: skip
+        page = sign_in(tab, email, after=path)
+        page.wait_for_selector(f"{last} tr:not(.p-wait)")
+        page.wait_for_function("() => !document.querySelector('.p-wait')")
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+        assert page.evaluate("window.shifts") == [], path
+    silent(tab)
 
 
 def test_a_session_that_ends_leads_to_sign_in_and_back(place: Place, visit: Any) -> None:

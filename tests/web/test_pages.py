@@ -211,6 +211,14 @@ def test_a_place_is_by_the_venues_clock(
     assert "data-from" not in client.get("/chart?symbol=BBCA").text
 
 
+def test_a_chart_knows_the_names_that_the_api_has(client: TestClient[Litestar]) -> None:
+    html = client.get("/chart?ticker=BBCA&tf=15m").text
+    assert 'data-ticker="BBCA" data-interval="15"' in html
+    assert client.get("/chart?ticker=NONE").status_code == 404
+    both = client.get("/chart?symbol=BBCA&ticker=NONE&interval=5&tf=1m")
+    assert 'data-ticker="BBCA" data-interval="5"' in both.text
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [

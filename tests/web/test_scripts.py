@@ -68,7 +68,7 @@ def test_a_place_is_found_among_slots(run: Run) -> None:
 
 
 def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
-    """However many answers that takes, and no further than a chart may reach."""
+    """By as many answers as that takes; where those were too many, that place is read alone."""
     body = """
       const { Bars, BARS_MAX } = await import("/static/x/js/bars.js");
       const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
@@ -79,8 +79,9 @@ def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
         let answer = { data: pathname.startsWith("/v1/continuity")
           ? { totals: {}, ranges: [], gaps: [] } : [], meta: {} };
         if (pathname === "/udf/history") {
-          const count = Math.min(Number(query.get("countback")), HISTORY_MAX), t = [];
-          const to = Math.min(Number(query.get("to")), end);
+          const to = Math.min(Number(query.get("to")), end), t = [];
+          const range = (to - Number(query.get("from"))) / 60;
+          const count = Math.min(Number(query.get("countback")) || range, HISTORY_MAX);
           for (let n = count; n > 0; n--) t.push(to - 60 * n);
           const kept = t.filter((at) => at >= oldest), flat = kept.map(() => 1);
           asked.push(kept.length);
@@ -99,7 +100,8 @@ def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
         await feed.load();
         const first = bars.first.t;
         feed.stop();
-        return [asked.slice(), first <= since, bars.list.length < BARS_MAX, told.slice(0, 2)];
+        return [asked.slice(), first <= since, bars.list.length < BARS_MAX, told.slice(0, 2),
+          bars.newer];
       };
       return [await read(null), await read(end - 60 * 300), await read(end - 60 * 12000),
         await read(end - 60 * 50000), HISTORY_MAX];
@@ -107,10 +109,69 @@ def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
     newest, near, far, beyond, most = run("feed", body)
     assert most == COUNTBACK_MAX
     assert newest[0] == [600] and newest[3][0] == "change"
-    assert near == [[600], True, True, ["ledger", "change"]]
-    assert far == [[600, 5000, 5000, 5000], True, True, ["ledger", "change"]]
-    assert beyond[0][:3] == [600, 5000, 5000] and sum(beyond[0]) < 40_000
-    assert beyond[1:3] == [False, True]
+    assert near == [[600], True, True, ["ledger", "change"], False]
+    assert far == [[600, 5000, 5000, 5000], True, True, ["ledger", "change"], False]
+    assert beyond == [[600, 1000, 5000], True, True, ["ledger", "change"], True]
+
+
+def test_a_chart_lets_newer_bars_go_and_gets_them_back(run: Run) -> None:
+    """It goes as far back as there are bars, holding no more than it may at once."""
+    body = """
+      const { Bars, BARS_MAX } = await import("/static/x/js/bars.js");
+      const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
+      const bar = (t) => ({ t, o: 1, h: 1, l: 1, c: 1, v: 1 }), minute = (n) => 60 * n;
+      const all = 90_000, weekend = [70_000, 85_000], out = [];
+      const there = (n) => n < weekend[0] || n >= weekend[1];
+      globalThis.fetch = async (url) => {
+        const { pathname, searchParams: query } = new URL(url, location.href);
+        let answer = { data: pathname.startsWith("/v1/continuity")
+          ? { totals: {}, ranges: [], gaps: [] } : [], meta: {} };
+        if (pathname === "/udf/history") {
+          const count = Number(query.get("countback")) || 5000, t = [];
+          const from = query.get("countback") ? 0 : Math.ceil(Number(query.get("from")) / 60);
+          for (let n = Math.min(all, Math.ceil(Number(query.get("to")) / 60)) - 1;
+            n >= from && t.length < count; n--) if (there(n)) t.unshift(minute(n));
+          const flat = t.map(() => 1);
+          answer = t.length ? { s: "ok", t, o: flat, h: flat, l: flat, c: flat, v: flat }
+            : { s: "no_data" };
+        }
+        return new Response(JSON.stringify(answer));
+      };
+      const bars = new Bars(new VenueTime("UTC"), new Sessions("24x7"), "1");
+      const what = { venue: "v", exchange: "V", ticker: "T", interval: "1", hd: false,
+        metrics: () => [] };
+      const feed = new m.ChartFeed(what, bars, { change() {}, ledger() {},
+        fail(error) { throw error; } });
+      const held = () => [bars.first.t / 60, bars.last.t / 60, bars.newer, bars.complete];
+      await feed.load();
+      let most = 0;
+      const until = async (step, done) => {
+        for (let n = 0; n < 200 && !done(); n++) {
+          await step();
+          most = Math.max(most, bars.list.length);
+        }
+        out.push(held());
+      };
+      await until(() => feed.older(), () => bars.complete);
+      /* What is live has no place behind bars of the past. */
+      out.push(bars.merge([bar(minute(all))]), bars.enrich([{ t: minute(all), hd: 1 }]));
+      out.push(held(), bars.setPending({ since: null, now: minute(all + 9) }));
+      await feed.tail();
+      await until(() => feed.newer(), () => bars.last.t >= minute(all - 1));
+      out.push(bars.byKey.size === bars.list.length, most <= BARS_MAX,
+        bars.list.every(({ t }, i, list) => !i || t - list[i - 1].t === 60
+          || t === minute(weekend[1])));
+      await feed.newer();
+      out.push(bars.newer, bars.merge([bar(minute(all))]), bars.last.t / 60);
+      feed.stop();
+      return out;
+    """
+    back, *live, again, whole, few, steady, newer, change, last = run("feed", body)
+    assert back[0] == 0 and back[1] < 40_000 and back[2:] == [True, True]
+    assert live == ["none", "none", back, False]
+    assert again[0] > 30_000 and again[1:] == [89_999, True, False]
+    assert (whole, few, steady) == (True, True, True)
+    assert (newer, change, last) == (False, "tail", 90_000)
 
 
 def test_the_ledger_of_a_chart_of_the_past_is_no_longer_than_the_server_tells(run: Run) -> None:

@@ -116,8 +116,9 @@ class Pages:
 
         @get("/chart", include_in_schema=False, sync_to_thread=False)
         def chart(request: PageRequest) -> Response[bytes]:
-            """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), drawn
-            by `lib` (tradingview: the operator's own), where `at` is: a day or a time."""
+            """The chart of `symbol` (a code, or `IDX:BBCA`) at `interval` (1 5 15 ... D W M), or of
+            `ticker` at `tf` as the API names them, drawn by `lib` (tradingview: the operator's
+            own), where `at` is: a day or a time."""
             return self._shown(self._chart, request)
 
         @get("/continuity", include_in_schema=False, sync_to_thread=False)
@@ -187,9 +188,11 @@ class Pages:
     def _chart(self, request: PageRequest) -> Response[bytes]:
         query = request.query_params
         library = self._drawn_by(query.get("lib", ""))
-        venue, ticker = self._symbol(query.get("symbol", ""), query.get("venue", ""))
+        venue, ticker = self._symbol(
+            query.get("symbol", "") or query.get("ticker", ""), query.get("venue", "")
+        )
         locked = locks(request.scope, self._accounts, RESOLUTIONS.values())
-        interval, refused = _interval(query.get("interval", ""), locked)
+        interval, refused = _interval(query.get("interval", "") or query.get("tf", ""), locked)
         instrument = self._source.instrument(venue.name, ticker) if ticker else None
         known_any = self._source.instruments(venue.name) > 0
         state = "ready" if instrument else "unknown" if ticker and known_any else "empty"

@@ -65,7 +65,6 @@ function figures({ tiers, people }) {
     return fig;
   }));
   $("figs").classList.toggle("b-figs--3", names.length === 3);
-  $("figs").hidden = false;
 }
 
 /* ---- The drawer ---- */

@@ -4,6 +4,7 @@
 
 import { dayOf } from "./clock.js";
 
+/** So many are kept at once. Who goes on into the past lets newer ones go, and gets them back on his way forward. */
 export const BARS_MAX = 40_000;
 const DAY = 86400, EARLY_MAX = 1000;
 
@@ -26,8 +27,13 @@ export class Bars {
     this.backfilled = [];
     this.pending = null;
     this.complete = false;
+    this.newest = -Infinity;
+    this.moved = false;
     this.early = new Map();
   }
+
+  /** Are there bars behind the last one that are not held? Live ones have no place then. */
+  get newer() { return this.list.length > 0 && this.newest > this.last.t; }
 
   get first() { return this.list[0]; }
   get last() { return this.list.at(-1); }
@@ -37,11 +43,15 @@ export class Bars {
 
   place(key) { return this.step ? this.time.local(key) : key; }
 
-  /** Take bars {t, o, h, l, c, v, ...}; fields that a newcomer lacks stay. Answers what changed:
-      "none", "tail" (only the last two, or a new last one), "all". */
-  merge(bars) {
+  /** Take bars {t, o, h, l, c, v, ...}; fields that a newcomer lacks stay. page: "older" or "newer", if they are the next
+      ones on that side; what is too many goes on the other. Answers what changed: "none", "tail" (only the last two, or
+      a new last one), "all". */
+  merge(bars, page = "") {
+    const edge = page !== "newer" && this.newer ? this.last.t : Infinity;
     let change = "none", sorted = true;
     for (const bar of bars) {
+      if (bar.t > this.newest) this.newest = bar.t;
+      if (bar.t > edge) continue;
       const known = this.byKey.get(bar.t);
       if (known) {
         if (!differs(known, bar)) continue;
@@ -58,15 +68,18 @@ export class Bars {
       this.list.push(fresh);
     }
     if (!sorted) this.list.sort((a, b) => a.t - b.t);
-    if (this.list.length > BARS_MAX) change = this.trim();
+    if (this.list.length > BARS_MAX) change = this.trim(page === "older");
     return change;
   }
 
-  clear() { this.list = []; this.byKey.clear(); this.early.clear(); this.complete = false; }
+  clear() { this.list = []; this.byKey.clear(); this.early.clear(); this.complete = false; this.newest = -Infinity; }
 
-  trim() {
-    for (const bar of this.list.splice(0, this.list.length - BARS_MAX + 1000)) this.byKey.delete(bar.t);
-    this.complete = true;
+  /* `moved`: what is in view has other numbers now, counted from either end. */
+  trim(newest) {
+    const many = this.list.length - BARS_MAX + 1000, gone = newest ? this.list.splice(-many) : this.list.splice(0, many);
+    for (const bar of gone) this.byKey.delete(bar.t);
+    if (newest) this.pending = null; else this.complete = false;
+    this.moved = true;
     return "all";
   }
 
@@ -109,7 +122,7 @@ export class Bars {
       bars) wait for them; others are passed over, as are metrics (`mrev`: their revision) older than those held.
     Answers as `merge` does. */
   enrich(rows) {
-    for (const row of rows) if (!this.byKey.has(row.t) && row.t > (this.last?.t ?? 0)) this.early.set(row.t, { ...this.early.get(row.t), ...row });
+    for (const row of rows) if (!this.newer && !this.byKey.has(row.t) && row.t > (this.last?.t ?? 0)) this.early.set(row.t, { ...this.early.get(row.t), ...row });
     for (const t of this.early.keys()) { if (this.early.size <= EARLY_MAX) break; this.early.delete(t); }
     /* An answer that was read before a revision came may arrive after it. */
     return this.merge(rows.filter((row) => this.byKey.has(row.t) && !(this.byKey.get(row.t).mrev > row.mrev)));
@@ -123,7 +136,7 @@ export class Bars {
   setPending(cut) {
     const { last, pending: before } = this;
     this.pending = null;
-    if (cut && last && cut.now > last.t) {
+    if (cut && last && !this.newer && cut.now > last.t) {
       const open = this.step ? last.t + this.step > (cut.since ?? cut.now) : this.within(cut.since ?? cut.now, last.t);
       /* What was heard to be without trades before the cut is not missing. */
       const heard = this.time.local(cut.since ?? last.t) - this.step + 1, end = this.time.local(last.t) + this.step;

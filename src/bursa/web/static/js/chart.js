@@ -4,24 +4,26 @@
 import * as api from "./api.js";
 import { Bars, INTERVALS, mark, marksOf } from "./bars.js";
 import { Sessions, VenueTime } from "./clock.js";
-import { keysCount } from "./display.js";
 import { ChartFeed } from "./feed.js";
+import { latest, latestHd, silent } from "./figures.js";
 import { day, dayYear, fixed, percent } from "./format.js";
+import { Hands } from "./hands.js";
 import { IndicatorMenu } from "./indicator_menu.js";
-import { asked, Catalogue, Choice, silence } from "./indicators.js";
+import { asked, Catalogue, Choice } from "./indicators.js";
 import { field } from "./layers.js";
 import { Legend } from "./legend.js";
+import { beginning, heading, listed } from "./listing.js";
 import { elsewhere, find, placeOf } from "./place.js";
 import { Plot } from "./plot.js";
 import { Quote } from "./quote.js";
 import { say, toast } from "./say.js";
 import { remember } from "./search.js";
 import { shell } from "./shell.js";
-import { awayWords, barTable, describes, holeWords, lastBar, listHoles, nothingYet, statusLine } from "./status.js";
+import { awayWords, barTable, describes, holeWords, lastBar, listHoles, notRead, nothingYet, statusLine } from "./status.js";
 import { Stream } from "./stream.js";
 
 const HD = field("hd");
-const NEAR_EDGE = 80, SKELETON_MS = 300, RETRY_MS = 2000, TOLD_MAX = 3;
+const NEAR_EDGE = 80, SKELETON_MS = 300, LIST_MS = 150, RETRY_MS = 2000, TOLD_MAX = 3;
 /* How often is asked where nothing comes by itself. */
 const LOOK_MS = 15_000;
 const $ = (id) => document.getElementById(id);
@@ -34,11 +36,11 @@ const facts = {
 const time = new VenueTime(page.timezone), sessions = new Sessions(page.session, page.holidays, page.corrections);
 const quote = new Quote(facts, time);
 const empties = [...$("empty").children], named = placeOf(page);
-const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, place: named, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: false };
+const now = { ticker: page.ticker, name: $("name").textContent, interval: page.interval, place: named, placed: null, bars: null, feed: null, slots: [], marks: null, ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: false };
 
 const wanted = asked(location.search), choice = new Choice(new Catalogue(JSON.parse($("catalogue").textContent)), wanted);
 const plot = new Plot($("plot"), facts, choice);
-const legend = new Legend($("legends"), plot, facts, { silence: silent, remove: (name) => toggle(name) });
+const legend = new Legend($("legends"), plot, facts, { silence: (metric, { bar }) => (now.bars && now.feed ? silent(metric, bar, isOpen(bar), now.bars, now.feed) : ""), remove: (name) => toggle(name) });
 const menu = new IndicatorMenu($("indicators"), $("indicators-open"), choice, { toggle });
 
 /* ---- Drawing what is known ---- */
@@ -58,19 +60,35 @@ function draw(change) {
     /* Older ones before it: the bar under the crosshair has another number now. */
     if (pointed !== undefined) now.hover = slotAt(pointed);
     now.marks = marksOf(now.slots, hole);
-    plot.setSlots(now.slots, now.marks, long(), lastAt(), now.hover);
+    plot.setSlots(now.slots, now.marks, long(), { last: lastAt(), crossed: now.hover, moved: bars.moved });
+    if (plot.newest === bars.newer) plot.ends(!bars.newer);
+    bars.moved = false;
   } else {
     if (grown === "added") mark(now.marks, now.slots.at(-1), now.slots.length - 1, hole);
     plot.touchLast();
   }
   showEmpty(bars.list.length === 0 ? "none" : "");
-  const { pending } = bars, shown = pending ? now.slots.slice(0, lastAt() + 1) : now.slots;
-  barTable(shown, { facts, long: long(), time, pending }, grown !== "no" && !pending);
+  /* Nothing lies over bars that are shown. */
+  if (bars.list.length) $("loading").hidden = true;
+  list(grown !== "no");
   showBar();
   showStatus();
-  const hd = facts.hd ? latestHd() : null;
+  const hd = facts.hd && !bars.newer ? latestHd(now.slots, lastAt()) : null;
   if (hd !== null && hd !== quote.figures.hd) quote.take({ hd });
 }
+
+/* The table beside the chart. tail: only the newest bars changed. */
+function list(tail = false) {
+  const { bars, slots } = now, at = listed(slots, plot.range(), lastAt(), now.placed), newest = at.newest && !bars.newer, pending = newest ? bars.pending : null;
+  if (tail && !newest) return;
+  barTable(slots.slice(0, at.end + 1), { facts, long: long(), time, pending }, at.rows, tail && !pending);
+  const words = heading(slots[at.end], newest, long());
+  if ($("bars-sub").textContent !== words) $("bars-sub").textContent = words;
+}
+
+/* It follows what is in view once that rests; not while somebody is in it. */
+let resting = 0;
+function listSoon() { clearTimeout(resting); resting = setTimeout(() => { if (now.bars?.list.length && !$("bars").closest("section").matches(":hover, :focus-within") && !hands.walked) list(); }, LIST_MS); }
 
 /* One redraw a frame, however many bars came; whole ones, which a catch-up asks for with every frame,
    take a fifth of the time at most. */
@@ -93,9 +111,11 @@ function redraw() {
   const first = !now.ready && now.bars.list.length > 0;
   draw(todo);
   if (first) { now.ready = true; showPlace(); }
-  if (now.newest) { quote.bar(...now.newest); now.newest = null; titles(); }
+  if (now.newest) quoteNewest();
   if (todo === "all") [wholeAt, pause] = [performance.now(), 4 * (performance.now() - began)];
 }
+
+function quoteNewest() { quote.bar(...now.newest); now.newest = null; titles(); }
 
 /* The number of the slot at a place of the scale; null where there is none. */
 function slotAt(place) { const at = now.slots.findIndex(({ x }) => x === place); return at < 0 ? null : at; }
@@ -106,48 +126,20 @@ function showPlace() {
   if (found.first !== undefined) {
     plot.showSlots(found.first, found.last);
     now.hover = found.first;
+    now.placed = { from: now.slots[found.first].x, to: now.slots[found.last].x };
+    list();
     showBar();
     return;
   }
   plot.showNewest();
   if (!found || now.told === feed) return;
   now.told = feed;
-  toast(elsewhere(found, now.ticker, bars.tf, dayYear(time.local(place.from)), bars.complete));
+  toast(elsewhere(found, now.ticker, bars.tf, dayYear(time.local(place.from)), Number(page.days)));
 }
 
 function showBar() {
   const at = now.hover ?? lastAt(), slot = now.slots[at];
-  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...slot.bar, ...latest(at) } } : slot, long());
-}
-
-/* The open bar has no metrics yet, or of HD the value alone: beside it stand those of the newest bar that has all outputs
-   of one, so that they belong together; where none has, of the newest that has some. */
-function latest(at) {
-  return Object.assign({}, ...choice.metrics.map(({ outputs }) => lately(at, outputs.map(({ column }) => field(column)))));
-}
-
-function lately(at, keys) {
-  const bars = newestBars(at), has = (key) => (bar) => bar[key] !== undefined;
-  const found = bars.find((bar) => keys.every((key) => has(key)(bar))) ?? bars.find((bar) => keys.some((key) => has(key)(bar)));
-  return found ? Object.fromEntries(keys.map((key) => [key, found[key]])) : {};
-}
-
-/* The last few bars up to a slot, newest first. */
-const newestBars = (at) => now.slots.slice(Math.max(0, at - 4), at + 1).map(({ bar }) => bar).filter(Boolean).reverse();
-
-/* HD is null on a minute that is open still: the quote shows that of the minute before. */
-const latestHd = () => newestBars(lastAt()).find((bar) => (bar[HD] ?? null) !== null)?.[HD] ?? null;
-
-/* Why a metric has no figure at a slot; "" while its figures are still on their way. */
-function silent(metric, { bar }) {
-  const { bars, feed } = now;
-  if (!bars || !feed) return "";
-  if (feed.told.has(metric.name)) {
-    const number = bars.list.findIndex(({ t }) => t === bar.t) + (isOpen(bar) ? 0 : 1), keys = metric.outputs.map(({ column }) => field(column));
-    const any = bars.list.findLast((one) => keys.some((key) => (one[key] ?? null) !== null)) !== undefined;
-    return silence(metric, { tf: bars.tf, number, known: bars.complete, any });
-  }
-  return feed.failing.has(metric.name) ? "not read, tried again with the next bar" : "";
+  legend.show(slot?.bar && now.hover === null ? { ...slot, bar: { ...slot.bar, ...latest(now.slots, at, choice.metrics) } } : slot, long());
 }
 
 /* A bar is open until the venue's clock has passed its end; a day and more, until its last session. */
@@ -163,9 +155,17 @@ function isOpen(bar) {
 function showStatus() {
   const bar = now.bars.last;
   statusLine(now.ledger.total, now.ledger.holes, now.bars.pending);
-  lastBar(bar && { ...bar, final: !isOpen(bar) }, long(), awayWords(shell.tape.away, time));
+  lastBar(bar && { ...bar, final: !isOpen(bar) }, long(), awayWords(shell.tape.away, time), now.bars.newer);
+  showBeginning();
   const words = describe();
   if ($("plot").getAttribute("aria-label") !== words) $("plot").setAttribute("aria-label", words);
+}
+
+/* Said where it is in view. */
+function showBeginning() {
+  const range = plot.range(), words = now.bars && range && range.from < 1 ? beginning(now.bars, Number(page.days)) : "";
+  $("st-begin").hidden = !words;
+  if ($("st-begin").textContent !== words) $("st-begin").textContent = words;
 }
 
 function describe() {
@@ -208,6 +208,7 @@ function address() {
   url.pathname = "/chart";
   url.searchParams.set("symbol", prefixed ? `${facts.exchange}:${now.ticker}` : now.ticker);
   url.searchParams.set("interval", now.interval);
+  for (const other of ["ticker", "tf"]) url.searchParams.delete(other);
   if (facts.venue && url.searchParams.has("venue")) url.searchParams.set("venue", facts.venue);
   if (!now.place) url.searchParams.delete("at");
   return choice.write(url);
@@ -218,7 +219,7 @@ function head(info) {
   $("ticker").textContent = now.ticker;
   $("name").textContent = now.name;
   $("name").title = now.name;
-  document.querySelector(".c-sym").setAttribute("aria-label", `Change instrument, now ${now.ticker}`);
+  document.querySelector(".c-sym").setAttribute("aria-label", `${[now.ticker, now.name].filter(Boolean).join(" ")}: change instrument`);
   $("title").textContent = `${now.ticker}, ${now.name || facts.exchange}, ${INTERVALS[now.interval].tf} chart`;
   const decimals = Math.round(Math.log10(info.pricescale));
   titles();
@@ -237,7 +238,7 @@ function begins() {
 async function open(ticker, interval, push = true, place = ticker === now.ticker ? now.place : null) {
   now.feed?.stop();
   const changedTicker = ticker !== now.ticker || !now.bars, again = now.ready && !changedTicker && interval === now.interval;
-  Object.assign(now, { ticker, interval, place, bars: null, slots: [], ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: again });
+  Object.assign(now, { ticker, interval, place, placed: null, bars: null, slots: [], ledger: { total: null, holes: [], backfilled: [] }, hover: null, newest: null, ready: again });
   press($("intervals"), interval);
   if (push) history.pushState(null, "", address());
   if (!ticker) { showEmpty("none"); stream.stop(); return; }
@@ -267,12 +268,23 @@ async function refused(error, ticker) {
   now.feed.stop();
   Object.assign(now, { bars: null, slots: [] });
   plot.clear();
-  if (error.code === "unreachable") { failed(error); setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS); return; }
+  const anew = () => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); };
+  if (error.status !== 404) {
+    if (error.code === undefined) throw error;
+    /* What a reader may not have he is not given later either. */
+    const wait = error.code === "unreachable" ? RETRY_MS : error.status === 429 || error.status >= 500 ? LOOK_MS : 0;
+    if (error.code === "unreachable") failed(error);
+    $("empty").replaceChildren(...notRead(error, wait / 1000, anew));
+    $("empty").hidden = false;
+    clearTimeout(now.retry);
+    if (wait) now.retry = setTimeout(anew, wait);
+    return;
+  }
   stream.stop();
   const any = await api.search("", 1, facts.exchange).catch(() => []);
   if (any.length) { showUnknown(ticker); say(`${facts.exchange} has no instrument ${ticker}.`); return; }
   showEmpty("none");
-  setTimeout(() => { if (!now.bars && now.ticker === ticker) open(ticker, now.interval, false); }, RETRY_MS);
+  setTimeout(anew, RETRY_MS);
 }
 
 let told = 0;
@@ -314,6 +326,7 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
   else changed(bars.merge([bar]));
   if (newest) now.newest = [bar, hd, bars.step ? t : null];
+  if (newest && bars.newer) quoteNewest();
   /* What was away has come back: do not wait for the next look at the tape. */
   if (bars.pending) shell.tape.soon();
 }
@@ -350,7 +363,7 @@ const stream = new Stream({
   frame: takeFrame,
   state: (state) => shell.tape.stream(state === "cut" || (state === "connecting" && shell.tape.streamCut)),
   /* What was missed cannot be had again, and the server may have begun anew: so do we. */
-  lost: () => { if (now.ticker) open(now.ticker, now.interval, false); },
+  lost: () => { if (now.ticker) open(now.ticker, now.interval, false, inView()); },
 });
 
 /* ---- The venue's day ---- */
@@ -388,7 +401,7 @@ document.addEventListener("bursa:tape", ({ detail: tape }) => {
     if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
     $("progress-bar").setAttribute("width", `${((progress.day / progress.days) * 100).toFixed(1)}%`);
   }
-  if (wasStreaming && !progress) { say("All past days are in."); if (now.ticker) open(now.ticker, now.interval, false); }
+  if (wasStreaming && !progress) { say("All past days are in."); if (now.ticker) open(now.ticker, now.interval, false, inView()); }
   wasStreaming = Boolean(progress);
   if (!now.ticker) { showEmpty("none"); openFirst(tape); }
   if (now.bars && (tape.holes.length !== holesSeen || tape.date !== dayShown)) now.feed.ledger();
@@ -399,7 +412,12 @@ $("progress-close").addEventListener("click", () => { progressClosed = true; $("
 
 /* ---- Hands: pointer, keyboard, buttons, address ---- */
 
-plot.onRange(({ from }) => { if (from < NEAR_EDGE) now.feed?.older(); });
+plot.onRange(({ from, to }) => {
+  if (from < NEAR_EDGE) now.feed?.older();
+  if (to > now.slots.length - NEAR_EDGE) now.feed?.newer();
+  if (now.bars) showBeginning();
+  listSoon();
+});
 plot.onHover((slot) => { now.hover = slot; showBar(); });
 
 /* The tier that has an interval which this reader has not; undefined where he has it. */
@@ -430,50 +448,25 @@ function rebuilt() {
   showBar();
 }
 
-/* slot: null takes the crosshair away. */
-function point(slot) {
-  now.hover = slot;
-  if (slot === null) plot.unpoint(); else plot.point(slot);
-  showBar();
+function toNewest() {
+  const { newer } = now.bars ?? {};
+  Object.assign(now, { place: null, placed: null });
+  history.replaceState(history.state, "", address());
+  if (newer) { now.ready = false; open(now.ticker, now.interval, false); return; }
+  plot.showNewest();
+  hands.point(null);
+}
+$("to-newest").addEventListener("click", () => { toNewest(); $("plot").focus(); });
+
+/* Where bars that are not the newest are in view: opened anew, the chart comes there again. */
+function inView() {
+  const at = now.bars?.newer ? now.slots[Math.max(0, Math.ceil(plot.range()?.from ?? 0))] : null, from = at?.bar?.t ?? now.bars?.first?.t;
+  if (!at || from === undefined) return now.place;
+  now.ready = false;
+  return { from, to: from };
 }
 
-function step(by) {
-  const last = lastAt();
-  if (last < 0) return;
-  point(Math.max(0, Math.min(last, (now.hover ?? last + (by < 0 ? 1 : 0)) + by)));
-}
-
-$("plot").addEventListener("keydown", (event) => {
-  const act = {
-    ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
-    "+": () => plot.zoom(0.8), "=": () => plot.zoom(0.8), "-": () => plot.zoom(1.25),
-    Home: () => plot.scroll(-1e6), End: () => { if (now.place) { now.place = null; history.replaceState(history.state, "", address()); } plot.showNewest(); point(null); },
-    Escape: () => point(null),
-  }[event.key];
-  if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  act();
-});
-
-function walkBars(by) {
-  const rows = [...$("bars").querySelectorAll("[data-x]")], at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
-  const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
-  if (!row) return;
-  rows[at]?.removeAttribute("aria-selected");
-  row.setAttribute("aria-selected", "true");
-  row.scrollIntoView({ block: "nearest" });
-  const slot = slotAt(Number(row.dataset.x));
-  if (slot !== null) point(slot);
-}
-
-document.addEventListener("keydown", (event) => {
-  if (!keysCount(event) || event.shiftKey) return;
-  const button = /^[1-9]$/.test(event.key) ? $("intervals").querySelectorAll("button")[Number(event.key) - 1] : null;
-  if (button) button.click();
-  else if (event.key === "i") { event.preventDefault(); menu.open(); }
-  else if (event.key === "j") walkBars(1);
-  else if (event.key === "k") walkBars(-1);
-});
+const hands = new Hands(now, plot, { last: lastAt, show: showBar, newest: toNewest, indicators: () => menu.open() });
 
 document.addEventListener("bursa:display", ({ detail }) => {
   plot.recolor();
@@ -492,7 +485,7 @@ shell.open = (item) => {
   else open(item.symbol, now.interval);
 };
 
-history.replaceState(history.state, "", choice.write(new URL(location.href)));
+history.replaceState(history.state, "", ["ticker", "tf"].some((other) => new URLSearchParams(location.search).has(other)) ? address() : choice.write(new URL(location.href)));
 if (page.refused) toast(`${lockedWords(page.refused)} ${INTERVALS[page.interval].tf} bars are shown.`);
 if (wanted && choice.left.length) toast(choice.left.slice(0, TOLD_MAX).join(" "), true);
 if (page.state !== "unknown") open(now.ticker, now.interval, false);

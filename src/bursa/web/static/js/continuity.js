@@ -38,7 +38,7 @@ function draw() {
   put($("m-sum"), summary(days, count));
   mark($("m-table"), "aria-busy", "false");
   if (!empty) heat.show(days, tickers, chart);
-  put($("m-count"), empty ? "" : `${fixed(tickers.length, 0)} of ${fixed(count, 0)} instruments`);
+  put($("m-count"), empty ? "" : `${tickers.length < count ? `${fixed(tickers.length, 0)} of ` : ""}${fixed(count, 0)} ${count === 1 ? "instrument" : "instruments"}`);
   $("m-more").hidden = !next || now.shown >= api.ROWS_MAX;
   $("m-newer").disabled = !now.before.length;
   $("m-older").disabled = empty || (now.data.kept_from !== null && Date.parse(now.data.kept_from) >= Date.parse(now.data.from));

@@ -14,7 +14,7 @@ export class ChartFeed {
   constructor(what, bars, handlers) {
     Object.assign(this, { what, bars, handlers });
     this.abort = new AbortController();
-    this.paging = this.reached = false;
+    this.paging = this.reached = this.behind = false;
     this.tailAt = 0;
     this.tailTimer = this.ledgerTimer = 0;
     /* Names of metrics whose newest values are in, and of those that could not be read. */
@@ -29,6 +29,7 @@ export class ChartFeed {
     const found = await this.reach(FAR(), FIRST_BARS), past = (this.what.since?.() ?? null) !== null;
     const change = this.bars.merge(found);
     this.reached = true;
+    if (this.behind) this.tail();
     /* What is missing takes room: who opens in the past is shown the place once. */
     if (past) await this.ledger();
     this.changed(change);
@@ -37,7 +38,8 @@ export class ChartFeed {
     this.detail(found[0].t, null).catch((error) => this.failed(error));
   }
 
-  /* So many bars before `to`; where the chart opens in the past, as many as reach back to there, or as it may have. */
+  /* So many bars before `to`; where the chart opens in the past, as many as reach back to there. Where those would be too
+     many, the ones about that place alone. */
   async reach(to, countback) {
     const since = this.what.since?.() ?? Infinity, pages = [];
     let count = 0, wanted = countback;
@@ -46,9 +48,34 @@ export class ChartFeed {
       if (found.length < wanted) this.bars.complete = true;
       if (found.length) pages.unshift(found);
       count += found.length;
+      if (this.bars.complete || found[0].t <= since) return pages.flat();
+      const newest = pages.at(-1).at(-1).t, pace = (newest - found[0].t) / Math.max(1, count - 1);
       wanted = Math.min(api.HISTORY_MAX, REACH_MAX - count);
-      if (this.bars.complete || wanted <= 0 || found[0].t <= since) return pages.flat();
+      if (wanted <= 0 || count + (found[0].t - since) / pace > REACH_MAX) return this.about(since, newest);
     }
+  }
+
+  /* Bars on both sides of a time of long ago, in place of the newest. */
+  async about(since, newest) {
+    const [{ bars: before }, after] = await Promise.all([api.history({ ...this.what, to: since, countback: PAGE_BARS }, this.abort.signal), this.following(since)]);
+    this.bars.clear();
+    this.bars.complete = before.length < PAGE_BARS;
+    this.bars.newest = newest;
+    return [...before, ...after];
+  }
+
+  /* The bars that open at `from` and next behind it, a page at most; none where there are none. They are asked for by time:
+     of too many the server would tell the newest. */
+  async following(from) {
+    const least = api.HISTORY_MAX * (this.bars.step || DAY), end = FAR();
+    for (let at = from, span = least; at < end;) {
+      const { bars: found } = await api.history({ ...this.what, from: at, to: at + span }, this.abort.signal);
+      if (found.length >= api.HISTORY_MAX && span > least) { span = least; continue; }
+      if (found.length) return found;
+      at += span;
+      span *= 2;
+    }
+    return [];
   }
 
   /** Older bars before the first one; nothing happens while a page is under way or none is left. */
@@ -60,26 +87,46 @@ export class ChartFeed {
       const before = bars.first.t;
       const { bars: found } = await api.history({ ...this.what, to: before, countback: PAGE_BARS }, this.abort.signal);
       if (found.length < PAGE_BARS) bars.complete = true;
-      this.changed(bars.merge(found));
+      const change = bars.merge(found, "older");
+      /* That nothing is older is news as well. */
+      this.changed(change === "none" && bars.complete ? "tail" : change);
       if (found.length) { await this.detail(found[0].t, before); this.ledger(); }
+    } catch (error) { this.failed(error); } finally { this.paging = false; }
+  }
+
+  /** Newer bars behind the last one, where they are not held; nothing happens while a page is under way. */
+  async newer() {
+    const { bars } = this;
+    if (this.paging || !bars.newer) return;
+    this.paging = true;
+    try {
+      const found = await this.following(bars.last.t + 1);
+      if (!found.length) bars.newest = bars.last.t;
+      this.changed(bars.merge(found, "newer"));
+      if (found.length) { await this.detail(found[0].t, found.at(-1).t + (bars.step || DAY)); this.ledger(); }
+      if (!bars.newer) this.tail();
     } catch (error) { this.failed(error); } finally { this.paging = false; }
   }
 
   /** Fetch the newest bars again soon: at most once a second, however often it is asked. */
   tail() {
-    if (this.tailTimer) return;
+    /* Before the first page they would stand there alone. */
+    this.behind = !this.reached;
+    if (this.tailTimer || this.behind || this.bars.newer) return;
     const wait = Math.max(0, this.tailAt + TAIL_MS - performance.now());
     this.tailTimer = setTimeout(() => this.refresh(), wait);
   }
 
   async refresh() {
     this.tailAt = performance.now();
+    if (this.bars.newer) { this.tailTimer = 0; return; }
     try {
       const last = this.settled ?? this.bars.last?.t ?? 0;
       let behind = this.bars.list.length;
       while (behind > 0 && this.bars.list[behind - 1].t >= last) behind -= 1;
       const countback = Math.max(TAIL_BARS, this.bars.list.length - behind + TAIL_BARS);
       const { bars: found } = await api.history({ ...this.what, to: FAR(), countback: Math.min(countback, PAGE_BARS) }, this.abort.signal);
+      if (this.bars.newer) return;
       if (this.bars.last && found.length && found[0].t > this.bars.last.t) { await this.reload(); return; }
       this.changed(this.bars.merge(found));
       if (found.length) await this.detail(found[0].t, null);

@@ -38,7 +38,7 @@ export class IndicatorMenu {
   count() {
     const n = this.choice.names.length;
     put(this.opener.querySelector(".b-count"), String(n));
-    this.opener.setAttribute("aria-label", `Indicators, ${n} on`);
+    this.opener.setAttribute("aria-label", `Indicators ${n} on`);
   }
 
   /** The choice changed elsewhere: marks follow. */

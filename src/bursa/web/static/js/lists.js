@@ -97,7 +97,9 @@ export function confirm(box, { words, label, verb, typed = null, act, back, clos
 /** Say in a note that a list could not be read; null: it could. */
 export function failed(box, error) {
   box.hidden = error === null;
-  if (error) put(box.querySelector("span > span"), `${error.message} (${error.code})`);
+  if (!error) return;
+  put(box.querySelector("span > span"), `${error.message.charAt(0).toUpperCase()}${error.message.slice(1)} (${error.code})`);
+  for (const wait of box.parentElement.querySelectorAll(".p-wait")) wait.remove();
 }
 
 /** Pages by opaque tokens: where one is, what came before. */

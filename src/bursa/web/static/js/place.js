@@ -18,10 +18,10 @@ export function find(slots, place, bars) {
   return { first, last };
 }
 
-/** Why the newest bars are shown instead. old: there are none before the first one. */
-export function elsewhere(found, ticker, tf, when, old) {
+/** Why the newest bars are shown instead. days: of history that the reader may see; 0 for all. */
+export function elsewhere(found, ticker, tf, when, days) {
   if (found === "after") return `${ticker} has no ${tf} bars of ${when} yet.`;
-  return old ? `${ticker} has no ${tf} bars as old as ${when}.` : `A chart's ${tf} bars do not reach back to ${when}; longer bars do.`;
+  return `${ticker} has no ${tf} bars as old as ${when}${days ? ` in the ${days} days that your tier shows` : ""}.`;
 }
 
 const holds = ({ x, bar }, utcS, bars) => (bar ? bars.within(utcS, bar.t) : bars.time.local(utcS) < x + bars.step);

@@ -21,6 +21,7 @@ export class Plot {
     this.slots = [];
     this.behind = 0;
     this.crossed = null;
+    this.newest = true;
     this.step = 0;
     this.long = false;
     this.marks = new Marks();
@@ -77,6 +78,7 @@ export class Plot {
     series.price.attachPrimitive(new HoleNames(this.marks));
     this.divide();
     this.recolor();
+    this.ends(this.newest);
     /* A pane has its element with the next frame. */
     requestAnimationFrame(() => { for (const pane of chart.panes()) if (pane.getHTMLElement()) this.sizes.observe(pane.getHTMLElement()); });
   }
@@ -118,7 +120,7 @@ export class Plot {
     for (const { series } of this.drawn().reverse()) this.chart.removeSeries(series);
     this.painted = [];
     this.build();
-    this.setSlots(this.slots, this.marks.shown, this.long, this.slots.length - 1 - this.behind);
+    this.setSlots(this.slots, this.marks.shown, this.long, { last: this.slots.length - 1 - this.behind });
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
   }
 
@@ -152,9 +154,10 @@ export class Plot {
   }
 
   /** Show these slots. marks: {days, noons, holes, strip}; long: bars of a day and more; `last`: place of
-      the last bar, what lies behind it is not received yet; `crossed`: slot that the crosshair was put on. */
-  setSlots(slots, marks, long, last = slots.length - 1, crossed = null) {
-    const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange(), { behind } = this;
+      the last bar, what lies behind it is not received yet; `crossed`: slot that the crosshair was put on; `moved`: some
+      went at an end, what is in view stays there by its time. */
+  setSlots(slots, marks, long, { last = slots.length - 1, crossed = null, moved = false } = {}) {
+    const scale = this.chart.timeScale(), range = scale.getVisibleLogicalRange(), { behind, slots: before } = this;
     const wasNewest = range && range.to >= this.slots.length - 1;
     this.slots = slots;
     this.behind = slots.length - 1 - last;
@@ -165,7 +168,24 @@ export class Plot {
     this.paintLast();
     /* The library keeps the last bar in its place; what is not received yet would grow out of sight. */
     if (wasNewest && (behind || this.behind)) this.showEnd(range.to - range.from);
+    else if (moved && range) this.stay(range, before);
     if (this.crossed && crossed !== null) this.cross(crossed);
+  }
+
+  /* What was in view of other slots comes into view again. */
+  stay({ from, to }, before) {
+    const was = Math.max(0, Math.min(before.length - 1, Math.ceil(from))), is = this.slots.findIndex(({ x }) => x === before[was]?.x);
+    if (is >= 0) this.chart.timeScale().setVisibleLogicalRange({ from: from + is - was, to: to + is - was });
+  }
+
+  /** What is in view, in numbers of slots: {from, to}, or null. */
+  range() { return this.chart.timeScale().getVisibleLogicalRange(); }
+
+  /** Is the last bar the newest there is? Else it is nobody's last price. */
+  ends(newest) {
+    this.newest = newest;
+    this.series.price.applyOptions({ lastValueVisible: newest, priceLineVisible: newest });
+    for (const { series, output } of this.layers) if (output.draw === "direction") series?.applyOptions({ lastValueVisible: newest });
   }
 
   /** The last two of the slots given changed, or one was put behind them; likewise the marks given. */

@@ -163,7 +163,7 @@ async function machines() {
     refill($("machines-rows"), slots);
     mark($("machines-rows"), "aria-busy", "false");
     failed($("machines-fail"), null);
-  } catch (error) { told(error); failed($("machines-fail"), error); }
+  } catch (error) { told(error); failed($("machines-fail"), error); mark($("machines-rows"), "aria-busy", "false"); }
 }
 
 async function release(machine, act) {

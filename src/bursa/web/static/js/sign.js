@@ -88,5 +88,5 @@ if (form) {
     mark(button, "aria-pressed", String(open));
     put(button, open ? "Hide" : "Show");
   });
-  (form.querySelector("input:not([type=hidden])") ?? form.querySelector("button")).focus();
+  (form.querySelector("input:not([type=hidden], [hidden])") ?? form.querySelector("button")).focus();
 }

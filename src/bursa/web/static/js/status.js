@@ -3,7 +3,7 @@
 
 import { clockMinutes, clockSeconds, day, dayShort, dayYear, direction, fixed, percent, share, span, volume } from "./format.js";
 
-const ROWS = 60, HOLES = 5;
+const HOLES = 5;
 const $ = (id) => document.getElementById(id);
 
 function words(id, text, shown = true) {
@@ -36,9 +36,11 @@ export function awayWords(away, time) {
   return AWAY[away.why] + (away.since === null ? "" : ` since ${clockSeconds(time.local(away.since / 1000))}`);
 }
 
-/** "last bar 14:30, open · rev 1"; what is away stands in the place of whether it is open. */
-export function lastBar(bar, long, away = "") {
+/** "last bar 14:30, open · rev 1"; what is away stands in the place of whether it is open. newer: there are more behind it. */
+export function lastBar(bar, long, away = "", newer = false) {
   $("st-last").classList.toggle("b-gapc", Boolean(away));
+  $("to-newest").hidden = !newer;
+  if (newer) { words("st-last", `to ${long ? dayYear(bar.x) : `${day(bar.x)} ${clockMinutes(bar.x)}`}; newer ones follow`); return; }
   if (!bar) { words("st-last", away); return; }
   const when = long ? day(bar.x) : clockMinutes(bar.x);
   if (away) words("st-last", `${away} \u00b7 last bar ${when}`);
@@ -112,9 +114,9 @@ function pendingRow({ from, to }, { time }) {
   return row;
 }
 
-/** The newest bars, newest first; `only`: just the last two slots changed, or one came behind them. context:
-    {facts, long, time, pending}, `pending` being what bars.js says is not received yet. */
-export function barTable(slots, context, only = false) {
+/** Bars up to the last of these slots, newest first, `most` of them; `only`: just the last two changed, or one came behind
+    them. context: {facts, long, time, pending}, `pending` being what bars.js says is not received yet. */
+export function barTable(slots, context, most, only = false) {
   const body = $("bars"), last = slots.length - 1;
   const make = (i) => {
     let before = i - 1;
@@ -125,11 +127,11 @@ export function barTable(slots, context, only = false) {
   if (only && last > 0 && (top === slots[last].x || top === slots[last - 1].x)) {
     if (top !== slots[last].x) body.prepend(make(last));
     for (const [row, i] of [[0, last], [1, last - 1]]) if (body.rows[row]) renew(body.rows[row], make(i));
-    if (body.childElementCount > ROWS) body.lastChild.remove();
+    if (body.childElementCount > most) body.lastChild.remove();
     return;
   }
   const rows = context.pending ? [pendingRow(context.pending, context)] : [];
-  for (let i = last; i >= 0 && rows.length < ROWS; i--) rows.push(make(i));
+  for (let i = last; i >= 0 && rows.length < most; i--) rows.push(make(i));
   const chosen = body.querySelector("[aria-selected]")?.dataset.x;
   body.replaceChildren(...rows);
   if (chosen) body.querySelector(`[data-x="${chosen}"]`)?.setAttribute("aria-selected", "true");
@@ -150,6 +152,18 @@ export function describes(ticker, { list, last, first, tf, pending }, { holes, b
   const [missing, late] = [holes, backfilled].map((ranges) => ranges.slice(-3).map(({ from, to }) => `${clockMinutes(time.local(from))} to ${clockMinutes(time.local(to))}`).join(", "));
   const shown = metrics.map(({ title }) => title).join(", ");
   return `${parts.join(", ")}.${shown ? ` Indicators: ${shown}.` : ""}${missing ? ` Missing ${missing}.` : ""}${late ? ` Backfilled ${late}.` : ""}${pending ? ` Not received since ${clockSeconds(time.local(pending.from))}.` : ""}`;
+}
+
+/** What stands in place of a chart that could not be read, and what is done about it: elements. wait: seconds until it is
+    asked again by itself, 0 for not at all. */
+export function notRead(error, wait, again) {
+  const fact = document.createElement("b"), rest = document.createElement("span"), button = document.createElement("button");
+  fact.textContent = "The chart could not be read";
+  const said = error.message.replace(/\.$/, ""), why = `${said.charAt(0).toUpperCase()}${said.slice(1)}${error.code === "unreachable" ? "" : ` (${error.status || error.code})`}.`;
+  rest.textContent = wait ? `${why} It is asked again every ${wait} s.` : why;
+  Object.assign(button, { className: "b-btn b-btn--go", type: "button", textContent: "Try again" });
+  button.addEventListener("click", again);
+  return [fact, rest, button];
 }
 
 /** What stands in place of a chart that has no bars, and why: two elements. */
