@@ -22,7 +22,7 @@ INLINE = r"\sstyle=|\son\w+=|<style|<script(?![^>]*(?:\ssrc=|type=\"application/
 
 @pytest.fixture
 def client(facts: Any) -> Iterator[TestClient[Litestar]]:
-    app = Litestar(Pages(facts).routes(), openapi_config=None)
+    app = Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None)
     with TestClient(app) as client:
         yield client
 
@@ -176,7 +176,9 @@ def test_an_unknown_instrument_is_said_with_a_way_out(client: TestClient[Litesta
 @pytest.mark.parametrize("prefix", ["NASDAQ", "XNAS", "xnas"])
 def test_a_symbol_bears_its_exchange_or_its_venue(prefix: str, facts: Any) -> None:
     facts.others = [XNAS]
-    with TestClient(Litestar(Pages(facts).routes(), openapi_config=None)) as client:
+    with TestClient(
+        Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None)
+    ) as client:
         answer = client.get(f"/chart?symbol={prefix}:NOPE")
     assert "NASDAQ has no instrument NOPE" in answer.text
 

@@ -18,7 +18,7 @@ Run = Callable[[str, str], Any]
 @pytest.fixture
 def run(browser: Any, serve: Callable[[Any], str], facts: Any) -> Iterator[Run]:
     """run(module, body): the value of `body`, a function of the module's exports `m`."""
-    url = serve(Litestar(Pages(facts).routes(), openapi_config=None))
+    url = serve(Litestar(Pages(facts).routes(), openapi_config=None, logging_config=None))
     page = browser.new_page()
     page.goto(f"{url}/static/x/vendor/VENDORED.txt")
 
