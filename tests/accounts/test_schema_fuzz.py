@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bursa.accounts import keys
 from bursa.accounts.settings import EVERY
 from bursa.accounts.who import CLI, Actor
+from bursa.api import admission
 from tests.accounts.house import PASSWORD, Site
 from tests.accounts.whole import open_whole
 
@@ -86,14 +88,14 @@ def someone(site: Site) -> dict[str, list[str]]:
     made = site.accounts
     user = site.user("ada@contoh.id", "pro")
     made.people.set_override(user, {"rate": 9}, CLI)
-    keys = [made.keys.make(user, f"k{at}", None, CLI)[1].id for at in range(2)]
-    machine, _ = made.machines.activate(keys[0], "desk", "1", CLI)
+    made_keys = [made.keys.make(user, f"k{at}", None, CLI)[1].id for at in range(2)]
+    machine, _ = made.machines.activate(made_keys[0], "desk", "1", CLI)
     by = Actor(user, "user", "127.0.0.1", "web")
     request = made.subscriptions.ask("enterprise", "", by)
     return {
         "user": [user],
-        "key": keys,
-        "whose": [user, *keys],
+        "key": made_keys,
+        "whose": [user, *made_keys],
         "machine": [machine],
         "number": [str(request["id"])],
         "name": list(EVERY),
@@ -101,7 +103,12 @@ def someone(site: Site) -> dict[str, list[str]]:
 
 
 @pytest.mark.timeout(7200)
-def test_no_answer_is_a_crash_or_undocumented(tmp_path: Path, soak: bool) -> None:
+def test_no_answer_is_a_crash_or_undocumented(
+    tmp_path: Path, soak: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One user asks for all of it: he would soon be told the same at whatever he changes.
+    monkeypatch.setattr(admission, "CHANGES", 1_000_000)
+    monkeypatch.setattr(keys, "MADE_MAX", 1_000_000)
     with open_whole(tmp_path) as (site, _):
         site.user(BOSS, "enterprise", "superadmin")
         with site.session(BOSS) as client:
