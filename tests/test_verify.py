@@ -23,6 +23,7 @@ from bursa.journal import checkpoint
 from bursa.journal.read import JournalReader
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
+from bursa.ops import logs
 from bursa.store import question
 from bursa.store.folder import STORE_FILE, DataFolder
 from bursa.verbs import verify as module
@@ -249,6 +250,7 @@ def test_of_a_kind_that_a_cap_dropped_in_part_the_rest_is_compared(data: Path) -
 def test_only_what_is_committed_is_compared_while_a_bursa_runs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     running.warm()
+    logs.setup("info", "json")  # threads of the venue log while what the verb says is caught
     with DataFolder(data) as folder:
         store = running.open_store(data)
         folder.serve(question.handlers(store))
