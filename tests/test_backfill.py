@@ -250,6 +250,18 @@ def test_a_metric_that_is_added_is_filled_as_if_it_had_always_been_there(
     assert not backfill(data, flags=flags)["written"]
 
 
+def copied(data: Path, folder: Path) -> Path:
+    """A copy of a folder in which a segment may become another file, compressed, while it is made:
+    then it is made anew."""
+    unfinished = shutil.ignore_patterns("*.tmp")
+    for _ in range(100):
+        try:
+            return shutil.copytree(data, folder, ignore=unfinished)
+        except shutil.Error:
+            shutil.rmtree(folder)
+    raise AssertionError("files keep changing their names")
+
+
 def test_ended_anywhere_it_goes_on_where_it_was(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,10 +276,7 @@ def test_ended_anywhere_it_goes_on_where_it_was(
         amend(self, *batches)
         count += 1
         if count in left:
-            # A segment that is being compressed becomes another file meanwhile.
-            unfinished = shutil.ignore_patterns("*.tmp")
-            folder = tmp_path / f"killed {count}"
-            killed.append(shutil.copytree(data, folder, ignore=unfinished))
+            killed.append(copied(data, tmp_path / f"killed {count}"))
 
     monkeypatch.setattr(DuckStore, "amend", amended)
     backfill(data)
