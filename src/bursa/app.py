@@ -212,9 +212,9 @@ def _tiers(
     data: Path, venues: Sequence[Venue], kept: Sequence[Kind], options: Options, waits: bool
 ) -> Tiered:
     """Both tiers of a folder. Cold is opened first: a hot store that begins anew asks it where it
-    begins."""
-    folder = data / COLD_FOLDER
-    cold = ColdStore(folder, venues, kept, replace(options, memory_mb=COLD_MEMORY_MB))
+    begins. Who waits for them stays for long, and looks at the cold files that he reads."""
+    folder, few = data / COLD_FOLDER, replace(options, memory_mb=COLD_MEMORY_MB)
+    cold = ColdStore(folder, venues, kept, few, looks=waits)
     try:
         hot = DuckStore(
             data / STORE_FILE, venues, kept, options, waits, cold=folder, colder=cold.end_ns

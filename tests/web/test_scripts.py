@@ -164,14 +164,24 @@ def test_a_chart_lets_newer_bars_go_and_gets_them_back(run: Run) -> None:
       await feed.newer();
       out.push(bars.newer, bars.merge([bar(minute(all))]), bars.last.t / 60);
       feed.stop();
+      /* Many put behind those in view would move what is in view, were it not said. */
+      bars.clear();
+      bars.moved = false;
+      bars.merge([bar(minute(1)), bar(minute(9))]);
+      out.push(bars.moved);
+      bars.merge([bar(minute(10)), bar(minute(11))], "newer");
+      out.push(bars.moved);
       return out;
     """
-    back, *live, again, whole, few, steady, newer, change, last = run("feed", body)
+    back, *live, again, whole, few, steady, newer, change, last, live_moves, page_moves = run(
+        "feed", body
+    )
     assert back[0] == 0 and back[1] < 40_000 and back[2:] == [True, True]
     assert live == ["none", "none", back, False]
     assert again[0] > 30_000 and again[1:] == [89_999, True, False]
     assert (whole, few, steady) == (True, True, True)
     assert (newer, change, last) == (False, "tail", 90_000)
+    assert (live_moves, page_moves) == (False, True)
 
 
 def test_the_ledger_of_a_chart_of_the_past_is_no_longer_than_the_server_tells(run: Run) -> None:

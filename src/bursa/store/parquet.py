@@ -25,6 +25,7 @@ from bursa.store import cold_days, cold_file, compare
 from bursa.store.cold_days import Files, Sealed
 from bursa.store.cold_file import Form
 from bursa.store.cold_index import Facts, Index, Spans
+from bursa.store.cold_look import Looks
 from bursa.store.cold_text import text_bytes
 from bursa.store.compare import ANY_POSITION, Digest, Slice
 from bursa.store.engine import RANGE, WHOLE, Engine, Options
@@ -48,6 +49,7 @@ class ColdStore(Reading):
     Retry where the system does not let it look.
 
     folder      where all of it lies
+    looks       each file that is read is looked at once, behind the read (cold_look.py)
     set_aside   files that could not be read, under their new names
     version     another number whenever a file that counts comes or goes
     """
@@ -58,6 +60,8 @@ class ColdStore(Reading):
         venues: Sequence[Venue],
         kinds: Sequence[Kind],
         options: Options | None = None,
+        *,
+        looks: bool = False,
     ) -> None:
         super().__init__(venues, kinds)
         self.folder = folder.absolute()
@@ -73,6 +77,7 @@ class ColdStore(Reading):
         self._engine = Engine(
             None, options or Options(), lambda connection: None, folder=self.folder
         )
+        self._looks = Looks(self._looked_at) if looks else None
         # Replaced as a whole, never changed: readers take one and keep it.
         self._days: dict[tuple[str, str], dict[date, Sealed]] = {}
         self._indexes: dict[tuple[str, str], Index] = {}
@@ -298,13 +303,23 @@ class ColdStore(Reading):
             for sealed in days.values() if of == venue else ():
                 if (sealed.day.toordinal() - turn) % SCRUB_TURNS:
                     continue
-                try:
-                    why = self._spoiled(sealed)
-                    if why:
-                        why += f"; set aside as {self.set_apart(sealed).name}"
-                except OSError as error:  # of the disk, or of us: the file may be good
-                    why = f"{sealed.path}: {error}" if sealed.path.exists() else ""
-                yield why
+                yield self._scrubbed(sealed)
+
+    def _scrubbed(self, sealed: Sealed) -> str:
+        """ "" or what is wrong with a file, which is set aside then."""
+        try:
+            why = self._spoiled(sealed)
+            return f"{why}; set aside as {self.set_apart(sealed).name}" if why else ""
+        except OSError as error:  # of the disk, or of us: the file may be good
+            return f"{sealed.path}: {error}" if sealed.path.exists() else ""
+
+    def _looked_at(self, sealed: Sealed) -> None:
+        try:
+            why = self._scrubbed(sealed)
+        except (Refuse, Retry) as error:
+            why = str(error)
+        if why and sealed.path.exists():
+            self._log.warning("cold file cannot be looked at now", file=str(sealed.path), why=why)
 
     def sha256(self, sealed: Sealed) -> str:
         """Of a file's bytes as they were written, 64 hexadecimal digits; Refuse `cold_damaged`
@@ -433,6 +448,8 @@ class ColdStore(Reading):
     def _relation_of(self, of: Sequence[Sealed]) -> str | None:
         if not of:
             return None
+        if self._looks is not None:
+            self._looks.ask(of)
         forms = [self._facts(sealed).form for sealed in of]
         return cold_file.relation([s.path for s in of], self._kinds[of[0].kind], forms)
 
@@ -474,6 +491,8 @@ class ColdStore(Reading):
 
     def close(self) -> None:
         """Let go of the engine. Waits for readers; later calls raise Retry."""
+        if self._looks is not None:
+            self._looks.close()
         self._engine.close()
 
 

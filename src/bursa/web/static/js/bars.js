@@ -68,13 +68,15 @@ export class Bars {
       this.list.push(fresh);
     }
     if (!sorted) this.list.sort((a, b) => a.t - b.t);
+    if (page === "newer" && change !== "none") this.moved = true;
     if (this.list.length > BARS_MAX) change = this.trim(page === "older");
     return change;
   }
 
   clear() { this.list = []; this.byKey.clear(); this.early.clear(); this.complete = false; this.newest = -Infinity; }
 
-  /* `moved`: what is in view has other numbers now, counted from either end. */
+  /* `moved`: what is in view has other numbers now, counted from either end, or from one: of many newer ones the library
+     makes a jump. */
   trim(newest) {
     const many = this.list.length - BARS_MAX + 1000, gone = newest ? this.list.splice(-many) : this.list.splice(0, many);
     for (const bar of gone) this.byKey.delete(bar.t);

@@ -413,8 +413,9 @@ $("progress-close").addEventListener("click", () => { progressClosed = true; $("
 /* ---- Hands: pointer, keyboard, buttons, address ---- */
 
 plot.onRange(({ from, to }) => {
-  if (from < NEAR_EDGE) now.feed?.older();
-  if (to > now.slots.length - NEAR_EDGE) now.feed?.newer();
+  /* Before the chart stands where it opens nobody has gone to an edge. */
+  if (now.ready && from < NEAR_EDGE) now.feed?.older();
+  if (now.ready && to > now.slots.length - NEAR_EDGE) now.feed?.newer();
   if (now.bars) showBeginning();
   listSoon();
 });
