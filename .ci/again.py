@@ -3,7 +3,8 @@ does.
 
 A cause is the place where what a test is set up by failed, one for all tests that needed it: a
 broker or a browser that did not come up in time. Where a test failed by itself it is its group, or
-its file. tests/causes.py writes them down.
+its file. tests/causes.py writes them down. Nothing is tried again of a run that did not come to its
+end: tests that never ran would pass with it.
 
 pytest-xdist writes a test's group behind its id, `@group`, which pytest does not know again: so its
 own --last-failed finds none of them.
@@ -20,10 +21,14 @@ import pytest
 CAUSES_MAX, TESTS_MAX = 3, 40
 CACHE = Path(".pytest_cache/v")
 LAST, CAUSES = CACHE / "cache" / "lastfailed", CACHE / "bursa" / "causes"
+ENDED = CACHE / "bursa" / "ended"
 
 
 def main() -> int:
     """The exit code."""
+    if _load(ENDED) != pytest.ExitCode.TESTS_FAILED:
+        sys.stdout.write("nothing is tried again: the tests did not all run\n")
+        return 1
     failed, told = _read(LAST), _read(CAUSES)
     tests = again(failed, told)
     causes = sorted({cause(test, told) for test in failed})
@@ -56,8 +61,12 @@ def alone(test: str) -> str:
 
 
 def _read(path: Path) -> dict[str, object]:
-    found = json.loads(path.read_text()) if path.exists() else {}
+    found = _load(path)
     return dict(found) if isinstance(found, dict) else {}
+
+
+def _load(path: Path) -> object:
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Of each test that failed while it was set up: where. A server that does not come up fails all
-that need it, and is one cause. .ci/again.py reads it from pytest's cache."""
+that need it, and is one cause. And how the run ended. .ci/again.py reads it from pytest's cache."""
 
 import pytest
 
-KEPT = "bursa/causes"
+KEPT, ENDED = "bursa/causes", "bursa/ended"
 
 
 class Causes:
@@ -17,7 +17,8 @@ class Causes:
         if report.failed and report.when == "setup" and crash is not None:
             self.found[report.nodeid] = f"{crash.path}:{crash.lineno}"
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         cache = getattr(session.config, "cache", None)
         if cache is not None:
             cache.set(KEPT, self.found)
+            cache.set(ENDED, int(exitstatus))

@@ -22,6 +22,11 @@ def pytest_configure(config):
 def server():
     raise OSError("it does not come up")
 """
+BREAKS = """
+def pytest_runtest_logfinish(nodeid):
+    if "is_right" in nodeid:
+        raise MemoryError("of pytest itself")
+"""
 NEED_IT = """
 import pytest
 
@@ -82,6 +87,22 @@ def test_causes_are_written_down_and_what_failed_is_run_again(tmp_path: Path, ma
     (tmp_path / "test_c.py").write_text(WRONG.replace("2", "1"))
     code, said = _run(tmp_path, str(ROOT / ".ci" / "again.py"))
     assert (code, "7 passed" in said) == (0, True), said
+
+
+def test_nothing_is_tried_again_of_a_run_that_broke_off(tmp_path: Path, made: Any) -> None:
+    """Else the rest, which never ran, would pass with the one that failed."""
+    for name, text in {
+        "conftest.py": HOUSE + BREAKS, "test_a.py": WRONG, "test_b.py": "def test_b(): assert 0",
+        "pytest.ini": "[pytest]\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    code, _ = _run(tmp_path, "-m", "pytest", "-q", "-n", "0")
+    assert code == pytest.ExitCode.INTERNAL_ERROR
+    assert len(json.loads((tmp_path / made.LAST).read_text())) == 1
+    (tmp_path / "conftest.py").write_text(HOUSE)
+    (tmp_path / "test_a.py").write_text(WRONG.replace("2", "1"))
+    code, said = _run(tmp_path, str(ROOT / ".ci" / "again.py"))
+    assert code == 1 and "did not all run" in said, said
 
 
 def _run(folder: Path, *arguments: str) -> tuple[int, str]:

@@ -38,7 +38,9 @@ class House:
         self._config.load()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        size, more = 0, True
+        size, more = 0, scope["path"] != "/early"
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.2)
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -192,6 +194,89 @@ def test_what_is_answered_slowly_is_no_slow_request(monkeypatch: pytest.MonkeyPa
         protocol.connection_lost(None)
 
     assert not run(act).turned
+
+
+@pytest.mark.parametrize(
+    "framing", [b"T: %s\r\n" % (b"z" * 1000), b"1;%s\r\nb\r\n" % (b"e" * 1000)]
+)
+def test_what_frames_a_body_has_an_end(framing: bytes) -> None:
+    """Fields behind it were kept, without end; so long as some of it comes, all is well."""
+
+    async def act(house: House) -> None:
+        protocol, wire = house.connect()
+        head = BEGUN.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n"
+        protocol.data_received(head + (b"0\r\n" if framing.startswith(b"T") else b""))
+        for _ in range(HEAD_BYTES_MAX // 1000 + 10):
+            protocol.data_received(framing)
+        assert wire.closed == framing.startswith(b"T")
+        protocol.connection_lost(None)
+        await house.done()
+
+    assert run(act).turned == (["head"] if framing.startswith(b"T") else [])
+
+
+def test_a_head_in_two_parts_is_as_long_as_in_one() -> None:
+    async def act(house: House) -> None:
+        protocol, wire = house.connect()
+        protocol.data_received(BEGUN + endless(60_000))
+        protocol.data_received(endless(60_000) + b"\r\n")
+        await house.done()
+        assert wire.closed and wire.writes[0].startswith(b"HTTP/1.1 431 ")
+        protocol.connection_lost(None)
+
+    house = run(act)
+    assert house.turned == ["head"] and not house.asked
+
+
+def test_a_handshake_that_is_turned_away_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(house: House) -> None:
+        protocol, wire = house.connect()
+        said = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
+        protocol.data_received(BEGUN + said + endless(HEAD_BYTES_MAX * 2) + b"\r\n")
+        assert wire.closed and wire.writes[0].startswith(b"HTTP/1.1 431 ")
+        protocol.connection_lost(None)
+
+    assert run(act).turned == ["head"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "ahead", [REQUEST, POST.replace(b"/", b"/early", 1) % 9], ids=["", "early"]
+)
+def test_nobody_keeps_a_connection_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, ahead: bytes
+) -> None:
+    """A line feed, or the rest of a body behind its answer, had it open for ever."""
+    monkeypatch.setattr(bounded, "HEAD_S", 0.05)
+
+    async def act(house: House) -> None:
+        protocol, wire = house.connect()
+        protocol.data_received(ahead)
+        await house.done()
+        assert wire.writes[0].startswith(GOOD) and not wire.closed
+        protocol.data_received(b"\r\n" if ahead == REQUEST else b"b" * 9)
+        await until(lambda: wire.closed)
+        protocol.connection_lost(None)
+
+    assert not run(act).turned
+
+
+def test_who_waits_for_an_answer_of_ours_is_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "BODY_S", 0.02)
+
+    async def act(house: House) -> None:
+        protocol, wire = house.connect()
+        protocol.data_received(REQUEST.replace(b"/", b"/slow", 1) + POST % 4 + b"bo")
+        await asyncio.sleep(0.1)
+        assert not wire.closed and not wire.writes
+        await until(lambda: len(wire.writes) == 1)
+        protocol.data_received(b"dy")
+        await until(lambda: len(wire.writes) == 2)
+        assert all(one.startswith(GOOD) for one in wire.writes)
+        protocol.connection_lost(None)
+
+    house = run(act)
+    assert house.asked == [0, 4] and not house.turned
 
 
 def test_a_websocket_that_is_open_is_no_request_under_way(

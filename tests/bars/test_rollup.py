@@ -153,3 +153,15 @@ def test_no_sum_wraps() -> None:
         1e300,
         3.0,
     ]
+
+
+def test_what_a_sum_is_does_not_hang_on_others() -> None:
+    """One of billions beside it had the others rounded another way."""
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        few = np.rint(rng.uniform(0, 1e5, 5) * 100) / 100
+        alone = summed(few, np.array([0]), 100.0)
+        beside = summed(np.append(few, 1e18), np.array([0, 5]), 100.0)
+        unknown = summed(np.append(few, np.nan), np.array([0, 5]), 100.0)
+        assert alone[0] == beside[0] == unknown[0]
+        assert beside[1] == 1e18 and np.isnan(unknown[1])

@@ -12,10 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from bursa.model.calendar import DAY_NS
+from bursa.model.errors import Retry
 from bursa.model.schema import OHLCV
 from bursa.model.venue import IDX
 from bursa.ops.telemetry import Telemetry
-from bursa.store import cold_days, cold_look
+from bursa.store import cold_days, cold_look, parquet
 from bursa.store.cold_days import Sealed
 from bursa.store.cold_look import Looks
 from bursa.store.engine import Options
@@ -136,6 +137,52 @@ def test_a_disk_that_cannot_be_read_now_is_told_and_the_file_stays(
         assert settled(cold)
     assert {one["event"] for one in said} == {"cold file cannot be looked at now"}
     assert len(bars_of(cold)) == 2
+
+
+def ruin(sealed: Sealed) -> None:
+    data = sealed.path.read_bytes()
+    sealed.path.write_bytes(data[:4] + b"\xff" * (len(data) - 8) + data[-4:])
+
+
+def test_files_that_are_damaged_together_are_all_set_aside(
+    opened: Callable[[], ColdStore], telemetry: Telemetry
+) -> None:
+    """What bars there are is found anew behind the first, from files of which another is bad."""
+    cold = opened()
+    every = cold.all("idx", "ohlcv")
+    for sealed in every:
+        ruin(sealed)
+    with suppress(Exception):  # what the engine says of it is named by tiered.py
+        bars_of(cold)
+    assert settled(cold)
+    assert cold.all("idx", "ohlcv") == []
+    assert not any(sealed.path.exists() for sealed in every)
+    assert telemetry.store_set_aside._value.get() == 2
+
+
+def test_an_engine_that_is_away_makes_no_file_bad(
+    days: Path, opened: Callable[[], ColdStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (days / "idx_ohlcv" / "index.json").unlink()
+    cold = opened()
+    monkeypatch.setattr(cold._engine, "_ready", False)
+    [first, second] = cold.all("idx", "ohlcv")
+    found = [why for turn in range(parquet.SCRUB_TURNS) for why in cold.scrub("idx", turn)]
+    assert len(found) == 2 and all("not open" in why for why in found)
+    cold._looked_at(first)
+    with pytest.raises(Retry, match="not open"):
+        cold.damage(second)
+    assert cold.all("idx", "ohlcv") == [first, second]
+
+
+def test_who_comes_later_to_set_one_aside_finds_it_done(
+    days: Path, opened: Callable[[], ColdStore]
+) -> None:
+    sealed, cold = rot(days), opened()
+    new = cold.set_apart(sealed)
+    assert cold.set_apart(sealed) == new and new.exists()
+    assert "No such file" in cold.damage(sealed)
+    assert cold.set_aside == [new]
 
 
 def test_who_closes_waits_for_one_look_and_not_for_the_rest() -> None:

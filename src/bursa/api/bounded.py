@@ -64,10 +64,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.logger = _log
         self._bounds = bounds or Bounds(CONNECTIONS_MAX)
         self._ending: asyncio.TimerHandle | None = None
-        # Of the request that is coming in: is it its head that is, bytes of that before the last
-        # ones that came, and is there a request at all?
-        self._heading, self._headed, self._coming = False, 0, False
-        self._last = 0
+        # Of the request that is coming in: is there one at all, is it its head that is, and how
+        # many bytes are of that, or since the last ones of its body of what frames it.
+        self._coming, self._heading, self._headed = False, False, 0
+        # Of the bytes that came last: how many, and did they go on with a head?
+        self._last, self._went_on = 0, False
         self._turned = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,36 +88,46 @@ class BoundedProtocol(HttpToolsProtocol):
         """Some bytes came."""
         if self._turned:
             return
-        self._last, began = len(data), self._heading
+        self._last, self._went_on = len(data), self._heading
+        # Of a body it is taken back. Else: of a head, or of what stands between its pieces and
+        # behind them, which has no end either.
+        self._headed += self._last if self._coming else 0
         super().data_received(data)
+        if self._turned:
+            return
         if not self._coming:
-            return
-        if not self._heading:
-            self._within(BODY_S)
-            return
-        # What stood before a head in the same bytes is not its own: those do not count.
-        self._headed += self._last if began else 0
-        if self._headed > HEAD_BYTES_MAX:
+            self._idle()
+        elif self._headed > HEAD_BYTES_MAX:
             self._turn_away(TOO_LONG)
         else:
+            self._within(HEAD_S if self._heading else BODY_S)
+
+    def _idle(self) -> None:
+        """Nothing is coming. The server leaves one alone for ever who says something, but asks for
+        nothing, or who is answered before his body has come."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self.timeout_keep_alive_task is None and self in self.connections:
             self._within(HEAD_S)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins. What stood before it in the same bytes is not its own: those do not
+        count."""
         super().on_message_begin()
-        self._heading, self._headed, self._coming = True, 0, True
+        self._coming, self._heading, self._headed = True, True, 0
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
-        self._heading = False
+        self._heading, self._headed = False, 0
         self._unbound()
-        if self._headed + self._last > HEAD_BYTES_MAX and self._size() > HEAD_BYTES_MAX:
+        many = self._went_on or self._last > HEAD_BYTES_MAX
+        if many and self._size() > HEAD_BYTES_MAX:
             self._turn_away(TOO_LONG)
         if not self._turned:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of its body came."""
+        self._headed = 0
         if not self._turned:
             super().on_body(body)
 
@@ -134,6 +145,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unbound()
             self._bounds.turned_away(MALFORMED)
             super().send_400_response(msg)
+
+    def handle_websocket_upgrade(self) -> None:
+        """A handshake is whole."""
+        if not self._turned:
+            super().handle_websocket_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Another protocol was asked for: it is answered as if it were not, and not worth a
@@ -156,7 +172,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._ending = None
         if self.transport.is_closing():
             return
-        if self._coming:
+        if self.flow.read_paused:
+            self._within(BODY_S)  # it is we who let him wait: an answer before it goes on
+        elif self._coming:
             self._turn_away(TOO_SLOW)
         else:
             self.transport.close()  # he connected, and asked for nothing

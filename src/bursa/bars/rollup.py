@@ -106,16 +106,19 @@ def _priced(parts: Batch, first: Block) -> tuple[Block, Block, NDArray[np.bool_]
 
 def summed(amounts: NDArray[np.float64], first: Block, units_in_one: float) -> NDArray[np.float64]:
     """Sums of stretches of volumes or values; `first` is where each begins, the last one goes to
-    the end. In int64, as whole numbers of so many units in one; where that could not hold them
-    (billions of a coin in a minute, with 8 decimals) the amounts' own sum, rounded once: no sum
-    wraps, and none depends on the order. NaN where an amount is none."""
+    the end. In int64, as whole numbers of so many units in one; a stretch that this could not hold
+    (billions of a coin in a minute, with 8 decimals) as the amounts' own sum, rounded once: no sum
+    wraps, and none depends on the order or on other stretches. NaN where an amount is none."""
     if np.abs(amounts).sum() * units_in_one < _INT64_HOLDS:
         units = np.rint(amounts * units_in_one).astype(np.int64)
         return np.asarray(np.add.reduceat(units, first) / units_in_one)
-    found = np.add.reduceat(amounts, first)
+    large = ~(np.add.reduceat(np.abs(amounts), first) * units_in_one < _INT64_HOLDS)
     ends = np.append(first[1:], len(amounts))
-    for at in np.flatnonzero(np.isfinite(found)).tolist():
-        found[at] = math.fsum(amounts[first[at] : ends[at]])
+    held = np.where(np.repeat(large, ends - first), 0.0, amounts)
+    found = np.add.reduceat(np.rint(held * units_in_one).astype(np.int64), first) / units_in_one
+    for at in np.flatnonzero(large).tolist():
+        part = amounts[first[at] : ends[at]]
+        found[at] = math.fsum(part) if np.isfinite(part).all() else part.sum()
     return np.asarray(found)
 
 

@@ -12,6 +12,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class SparseRoom(Room):
         if not size:
             return super().take(rows, width)
         pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        pages.madvise(mmap.MADV_NOHUGEPAGE)
+        with suppress(OSError):  # a kernel that has no large ones
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
         return np.frombuffer(pages, np.float64).reshape(rows, width)
 
 

@@ -121,7 +121,7 @@ class Files:
 
     def put_aside(self, path: Path) -> Path:
         """Rename a file that cannot be read, so that it does not count; its new name."""
-        new = path.with_name(path.name + ASIDE)
+        new = aside(path)
         with self._lock:
             path.rename(new)
             self._left.pop(path, None)
@@ -160,6 +160,11 @@ class Files:
                     with suppress(OSError):
                         folder.rmdir()
         return gone
+
+
+def aside(path: Path) -> Path:
+    """The name of a file that cannot be read, and does not count."""
+    return path.with_name(path.name + ASIDE)
 
 
 def _days(folder: Path) -> Iterator[tuple[Path, date]]:

@@ -7,7 +7,7 @@ of files that are gone is forgotten. Written whole, by a rename.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,28 @@ class Index:
             wider[ticker] = (min(low, first), max(high, last))
         self.spans = wider
         self.spanned.add(self.name(path))
+
+    def narrow(
+        self, gone: str, start: int, end: int, spans_of: Mapping[Path, Callable[[], Spans]]
+    ) -> None:
+        """Find the first bars anew of those that began in a folder that is gone, which held
+        [start, end), and their last if they ended there. The files that are left, by day, are
+        looked through from the near side."""
+        self.spanned = {name for name in self.spanned if gone not in name}
+        spans, every = dict(self.spans), list(spans_of.values())
+        for nth, order in ((0, every), (1, every[::-1])):
+            lost = {t for t, span in spans.items() if start <= span[nth] < end}
+            for ask in order:
+                if not lost:
+                    break
+                found = ask()
+                for ticker in lost & found.keys():
+                    at = (found[ticker][0], spans[ticker][1])
+                    spans[ticker] = at if nth == 0 else (spans[ticker][0], found[ticker][1])
+                lost -= found.keys()
+            for ticker in lost:  # it has no other day
+                spans.pop(ticker, None)
+        self.spans = spans
 
     def save(self) -> None:
         """Write it. One that cannot be written is only a slower start."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from time import perf_counter
 
+from bursa.ops.logs import logger
 from bursa.store.cold_days import Sealed
 
 # A rest is so many times as long as the look before it: a fifth of one core at most.
@@ -22,7 +23,7 @@ _STRETCHES = 10_000
 
 class Looks:
     """What was looked at, and what is to be. `look(sealed)` is called in a thread of its own, which
-    begins with the first file, and raises nothing."""
+    begins with the first file; what it raises is logged."""
 
     def __init__(self, look: Callable[[Sealed], object]) -> None:
         self._look = look
@@ -72,7 +73,10 @@ class Looks:
     def _run(self) -> None:
         while (sealed := self._next()) is not None:
             began = perf_counter()
-            self._look(sealed)
+            try:
+                self._look(sealed)
+            except Exception:  # noqa: BLE001 -- the others are looked at all the same
+                logger("cold").exception("cold file cannot be looked at", file=str(sealed.path))
             rest = _RESTS * (perf_counter() - began)
             with self._gate:
                 self._busy = False

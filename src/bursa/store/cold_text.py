@@ -1,10 +1,12 @@
+# ruff: noqa: S608 -- names come from the schema, sources from parquet.py
 """How long rows are in text: what a cold file's size is compared with.
 
 The form is that of idx-1's text recordings, whatever the venue: a message's fields in the wire's
 order with `|` between, whole numbers without a point, a line feed. Bars, metric rows and quotes are
-on no wire: theirs is a line of all their columns likewise. As SQL over a kind's columns; asks
-nothing (parquet.py).
+on no wire: theirs is a line of all their columns likewise. As SQL over a kind's columns.
 """
+
+from typing import Any
 
 from bursa.model.schema import Column, Kind
 
@@ -18,6 +20,8 @@ _WIRE = {
     "orderbook": ("seq", "ts", "ticker", "board", "depth"),
     "index": ("ts", "index_code", "value", "prev", "value_traded"),
 }
+# Rows by which the mean is estimated.
+_SAMPLE_ROWS = 50_000
 # The message's type, and the line feed.
 _FRAME = 2
 
@@ -35,6 +39,18 @@ def text_bytes(kind: Kind) -> str:
         for column in kind.lists
     ]
     return f"({' + '.join(parts)} + {_FRAME})"
+
+
+def mean_bytes(cursor: Any, kind: Kind, source: str, rows: int) -> float:
+    """Bytes of a row of `source`, which stands behind FROM and has so many rows, by a sample."""
+    # Whole stretches here and there: those at the beginning need not be like the others.
+    share = max(1, rows // _SAMPLE_ROWS)
+    sampled = f"(select * from {source} where position % {share} = 0 limit {_SAMPLE_ROWS})"
+    [(mean,)] = cursor.execute(f"select avg({text_bytes(kind)}) from {sampled}").fetchall()
+    if mean is None:  # no position of the sample's kind
+        text = f"select avg({text_bytes(kind)}) from (select * from {source} limit 1000)"
+        [(mean,)] = cursor.execute(text).fetchall()
+    return float(mean)
 
 
 def _quoted(column: Column) -> str:

@@ -26,7 +26,7 @@ from bursa.store.cold_days import Files, Sealed
 from bursa.store.cold_file import Form
 from bursa.store.cold_index import Facts, Index, Spans
 from bursa.store.cold_look import Looks
-from bursa.store.cold_text import text_bytes
+from bursa.store.cold_text import mean_bytes
 from bursa.store.compare import ANY_POSITION, Digest, Slice
 from bursa.store.engine import RANGE, WHOLE, Engine, Options
 from bursa.store.floors import COLD_KINDS
@@ -39,8 +39,6 @@ DAY_S = 600.0
 SCRUB_TURNS = 30
 # Days of which one statement takes the spans; each is 10 ms.
 _SPAN_DAYS = 32
-# Rows by which a file's text form is estimated.
-_SAMPLE_ROWS = 50_000
 
 
 class ColdStore(Reading):
@@ -226,22 +224,32 @@ class ColdStore(Reading):
         return gone
 
     def set_apart(self, sealed: Sealed) -> Path:
-        """Let a damaged file not count any more; returns its new name. Its day is gone from here
-        then, until it is sealed again."""
+        """Let a damaged file not count any more; returns its new name, also where somebody else did
+        it. Its day is gone from here then, until it is sealed again."""
         with self._lock:
             days = dict(self._days[sealed.venue, sealed.kind])
-            if days.get(sealed.day) == sealed:
+            counts = days.get(sealed.day) == sealed
+            if not counts and not sealed.path.exists():
+                return cold_days.aside(sealed.path)
+            if counts:
                 del days[sealed.day]
                 self._count(sealed.venue, sealed.kind, days)
-                if sealed.kind == "ohlcv":
-                    self._narrow_spans(sealed.venue, sealed.day)
-                    self._indexes[sealed.venue, sealed.kind].save()
             new = self._files.put_aside(sealed.path)
             self.set_aside.append(new)
+            if counts and sealed.kind == "ohlcv":
+                self._narrow_after(sealed)
         if self._telemetry is not None:
             self._telemetry.store_set_aside.inc()
         self._log.error("cold file is damaged: set aside", file=str(new))
         return new
+
+    def _narrow_after(self, gone: Sealed) -> None:
+        """Spans may say too much: where another file is damaged too, they do until a start."""
+        try:
+            self._narrow_spans(gone.venue, gone.day)
+        except Exception as error:  # noqa: BLE001 -- whatever the engine says
+            self._log.warning("spans of cold bars stay as they were", why=str(error))
+        self._indexes[gone.venue, gone.kind].save()
 
     def sweep(self) -> int:
         """Remove replaced files that nobody reads any more, and what was left half written by
@@ -271,11 +279,12 @@ class ColdStore(Reading):
             return compare.digest(partial(_answer, cursor), of)
 
     def damage(self, sealed: Sealed) -> str:
-        """What is wrong with a file, "" for nothing. Reads all of it: 1 GB takes a second where its
-        SHA-256 is known; else its pages' checksums and its rows are looked at."""
+        """What is wrong with a file, "" for nothing; also where it was set aside meanwhile. Reads
+        all of it: 1 GB takes a second where its SHA-256 is known; else its pages' checksums and its
+        rows are looked at. Raises Retry where the engine cannot do that now."""
         try:
             return self._spoiled(sealed)
-        except OSError as error:
+        except (OSError, Refuse) as error:
             return f"{sealed.path}: {error}"
 
     def _spoiled(self, sealed: Sealed) -> str:
@@ -290,6 +299,10 @@ class ColdStore(Reading):
             return f"{sealed.path}: {error}"
         try:
             found = self._digest(sealed, facts.form, own=True)
+        except Retry as away:
+            if "damaged" not in str(away):
+                raise  # the engine is away, out of memory, at its limit: the file may be good
+            return f"{sealed.path}: {away}"
         except Exception as error:  # noqa: BLE001 -- whatever the engine says: it cannot be read
             return f"{sealed.path}: {error}"
         same = (found.rows, found.hash) == (sealed.rows, sealed.hash)
@@ -310,14 +323,16 @@ class ColdStore(Reading):
         try:
             why = self._spoiled(sealed)
             return f"{why}; set aside as {self.set_apart(sealed).name}" if why else ""
-        except OSError as error:  # of the disk, or of us: the file may be good
+        except (OSError, Retry) as error:  # of the disk, or of us: the file may be good
             return f"{sealed.path}: {error}" if sealed.path.exists() else ""
 
     def _looked_at(self, sealed: Sealed) -> None:
-        try:
-            why = self._scrubbed(sealed)
-        except (Refuse, Retry) as error:
-            why = str(error)
+        """Of a file whose SHA-256 is known: all else is too long a look for beside, and is left to
+        its turn."""
+        facts = self._indexes[sealed.venue, sealed.kind].get(sealed.path)
+        if facts is None or not facts.sha256:
+            return
+        why = self._scrubbed(sealed)
         if why and sealed.path.exists():
             self._log.warning("cold file cannot be looked at now", file=str(sealed.path), why=why)
 
@@ -343,16 +358,8 @@ class ColdStore(Reading):
             return None
         kind = self._kinds[sealed.kind]
         source = cold_file.relation([sealed.path], kind, [self._facts(sealed).form])
-        # Whole stretches here and there: those at the beginning need not be like the others.
-        share = max(1, sealed.rows // _SAMPLE_ROWS)
-        sampled = f"(select * from {source} where position % {share} = 0 limit {_SAMPLE_ROWS})"
-        text = f"select avg({text_bytes(kind)}) from {sampled}"
         with self._cursor(WHOLE, f"text form of {sealed.venue}_{sealed.kind}") as cursor:
-            [(mean,)] = cursor.execute(text).fetchall()
-            if mean is None:  # no position of the sample's kind
-                text = f"select avg({text_bytes(kind)}) from (select * from {source} limit 1000)"
-                [(mean,)] = cursor.execute(text).fetchall()
-        return float(mean) * sealed.rows / sealed.bytes
+            return mean_bytes(cursor, kind, source, sealed.rows) * sealed.rows / sealed.bytes
 
     def _facts(self, sealed: Sealed) -> Facts:
         """A file that counts no more is looked at again."""
@@ -392,25 +399,12 @@ class ColdStore(Reading):
                 index.widen(path, spans)
 
     def _narrow_spans(self, venue: str, gone: date) -> None:
-        """Find the first bars anew of those that began on a day that was dropped, and their last if
-        they ended there. The other days are looked through from the near side."""
-        index, every = self._indexes[venue, "ohlcv"], self.all(venue, "ohlcv")
-        start, end = self._bounds(venue, gone)
-        index.spanned = {name for name in index.spanned if f"date={gone}" not in name}
-        spans = dict(index.spans)
-        for nth, order in ((0, every), (1, every[::-1])):
-            lost = {t for t, span in spans.items() if start <= span[nth] < end}
-            for sealed in order:
-                if not lost:
-                    break
-                found = self._spans_of([sealed.path], [self._facts(sealed).form])
-                for ticker in lost & found.keys():
-                    at = (found[ticker][0], spans[ticker][1])
-                    spans[ticker] = at if nth == 0 else (spans[ticker][0], found[ticker][1])
-                lost -= found.keys()
-            for ticker in lost:  # it has no other day
-                spans.pop(ticker, None)
-        index.spans = spans
+        every, index = self.all(venue, "ohlcv"), self._indexes[venue, "ohlcv"]
+        spans_of = {
+            sealed.path: partial(self._spans_of, [sealed.path], [self._facts(sealed).form])
+            for sealed in every
+        }
+        index.narrow(f"date={gone}", *self._bounds(venue, gone), spans_of)
 
     def span(self, venue: str) -> Spans:
         """As ports.Store."""

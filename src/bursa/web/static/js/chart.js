@@ -61,12 +61,12 @@ function draw(change) {
     if (pointed !== undefined) now.hover = slotAt(pointed);
     now.marks = marksOf(now.slots, hole);
     plot.setSlots(now.slots, now.marks, long(), { last: lastAt(), crossed: now.hover, moved: bars.moved });
-    if (plot.newest === bars.newer) plot.ends(!bars.newer);
     bars.moved = false;
   } else {
     if (grown === "added") mark(now.marks, now.slots.at(-1), now.slots.length - 1, hole);
     plot.touchLast();
   }
+  if (plot.newest === bars.newer) plot.ends(!bars.newer);
   showEmpty(bars.list.length === 0 ? "none" : "");
   /* Nothing lies over bars that are shown. */
   if (bars.list.length) $("loading").hidden = true;
@@ -459,10 +459,11 @@ function toNewest() {
 }
 $("to-newest").addEventListener("click", () => { toNewest(); $("plot").focus(); });
 
-/* Where bars that are not the newest are in view: opened anew, the chart comes there again. */
+/* Where bars that are not the newest are in view: opened anew, the chart comes there again; who sees the newest has left
+   the place that the address names. */
 function inView() {
   const at = now.bars?.newer ? now.slots[Math.max(0, Math.ceil(plot.range()?.from ?? 0))] : null, from = at?.bar?.t ?? now.bars?.first?.t;
-  if (!at || from === undefined) return now.place;
+  if (!at || from === undefined) return plot.range()?.to >= lastAt() ? null : now.place;
   now.ready = false;
   return { from, to: from };
 }

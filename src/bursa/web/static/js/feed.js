@@ -102,7 +102,8 @@ export class ChartFeed {
     try {
       const found = await this.following(bars.last.t + 1);
       if (!found.length) bars.newest = bars.last.t;
-      this.changed(bars.merge(found, "newer"));
+      const change = bars.merge(found, "newer");
+      this.changed(found.length ? change : "all");
       if (found.length) { await this.detail(found[0].t, found.at(-1).t + (bars.step || DAY)); this.ledger(); }
       if (!bars.newer) this.tail();
     } catch (error) { this.failed(error); } finally { this.paging = false; }
