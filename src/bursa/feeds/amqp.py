@@ -18,6 +18,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -38,7 +39,9 @@ from aio_pika.exceptions import (
     ChannelNotFoundEntity,
     ProbableAuthenticationError,
 )
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import InvalidFrameError
+from yarl import URL
 
 from bursa.feeds import bodies
 from bursa.feeds.bodies import Bodies
@@ -160,7 +163,7 @@ class AmqpFeed:
 
     async def _live(self, line: "_Line") -> None:
         """One connection, from its beginning to its end; `line.gone` says why it ended."""
-        connection = self._connection()
+        connection, socket = self._connection()
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 await connection.connect()
@@ -177,9 +180,9 @@ class AmqpFeed:
             line.end(f"{self._where()} {self._met(error, line.accepted)}")
         finally:
             line.end("stopped")
-            await to_the_end(_close(connection))
+            await to_the_end(_close(connection, socket))
 
-    def _connection(self) -> aio_pika.Connection:
+    def _connection(self) -> tuple[aio_pika.Connection, "_Socket"]:
         """Made, not yet connected: one that fails to must be closed all the same."""
         server = self._server
         url = make_url(
@@ -192,7 +195,10 @@ class AmqpFeed:
             heartbeat=str(server.heartbeat_s),
         )
         named: dict[str, FieldValue] = {"connection_name": f"bursa {self.name}"}
-        return aio_pika.Connection(url, ssl_context=server.tls, client_properties=named)
+        made = aio_pika.Connection(url, ssl_context=server.tls, client_properties=named)
+        socket = _Socket(server.tls is not None)
+        made.kwargs["transport_factory"] = socket  # it hands on what the library below takes
+        return made, socket
 
     async def _consume(self, line: "_Line", connection: AbstractConnection) -> None:
         """Have the queue's messages delivered to the line."""
@@ -229,13 +235,39 @@ async def _queue(amqp: AbstractChannel, binding: Binding) -> AbstractQueue:
     return queue
 
 
-async def _close(connection: AbstractConnection) -> None:
-    """Say goodbye, or leave without."""
-    try:
-        async with asyncio.timeout(_GOODBYE_S):
-            await connection.close()
-    except _AWAY:  # a TimeoutError is an OSError
-        await connection.close()  # nothing is left to wait for
+class _Socket(TransportFactory):
+    """Connects as the library does, and can cut what it made: over TLS the library waits 30 s for
+    a goodbye of a broker that says nothing any more, and so would the loop as it closes."""
+
+    def __init__(self, secure: bool) -> None:
+        self._made: asyncio.StreamWriter | None = None
+        self._how = TLSTransportFactory() if secure else TCPTransportFactory()
+
+    async def create(
+        self, url: URL, **named: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """As the library's."""
+        reader, self._made = await self._how.create(url, **named)
+        return reader, self._made
+
+    def cut(self) -> None:
+        """At once; nothing happens where it is closed."""
+        if self._made is not None:
+            self._made.transport.abort()
+
+
+async def _close(connection: AbstractConnection, socket: _Socket) -> None:
+    """Say goodbye, or leave without. The library waits for the broker, whoever cancels it."""
+    going = asyncio.create_task(connection.close())
+    await asyncio.wait((going,), timeout=_GOODBYE_S)
+    socket.cut()
+    await asyncio.wait((going,), timeout=_GOODBYE_S)
+    if not going.done():
+        going.cancel()
+    with suppress(*_AWAY, asyncio.CancelledError):
+        await going
+    with suppress(*_AWAY):
+        await connection.close()  # where it was cancelled; nothing is left to wait for
 
 
 def _told(error: BaseException) -> str:
