@@ -24,6 +24,7 @@ import pytest
 
 from bursa import app
 from bursa.model.venue import IDX
+from tests.browser import installed
 from tests.web.handbook import Reading, read
 
 ROOT = Path(__file__).parents[1]
@@ -45,13 +46,13 @@ with Site(Path(sys.argv[1])) as site:
 
 # A browser of its own process: another test may have one open in this one.
 LOOK = """
-import shutil, sys
+import sys
 from playwright.sync_api import sync_playwright
-from tests.browser import CHROMIUM
+from tests.browser import CHROMIUM, installed
 from tests.web.tab import Tab
 url, name = sys.argv[1:]
 with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+    browser = playwright.chromium.launch(executable_path=installed(), args=CHROMIUM)
     tab = Tab(browser, url)
     page = tab.open("/chart?symbol=BBCA&interval=1&metrics=rsi_14")
     tab.drawn()
@@ -191,7 +192,7 @@ def test_its_values_are_right_live_and_on_request(url: str, tf: str) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+@pytest.mark.skipif(installed() is None, reason="no chromium")
 def test_the_chart_shows_it(copy: Path, url: str) -> None:
     """Found in the menu and switched on, its pane has the newest value."""
     done = subprocess.run(

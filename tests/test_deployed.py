@@ -172,7 +172,7 @@ def test_a_proxy_that_is_configured_ill_is_told_item_by_item(deployment: Deploym
     nginx.write(behind, ill)
     nginx.start()
     try:
-        code, told = smoke(nginx.url, 2.0, given)
+        code, told = smoke(nginx.url, given=given)
     finally:
         nginx.stop()
         nginx.write(behind)

@@ -19,7 +19,7 @@ from bursa.model.errors import Refuse
 from bursa.verbs.asking import Server, Wrong
 from bursa.verbs.finding import BAD, OK
 from tests.running import Bursa, environment, wait_for
-from tests.smoked import smoke
+from tests.smoked import PATIENT_S, smoke
 from tests.verbs import bursa
 
 QUESTIONS = {
@@ -60,7 +60,7 @@ def test_a_running_bursa_passes_and_one_whose_feed_fell_silent_does_not(tmp_path
         assert "30 symbols are public" in told["viewer"]["fact"]
 
         done = subprocess.run(
-            [sys.executable, "-m", "bursa", "smoke", running.url],
+            [sys.executable, "-m", "bursa", "smoke", running.url, "--timeout", f"{PATIENT_S}"],
             capture_output=True,
             text=True,
             timeout=240,

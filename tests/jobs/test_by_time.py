@@ -16,6 +16,7 @@ from bursa.jobs.onward import revise_metrics
 from bursa.jobs.stretches import stretches
 from bursa.metrics.engine import compute
 from bursa.model.batch import Batch
+from bursa.model.calendar import DAY_NS
 from bursa.model.schema import OHLCV, TICKS
 from bursa.model.venue import IDX
 from tests.fakes.store import FakeStore
@@ -24,7 +25,7 @@ from tests.pipeline import market, rows, running
 from tests.store import contract
 from tests.store.contract import KINDS
 
-END = 2**62
+END = IDX.calendar.midnight_ns(market.DAYS[1]) + 2 * DAY_NS
 # What tells when a row came, and of which revision it is.
 BESIDE = frozenset({"rev", "known_at", "ts_recv", "position", "source"})
 

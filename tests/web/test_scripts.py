@@ -67,6 +67,54 @@ def test_a_place_is_found_among_slots(run: Run) -> None:
     ]  # fmt: skip
 
 
+def test_an_answer_changes_no_bar_that_was_heard_of_since_it_was_asked_for(run: Run) -> None:
+    """Nor its details; other bars and their metrics are taken, and the next answer is whole."""
+    body = """
+      const { Bars } = await import("/static/x/js/bars.js");
+      const { Sessions, VenueTime } = await import("/static/x/js/clock.js");
+      const at = 1763424000, asked = [], answered = [];
+      let close = 5;
+      globalThis.fetch = (url) => new Promise((resolve) => {
+        const { pathname } = new URL(url, location.href), t = [at - 60, at];
+        const row = { date: new Date(at * 1000).toISOString(), rev: 1, rsi_14: close };
+        const body = pathname === "/udf/history"
+          ? { s: "ok", t, o: t, h: t, l: t, c: [7, close], v: t } : { data: [row], meta: {} };
+        asked.push(pathname);
+        answered.push(() => resolve(new Response(JSON.stringify(body))));
+      });
+      const bars = new Bars(new VenueTime("UTC"), new Sessions("24x7"), "1");
+      const fail = (error) => { throw error; };
+      const metric = { name: "rsi_14", outputs: [{ column: "rsi_14" }] };
+      const what = { venue: "v", exchange: "V", ticker: "T", interval: "1",
+        metrics: () => [metric] };
+      const feed = new m.ChartFeed(what, bars, { change: () => {}, fail });
+      const seen = () => [bars.list.map(({ c, rev }) => [c, rev ?? null]), bars.last["m:rsi_14"]];
+      const frame = (c, rev) => bars.hear({ t: at, o: 1, h: 1, l: 1, c, v: 1, rev });
+      bars.merge([at - 60, at].map((t) => ({ t, o: 1, h: 1, l: 1, c: 1, v: 1 })));
+      frame(4, 0);
+      const turn = async (heard) => {
+        const done = feed.refresh();
+        while (!answered.length) await new Promise(setTimeout);
+        if (heard) frame(8, 2);
+        answered.shift()();
+        while (answered.length < 2) await new Promise(setTimeout);
+        const between = bars.last.c;
+        if (heard) frame(9, 3);
+        for (const answer of answered.splice(0)) answer();
+        await done;
+        return [between, ...seen()];
+      };
+      const first = await turn(true);
+      close = 10;
+      return [first, await turn(false), asked.length];
+    """
+    assert run("feed", body) == [
+        [8, [[7, None], [9, 3]], 5],
+        [10, [[7, None], [10, 1]], 10],
+        6,
+    ]
+
+
 def test_a_chart_of_the_past_is_read_back_to_its_place(run: Run) -> None:
     """By as many answers as that takes; where those were too many, that place is read alone."""
     body = """

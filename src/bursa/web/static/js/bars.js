@@ -29,6 +29,7 @@ export class Bars {
     this.complete = false;
     this.newest = -Infinity;
     this.moved = false;
+    this.frames = 0;
     this.early = new Map();
   }
 
@@ -72,6 +73,18 @@ export class Bars {
     if (this.list.length > BARS_MAX) change = this.trim(page === "older");
     return change;
   }
+
+  /** Take a live one. Answers as `merge` does. */
+  hear(bar) {
+    const change = this.merge([bar]), known = this.byKey.get(bar.t);
+    this.frames += 1;
+    if (known) known.heard = this.frames;
+    return change;
+  }
+
+  /** Those of an answer that was asked for when there had been so many `frames`: not the ones that were heard of
+      since. It may have been read before, and live bars come without gaps. */
+  unheard(rows, frames) { return rows.filter(({ t }) => !(this.byKey.get(t)?.heard > frames)); }
 
   clear() { this.list = []; this.byKey.clear(); this.early.clear(); this.complete = false; this.newest = -Infinity; }
 

@@ -324,7 +324,7 @@ function takeBar({ freq, bar_time: at, open: o, high: h, low: l, close: c, volum
   const newest = !bars.last || bar.t >= bars.last.t;
   /* The auction before the opening belongs to the first bar, which the server adds up. */
   if (bars.isAuction(t) || !bars.last) now.feed.tail();
-  else changed(bars.merge([bar]));
+  else changed(bars.hear(bar));
   if (newest) now.newest = [bar, hd, bars.step ? t : null];
   if (newest && bars.newer) quoteNewest();
   /* What was away has come back: do not wait for the next look at the tape. */

@@ -122,14 +122,14 @@ export class ChartFeed {
     this.tailAt = performance.now();
     if (this.bars.newer) { this.tailTimer = 0; return; }
     try {
-      const last = this.settled ?? this.bars.last?.t ?? 0;
+      const last = this.settled ?? this.bars.last?.t ?? 0, { frames } = this.bars;
       let behind = this.bars.list.length;
       while (behind > 0 && this.bars.list[behind - 1].t >= last) behind -= 1;
       const countback = Math.max(TAIL_BARS, this.bars.list.length - behind + TAIL_BARS);
       const { bars: found } = await api.history({ ...this.what, to: FAR(), countback: Math.min(countback, PAGE_BARS) }, this.abort.signal);
       if (this.bars.newer) return;
       if (this.bars.last && found.length && found[0].t > this.bars.last.t) { await this.reload(); return; }
-      this.changed(this.bars.merge(found));
+      this.changed(this.bars.merge(this.bars.unheard(found, frames)));
       if (found.length) await this.detail(found[0].t, null);
       this.settled = found.at(-1)?.t;
     } catch (error) { this.failed(error); } finally { this.tailTimer = 0; }
@@ -176,7 +176,7 @@ export class ChartFeed {
   }
 
   async details(range) {
-    const rows = await api.details(range, this.abort.signal), minutes = this.bars.tf === "1m";
+    const { frames } = this.bars, rows = await api.details(range, this.abort.signal), minutes = this.bars.tf === "1m";
     const withHd = this.what.hd && !(minutes && this.what.metrics().some(({ name }) => name === "hd"));
     /* A longer bar's rev counts its minutes as they come in: nothing to tell a reader of. */
     const revision = ({ rev }) => (minutes ? { rev } : {});
@@ -185,7 +185,7 @@ export class ChartFeed {
       const t = this.bars.countsTo(this.bars.key(row.at));
       found.set(t, { t, ...revision(row), ...(withHd ? { [field("hd")]: row.hd } : {}) });
     }
-    return [...found.values()];
+    return this.bars.unheard([...found.values()], frames);
   }
 
   /* All in one question: what is computed of longer bars is computed from the first bar on. */
