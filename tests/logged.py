@@ -12,6 +12,12 @@ from bursa.ops import logs
 
 _configure = structlog.configure
 
+# What a process logs by in which nothing is set draws tracebacks with all that stood around them:
+# nobody looks at those of tests that pass, and they take long.
+for _each in structlog.get_config()["processors"]:
+    if isinstance(_each, structlog.dev.ConsoleRenderer):
+        _each.exception_formatter = structlog.dev.plain_traceback
+
 
 def forgetful(**given: Any) -> None:
     """structlog.configure for tests: a logger that kept what it first logged by would go by it for
