@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -427,5 +428,57 @@ def test_a_start_whose_store_is_away_can_be_stopped(
     began = time.monotonic()
     assert not venue.stop(running.RUN_S)
     assert time.monotonic() - began < running.RUN_S
+    store.close()
+    check_whole(tmp_path)
+
+
+class Gated(Acknowledging):
+    """Begins when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = Event()
+
+    async def run(self, intake: Intake) -> None:
+        await asyncio.to_thread(self.go.wait, running.RUN_S)
+        await super().run(intake)
+
+
+class Held(Event):
+    """Is set only when let go: the ingest thread stands between its loop's end and its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.waited, self.let_go = Event(), Event(), Event()
+
+    def set(self) -> None:
+        self.reached.set()
+        assert self.let_go.wait(running.RUN_S)
+        super().set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.set()
+        return super().wait(timeout)
+
+
+def test_feeds_that_end_as_the_venue_is_asked_or_stopped_fail_neither(tmp_path: Path) -> None:
+    venue, store = start(tmp_path)
+    feed = Gated()
+    venue.start([feed])
+    ingest = venue.ingest
+    assert ingest is not None
+    ingest.finished = held = Held()
+    feed.go.set()
+    until(held.reached.is_set, "the end of the loop")
+    ingest.stop(0.0)
+    asked: Future[str] = Future()
+    asking = Thread(target=lambda: asked.set_result(ingest.between(lambda: "done")))
+    asking.start()
+    until(held.waited.is_set, "somebody who waits for the end")
+    assert not asked.done()
+    held.let_go.set()
+    assert asked.result(running.RUN_S) == "done"
+    asking.join(running.RUN_S)
+    assert venue.stop(running.RUN_S)
     store.close()
     check_whole(tmp_path)

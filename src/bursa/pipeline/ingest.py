@@ -11,7 +11,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import uvloop
@@ -132,9 +134,15 @@ class Ingest:
     def stop(self, timeout_s: float) -> None:
         """Cancel the feeds, push what is pending, end the thread."""
         self._stopping.set()
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._cancel)
+        if self._thread.is_alive():
+            self._ask(self._cancel)
         self._thread.join(timeout_s)
+
+    def _ask(self, call: Callable[[], None]) -> None:
+        """Have the loop call this, from any thread; nothing where it has none yet, or no more."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # closed, by feeds that end as this is asked
+                self._loop.call_soon_threadsafe(call)
 
     def _cancel(self) -> None:
         for task in self._tasks:
@@ -278,8 +286,8 @@ class Ingest:
             outcome: Future[T] = Future()
             while self._loop is None and not self.finished.wait(LOOK_S):
                 pass
-            if not self.finished.is_set() and self._loop is not None:
-                self._loop.call_soon_threadsafe(self._run_between, act, outcome)
+            if not self.finished.is_set():
+                self._ask(partial(self._run_between, act, outcome))
                 while not outcome.done() and not self.finished.wait(LOOK_S):
                     pass
             if not outcome.done():  # the loop is over, it cannot run any more
