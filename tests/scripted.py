@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -132,10 +133,15 @@ def _drain(link: socket.socket) -> None:
 
 
 class Scripted:
-    """Both channels. Use as a context."""
+    """Both channels. Use as a context.
 
-    def __init__(self) -> None:
+    rest_behind_ns  by so much the clock of the other channel is behind that of the trades: as the
+                    server's is the newer of the two, whatever traded before it is there
+    """
+
+    def __init__(self, rest_behind_ns: int = 0) -> None:
         self._channels = _Channel(), _Channel()
+        self._behind_ns = 0, rest_behind_ns
         self.ports = [channel.port for channel in self._channels]
         self._trade_no = 0
         self._newest = 0
@@ -181,8 +187,8 @@ class Scripted:
     def status(self, ts: int, state: str = "H") -> None:
         """A state of the market, or a heartbeat, on both channels."""
         self._newest = ts
-        for channel in self._channels:
-            channel.say(lambda seq: idx.status(seq, ts, state))
+        for channel, behind in zip(self._channels, self._behind_ns, strict=True):
+            channel.say(partial(idx.status, ts=ts - behind, state=state))
 
     def stay_alive(self) -> None:
         """From now on a heartbeat every second, at the newest time told: the feed is not silent,
@@ -191,9 +197,9 @@ class Scripted:
 
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT_S):
-            for channel in self._channels:
+            for channel, behind in zip(self._channels, self._behind_ns, strict=True):
                 if self._newest and channel.open:
-                    channel.say(lambda seq: idx.status(seq, self._newest, "H"))
+                    channel.say(partial(idx.status, ts=self._newest - behind, state="H"))
 
     def lose(self, count: int) -> None:
         """Numbers of the trades' channel that no message ever bears."""

@@ -31,6 +31,8 @@ SOME = "1,5,60,240,1D,1W,1M"
 # The demo, at so many market seconds a second; the client polls every 10 of them.
 SPEED = 120
 PATIENCE_S = 120
+# Where the server's clock is at a time, so are the trades before it.
+REST_BEHIND_NS = 5 * SECOND_NS
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +215,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     data = tmp_path_factory.mktemp("stage") / "data"
-    with Scripted() as exchange, Bursa(data, **exchange.settings()) as bursa:
+    with Scripted(REST_BEHIND_NS) as exchange, Bursa(data, **exchange.settings()) as bursa:
         yield Stage(exchange, bursa, Random(3))
 
 
@@ -413,7 +415,10 @@ def test_every_ten_seconds_of_the_lunch_break(tmp_path: Path, node: str, soak: b
         pytest.skip("the chart over Friday's lunch polls it too, less often: --soak")
     dice = Random(5)
     times = range(at(FRIDAY, "11:25"), at(FRIDAY, "14:05"), 10 * SECOND_NS)
-    with Scripted() as exchange, Bursa(tmp_path / "data", **exchange.settings()) as bursa:
+    with (
+        Scripted(REST_BEHIND_NS) as exchange,
+        Bursa(tmp_path / "data", **exchange.settings()) as bursa,
+    ):
         past(exchange, dice)
         events = live(dice)
         advance(exchange, events, times[0] - 5 * SECOND_NS)
