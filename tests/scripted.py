@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,9 +35,10 @@ def _packet(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 class _Channel:
-    """One port, one session a day: what was said, and who listens."""
+    """One port, one session a day: what was said, and who listens. Its clock is `behind_ns`."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind_ns: int = 0) -> None:
+        self._behind_ns = behind_ns
         self.changed = threading.Condition()
         self.session, self.said, self.first = "1", [b""], 1
         self.seq = 0
@@ -53,6 +53,9 @@ class _Channel:
             self.seq += 1
             self.said.append(make(self.seq))
             self.changed.notify_all()
+
+    def status(self, ts: int, state: str) -> None:
+        self.say(lambda seq: idx.status(seq, ts - self._behind_ns, state))
 
     def end_day(self) -> None:
         with self.changed:
@@ -140,8 +143,7 @@ class Scripted:
     """
 
     def __init__(self, rest_behind_ns: int = 0) -> None:
-        self._channels = _Channel(), _Channel()
-        self._behind_ns = 0, rest_behind_ns
+        self._channels = _Channel(), _Channel(rest_behind_ns)
         self.ports = [channel.port for channel in self._channels]
         self._trade_no = 0
         self._newest = 0
@@ -187,8 +189,8 @@ class Scripted:
     def status(self, ts: int, state: str = "H") -> None:
         """A state of the market, or a heartbeat, on both channels."""
         self._newest = ts
-        for channel, behind in zip(self._channels, self._behind_ns, strict=True):
-            channel.say(partial(idx.status, ts=ts - behind, state=state))
+        for channel in self._channels:
+            channel.status(ts, state)
 
     def stay_alive(self) -> None:
         """From now on a heartbeat every second, at the newest time told: the feed is not silent,
@@ -197,9 +199,9 @@ class Scripted:
 
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT_S):
-            for channel, behind in zip(self._channels, self._behind_ns, strict=True):
+            for channel in self._channels:
                 if self._newest and channel.open:
-                    channel.say(partial(idx.status, ts=self._newest - behind, state="H"))
+                    channel.status(self._newest, "H")
 
     def lose(self, count: int) -> None:
         """Numbers of the trades' channel that no message ever bears."""

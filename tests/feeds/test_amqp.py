@@ -19,7 +19,7 @@ from bursa.feeds.amqp import AmqpFeed, Binding, Server, Timing
 from bursa.model.errors import Refuse
 from bursa.model.venue import IDX
 from bursa.pipeline.runtime import Knobs
-from tests.feeds.kept import LIMIT_S, Kept, Running, Story, block, numbered, story, until
+from tests.feeds.kept import LIMIT_S, Kept, Running, block, numbered, story, until
 from tests.line import Line
 from tests.pipeline import running
 from tests.servers.certificates import Certificates
@@ -432,20 +432,26 @@ def test_a_broker_that_hears_no_goodbye_is_left_all_the_same(
 
 
 def live(
-    folder: Path, feed: AmqpFeed, knobs: Knobs, brought: Story, duplicates: int, more: Story
+    folder: Path,
+    vendor: Vendor,
+    knobs: Knobs,
+    brought: Sequence[bytes],
+    duplicates: int,
+    left: tuple[int, int],
 ) -> None:
-    """One life of a real venue: until 80 messages came, of which so many are known."""
+    """One life of a real venue: until 80 messages came, of which so many are known, and the broker
+    counts so."""
     store = running.open_store(folder)
     runtime = running.runtime(folder, store, knobs)
-    runtime.start([feed])
+    runtime.start([vendor.feed()])
     # The first append is synced at once; messages that came meanwhile would be acknowledged by it.
     running.until(lambda: runtime.journal.synced > runtime.entered_to, "a sync")
-    story(brought)
+    story(partial(vendor.publish, brought))
     came = runtime.parts.telemetry.messages.labels("idx", "idxdata")
     doubles = runtime.parts.telemetry.duplicates.labels("idx")
     expected = (80, duplicates)
     running.until(lambda: (came._value.get(), doubles._value.get()) == expected, "the trades")
-    story(more)
+    story(partial(vendor.settled, *left))
     runtime.stop(5.0 if knobs.sync_gap_s > 5.0 else 20.0)  # which waits for a sync
     store.close()
 
@@ -460,13 +466,9 @@ def test_redelivered_messages_are_dropped_by_their_number(vendor: Vendor, tmp_pa
         async with Running(vendor.feed(), intake):
             await intake.all_up()  # the queues are there
 
-    async def nothing() -> None:
-        pass
-
     story(prepare)
     late = running.knobs(sync_gap_s=600.0, sync_bytes=1 << 30)
-    bring = partial(vendor.publish, trades)
-    live(tmp_path, vendor.feed(), late, bring, 0, partial(vendor.settled, 0, 80))
+    live(tmp_path, vendor, late, trades, 0, (0, 80))
     story(partial(vendor.settled, 80, 0))
-    live(tmp_path, vendor.feed(), running.knobs(), nothing, 80, partial(vendor.settled, 0, 0))
+    live(tmp_path, vendor, running.knobs(), [], 80, (0, 0))
     assert len(running.stored(tmp_path / "hot.duckdb")["ticks"]) == 80

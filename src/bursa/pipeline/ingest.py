@@ -134,14 +134,13 @@ class Ingest:
     def stop(self, timeout_s: float) -> None:
         """Cancel the feeds, push what is pending, end the thread."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._ask(self._cancel)
+        self._ask(self._cancel)
         self._thread.join(timeout_s)
 
     def _ask(self, call: Callable[[], None]) -> None:
         """Have the loop call this, from any thread; nothing where it has none yet, or no more."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # closed, by feeds that end as this is asked
+            with suppress(RuntimeError):  # closed: the feeds have ended, perhaps as this is asked
                 self._loop.call_soon_threadsafe(call)
 
     def _cancel(self) -> None:
@@ -286,10 +285,9 @@ class Ingest:
             outcome: Future[T] = Future()
             while self._loop is None and not self.finished.wait(LOOK_S):
                 pass
-            if not self.finished.is_set():
-                self._ask(partial(self._run_between, act, outcome))
-                while not outcome.done() and not self.finished.wait(LOOK_S):
-                    pass
+            self._ask(partial(self._run_between, act, outcome))
+            while not outcome.done() and not self.finished.wait(LOOK_S):
+                pass
             if not outcome.done():  # the loop is over, it cannot run any more
                 self._run_between(act, outcome)
             return outcome.result()
