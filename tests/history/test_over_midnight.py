@@ -49,7 +49,7 @@ def store() -> FakeStore:
 
 
 def ledger(store: FakeStore, ring: Batch | None = None) -> Ledger:
-    nothing = SimpleNamespace(bars=lambda *_: ring)
+    nothing = SimpleNamespace(bars=lambda *_: ring, version=lambda _: 0)
     market: Any = SimpleNamespace(venue=BINANCE, store=store, rings=nothing, words=None)
     market.closed_until_ns = lambda: CLOSED
     market.words = SimpleNamespace(symbols=[])

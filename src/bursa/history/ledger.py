@@ -2,10 +2,12 @@
 
 The ledger of a venue is its status rows in the store and, over them, the latest in memory: a gap
 counts from the moment it is seen. Minutes are bits (store/coverage.py), so that ten years of a
-ticker are one question; over them lie the bars of its ring, which the store may not have yet.
+ticker are one question; over them lie the bars of its ring, which the store may not have yet. Where
+the store is so far behind that a ring does not reach back to it, nothing is judged from there on.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -25,6 +27,7 @@ from bursa.history.present import Recent
 from bursa.model.batch import Batch
 from bursa.model.calendar import DAY_NS, MINUTE_NS
 from bursa.model.covered import Bits, Coverage, Covered, Days, Ints, unpack
+from bursa.model.schema import INT_NULL
 
 _ALL = 10**9
 
@@ -64,6 +67,8 @@ class Ledger:
 
     def __init__(self, market: Market, recent: Recent, offload: Offload) -> None:
         self._market, self._recent, self._offload = market, recent, offload
+        # The newest minute that the store is known to have had a bar of.
+        self._stored_ns = INT_NULL
 
     async def continuity(self, ticker: str, asked: Range) -> Continuity:
         """The state of a ticker's expected bars that open in the range and are closed."""
@@ -82,8 +87,11 @@ class Ledger:
         venue, what = self._market.venue, self._asked(asked)
         # A minute is proved by signs of life on both sides, within its day.
         days = self._days(*minutes_asked(what, venue.calendar))
-        # Memory first: a row that leaves its ring meanwhile was committed long ago.
+        # Memory first: a row that leaves its ring meanwhile is judged by whether the store had it.
         ring = self._market.rings.bars(ticker, _ALL)
+        stored_ns = self._stored([ticker])
+        if self._lacks([ticker], stored_ns):
+            what = replace(what, closed_ns=min(what.closed_ns, stored_ns))
         stored = self._market.store.covered(venue.name, ticker, days.first, days.day(len(days)))
         covered = stored if ring is None else _laid_over(stored, ring, days)
         return classify(what, self._evidence(days, covered.heard, asked), covered, venue)
@@ -93,8 +101,12 @@ class Ledger:
         venue, what = self._market.venue, self._asked(asked)
         days = self._days(what.start_ns, min(what.end_ns, what.closed_ns))
         until = min(what.end_ns, what.closed_ns)
+        tickers = list(self._market.words.symbols)
+        stored_ns = self._stored(tickers)
         stored = self._market.store.coverage(venue.name, days.first, days.day(len(days)))
         stored = self._with_newest(stored, days, until)
+        if self._lacks(tickers, stored_ns):
+            until = max(min(until, stored_ns), what.start_ns)
         evidence = self._evidence(days, stored.heard, asked)
         expected, counts = heat(what.start_ns, until, evidence, stored, venue)
         blank = np.zeros((1, *stored.heard.shape), np.uint64)
@@ -144,6 +156,20 @@ class Ledger:
             alive[place[ticker]] |= came_live
         heard |= stored.heard
         return Coverage(tuple(tickers), received, received & ~alive, faulty, heard)
+
+    def _stored(self, tickers: Sequence[str]) -> int:
+        """The newest minute of which the store is known to have a bar; looked up anew where a ring
+        does not reach back to the one known before, which is seldom."""
+        if self._lacks(tickers, self._stored_ns):
+            found = self._market.store.minute_back(self._market.venue.name, 1)
+            self._stored_ns = max(self._stored_ns, found)
+        return self._stored_ns
+
+    def _lacks(self, tickers: Sequence[str], stored_ns: int) -> bool:
+        """Has the ring of one of them let go what is newer than that? Bars come in the order of
+        their minutes: what is older is stored."""
+        rings = self._market.rings
+        return any(rings.version(t) and not rings.covers(t, stored_ns) for t in tickers)
 
     def _asked(self, asked: Range) -> Asked:
         closed_ns = self._market.closed_until_ns() // MINUTE_NS * MINUTE_NS
